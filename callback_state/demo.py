@@ -1,0 +1,250 @@
+"""What a killed training run loses, and what it keeps with this package: ``python -m callback_state.demo``.
+
+A small convolutional network learns scikit-learn's digits (1,797 real images of 8 x 8 pixels) three times:
+uninterrupted; with :class:`~callback_state.ModelCheckpointEnhanced`, killed in the middle of an epoch and started
+again; and with Keras's ``BackupAndRestore``, killed at the same moment and started again. Each training runs in
+processes of its own, the kill is a real SIGKILL, and what is compared is what those processes print while they
+train, nothing from a checkpoint. Exit codes: 0; 1 if the resumed run is not byte for byte the uninterrupted one, or
+if Keras's is (then there is nothing to show); 2 if a training process failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+UNINTERRUPTED, OURS, KERAS = RUNS = ("uninterrupted", "callback_state", "BackupAndRestore")
+# With another seed BackupAndRestore may end later, or with a smaller loss: it is not a worse run, but another one.
+SEED, BATCH_SIZE, PEAK_RATE, WARMUP_EPOCHS = 3, 32, 4e-3, 4
+
+
+def train(run: str, directory: Path, epochs: int, pause: int | None) -> None:
+    """The training process. In the middle of the 0-based epoch ``pause``, if any, it waits to be killed."""
+    import keras
+    import tensorflow as tf
+
+    from callback_state import ModelCheckpointEnhanced, restore_callbacks
+
+    keras.utils.set_random_seed(SEED)
+    tf.config.experimental.enable_op_determinism()
+    training, validation = digits()
+    model = build()
+    steps = math.ceil(len(training[0]) / BATCH_SIZE)
+    stopping = keras.callbacks.EarlyStopping(patience=6, restore_best_weights=True)
+    plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=3)
+    callbacks = [schedule(WARMUP_EPOCHS * steps, epochs * steps), plateau, stopping]
+    callbacks.append(reporter(stopping, plateau, pause))
+    first = 0
+    if run == OURS:
+        callbacks.append(ModelCheckpointEnhanced(str(directory / "{epoch:03d}.keras")))
+        restored = restore_callbacks(str(directory), into=callbacks, model=model, missing_ok=True)
+        first = restored.initial_epoch
+    elif run == KERAS:
+        callbacks.append(keras.callbacks.BackupAndRestore(str(directory)))
+    options = {"batch_size": BATCH_SIZE, "validation_data": validation, "verbose": 0}
+    model.fit(*training, epochs=epochs, initial_epoch=first, callbacks=callbacks, **options)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights()))
+    say(best=stopping.best, weights=digest.hexdigest())
+
+
+def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """The images and their labels, in an order drawn from ``SEED``: (for training, for validation)."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(SEED).permutation(len(images))
+    images, labels = images[order].reshape(-1, 8, 8, 1).astype("float32") / 16, labels[order]
+    count = len(images) // 4
+    return (images[count:], labels[count:]), (images[:count], labels[:count])
+
+
+def build() -> Any:
+    """The network, compiled."""
+    import keras
+    from keras.layers import Conv2D, Dense, Dropout, Flatten
+
+    convolutions = [Conv2D(16, 3, activation="relu"), Conv2D(32, 3, activation="relu"), Flatten()]
+    classifier = [Dropout(0.5), Dense(64, activation="relu"), Dropout(0.5), Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *convolutions, *classifier])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def schedule(warmup: int, total: int) -> Any:
+    """A callback that sets the learning rate before every batch, the way many users write one."""
+    import keras
+
+    from callback_state import stateful
+
+    @stateful(key="schedule")
+    class WarmupCosine(keras.callbacks.Callback):
+        """A linear warm-up, then half a cosine; what others do to the rate is kept as a factor."""
+
+        def __init__(self, warmup: int, total: int) -> None:
+            super().__init__()
+            self.warmup, self.total = warmup, total
+            self.step, self.factor, self.last = 0, 1.0, 0.0
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if self.step:
+                self.factor *= rate_of(self.model) / self.last  # not 1 after ReduceLROnPlateau has acted
+            cosine = (1 + math.cos(math.pi * self.step / self.total)) / 2
+            self.step += 1
+            self.model.optimizer.learning_rate = PEAK_RATE * self.factor * min(self.step / self.warmup, cosine)
+            self.last = rate_of(self.model)
+
+    return WarmupCosine(warmup, total)
+
+
+def reporter(stopping: Any, plateau: Any, pause: int | None) -> Any:
+    """A callback that tells the parent process what happens; it has nothing to be saved."""
+    import keras
+
+    class Reporter(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == self.params["steps"] // 2 and len(self.model.history.epoch) == pause:
+                say(pause=pause)
+                time.sleep(600)  # killed here, so always at the same moment
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            say(epoch=epoch, rate=rate_of(self.model), loss=logs["val_loss"], waits=(stopping.wait, plateau.wait))
+
+    return Reporter()
+
+
+def rate_of(model: Any) -> float:
+    return float(model.optimizer.learning_rate.numpy())
+
+
+def say(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+@dataclass
+class Run:
+    """What the processes of one run said: its epochs by 0-based number (the last word counts), and its end."""
+
+    name: str
+    epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    killed_in: int | None = None
+    best: float = math.nan
+    weights: str = ""
+
+
+def watch(run: Run, directory: Path, epochs: int, pause: int | None = None) -> None:
+    """Start a training process and listen to it; with ``pause``, kill it in the middle of that 0-based epoch."""
+    command = [sys.executable, "-m", "callback_state.demo", "--child", run.name, "--keep", str(directory)]
+    command += ["--epochs", str(epochs)] + ([] if pause is None else ["--pause", str(pause)])
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "KERAS_BACKEND": "tensorflow"}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        with process:
+            for line in process.stdout or ():
+                facts = json.loads(line)
+                if "pause" in facts:
+                    process.kill()  # SIGKILL: no code of that process runs any more
+                    run.killed_in = facts["pause"]
+                    show(f"{run.name}: killed in the middle of epoch {facts['pause'] + 1}\n")
+                elif "epoch" in facts:
+                    run.epochs[facts["epoch"]] = facts
+                    show("{0}: epoch {epoch}  rate {rate:.1e}  loss {loss:.4f}".format(run.name, **facts))
+                else:
+                    run.best, run.weights = facts["best"], facts["weights"]
+                    show(f"{run.name}: ended by itself after {len(run.epochs)} epochs\n")
+        if process.returncode != 0 if pause is None else run.killed_in != pause:
+            errors.seek(0)
+            print(f"{errors.read()[-4000:]}\nthe process of {run.name!r} failed", file=sys.stderr)
+            sys.exit(2)
+
+
+def show(text: str) -> None:
+    """Progress: a line that is overwritten on a terminal, a line each elsewhere."""
+    terminal = sys.stdout.isatty()
+    print(f"\r\033[K{text}" if terminal else text.rstrip(), end="" if terminal else "\n", flush=True)
+
+
+def moment_to_kill(run: Run) -> int:
+    """The 0-based epoch after the first one that leaves both callbacks waiting, with the rate just reduced."""
+    for epoch, facts in run.epochs.items():
+        stopping, plateau = facts["waits"]
+        if 0 < plateau < stopping and epoch + 1 in run.epochs:
+            return epoch + 1
+    return len(run.epochs) // 2
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The comparison, as text."""
+    lines = ["run               epochs run   final learning rate   best value kept   weights identical"]
+    for run in runs:
+        rate = run.epochs[max(run.epochs)]["rate"]
+        same = "" if run is runs[0] else "yes" if run.weights == runs[0].weights else "no"
+        lines.append(f"{run.name:16} {len(run.epochs):11} {rate:21.3e} {run.best:17.6f} {same:>19}".rstrip())
+    return "\n".join(lines)
+
+
+def draw(runs: Sequence[Run], path: str) -> None:
+    """Learning rate and validation loss over epochs, as a picture; needs no display."""
+    from matplotlib.figure import Figure
+
+    colours, widths, dashes = ("#9ecae1", "#08519c", "#e6550d"), (7, 1.8, 1.8), ("-", "-", (0, (4, 1.5)))
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True)
+    for panel, key, label in zip(panels, ("rate", "loss"), ("learning rate", "validation loss"), strict=True):
+        for run, colour, width, dash in zip(runs, colours, widths, dashes, strict=True):
+            x, y = zip(*((1 + epoch, facts[key]) for epoch, facts in run.epochs.items()), strict=True)
+            panel.plot(x, y, color=colour, linewidth=width, linestyle=dash, label=run.name)
+        panel.axvline((runs[-1].killed_in or 0) + 0.5, color="#444444", linestyle=":", label="SIGKILL")
+        panel.set(yscale="log", ylabel=label)
+        panel.grid(color="#eeeeee")
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel("epoch")
+    figure.suptitle("Killed and started again: callback_state is the same run, BackupAndRestore another one")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def compare(directory: Path, epochs: int, output: str) -> None:
+    """The three runs, the table, the picture, the verdict."""
+    uninterrupted, ours, keras = runs = [Run(name) for name in RUNS]
+    watch(uninterrupted, directory / UNINTERRUPTED, epochs)
+    for run in (ours, keras):
+        watch(run, directory / run.name, epochs, pause=moment_to_kill(uninterrupted))
+        watch(run, directory / run.name, epochs)
+    draw(runs, output)
+    print(f"\n{table(runs)}\n\nThe picture is in {output}")
+    if (ours.weights, ours.best, ours.epochs) != (uninterrupted.weights, uninterrupted.best, uninterrupted.epochs):
+        sys.exit("FAILED: the run that callback_state resumed is not the uninterrupted one")
+    if keras.weights == uninterrupted.weights:
+        sys.exit("FAILED: BackupAndRestore's run is identical too, so this shows nothing")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m callback_state.demo", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("--output", default="demo.png", help="the picture (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=40, help="how many at most (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the checkpoints in DIR, which must be new")
+    parser.add_argument("--child", choices=RUNS, help=argparse.SUPPRESS)
+    parser.add_argument("--pause", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.child:
+        return train(options.child, options.keep, options.epochs, options.pause)
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = options.keep or Path(scratch, "runs")
+        directory.mkdir(parents=True)
+        compare(directory, options.epochs, options.output)
+
+
+if __name__ == "__main__":
+    main()
