@@ -1,0 +1,214 @@
+"""What is measured inside a real ``fit``: the time of a save, of a step, and the size of a state file.
+
+A save is timed from outside, so that nothing depends on how it is made: from the moment the first callback
+hears ``on_epoch_end`` to the moment it hears the next ``on_epoch_begin``, with nothing in between but the
+checkpoint. Ours and Keras's take turns, and go first in turn, because the machine's speed drifts.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from callback_state import ModelCheckpointEnhanced, stateful
+
+Make = Callable[[str], keras.callbacks.Callback]
+
+
+class Sync:
+    """The seconds spent in ``os.fsync`` while active."""
+
+    seconds = 0.0
+
+    @classmethod
+    @contextmanager
+    def measured(cls) -> Iterator[None]:
+        fsync = os.fsync
+
+        def timed(fd: Any) -> None:
+            start = time.perf_counter()
+            try:
+                fsync(fd)
+            finally:
+                cls.seconds += time.perf_counter() - start
+
+        os.fsync = timed
+        try:
+            yield
+        finally:
+            os.fsync = fsync
+
+
+class SaveClock(keras.callbacks.Callback):
+    """(seconds, of these in fsync) of what follows each epoch but the first and the last; stands first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.samples: list[tuple[float, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.start, self.synced = time.perf_counter(), Sync.seconds
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch > 1:
+            self.samples.append((time.perf_counter() - self.start, Sync.seconds - self.synced))
+
+
+class StepClock(keras.callbacks.Callback):
+    """The seconds from the beginning of batch 10 to the beginning of the last; stands first."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == 10:
+            self.start = time.perf_counter()
+        elif batch == self.params["steps"] - 1:
+            self.seconds = (time.perf_counter() - self.start) / (batch - 10)
+
+
+def dense(inputs: int, *units: int) -> Any:
+    """A compiled stack of dense layers."""
+    model = keras.Sequential([keras.Input((inputs,)), *(keras.layers.Dense(n, "relu") for n in units)])
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
+def data(model: Any, samples: int) -> tuple[Any, Any]:
+    """Zeros that fit the model."""
+    return np.zeros((samples, *model.input_shape[1:]), "float32"), np.zeros((samples, *model.output_shape[1:]))
+
+
+def turns(rounds: int, *functions: Callable[[], Any]) -> Iterator[list[Any]]:
+    """What the functions return, ``rounds`` times; they change their order every time."""
+    for turn in range(rounds):
+        order = list(enumerate(functions))[:: -1 if turn % 2 else 1]
+        results = {index: function() for index, function in order}
+        yield [results[index] for index in range(len(functions))]
+
+
+def save_times(model: Any, name: str, rounds: int, epochs: int) -> tuple[float, float, float]:
+    """Median seconds of a save: (ours without fsync, ours in fsync, Keras's).
+
+    Args:
+        name: the model file's name; its ending says the format.
+        rounds: fits of each kind.
+        epochs: epochs of each fit, of which all but two give a sample.
+    """
+    weights_only = name.endswith(".weights.h5")
+
+    def saves(kind: Callable[..., Any]) -> list[tuple[float, float]]:
+        clock = SaveClock()
+        with tempfile.TemporaryDirectory() as directory:
+            checkpoint = kind(os.path.join(directory, name), save_weights_only=weights_only)
+            os.sync() if hasattr(os, "sync") else None  # nobody pays for what the other left unwritten
+            model.fit(*data(model, 1), epochs=epochs, verbose=0, callbacks=[clock, checkpoint])
+        return clock.samples
+
+    with Sync.measured():
+        pairs = list(
+            turns(rounds, lambda: saves(ModelCheckpointEnhanced), lambda: saves(keras.callbacks.ModelCheckpoint))
+        )
+    ours = [sample for pair in pairs for sample in pair[0]]
+    theirs = [seconds for pair in pairs for seconds, _ in pair[1]]
+    return (
+        statistics.median(seconds - synced for seconds, synced in ours),
+        statistics.median(synced for _, synced in ours),
+        statistics.median(theirs),
+    )
+
+
+def step_times(rounds: int, steps: int = 300) -> tuple[float, float, float]:
+    """Of a training step in a run that saves per epoch: (our median seconds, Keras's, median of the ratios)."""
+    model = dense(784, 512, 512, 10)
+    x, y = data(model, 64 * steps)
+
+    def run(kind: Callable[[str], Any]) -> float:
+        clock = StepClock()
+        with tempfile.TemporaryDirectory() as directory:
+            checkpoint = kind(os.path.join(directory, "model.keras"))
+            model.fit(x, y, batch_size=64, shuffle=False, verbose=0, callbacks=[clock, checkpoint])
+        return float(clock.seconds)
+
+    run(keras.callbacks.ModelCheckpoint)  # compiles the train function
+    pairs = list(turns(rounds, lambda: run(ModelCheckpointEnhanced), lambda: run(keras.callbacks.ModelCheckpoint)))
+    ours, theirs = zip(*pairs, strict=True)
+    ratio = statistics.median(a / b for a, b in pairs)
+    return statistics.median(ours), statistics.median(theirs), ratio
+
+
+@stateful
+class Ramp(keras.callbacks.Callback):
+    """Counts batches and adds a sixth series to the history."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self.total, self.step = total, 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["ramp"] = self.step / self.total
+
+
+@stateful
+class Window(keras.callbacks.Callback):
+    """Remembers the last ten losses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: collections.deque[float] = collections.deque(maxlen=10)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.losses.append(logs["loss"])
+
+
+@stateful
+class Best(keras.callbacks.Callback):
+    """Remembers the best value of every metric."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.best: dict[str, float] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for name, value in logs.items():
+            self.best[name] = min(value, self.best.get(name, math.inf))
+
+
+def half(epoch: int, rate: float) -> float:
+    return rate / 2 if epoch == 50 else rate
+
+
+def state_size(epochs: int = 100) -> tuple[int, list[str]]:
+    """(bytes of the state file of ten callbacks after so many epochs, the series of its history)."""
+    model = dense(8, 4)
+    x, y = data(model, 32)
+    x += np.linspace(0, 1, x.size, dtype="float32").reshape(x.shape)  # values with all their digits
+    stock = keras.callbacks
+    with tempfile.TemporaryDirectory() as directory:
+        where = Path(directory)
+        callbacks = [
+            stock.EarlyStopping(patience=1000),
+            stock.ReduceLROnPlateau(),
+            stock.LearningRateScheduler(half),
+            stock.TerminateOnNaN(),
+            stock.CSVLogger(str(where / "log.csv")),
+            stock.BackupAndRestore(str(where / "backup")),
+            stock.ModelCheckpoint(str(where / "best.keras"), save_best_only=True),
+            Ramp(epochs),
+            Window(),
+            Best(),
+        ]
+        ours = ModelCheckpointEnhanced(str(where / "model.keras"))
+        history = model.fit(x, y, epochs=epochs, verbose=0, validation_data=(x, y), callbacks=[*callbacks, ours])
+        return (where / "model.keras.callbacks.pkl").stat().st_size, list(history.history)

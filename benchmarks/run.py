@@ -1,0 +1,151 @@
+"""The speed and size of the package, beside what one would use instead: ``python benchmarks/run.py [GROUP ...]``.
+
+Every figure is a ratio or a difference measured in one run, with its budget. The machine may be busy and the
+verdicts on time may then be wrong, so they never change the exit code; a state file too large or an import too
+many does (1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("tensorflow", "keras", "numpy", "h5py", "cloudpickle")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; ``figure`` must not be above ``budget``."""
+
+    what: str
+    ours: str
+    instead: str
+    figure: float
+    budget: float
+    unit: str
+    fsync: str = ""
+    timed: bool = True
+
+    @property
+    def good(self) -> bool:
+        return self.figure <= self.budget
+
+    def cells(self) -> list[str]:
+        limit = f"{self.budget:g}{self.unit}"
+        figure = f"{self.figure:.3f}" if self.unit == " x" else f"{self.figure:.1f}"
+        verdict = "ok" if self.good else "OVER"
+        return [self.what, self.ours, self.instead, self.fsync, figure + self.unit, limit, verdict]
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.2f} ms" if seconds < 0.1 else f"{1000 * seconds:.0f} ms"
+
+
+def saves(quick: bool) -> Iterator[Row]:
+    """A model of 200 MB, weights and Adam's two slots, against ``keras.callbacks.ModelCheckpoint``."""
+    import fits
+
+    model = fits.dense(2048, 2048, 2048, 2048, 2048)
+    for name, budget in (("model.keras", 1.5), ("model.weights.h5", 2.0)):
+        ours, fsync, theirs = fits.save_times(model, name, rounds=2 if quick else 6, epochs=4)
+        what = f"save, 200 MB, {name.removeprefix('model')}"
+        yield Row(what, milliseconds(ours), milliseconds(theirs), ours / theirs, budget, " x", milliseconds(fsync))
+
+
+def small(quick: bool) -> Iterator[Row]:
+    """A small model, where the fixed cost shows."""
+    import fits
+
+    model = fits.dense(16, 16, 1)
+    for name in ("model.keras", "model.weights.h5"):
+        ours, fsync, theirs = fits.save_times(model, name, rounds=4 if quick else 12, epochs=12)
+        what = f"save, small, {name.removeprefix('model')}"
+        extra = 1000 * (ours - theirs)
+        yield Row(what, milliseconds(ours), milliseconds(theirs), extra, 5, " ms more", milliseconds(fsync))
+
+
+def step(quick: bool) -> Iterator[Row]:
+    """A step of training in a run that saves once an epoch."""
+    import fits
+
+    ours, theirs, ratio = fits.step_times(rounds=6 if quick else 40)
+    yield Row("training step, saving per epoch", milliseconds(ours), milliseconds(theirs), ratio, 1.01, " x")
+
+
+def size(quick: bool) -> Iterator[Row]:
+    """The state file of ten callbacks without arrays."""
+    import fits
+
+    count, series = fits.state_size()
+    what = f"state file, 10 callbacks, 100 epochs x {len(series)} series"
+    yield Row(what, f"{count} bytes", "", count / 1000, 20, " kB", timed=False)
+
+
+def imports(quick: bool) -> Iterator[Row]:
+    """``import callback_state`` in a fresh interpreter, and what it brings along."""
+
+    def seconds(code: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+        return time.perf_counter() - start
+
+    ours, bare = [], []
+    for _ in range(5 if quick else 25):
+        ours.append(seconds("import callback_state"))
+        bare.append(seconds("pass"))
+    extra = 1000 * (statistics.median(ours) - statistics.median(bare))
+    with_it, without = (milliseconds(statistics.median(times)) for times in (ours, bare))
+    yield Row("import callback_state", with_it, without, extra, 50, " ms more")
+    code = f"import sys, callback_state; print(*(set(sys.modules) & set({HEAVY!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    found = done.stdout.split()
+    what = "TensorFlow, Keras, NumPy, h5py, cloudpickle imported by it"
+    yield Row(what, " ".join(found) or "none", "", len(found), 0, " of 5", timed=False)
+
+
+GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
+    "imports": imports,
+    "size": size,
+    "step": step,
+    "small": small,
+    "saves": saves,
+}
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as text, in columns as wide as needed."""
+    head = ["", "ours", "instead", "fsync (ours, not in the ratio)", "figure", "budget", ""]
+    lines = [head, *(row.cells() for row in rows)]
+    first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
+    template = "  ".join([f"{{:<{first}}}", *(f"{{:>{width}}}" for width in others)])
+    return "\n".join(template.format(*line) for line in lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few repetitions")
+    options = parser.parse_args(argv)
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.path.insert(0, str(ROOT))
+    rows: list[Row] = []
+    for name in options.groups or GROUPS:
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        rows += GROUPS[name](options.quick)
+    print(table(rows))
+    return int(any(not row.good and not row.timed for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
