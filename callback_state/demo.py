@@ -4,8 +4,8 @@ A small convolutional network learns scikit-learn's digits (1,797 real images of
 uninterrupted; with :class:`~callback_state.ModelCheckpointEnhanced`, killed in the middle of an epoch and started
 again; and with Keras's ``BackupAndRestore``, killed at the same moment and started again. Each training runs in
 processes of its own, the kill is a real SIGKILL, and what is compared is what those processes print while they
-train, nothing from a checkpoint. Exit codes: 0; 1 if the resumed run is not byte for byte the uninterrupted one, or
-if Keras's is (then there is nothing to show); 2 if a training process failed.
+train, nothing from a checkpoint. Exit codes: 0; 1 if the resumed run is not byte for byte the uninterrupted one,
+or if Keras's is (then there is nothing to show); 2 if a training process failed.
 """
 
 from __future__ import annotations
