@@ -204,9 +204,12 @@ def _children(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
 
 
 def copy(value: Any) -> Any:
-    """A copy of a plain value that shares nothing mutable with it.
+    """A copy of a plain value that shares nothing with it, generators of random numbers included.
 
     Raises:
         PlainError: the value is not plain.
     """
-    return Decoder(Encoder().table(value), live=value).value()
+    encoder = Encoder()
+    table = encoder.table(value)
+    classes = {class_name(type(item)): type(item) for item in encoder.seen}
+    return Decoder(table, find_class=lambda name, live: classes[name]).value()

@@ -27,7 +27,7 @@ def encode(value: Any) -> tuple[Any, ...] | None:
     """(kind, plain values ...), or None for a value that is not of these kinds."""
     name = _STANDARD.get(type(value))
     if name is not None:
-        return (name, *_TO_DATA[name](value))
+        return None if _has_foreign_zone(value) else (name, *_TO_DATA[name](value))
     if isinstance(value, pathlib.PurePath):
         return ("path", "Path" if isinstance(value, pathlib.Path) else "PurePath", str(value))
     numpy = sys.modules.get("numpy")
@@ -51,9 +51,11 @@ def decode(kind: str, data: list[Any], live: Any, later: list[Callable[[], None]
 
 
 def _datetime(value: datetime.datetime | datetime.time) -> tuple[Any, ...]:
-    if value.tzinfo is not None and type(value.tzinfo) is not datetime.timezone:
-        raise ValueError(f"a time zone of class {type(value.tzinfo).__name__} is not plain")
     return (value.isoformat(), value.fold)
+
+
+def _has_foreign_zone(value: Any) -> bool:
+    return type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone)
 
 
 def _range(value: Any) -> tuple[Any, ...]:
@@ -188,7 +190,7 @@ def _ml_dtype(name: str) -> Any:
     return numpy.dtype(vars(ml_dtypes)[name])
 
 
-def _array(described: Any, shape: Any, order: str, data: bytes, writeable: bool) -> Any:
+def _array(described: Any, shape: Any, order: Any, data: bytes, writeable: bool) -> Any:
     import numpy
 
     dtype = _dtype(described)

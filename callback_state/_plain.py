@@ -37,6 +37,9 @@ MAX_DEPTH = 100
 IMMUTABLE = frozenset({"tuple", "frozenset", "record"})
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 
+#: Marks a plain class that was given to ``@stateful``.
+PLAIN = "_callback_state_plain"
+
 Ref = Any
 Node = tuple[Any, ...]
 Fallback = Callable[["Encoder", Any, str], Node]
@@ -96,7 +99,8 @@ class Encoder:
         self._fallback = fallback
         self._canonical = canonical
         self._index: dict[int, int] = {}
-        self._alive: list[Any] = []  # an id is only a name as long as its object lives
+        #: Every value that has a node; an id is only a name as long as its object lives.
+        self.seen: list[Any] = []
         self._todo: list[tuple[int, Any, str]] = []
 
     def table(self, value: Any, path: str = "") -> Table:
@@ -116,7 +120,7 @@ class Encoder:
         if i is None:
             i = self._index[id(value)] = len(self.nodes)
             self.nodes.append(None)
-            self._alive.append(value)
+            self.seen.append(value)
             self._todo.append((i, value, path))
         return (i,)
 
@@ -180,7 +184,7 @@ def fields_of(value: Any) -> dict[str, Any] | None:
         return dict(vars(value))
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return {name: getattr(value, name) for name in cls._fields}
-    if cls.__dict__.get("_callback_state_plain", False):
+    if cls.__dict__.get(PLAIN, False):
         return attributes(value)
     return None
 

@@ -1,0 +1,79 @@
+"""Persist what Keras callbacks know: a resumed run is the run that was never killed.
+
+Wrap custom callbacks with ``@stateful``, save with ``ModelCheckpointEnhanced``, resume with
+``restore_callbacks``. Importing this package imports neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import (
+    BackendError,
+    CallbackStateError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    NotPicklableError,
+    NotRebuildableError,
+    NotRegisteredError,
+    RestoreError,
+    ResumeError,
+    UnsupportedFormatError,
+    UntrustedError,
+)
+
+if TYPE_CHECKING:
+    from ._checkpoint import ModelCheckpointEnhanced
+    from ._find import Checkpoint, latest_checkpoint, list_checkpoints, load_meta
+    from ._restore import Restored, restore_callbacks
+    from ._stateful import stateful
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "CallbackStateError",
+    "Checkpoint",
+    "CheckpointNotFoundError",
+    "CorruptCheckpointError",
+    "MismatchError",
+    "ModelCheckpointEnhanced",
+    "NotPicklableError",
+    "NotRebuildableError",
+    "NotRegisteredError",
+    "RestoreError",
+    "Restored",
+    "ResumeError",
+    "UnsupportedFormatError",
+    "UntrustedError",
+    "latest_checkpoint",
+    "list_checkpoints",
+    "load_meta",
+    "restore_callbacks",
+    "stateful",
+]
+
+_LAZY = {
+    "Checkpoint": "_find",
+    "ModelCheckpointEnhanced": "_checkpoint",
+    "Restored": "_restore",
+    "latest_checkpoint": "_find",
+    "list_checkpoints": "_find",
+    "load_meta": "_find",
+    "restore_callbacks": "_restore",
+    "stateful": "_stateful",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

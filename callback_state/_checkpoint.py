@@ -1,0 +1,395 @@
+"""``ModelCheckpointEnhanced``: a ModelCheckpoint that saves the callbacks' state next to each model.
+
+Keras's own class decides *whether* and under which name to save, on a stand-in for the model that only
+takes note of the name. Then, when every callback has heard the event, this class writes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from . import _modelfile, _retention, _runstate, _snapshot, _statefile, _store
+from ._build import copy
+from ._capture import is_registered, remember
+from ._loop import Loop, join
+from ._plain import PlainError
+from ._snapshot import Snapshot, Taken
+from ._stateful import stateful
+from .exceptions import BackendError, CallbackStateError
+
+__all__ = ["ModelCheckpointEnhanced"]
+
+
+@dataclass
+class Event:
+    """An event that the checkpoint has heard: the end of a batch, or (batch None) of an epoch."""
+
+    epoch: int
+    batch: int | None
+    logs: dict[str, Any]
+
+
+@dataclass
+class End:
+    """What the run was at its last quiet point that was saved, or at its last epoch's, saved or not."""
+
+    path: str | None
+    digest: str
+    taken: Taken
+    meta: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+
+
+class _Recorder:
+    """Stands for the model while Keras decides: takes note of where it would have been saved."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.path: str | None = None
+
+    def save(self, filepath: str, **options: Any) -> None:
+        self.path = filepath
+
+    save_weights = save
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+@stateful(
+    exclude=(
+        "callbacks", "training_args", "period", "max_to_keep", "keep_best",
+        "_loop", "_event", "_recorder", "_end", "_warned", "_epoch",
+    )
+)
+class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
+    """A ``keras.callbacks.ModelCheckpoint`` that also saves what the callbacks know.
+
+    Next to each model file ``M`` it writes ``M.callbacks.pkl`` with the state and configuration of
+    every registered callback of the same ``fit`` (stock ones, ``@stateful`` ones, itself), and the
+    run's other state: dropout seeds, global generators, history. The state is the one after *every*
+    callback has heard the event, wherever each stands in the list; so with ``SwapEMAWeights`` the model
+    is saved after the swap. When the run has ended, the last checkpoint is marked as finished; if the
+    end changed the weights (``restore_best_weights``, EMA) or the last epoch was not saved, the final
+    model is written as ``<name>.final<ending>`` beside it.
+
+    Args:
+        filepath, monitor, verbose, save_best_only, save_weights_only, mode, save_freq,
+            initial_value_threshold: as in ``keras.callbacks.ModelCheckpoint``. ``filepath`` ends in
+            ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5`` and is a local path.
+            ``{epoch}`` in it counts from 1.
+        callbacks: the callbacks to save; by default all registered ones of the same ``fit``. The way
+            out where these cannot be found.
+        period: save every so many epochs only, counted from the first epoch of the run.
+        max_to_keep: keep the newest so many checkpoints and delete older ones that this run wrote.
+        keep_best: keep the best so many by ``monitor`` (beside those of ``max_to_keep``).
+        training_args: your own arguments (a dict or an ``argparse.Namespace``), kept in every file.
+
+    Raises:
+        BackendError: Keras runs on another backend than TensorFlow.
+        ValueError: ``period``, ``max_to_keep`` or ``keep_best`` is not a positive integer, or does not
+            go with the other arguments.
+
+    A model file is written under a temporary name and renamed together with its state file; see
+    ``callback_state/_store.py`` for the order and for what is not guaranteed.
+
+    Example:
+        >>> from callback_state import ModelCheckpointEnhanced
+        >>> checkpoint = ModelCheckpointEnhanced("ckpt/{epoch:03d}.keras", max_to_keep=3)
+        >>> isinstance(checkpoint, keras.callbacks.ModelCheckpoint)
+        True
+    """
+
+    __module__ = "callback_state"
+
+    def __init__(
+        self, filepath: Any, monitor: str = "val_loss", verbose: int = 0,
+        save_best_only: bool = False, save_weights_only: bool = False, mode: str = "auto",
+        save_freq: str | int = "epoch", initial_value_threshold: float | None = None, *,
+        callbacks: list[Any] | None = None, period: int | None = None,
+        max_to_keep: int | None = None, keep_best: int | None = None, training_args: Any = None,
+    ) -> None:
+        _check_backend()
+        self._recorder: _Recorder | None = None
+        filepath = os.fspath(filepath)
+        # Keras 3.7 refuses the .h5 that a newer Keras takes.
+        whole_h5 = filepath.endswith(".h5") and not save_weights_only
+        super().__init__(
+            f"{filepath[:-3]}.keras" if whole_h5 else filepath, monitor, verbose, save_best_only,
+            save_weights_only, mode, save_freq, initial_value_threshold,
+        )
+        self.filepath: str = filepath
+        _check_options(filepath, save_freq, period=period, max_to_keep=max_to_keep, keep_best=keep_best)
+        self.callbacks = None if callbacks is None else [
+            c if is_registered(c) else stateful(c) for c in callbacks if c is not self
+        ]
+        self.period, self.max_to_keep, self.keep_best = period, max_to_keep, keep_best
+        self.training_args: dict[str, Any] = _as_dict(training_args)
+        # What was written and is still there, oldest first: (name, monitored value). State.
+        self._written: list[tuple[str, float | None]] = []
+        # What goes when the next save is durable. State.
+        self._surplus: list[str] = []
+        # The file that this very moment is to be saved as, if any. State.
+        self._due: str | None = None
+        # Nanoseconds since 1970 of the last save, made to grow also where the clock does not. State.
+        self._stamp = 0
+        self._loop: Loop | None = None
+        self._event: Event | None = None
+        self._end: End | None = None
+        self._warned = False
+        self._epoch = 0
+
+    @property
+    def model(self) -> Any:
+        return self._recorder if self._recorder is not None else super().model
+
+    # What Keras calls.
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self._event = self._end = None
+        self._loop = join(self, self, model)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self._loop is None:  # set_model was not called by the list, or for an earlier fit
+            self._loop = join(self, self, self.model)
+        if self._loop is None and self.callbacks is None:
+            raise CallbackStateError(
+                "ModelCheckpointEnhanced cannot find the other callbacks of this fit: it is not called by "
+                "a keras.callbacks.CallbackList. Name them: ModelCheckpointEnhanced(..., callbacks=[...])."
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+        super().on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._hear(Event(epoch, None, logs if logs is not None else {}))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.save_freq != "epoch":
+            self._hear(Event(self._epoch, batch, logs if logs is not None else {}))
+
+    def _hear(self, event: Event) -> None:
+        self._event = event
+        if self._loop is None:
+            self.decide(None)
+            self.after_event(None)
+
+    # What the loop calls when everybody has heard the event.
+
+    def before_train(self, loop: Loop) -> None:
+        self._due = None
+        if self.save_freq != "epoch":
+            loop.watch_batches()
+
+    def after_train_begin(self, loop: Loop) -> None:
+        """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
+        for callback in self._registered(loop):
+            remember(callback)
+        taken = self._take(self._meta(Event(-1, None, {}), loop), {})
+        if taken.by_value and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"stored by value, as code that only a trusted file may run: {', '.join(taken.by_value)}. "
+                f"To restore without trust, give callbacks that hold their own: "
+                f"restore_callbacks(..., into=callbacks).",
+                stacklevel=2,
+            )
+        self._write_what_is_due(loop)
+
+    def decide(self, loop: Loop | None) -> None:
+        """Let Keras decide, and change every attribute of ours that is state; then nothing is written yet."""
+        event, self._due = self._event, None
+        if event is None or (event.batch is None and not self._is_turn(event.epoch)):
+            return
+        self._due = self._ask_keras(event)
+        if self._due is not None:
+            self._stamp = max(time.time_ns(), self._stamp + 1)
+            self._note(os.path.basename(self._due), event.logs.get(self.monitor))
+
+    def after_event(self, loop: Loop | None) -> None:
+        event, self._event = self._event, None
+        if event is None:
+            return
+        if self._due is not None:
+            self._commit(self._due, self._meta(event, loop))
+            for name in self._surplus:
+                _store.delete(os.path.join(os.path.dirname(self._due), name))
+        elif event.batch is None and loop is not None and loop.is_last(event.epoch):
+            model = super().model
+            self._end = End(None, _runstate.digest_of(model), self._take({}, {}))
+        if loop is not None:
+            loop.warn_of_forgotten(self._registered(loop))
+
+    def after_train_end(self, loop: Loop) -> None:
+        if loop.epoch is not None and self._speaks_for_directory(loop):
+            self._finish(loop)
+        self._loop = None
+
+    # The rest.
+
+    def _is_turn(self, epoch: int) -> bool:
+        return self.period is None or (epoch + 1) % self.period == 0
+
+    def _ask_keras(self, event: Event) -> str | None:
+        recorder = self._recorder = _Recorder(super().model)
+        try:
+            if event.batch is None:
+                super().on_epoch_end(event.epoch, event.logs)
+            else:
+                if self.save_best_only and self.monitor_op is None:
+                    self._set_monitor_op()  # Keras does this only at the end of an epoch
+                super().on_train_batch_end(event.batch, event.logs)
+        finally:
+            self._recorder = None
+        return None if recorder.path is None else os.fspath(recorder.path)
+
+    def _registered(self, loop: Loop | None) -> list[Any]:
+        if self.callbacks is not None:
+            return [*self.callbacks, self]
+        apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+        siblings = [] if loop is None else loop.callbacks
+        return [c for c in siblings if is_registered(c) and not isinstance(c, apart)]
+
+    def _note(self, name: str, value: Any) -> None:
+        """Enter the new file among those written, and choose which of the old ones are to go."""
+        value = value if isinstance(value, (int, float)) else None
+        written = [(n, v) for n, v in self._written if n != name] + [(name, value)]
+        if self.keep_best is not None and self.monitor_op is None:
+            self._set_monitor_op()
+        gone = _retention.surplus(
+            written, newest=self.max_to_keep, best=self.keep_best, better=self.monitor_op
+        )
+        # Those of the last time once more: a kill may have come before they were deleted.
+        self._surplus = gone or [n for n in self._surplus if n != name]
+        self._written = [(n, v) for n, v in written if n not in gone]
+
+    def _take(self, meta: dict[str, Any], run: dict[str, Any]) -> Taken:
+        return _snapshot.take(self._registered(self._loop), super().model, meta, run)
+
+    def _meta(self, event: Event, loop: Loop | None) -> dict[str, Any]:
+        value = event.logs.get(self.monitor)
+        return {
+            "saved_at": self._stamp,
+            "versions": _snapshot.versions(),
+            "epoch": event.epoch,
+            "batch": event.batch,
+            "initial_epoch": event.epoch + (event.batch is None),
+            "epochs": (self.params or {}).get("epochs") if loop is None else loop.epochs,
+            "finished": False,
+            "goes_on_from": None,
+            "exact_end": True,
+            "template": os.path.basename(self.filepath),
+            "monitor": (self.monitor, value if isinstance(value, (int, float)) else None),
+            "history": _runstate.history_of(super().model),
+            "training_args": self.training_args,
+        }
+
+    def _commit(self, path: str, meta: dict[str, Any]) -> None:
+        """Take the state, then write both files."""
+        model = super().model
+        digest = _runstate.digest_of(model)
+        meta["model"] = {"digest": digest, "iterations": _runstate.iterations_of(model)}
+        run = {"generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model)}
+        taken = self._take(meta, run)
+        in_file = {
+            "epochs": meta["history"]["epochs"], **meta["history"]["series"],
+            "training_args": self.training_args,
+        }
+        _store.commit(
+            path,
+            lambda p: _modelfile.write(model, p, weights_only=self.save_weights_only, meta=in_file),
+            lambda sha256, size: _statefile.seal(taken.tree, sha256, size),
+        )
+        self._end = End(path, digest, taken, meta, run)
+
+    def _write_what_is_due(self, loop: Loop) -> None:
+        """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
+        epochs = getattr(loop.model.history, "epoch", None)
+        if self._due is None or not epochs:
+            return
+        path = os.path.join(os.path.dirname(self.filepath), os.path.basename(self._due))
+        if not os.path.exists(path) or Snapshot.open(path).meta["epoch"] != epochs[-1]:
+            series = loop.model.history.history
+            logs = {name: values[-1] for name, values in series.items() if values}
+            self._commit(path, self._meta(Event(epochs[-1], None, logs), loop))
+
+    def _speaks_for_directory(self, loop: Loop) -> bool:
+        """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
+        own = os.path.abspath(os.path.dirname(self.filepath))
+        checkpoints = [c for c in loop.listeners if isinstance(c, ModelCheckpointEnhanced)]
+        here = [c for c in checkpoints if os.path.abspath(os.path.dirname(c.filepath)) == own]
+        return min(here, key=lambda c: c.save_best_only) is self
+
+    def _finish(self, loop: Loop) -> None:
+        """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
+        end, model = self._end, super().model
+        if end is None or loop.epoch is None:
+            return
+        unchanged = end.digest == _runstate.digest_of(model) and end.taken.same_state(
+            self._take({}, {})
+        )
+        saved = end.path if end.meta.get("initial_epoch") == loop.epoch + 1 else None
+        if saved is not None and unchanged:
+            self._mark_finished(saved, end)
+            return
+        logs = {name: values[-1] for name, values in model.history.history.items() if values}
+        self._stamp = max(time.time_ns(), self._stamp + 1)
+        meta = self._meta(Event(loop.epoch, None, logs), loop)
+        meta["finished"], meta["exact_end"] = True, unchanged
+        meta["goes_on_from"] = None if saved is None else os.path.basename(saved)
+        self._commit(self._final_path(loop.epoch, logs), meta)
+
+    def _mark_finished(self, path: str, end: End) -> None:
+        sealed = _store.open_pair(path).sealed
+        tree = self._take({**end.meta, "finished": True}, end.run).tree
+        _store.commit_state(path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
+
+    def _final_path(self, epoch: int, logs: dict[str, Any]) -> str:
+        path = self.filepath.format(epoch=epoch + 1, batch=0, **logs)
+        ending = next(e for e in _store.MODEL_SUFFIXES if path.endswith(e))
+        return f"{path.removesuffix(ending)}.final{ending}"
+
+
+def _check_backend() -> None:
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise BackendError(
+            f"callback_state supports the TensorFlow backend of Keras; this process runs on {backend!r}. "
+            f'Set KERAS_BACKEND="tensorflow" before Keras is imported.'
+        )
+
+
+def _check_options(filepath: str, save_freq: Any, **counts: int | None) -> None:
+    if "://" in filepath:
+        raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")
+    for name, value in counts.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")
+    if counts["period"] is not None and save_freq != "epoch":
+        raise ValueError(f"period goes with save_freq='epoch', found save_freq={save_freq!r}")
+
+
+def _as_dict(training_args: Any) -> dict[str, Any]:
+    """The user's arguments as a dict of plain data.
+
+    Raises:
+        TypeError: they are not.
+    """
+    args = training_args if isinstance(training_args, Mapping) else vars(training_args or _Nothing())
+    try:
+        return dict(copy(dict(args)))
+    except PlainError as error:
+        raise TypeError(f"training_args: {error}. Pass numbers, strings and lists of them.") from error
+
+
+class _Nothing:
+    pass

@@ -1,0 +1,189 @@
+"""Finding checkpoints: the newest in a directory, all of them, and what they say of the run.
+
+None of this needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from . import _store
+from ._snapshot import Snapshot
+from .exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
+
+__all__ = ["Checkpoint", "Found", "find", "latest_checkpoint", "list_checkpoints", "load_meta"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a directory that verifies.
+
+    Attributes:
+        path: the model file.
+        epoch: the 0-based epoch in or after which it was saved.
+        batch: the 0-based batch after which it was saved; None at the end of an epoch.
+        finished: whether the run had ended.
+        monitor: (name of the monitored series, its value or None).
+        saved_at: nanoseconds since 1970, growing along a run.
+    """
+
+    path: str
+    epoch: int
+    batch: int | None
+    finished: bool
+    monitor: tuple[str, float | None]
+    saved_at: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that verified, opened."""
+
+    model_path: str
+    snapshot: Snapshot
+
+
+def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found | None:
+    """The checkpoint at ``path``, or the newest in that directory; None where there is none.
+
+    Args:
+        path: a model file, a state file, or a directory.
+        callbacks: where a checkpoint callback is among them, only what it wrote counts in a directory.
+        missing_ok: whether None is an answer.
+    """
+    try:
+        if not os.path.isdir(path):
+            pair = _store.open_pair(path)
+            return Found(pair.model_path, Snapshot.read(pair.state_path, pair.sealed))
+        return _newest(path, _templates(callbacks))
+    except CheckpointNotFoundError:
+        if missing_ok and not _is_half_there(path):
+            return None
+        raise
+
+
+def _is_half_there(path: str) -> bool:
+    """A model without its state, or the reverse, is something lost, not something that never was."""
+    return not os.path.isdir(path) and os.path.exists(path)
+
+
+def _templates(callbacks: list[Any] | None) -> set[str]:
+    return {
+        os.path.basename(c.filepath)
+        for c in callbacks or ()
+        if getattr(type(c), "__module__", "") == "callback_state" and hasattr(c, "filepath")
+    }
+
+
+def _newest(directory: str, templates: set[str]) -> Found | None:
+    found, rejected = _scan(directory)
+    for path, error in rejected:
+        warnings.warn(f"{path}: left aside: {error}", stacklevel=4)
+    if not found and rejected:
+        raise CorruptCheckpointError(
+            directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}"
+        )
+    mine = [f for f in found if not templates or f.snapshot.meta["template"] in templates]
+    if found and not mine:
+        others = ", ".join(sorted({f.snapshot.meta["template"] for f in found}))
+        warnings.warn(
+            f"{directory}: has checkpoints named {others}, and none named "
+            f"{', '.join(sorted(templates))}: nothing to restore for this run.",
+            stacklevel=4,
+        )
+    if not mine:
+        raise CheckpointNotFoundError(
+            directory,
+            "no checkpoint here: expected model files (.keras, .h5, .weights.h5), each with its "
+            ".callbacks.pkl. Pass missing_ok=True for a run that may be the first.",
+        )
+    return max(mine, key=lambda f: int(f.snapshot.meta["saved_at"]))
+
+
+def _scan(directory: str) -> tuple[list[Found], list[tuple[str, CallbackStateError]]]:
+    found: list[Found] = []
+    rejected: list[tuple[str, CallbackStateError]] = []
+    for item in _store.scan(directory):
+        if isinstance(item, _store.Rejected):
+            rejected.append((item.path, item.error))
+            continue
+        try:
+            found.append(Found(item.model_path, Snapshot.read(item.state_path, item.sealed)))
+        except CallbackStateError as error:
+            rejected.append((item.state_path, error))
+    return found, rejected
+
+
+def list_checkpoints(directory: str | os.PathLike[str]) -> list[Checkpoint]:
+    """The checkpoints of a directory that verify, oldest first; a damaged one is warned of.
+
+    Args:
+        directory: where to look; not in directories below it.
+
+    Raises:
+        CheckpointNotFoundError: there is no such directory.
+
+    Example:
+        >>> import tempfile
+        >>> from callback_state import list_checkpoints
+        >>> list_checkpoints(tempfile.mkdtemp())
+        []
+    """
+    found, rejected = _scan(os.fspath(directory))
+    for path, error in rejected:
+        warnings.warn(f"{path}: left aside: {error}", stacklevel=2)
+    listed = [
+        Checkpoint(f.model_path, m["epoch"], m["batch"], m["finished"], m["monitor"], m["saved_at"])
+        for f in found
+        for m in (f.snapshot.meta,)
+    ]
+    return sorted(listed, key=lambda checkpoint: checkpoint.saved_at)
+
+
+def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
+    """The path of the newest model file in a directory that verifies; None where there is none.
+
+    Example:
+        >>> import tempfile
+        >>> from callback_state import latest_checkpoint
+        >>> latest_checkpoint(tempfile.mkdtemp()) is None
+        True
+    """
+    if not os.path.isdir(directory):
+        return None
+    checkpoints = list_checkpoints(directory)
+    return checkpoints[-1].path if checkpoints else None
+
+
+def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a checkpoint says of its run: ``epochs`` (0-based), one list per series, ``training_args``.
+
+    Args:
+        path: a model file, a state file, or a directory (then its newest checkpoint). An HDF5 file that
+            has lost its state file still has its own copy, which is read then.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
+
+    Example:
+        >>> from callback_state import load_meta
+        >>> load_meta("ckpt/010.keras")["epochs"][-1] + 1  # doctest: +SKIP
+        10
+    """
+    path = os.fspath(path)
+    if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _store.SUFFIX):
+        from ._modelfile import read_meta
+
+        meta = read_meta(path)
+        if meta is not None:
+            return meta
+    found = find(path, None, missing_ok=False)
+    assert found is not None
+    history = found.snapshot.meta["history"]
+    return {
+        "epochs": history["epochs"], **history["series"],
+        "training_args": found.snapshot.meta["training_args"],
+    }

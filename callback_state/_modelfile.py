@@ -1,0 +1,152 @@
+"""Keras model files: writing one without spoiling the live model, and reading one into a live model.
+
+Three formats: ``.keras`` and ``.h5`` (whole models), ``.weights.h5`` (weights and optimizer).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ._runstate import digest_of, put_back_variables, take_variables, variables_of
+from .exceptions import RestoreError
+
+__all__ = ["load", "read_meta", "write"]
+
+
+def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) -> None:
+    """Write a plain Keras file that stock Keras loads.
+
+    Args:
+        model: the live model; it and its compile configuration are left as they are.
+        path: where; its ending chooses the format.
+        weights_only: whether to write weights and optimizer only (``.weights.h5``).
+        meta: ``epochs``, one list per series, and ``training_args``; written into HDF5 files.
+    """
+    with _compile_configuration_kept(model):
+        if weights_only:
+            model.save_weights(path, overwrite=True)
+        elif path.endswith(".h5"):
+            _save_h5(model, path)
+        else:
+            model.save(path, overwrite=True)
+    if path.endswith(".h5"):
+        _write_meta(path, meta)
+
+
+def _save_h5(model: Any, path: str) -> None:
+    from absl import logging
+
+    # Keras calls the format legacy at every save; the user chose it once.
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        model.save(path, overwrite=True)
+    finally:
+        logging.set_verbosity(level)
+
+
+@contextmanager
+def _compile_configuration_kept(model: Any) -> Iterator[None]:
+    """Saving to ``.h5`` takes the optimizer out of the live model's compile configuration (Keras 3.15):
+    every later ``.keras`` file of that model would load with another optimizer."""
+    configuration = getattr(getattr(model, "_compile_config", None), "config", None)
+    kept = dict(configuration or {})
+    try:
+        yield
+    finally:
+        if configuration is not None:
+            configuration.clear()
+            configuration.update(kept)
+
+
+def _write_meta(path: str, meta: dict[str, Any]) -> None:
+    import h5py
+    import numpy
+
+    with h5py.File(path, "r+") as file:
+        group = file.create_group("meta")
+        for name, values in meta.items():
+            if name != "training_args":
+                try:
+                    group.create_dataset(name.replace("/", "_"), data=numpy.asarray(values))
+                except (TypeError, ValueError):
+                    pass_on = [str(v) for v in values]
+                    group.create_dataset(name.replace("/", "_"), data=pass_on)
+        # JSON is YAML, and needs no library that the user may not have.
+        group.attrs["training_args"] = json.dumps(meta.get("training_args", {}), default=str)
+
+
+def read_meta(path: str) -> dict[str, Any] | None:
+    """What :func:`write` put into an HDF5 file's group ``meta``; None where there is none."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if "meta" not in file:
+            return None
+        group = file["meta"]
+        meta: dict[str, Any] = {name: group[name][()].tolist() for name in group}
+        meta["training_args"] = json.loads(group.attrs.get("training_args", "{}"))
+        return meta
+
+
+def load(model: Any, path: str, digest: str) -> None:
+    """Put the weights and the optimizer's variables of a model file into a live model.
+
+    Args:
+        model: built and, if the file holds an optimizer, compiled.
+        path: a file of any of the three formats.
+        digest: :func:`digest_of` the model when the file was written. Keras only warns, or says nothing,
+            where a file does not fit; so what was loaded is compared.
+
+    Raises:
+        RestoreError: the model does not fit the file; nothing in the model has changed.
+    """
+    if not model.built:
+        raise RestoreError(
+            f"{path}: the model is not built yet, so it has no variables to restore. Give it an Input, or "
+            f"call it on one batch, before restore_callbacks(..., model=model)."
+        )
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    before = take_variables(model)
+    try:
+        model.load_weights(path)
+        if path.endswith(".h5") and not path.endswith(".weights.h5"):
+            _load_h5_optimizer(optimizer, path)
+        if digest_of(model) != digest:
+            raise ValueError("after loading, weights or optimizer are not those that were saved")
+    except Exception as error:  # whatever Keras or h5py raise for a file that does not fit
+        put_back_variables(before)
+        raise RestoreError(
+            f"{path}: does not fit the model ({type(error).__name__}: {error}). The model here has "
+            f"{len(variables_of(model))} variables; build and compile it as it was when it was saved."
+        ) from error
+
+
+def _load_h5_optimizer(optimizer: Any, path: str) -> None:
+    """Stock Keras loses the optimizer's variables of a whole model in ``.h5``; they are in the file."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if optimizer is None or "optimizer_weights" not in file:
+            return
+        group = file["optimizer_weights"]
+        names = _names(group)
+        if len(names) != len(optimizer.variables):
+            raise ValueError(f"{len(names)} optimizer variables, expected {len(optimizer.variables)}")
+        for variable, name in zip(optimizer.variables, names, strict=True):
+            variable.assign(group[name][()])
+
+
+def _names(group: Any) -> list[str]:
+    """The attribute ``weight_names``, which Keras splits into ``weight_names0``, ... when it is long."""
+    if "weight_names" in group.attrs:
+        parts = [group.attrs["weight_names"]]
+    else:
+        count = sum(name.startswith("weight_names") for name in group.attrs)
+        parts = [group.attrs[f"weight_names{i}"] for i in range(count)]
+    return [n.decode() if isinstance(n, bytes) else n for part in parts for n in part]

@@ -1,0 +1,217 @@
+"""``restore_callbacks``: from a checkpoint to callbacks and a model that go on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _modelfile
+from ._capture import is_registered, names, state_of
+from ._find import Found, find
+from ._match import Change, match
+from ._rebuild import rebuild
+from ._resume import Resume
+from ._runstate import put_back_seeds, put_back_variables, take_variables
+from ._snapshot import Snapshot
+from .exceptions import RestoreError
+
+__all__ = ["Report", "Restored", "restore_callbacks"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a restore did.
+
+    Attributes:
+        restored: the keys of the callbacks that got their state.
+        missing: keys in the checkpoint for which ``into`` has no callback.
+        unexpected: keys of callbacks in ``into`` of which the checkpoint knows nothing.
+        changed: constructor arguments that are not what they were; the new ones hold.
+        versions: the software that wrote the checkpoint.
+    """
+
+    restored: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    changed: tuple[Change, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What :func:`restore_callbacks` returns: iterable, and indexable by key or 0-based position.
+
+    Attributes:
+        callbacks: the callbacks, in the order of ``into``, or in which they were saved.
+        epoch: the 0-based epoch that the checkpoint was saved in or after; None without a checkpoint.
+        batch: the 0-based batch after which it was saved; None at the end of an epoch.
+        initial_epoch: what to pass to ``fit``; 0 without a checkpoint.
+        model_path: the model file; None without a checkpoint.
+        history: ``epochs`` (0-based) and one list per series.
+        training_args: the arguments that the user had stored.
+        finished: whether the run had ended by itself, or by early stopping.
+        report: what was restored, missing, unexpected, changed.
+    """
+
+    callbacks: list[Any]
+    epoch: int | None = None
+    batch: int | None = None
+    initial_epoch: int = 0
+    model_path: str | None = None
+    history: dict[str, list[Any]] = field(default_factory=dict)
+    training_args: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+    report: Report = field(default_factory=Report)
+    _keyed: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.callbacks)
+
+    def __len__(self) -> int:
+        return len(self.callbacks)
+
+    def __getitem__(self, key: str | int) -> Any:
+        return self.callbacks[key] if isinstance(key, int) else self._keyed[key]
+
+    def __repr__(self) -> str:
+        if self.model_path is None:
+            return "<Restored: nothing, there is no checkpoint yet>"
+        state = "finished" if self.finished else f"goes on at epoch {self.initial_epoch}"
+        keys = ", ".join(self.report.restored) or "no callbacks"
+        return f"<Restored {self.model_path}: {keys}; {state}>"
+
+
+def restore_callbacks(
+    path: str | os.PathLike[str], into: Any = None, *, model: Any = None, trusted: bool = False,
+    missing_ok: bool = False, strict: bool = True,
+) -> Restored:
+    """Restore the callbacks of a checkpoint, and with ``model`` all of the run, so that ``fit`` goes on.
+
+    Args:
+        path: a model file, a state file, or a directory; then the newest checkpoint in it that
+            verifies, of those that the checkpoint callback in ``into``, if there is one, has written.
+        into: the callbacks to put the state into, as they will be passed to ``fit``. Without it they
+            are made again from the file, which works where their constructors took data.
+        model: also load weights, optimizer and seeds into this model (built and compiled), whatever the
+            format of the file.
+        trusted: read code from the file, that is, let whoever wrote it run any program here.
+        missing_ok: where there is no checkpoint at all, return a :class:`Restored` that starts anew,
+            instead of an error. A checkpoint that is there and damaged is an error all the same.
+        strict: a callback with state that is only in ``into`` or only in the checkpoint is an error, and
+            so is a ``fit`` that goes on from something else than the checkpoint. If false: a warning.
+
+    Returns:
+        A :class:`Restored`. The next ``fit`` with its callbacks and ``restored.initial_epoch`` goes on.
+
+    Raises:
+        CheckpointNotFoundError: there is none.
+        CorruptCheckpointError, UnsupportedFormatError, MismatchError: it is damaged, newer, or the two
+            files do not belong together.
+        UntrustedError: it needs code to be run, and ``trusted`` is false.
+        RestoreError: it does not fit ``into`` or ``model``. NotRegisteredError and NotRebuildableError
+            are of this kind.
+        In every case nothing has changed.
+
+    Example:
+        >>> import tempfile
+        >>> from callback_state import restore_callbacks
+        >>> restore_callbacks(tempfile.mkdtemp(), into=[], missing_ok=True).initial_epoch
+        0
+    """
+    callbacks = _as_list(into)
+    found = find(os.fspath(path), callbacks, missing_ok=missing_ok)
+    if found is None:
+        return Restored(callbacks or [])
+    snapshot = found.snapshot
+    if callbacks is None:
+        keyed = rebuild(snapshot, trusted=trusted, directory=os.path.dirname(found.model_path))
+        callbacks, report = list(keyed.values()), Report(tuple(keyed))
+    else:
+        keyed, report = _match(snapshot, callbacks, strict)
+    prepared = snapshot.prepare(keyed, model=model, trusted=trusted)
+    _put_back(found, snapshot, prepared, model)
+    Resume(
+        snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped,
+        trusted=trusted, strict=strict,
+    )
+    _warn_of_changes(found.model_path, report.changed)
+    return _restored(found, callbacks, keyed, report)
+
+
+def _as_list(into: Any) -> list[Any] | None:
+    import keras
+
+    if into is None:
+        return None
+    if isinstance(into, keras.callbacks.Callback):
+        return [into]
+    callbacks = list(into)
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise RestoreError(f"into= holds {callback!r}, which is no keras.callbacks.Callback")
+    return callbacks
+
+
+def _match(
+    snapshot: Snapshot, callbacks: list[Any], strict: bool
+) -> tuple[dict[str, Any], Report]:
+    import keras
+
+    apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+    live = [c for c in callbacks if is_registered(c) and not isinstance(c, apart)]
+    matched = match(snapshot.where, snapshot.meta["callbacks"], live)
+    stateful_keys = snapshot.keys_with_state()
+    missing = [key for key in matched.missing if key in stateful_keys]
+    keyed = names(live)
+    unexpected = [key for key in matched.unexpected if state_of(keyed[key])]
+    problems = [f"{key} is in the checkpoint and not in into=" for key in missing]
+    problems += [f"{key} is in into= and not in the checkpoint" for key in unexpected]
+    if problems:
+        message = f"{snapshot.where}: {'; '.join(problems)}. With strict=False the rest is restored."
+        if strict:
+            raise RestoreError(message)
+        warnings.warn(message, stacklevel=3)
+    return matched.pairs, Report(
+        tuple(matched.pairs), tuple(matched.missing), tuple(matched.unexpected),
+        tuple(matched.changed), snapshot.meta["versions"],
+    )
+
+
+def _put_back(found: Found, snapshot: Snapshot, prepared: Any, model: Any) -> None:
+    """The model first, since loading it is what can fail; if the rest does, the model is put back."""
+    if model is None:
+        prepared.put_back()
+        return
+    before = take_variables(model) if model.built else []
+    try:
+        _modelfile.load(model, found.model_path, snapshot.meta["model"]["digest"])
+        put_back_seeds(model, snapshot.run["seeds"])
+        prepared.put_back()
+    except ValueError as error:
+        put_back_variables(before)
+        if isinstance(error, RestoreError):
+            raise
+        raise RestoreError(f"{found.model_path}: {error}") from error
+    except BaseException:
+        put_back_variables(before)
+        raise
+
+
+def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
+    if changed:
+        listed = "; ".join(map(str, changed))
+        warnings.warn(f"{path}: other arguments than in the checkpoint: {listed}", stacklevel=3)
+
+
+def _restored(
+    found: Found, callbacks: list[Any], keyed: dict[str, Any], report: Report
+) -> Restored:
+    meta = found.snapshot.meta
+    return Restored(
+        callbacks, meta["epoch"], meta["batch"], meta["initial_epoch"], found.model_path,
+        {"epochs": meta["history"]["epochs"], **meta["history"]["series"]},
+        meta["training_args"], meta["finished"], report, keyed,
+    )

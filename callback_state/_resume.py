@@ -1,0 +1,224 @@
+"""A restored state on its way into the ``fit`` that goes on: checks before, protection during, then done.
+
+What was restored waits in a :class:`Resume` that its callbacks share. The ``fit`` that they appear in
+next is checked against the checkpoint; then every callback hears ``on_train_begin``, which resets half
+of them, and everything is put back as it was before.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import ExitStack
+from typing import Any
+
+from ._adapters import appending
+from ._capture import Prepared, prepare
+from ._loop import Fit, Loop, join
+from ._modelfile import load
+from ._runstate import (
+    digest_of, iterations_of, put_back_generators, put_back_history, put_back_seeds,
+    put_back_variables, take_variables,
+)
+from ._snapshot import Snapshot, keep
+from .exceptions import ResumeError
+
+__all__ = ["Resume"]
+
+
+class Resume:
+    """One restored checkpoint that waits for its ``fit``.
+
+    Args:
+        snapshot: the checkpoint's contents.
+        model_path: its model file.
+        keyed: the callbacks that its state was put into, by their keys in the checkpoint.
+        model: the model that it was loaded into, or None if the caller did that himself.
+        skipped: (callback, attribute) of what only ``on_train_begin`` can make.
+        trusted: whether code may be read from the checkpoint.
+        strict: whether a ``fit`` that goes on from something else is an error, or only a warning.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, model_path: str, keyed: dict[str, Any], *, model: Any,
+        skipped: list[tuple[Any, str]], trusted: bool, strict: bool,
+    ) -> None:
+        self._snapshot, self._meta, self._path = snapshot, snapshot.meta, model_path
+        self._keyed, self._model, self._trusted, self._strict = keyed, model, trusted, strict
+        self._skipped = {(id(callback), name) for callback, name in skipped}
+        self._done = False
+        self._mode = "none"
+        self._kept: Kept | None = None
+        self._guard = ExitStack()
+        for callback in keyed.values():
+            _hook(callback, self)
+
+    # What the loop calls.
+
+    def decide(self, loop: Loop) -> None:
+        """Nothing: a resume saves nothing."""
+
+    def before_train(self, loop: Loop) -> None:
+        self._mode = self._choose(loop)
+        if self._mode == "none":
+            return
+        model = loop.model
+        if self._mode == "go on":
+            self._go_back_to_last_epoch(model)
+        if self._mode in ("resume", "go on"):
+            self._check(loop.fit, model)
+        self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
+        self._guard.enter_context(appending(loop.callbacks))
+
+    def after_train_begin(self, loop: Loop) -> None:
+        if self._mode == "none":
+            return
+        self._guard.close()
+        assert self._kept is not None
+        self._kept.put_back()
+        if self._mode == "nothing":
+            assert loop.fit is not None
+            loop.model._initial_epoch = loop.fit.epochs
+        else:
+            # Keras prefers this to the argument of fit; BackupAndRestore sets it and never takes it back.
+            loop.model._initial_epoch = None
+            self._check_skipped()
+        put_back_seeds(loop.model, self._snapshot.run["seeds"])
+        put_back_history(loop.model, self._meta["history"])
+        put_back_generators(self._snapshot.run["generators"])
+        if self._mode != "nothing" and loop.fit is not None and not loop.fit.order_is_known:
+            _warn_of_order()
+        if self._mode != "nothing":
+            self._finish()
+
+    def after_event(self, loop: Loop) -> None:
+        """Nothing: what was restored has been put back before the first epoch."""
+
+    def after_train_end(self, loop: Loop) -> None:
+        if self._mode == "nothing" and self._kept is not None:
+            self._kept.put_back()
+            loop.model._initial_epoch = None
+            fit = loop.fit
+            if self._meta["finished"] and fit is not None and fit.epochs == self._meta["epochs"]:
+                self._finish()  # this was the finished run; a later fit is another one
+        self._mode, self._kept = "none", None
+
+    # The rest.
+
+    def _choose(self, loop: Loop) -> str:
+        """ "resume" or "go on" (beyond a finished run), "nothing" to train, "none" of our business."""
+        if self._done or (self._model is not None and loop.model is not self._model):
+            return "none"
+        fit = loop.fit
+        if fit is None:
+            return "resume"
+        if self._meta["finished"]:
+            target = self._meta["epochs"]
+            return "go on" if target is None or fit.epochs > target else "nothing"
+        return "nothing" if fit.epochs <= (loop.model._initial_epoch or fit.initial_epoch) else "resume"
+
+    def _check(self, fit: Fit | None, model: Any) -> None:
+        """Refuse, before anything is trained, to go on from something else than the checkpoint."""
+        expected = self._meta["initial_epoch"]
+        if fit is not None and fit.initial_epoch != expected:
+            self._complain(
+                f"fit starts at epoch {fit.initial_epoch} (0-based), the checkpoint goes on at {expected}. "
+                f"Write model.fit(..., initial_epoch=restored.initial_epoch)."
+            )
+        saved = self._meta["model"]
+        if iterations_of(model) != saved["iterations"]:
+            self._complain(
+                f"the optimizer has taken {iterations_of(model)} steps, the checkpoint's had taken "
+                f"{saved['iterations']}. Compile first, then restore_callbacks(..., model=model), which "
+                f"loads weights and optimizer."
+            )
+        elif digest_of(model) != saved["digest"]:
+            self._complain(
+                "weights or optimizer are not those of the checkpoint. Write "
+                "restore_callbacks(..., model=model), after the model was built and compiled."
+            )
+
+    def _complain(self, message: str) -> None:
+        message = f"{self._path}: {message} (restore_callbacks(..., strict=False) goes on all the same.)"
+        if self._strict:
+            raise ResumeError(message)
+        warnings.warn(message, stacklevel=2)
+
+    def _go_back_to_last_epoch(self, model: Any) -> None:
+        """A finished run goes on from its last epoch, not from what its end made of the weights."""
+        name = self._meta["goes_on_from"]
+        if name is None:
+            if not self._meta["exact_end"]:
+                warnings.warn(
+                    f"{self._path}: the end of the run replaced the weights of its last epoch, which were "
+                    f"not saved: going on from the replaced ones.",
+                    stacklevel=2,
+                )
+            return
+        path = os.path.join(os.path.dirname(self._path), name)
+        snapshot = Snapshot.open(path)
+        prepared = snapshot.prepare(self._keyed, model=model, trusted=self._trusted)
+        load(model, path, snapshot.meta["model"]["digest"])
+        prepared.put_back()
+        self._snapshot, self._meta, self._path = snapshot, snapshot.meta, path
+
+    def _check_skipped(self) -> None:
+        for callback in self._keyed.values():
+            for owner, name in self._skipped:
+                if owner == id(callback) and getattr(callback, name, None) is None:
+                    raise ResumeError(
+                        f"{self._path}: {type(callback).__name__}.{name} was code or a part of the model, "
+                        f"and neither the constructor nor on_train_begin made it again. "
+                        f"Make it there, or pass trusted=True."
+                    )
+
+    def _finish(self) -> None:
+        self._done = True
+        for callback in self._keyed.values():
+            vars(callback).pop("set_model", None)
+
+
+class Kept:
+    """The state of callbacks and model before ``on_train_begin``, to be put back after it."""
+
+    def __init__(
+        self, keyed: dict[str, Any], model: Any, skipped: set[tuple[int, str]], where: str
+    ) -> None:
+        self._keyed, self._model, self._where, self._skipped = keyed, model, where, skipped
+        # Putting it back once resolves what stood for variables of a model that was not there.
+        self._table, self._objects = keep(keyed, model)
+        self._prepare().put_back()
+        self._variables = take_variables(model)
+
+    def put_back(self) -> None:
+        put_back_variables(self._variables)
+        self._prepare().put_back()
+
+    def _prepare(self) -> Prepared:
+        prepared = prepare(
+            self._table, self._keyed, None, where=self._where, model=self._model, pickles=None,
+            kept=self._objects,
+        )
+        prepared.attributes = [
+            a for a in prepared.attributes if (id(a[0]), a[1]) not in self._skipped
+        ]
+        return prepared
+
+
+def _hook(callback: Any, resume: Resume) -> None:
+    """Hear of the ``fit`` that the callback takes part in, whether or not a checkpoint does too."""
+    set_model = type(callback).set_model
+
+    def joining(model: Any) -> None:
+        set_model(callback, model)
+        join(callback, resume, model, first=True)
+
+    vars(callback)["set_model"] = joining
+
+
+def _warn_of_order() -> None:
+    warnings.warn(
+        "resuming on data whose order cannot be proved to be that of the run that was interrupted: exact "
+        "are arrays and tensors, unshuffled or after keras.utils.set_random_seed(...).",
+        stacklevel=2,
+    )

@@ -1,0 +1,34 @@
+"""Which of the checkpoints that a run wrote it may delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = ["surplus"]
+
+
+def surplus(
+    written: Sequence[tuple[str, float | None]], *, newest: int | None, best: int | None,
+    better: Callable[[Any, Any], Any],
+) -> list[str]:
+    """The names of the checkpoints to delete.
+
+    Args:
+        written: (name, monitored value or None) of those there are, oldest first.
+        newest: how many of the newest to keep; None for no such rule.
+        best: how many of the best to keep; None for no such rule.
+        better: ``better(a, b)`` is true if the value a is better than b.
+
+    Returns:
+        Those that no rule keeps, oldest first. The newest is kept always: nothing is deleted before
+        its successor is there.
+    """
+    if newest is None and best is None:
+        return []
+    kept = {name for name, _ in written[-max(newest or 0, 1) :]}
+    valued = [(name, value) for name, value in written if value is not None]
+    for name, value in valued:
+        if sum(bool(better(other, value)) for _, other in valued) < (best or 0):
+            kept.add(name)
+    return [name for name, _ in written if name not in kept]

@@ -1,0 +1,188 @@
+"""What a run consists of besides weights, optimizer and callbacks: generators, seeds, history.
+
+TensorFlow and Keras hold two of their global generators in private places. They are read and set here
+and nowhere else; ``tests/test_runstate.py`` fails on a version that keeps them elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import warnings
+from typing import Any
+
+__all__ = [
+    "digest_of",
+    "history_of",
+    "iterations_of",
+    "put_back_generators",
+    "put_back_history",
+    "put_back_seeds",
+    "put_back_variables",
+    "take_generators",
+    "take_seeds",
+    "take_variables",
+    "variables_of",
+]
+
+
+def variables_of(model: Any) -> list[Any]:
+    """The variables that a checkpoint's model file holds: weights, then the optimizer's."""
+    optimizer = getattr(model, "optimizer", None)
+    return [*model.weights, *(optimizer.variables if optimizer is not None else ())]
+
+
+def digest_of(model: Any) -> str:
+    """SHA-256 over shape, dtype and value of each of :func:`variables_of`, hexadecimal.
+
+    Names are left out: Keras numbers its layers by process, not by model.
+    """
+    import numpy
+
+    digest = hashlib.sha256()
+    for variable in variables_of(model):
+        value = numpy.ascontiguousarray(variable.numpy())
+        digest.update(f"{value.dtype.name}{value.shape}".encode())
+        if value.size:
+            digest.update(value.reshape(-1).view(numpy.uint8))
+    return digest.hexdigest()
+
+
+def iterations_of(model: Any) -> int:
+    """How many steps the optimizer has taken."""
+    optimizer = getattr(model, "optimizer", None)
+    return 0 if optimizer is None else int(optimizer.iterations.numpy())
+
+
+def take_variables(model: Any) -> list[tuple[Any, Any]]:
+    """(variable, copy of its value) for every variable of the model and its optimizer."""
+    import numpy
+
+    seen = {id(v): v for v in (*model.variables, *variables_of(model))}
+    return [(v, numpy.array(v.numpy())) for v in seen.values()]
+
+
+def put_back_variables(taken: list[tuple[Any, Any]]) -> None:
+    for variable, value in taken:
+        variable.assign(value)
+
+
+def _seed_variables(model: Any) -> list[Any]:
+    """The model's variables that no Keras file holds: the states of its SeedGenerators."""
+    others = {id(v) for v in (*model.weights, *model.metrics_variables)}
+    return [v for v in model.variables if id(v) not in others]
+
+
+def take_seeds(model: Any) -> list[Any]:
+    """The states of the model's SeedGenerators, those of one shape and dtype stacked in one array."""
+    import numpy
+
+    groups: dict[Any, list[Any]] = {}
+    for variable in _seed_variables(model):
+        value = variable.numpy()
+        groups.setdefault((value.dtype.name, value.shape), []).append(value)
+    return [numpy.stack(values) for values in groups.values()]
+
+
+def put_back_seeds(model: Any, seeds: list[Any]) -> None:
+    """The reverse of :func:`take_seeds`.
+
+    Raises:
+        ValueError: the model has other seed generators than the one they were taken from.
+    """
+    groups: dict[Any, list[Any]] = {}
+    for variable in _seed_variables(model):
+        groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
+    found = [(dtype, (len(vs), *shape)) for (dtype, shape), vs in groups.items()]
+    saved = [(array.dtype.name, array.shape) for array in seeds]
+    if found != saved:
+        raise ValueError(f"the model's seed generators are {found}, the checkpoint has {saved}")
+    for variables, array in zip(groups.values(), seeds, strict=True):
+        for variable, value in zip(variables, array, strict=True):
+            variable.assign(value)
+
+
+def take_generators() -> dict[str, Any]:
+    """The states of the global generators of Python, NumPy, TensorFlow and Keras."""
+    import numpy
+    from tensorflow.python.eager import context
+
+    name, keys, position, has_gauss, gauss = numpy.random.get_state()
+    eager = context.context()._rng
+    generator, keras_seeds = _tensorflow_generator(), _keras_generator()
+    return {
+        "python": _packed(random.getstate()),
+        "numpy": (name, keys, position, has_gauss, gauss),
+        "tensorflow_seed": context.global_seed(),
+        "tensorflow_eager": None if eager is None else _packed(eager.getstate()),
+        "tensorflow_generator": None if generator is None else numpy.array(generator.state.numpy()),
+        "keras": None if keras_seeds is None else numpy.array(keras_seeds.state.numpy()),
+    }
+
+
+def put_back_generators(taken: dict[str, Any]) -> None:
+    """The reverse of :func:`take_generators`; Python's last, since making the others draws from it."""
+    import numpy
+    import tensorflow
+    from keras.src.random.seed_generator import global_seed_generator
+    from tensorflow.python.eager import context
+
+    if taken["tensorflow_seed"] != context.global_seed():
+        warnings.warn(
+            f"the run that is resumed had the global seed {taken['tensorflow_seed']}, this process has "
+            f"{context.global_seed()}: shuffled data and random operations will differ. Call "
+            f"keras.utils.set_random_seed({taken['tensorflow_seed']}) before the data and the model "
+            f"are made.",
+            stacklevel=2,
+        )
+    eager = context.context()._rng
+    if eager is not None and taken["tensorflow_eager"] is not None:
+        eager.setstate(_unpacked(taken["tensorflow_eager"]))
+    if taken["tensorflow_generator"] is not None:
+        tensorflow.random.get_global_generator().state.assign(taken["tensorflow_generator"])
+    if taken["keras"] is not None:
+        global_seed_generator().state.assign(taken["keras"])
+    numpy.random.set_state(taken["numpy"])
+    random.setstate(_unpacked(taken["python"]))
+
+
+def _tensorflow_generator() -> Any:
+    """TensorFlow's global generator if it exists; asking for it in public would make one."""
+    from tensorflow.python.ops import stateful_random_ops
+
+    return stateful_random_ops.global_generator
+
+
+def _keras_generator() -> Any:
+    from keras.src.backend.common.global_state import get_global_attribute
+
+    return get_global_attribute("global_seed_generator")
+
+
+def _packed(state: Any) -> tuple[Any, ...]:
+    """A state of Python's generator, its 625 words as one array: two kilobytes instead of four."""
+    import numpy
+
+    version, words, gauss = state
+    return (version, numpy.array(words, numpy.uint32), gauss)
+
+
+def _unpacked(packed: tuple[Any, ...]) -> tuple[Any, ...]:
+    version, words, gauss = packed
+    return (version, tuple(words.tolist()), gauss)
+
+
+def history_of(model: Any) -> dict[str, Any]:
+    """``epochs`` (0-based) and one list per series, from the model's History callback."""
+    history = getattr(model, "history", None)
+    return {
+        "epochs": list(getattr(history, "epoch", ())),
+        "series": {name: list(values) for name, values in getattr(history, "history", {}).items()},
+    }
+
+
+def put_back_history(model: Any, saved: dict[str, Any]) -> None:
+    """Let the History callback of the running ``fit`` go on from ``saved``."""
+    model.history.epoch = list(saved["epochs"])
+    model.history.history.clear()
+    model.history.history.update({name: list(v) for name, v in saved["series"].items()})

@@ -1,0 +1,164 @@
+"""What one state file says: the run at one quiet point, as plain data.
+
+    meta    what can be shown without building anything: moment, versions, history, configurations
+    run     generators and seeds
+    state   {key: {attribute: value}} of the callbacks
+
+The three are one table of nodes, so that objects which callbacks share stay shared; beside it stands
+the by-value section, a list of pickles that only a trusted file's reader opens.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from . import _store
+from ._build import Decoder
+from ._capture import Prepared, class_of, configuration, names, prepare, state_of
+from ._plain import Encoder, PlainError, Table
+from ._statefile import Sealed
+from ._stateful import registration_of
+from ._variables import ByValue
+from .exceptions import CorruptCheckpointError, NotPicklableError
+
+__all__ = ["Snapshot", "Taken", "keep", "take"]
+
+
+@dataclass
+class Taken:
+    """The state of callbacks at a quiet point: nodes that refer to one another, and what went by value.
+
+    Attributes:
+        tree: what is sealed in the file.
+        by_value: the attribute paths that went into the by-value section.
+        state: the part of the tree that is state, to compare two quiet points by.
+    """
+
+    tree: list[Any]
+    by_value: list[str]
+    state: Table
+
+
+    def same_state(self, other: Taken) -> bool:
+        """Whether the callbacks' states are the same; the rest of what was taken is not compared."""
+        mine, theirs = self.state, other.state
+        return (mine.nodes, mine.root, self.tree[3]) == (theirs.nodes, theirs.root, other.tree[3])
+
+
+def take(callbacks: list[Any], model: Any, meta: dict[str, Any], run: dict[str, Any]) -> Taken:
+    """Everything that a state file says of this moment.
+
+    Raises:
+        NotPicklableError: an attribute cannot be saved; names it.
+    """
+    keyed = names(callbacks)
+    fallback = ByValue(model, {id(c): key for key, c in keyed.items()})
+    meta = {**meta, "callbacks": [_described(key, c, fallback) for key, c in keyed.items()]}
+    try:
+        state = Encoder(fallback).table(_states(keyed))
+        encoder = Encoder(fallback)
+        encoder.nodes, state_root = list(state.nodes), state.root
+        root = encoder.table({"meta": meta, "run": run})
+    except PlainError as error:
+        raise NotPicklableError(error.path, error.message) from error
+    return Taken([root.nodes, root.root, state_root, fallback.pickles], fallback.names, state)
+
+
+def _states(keyed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {key: state_of(callback) for key, callback in keyed.items()}
+
+
+def keep(keyed: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
+    """The state of callbacks for use in this process: a table, and the objects it only points to."""
+    fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, kept=[])
+    return Encoder(fallback).table(_states(keyed)), fallback.kept or []
+
+
+def _described(key: str, callback: Any, fallback: ByValue) -> dict[str, Any]:
+    registration = registration_of(type(callback))
+    arguments = {}
+    for name, argument in configuration(callback).items():
+        index = None
+        if argument.kind == "opaque":
+            index = fallback.attempt(argument.given, f"{key}.{name}")
+        arguments[name] = (argument.kind, argument.data, index)
+    return {
+        "key": key,
+        "class": class_of(callback),
+        "version": registration.version if registration is not None else 1,
+        "arguments": arguments,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the state file records of the software that wrote it."""
+    import keras
+    import numpy
+    import tensorflow
+
+    from . import __version__
+
+    return {
+        "callback_state": __version__,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "tensorflow": tensorflow.__version__,
+        "numpy": numpy.__version__,
+        "platform": sys.platform,
+    }
+
+
+@dataclass
+class Snapshot:
+    """A state file's contents; state and by-value section are still undecoded."""
+
+    where: str
+    meta: dict[str, Any]
+    run: dict[str, Any]
+    state: Table
+    pickles: list[bytes]
+
+    @classmethod
+    def open(cls, path: str) -> Snapshot:
+        """The snapshot of the checkpoint at ``path``, verified."""
+        pair = _store.open_pair(path)
+        return cls.read(pair.state_path, pair.sealed)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {entry["key"]: entry["version"] for entry in self.meta["callbacks"]}
+
+    def keys_with_state(self) -> set[str]:
+        """The keys of the callbacks that have any attribute stored."""
+        states = dict(zip(*(iter(self.state.nodes[self.state.root[0]][1]),) * 2, strict=True))
+        return {key for key, ref in states.items() if self.state.nodes[ref[0]][1]}
+
+    def prepare(self, keyed: dict[str, Any], *, model: Any, trusted: bool) -> Prepared:
+        """The state of some callbacks, decoded for them; changes nothing."""
+        try:
+            return prepare(
+                self.state, keyed, self.versions, where=self.where, model=model,
+                pickles=self.pickles if trusted else None,
+            )
+        except PlainError as error:
+            raise CorruptCheckpointError(self.where, f"cannot be decoded ({error})") from error
+
+    @classmethod
+    def read(cls, where: str, sealed: Sealed) -> Snapshot:
+        """Decode what needs neither classes nor trust.
+
+        Raises:
+            CorruptCheckpointError: the seal is right, but no release of this package wrote the inside.
+        """
+        try:
+            match sealed.tree:
+                case [nodes, root, state, list(pickles)]:
+                    decoded = Decoder(Table.from_tree([nodes, root])).value()
+                    states = Table.from_tree([nodes, state])
+                    return cls(where, decoded["meta"], decoded["run"], states, pickles)
+        except (PlainError, KeyError, TypeError) as error:
+            raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
+        raise CorruptCheckpointError(where, "no state file of this package")
