@@ -24,11 +24,18 @@ ORDER = [
     "_build",
     "_stateful",
     "_store",
+    "_retention",
+    "_runstate",
     "_modelfile",
     "_variables",
     "_adapters",
-    "_runstate",
+    "_capture",
+    "_snapshot",
+    "_find",
     "_loop",
+    "_resume",
+    "_match",
+    "_rebuild",
     "_checkpoint",
     "_restore",
     "demo",
@@ -62,10 +69,14 @@ def imports(source: str, *, module_level: bool = False) -> Iterator[tuple[int, s
 
 
 def siblings(source: str) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import of a module of the package; the package itself is ``__init__``."""
+    """(line, module) of every import of a module of the package; the package itself is ``__init__``.
+
+    The number of the release, a literal, is everybody's.
+    """
     for line, module, name in imports(source):
         if module in (".", "callback_state"):
-            yield line, name if name in {*MODULES, *ORDER} else "__init__"
+            if name != "__version__":
+                yield line, name if name in {*MODULES, *ORDER} else "__init__"
         elif module.startswith((".", "callback_state.")):
             yield line, module.removeprefix("callback_state").lstrip(".").partition(".")[0]
 
