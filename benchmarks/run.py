@@ -40,7 +40,7 @@ class Row:
 
     def cells(self) -> list[str]:
         limit = f"{self.budget:g}{self.unit}"
-        figure = f"{self.figure:.3f}" if self.unit == " x" else f"{self.figure:.1f}"
+        figure = f"{self.figure:.3f}" if self.unit == " x" else f"{self.figure:.3g}"
         verdict = "ok" if self.good else "OVER"
         return [self.what, self.ours, self.instead, self.fsync, figure + self.unit, limit, verdict]
 
@@ -122,7 +122,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text, in columns as wide as needed."""
-    head = ["", "ours", "instead", "fsync (ours, not in the ratio)", "figure", "budget", ""]
+    head = ["", "ours", "instead", "fsync", "figure", "budget", ""]
     lines = [head, *(row.cells() for row in rows)]
     first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
     template = "  ".join([f"{{:<{first}}}", *(f"{{:>{width}}}" for width in others)])
@@ -144,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows += GROUPS[name](options.quick)
     print(table(rows))
+    print("\nTimes are medians. fsync: what ours waits for the disk in a save, not in its own column.")
     return int(any(not row.good and not row.timed for row in rows))
 
 
