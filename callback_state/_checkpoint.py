@@ -67,6 +67,7 @@ class _Recorder:
     exclude=(
         "callbacks", "training_args", "period", "max_to_keep", "keep_best",
         "_loop", "_event", "_recorder", "_end", "_warned", "_epoch",
+        "_recovered",
     )
 )
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
@@ -144,6 +145,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._event: Event | None = None
         self._end: End | None = None
         self._warned = False
+        self._recovered: set[str] = set()
         self._epoch = 0
 
     @property
@@ -213,16 +215,16 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._due = self._ask_keras(event)
         if self._due is not None:
             self._stamp = max(time.time_ns(), self._stamp + 1)
-            self._note(os.path.basename(self._due), event.logs.get(self.monitor))
+            self._note(self._due, event.logs.get(self.monitor))
 
     def after_event(self, loop: Loop | None) -> None:
         event, self._event = self._event, None
         if event is None:
             return
         if self._due is not None:
-            self._commit(self._due, self._meta(event, loop))
+            self._commit(self._path(self._due), self._meta(event, loop))
             for name in self._surplus:
-                _store.delete(os.path.join(os.path.dirname(self._due), name))
+                _store.delete(self._path(name))
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
             model = super().model
             self._end = End(None, _runstate.digest_of(model), self._take({}, {}))
@@ -250,7 +252,19 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
                 super().on_train_batch_end(event.batch, event.logs)
         finally:
             self._recorder = None
-        return None if recorder.path is None else os.fspath(recorder.path)
+        if recorder.path is None:
+            return None
+        return os.path.relpath(os.fspath(recorder.path), self._root())
+
+    def _root(self) -> str:
+        """The directory that does not depend on the epoch; what is state is relative to it."""
+        directory = os.path.dirname(self.filepath)
+        while "{" in directory:
+            directory = os.path.dirname(directory)
+        return directory or os.curdir
+
+    def _path(self, name: str) -> str:
+        return os.path.normpath(os.path.join(self._root(), name))
 
     def _registered(self, loop: Loop | None) -> list[Any]:
         if self.callbacks is not None:
@@ -304,6 +318,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             "epochs": meta["history"]["epochs"], **meta["history"]["series"],
             "training_args": self.training_args,
         }
+        if path not in self._recovered:
+            _store.recover(path)
+            self._recovered.add(path)
         _store.commit(
             path,
             lambda p: _modelfile.write(model, p, weights_only=self.save_weights_only, meta=in_file),
@@ -316,7 +333,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         epochs = getattr(loop.model.history, "epoch", None)
         if self._due is None or not epochs:
             return
-        path = os.path.join(os.path.dirname(self.filepath), os.path.basename(self._due))
+        path = self._path(self._due)
         if not os.path.exists(path) or Snapshot.open(path).meta["epoch"] != epochs[-1]:
             series = loop.model.history.history
             logs = {name: values[-1] for name, values in series.items() if values}

@@ -5,6 +5,7 @@ None of this needs TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -45,6 +46,16 @@ class Found:
     model_path: str
     snapshot: Snapshot
 
+    @property
+    def saved_at(self) -> int:
+        saved_at: int = self.snapshot.meta["saved_at"]
+        return saved_at
+
+    @classmethod
+    def open(cls, path: str) -> Found:
+        pair = _store.open_pair(path)
+        return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed))
+
 
 def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found | None:
     """The checkpoint at ``path``, or the newest in that directory; None where there is none.
@@ -56,8 +67,7 @@ def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found |
     """
     try:
         if not os.path.isdir(path):
-            pair = _store.open_pair(path)
-            return Found(pair.model_path, Snapshot.read(pair.state_path, pair.sealed))
+            return Found.open(path)
         return _newest(path, _templates(callbacks))
     except CheckpointNotFoundError:
         if missing_ok and not _is_half_there(path):
@@ -79,28 +89,66 @@ def _templates(callbacks: list[Any] | None) -> set[str]:
 
 
 def _newest(directory: str, templates: set[str]) -> Found | None:
-    found, rejected = _scan(directory)
-    for path, error in rejected:
-        warnings.warn(f"{path}: left aside: {error}", stacklevel=4)
-    if not found and rejected:
+    """The newest that verifies; what is older is not read, as it may be terabytes."""
+    candidates = sorted(_candidates(directory), key=lambda c: c.saved_at, reverse=True)
+    mine = [c for c in candidates if not templates or c.template in (None, *templates)]
+    _warn_of_others(directory, candidates, templates)
+    found: Found | None = None
+    errors: list[CallbackStateError] = []
+    for candidate in mine:
+        if found is not None and found.saved_at >= candidate.saved_at:
+            break
+        try:
+            opened = Found.open(candidate.path)
+        except CallbackStateError as error:
+            errors.append(error)
+            warnings.warn(f"left aside: {error}", stacklevel=4)
+        else:
+            found = max(found or opened, opened, key=lambda f: f.saved_at)
+    if found is None and errors:
         raise CorruptCheckpointError(
-            directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}"
+            directory, f"none of {len(errors)} checkpoints verifies; the newest: {errors[0]}"
         )
-    mine = [f for f in found if not templates or f.snapshot.meta["template"] in templates]
-    if found and not mine:
-        others = ", ".join(sorted({f.snapshot.meta["template"] for f in found}))
-        warnings.warn(
-            f"{directory}: has checkpoints named {others}, and none named "
-            f"{', '.join(sorted(templates))}: nothing to restore for this run.",
-            stacklevel=4,
-        )
-    if not mine:
+    if found is None:
         raise CheckpointNotFoundError(
             directory,
             "no checkpoint here: expected model files (.keras, .h5, .weights.h5), each with its "
             ".callbacks.pkl. Pass missing_ok=True for a run that may be the first.",
         )
-    return max(mine, key=lambda f: int(f.snapshot.meta["saved_at"]))
+    return found
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A model file or a state file, and what its state says before anything is verified against it."""
+
+    path: str
+    saved_at: float
+    template: str | None
+
+
+def _candidates(directory: str) -> list[_Candidate]:
+    found = []
+    for path, states in _store.peek(directory):
+        # Damaged: first, so that it is opened, warned of, and left aside.
+        best = _Candidate(path, float("inf"), None)
+        with contextlib.suppress(CorruptCheckpointError):
+            metas = [Snapshot.read(path, sealed).meta for sealed in states]
+            newest = max(metas, key=lambda meta: meta["saved_at"], default=None)
+            if newest is not None:
+                best = _Candidate(path, newest["saved_at"], newest["template"])
+        found.append(best)
+    return found
+
+
+def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]) -> None:
+    others = {c.template for c in found if c.template is not None} - templates
+    if templates and others and not any(c.template in templates for c in found):
+        warnings.warn(
+            f"{directory}: has checkpoints named {', '.join(sorted(others))}, and none named "
+            f"{', '.join(sorted(templates))}: nothing to restore for this run.",
+            stacklevel=5,
+        )
 
 
 def _scan(directory: str) -> tuple[list[Found], list[tuple[str, CallbackStateError]]]:

@@ -86,8 +86,7 @@ class ByValue:
         if self.kept is not None:
             self.kept.append(value)
             return ("kept", len(self.kept) - 1)
-        self.pickles.append(self._pickle(value, path))
-        self.names.append(path)
+        self._add(self._pickle(value, path), value, path)
         kind = "code" if isinstance(value, _CODE) else "value"
         return (kind, len(self.pickles) - 1, describe(value), path)
 
@@ -99,9 +98,13 @@ class ByValue:
             return None
         if len(data) > LARGE_ARGUMENT:
             return None
-        self.pickles.append(data)
-        self.names.append(path)
+        self._add(data, value, path)
         return len(self.pickles) - 1
+
+    def _add(self, data: bytes, value: Any, path: str) -> None:
+        self.pickles.append(data)
+        if not _is_importable(value):
+            self.names.append(path)
 
     def _parts(self) -> set[int]:
         if self.model is None:
@@ -136,6 +139,17 @@ class ByValue:
         if is_variable(item) or is_keras(item, "callbacks.Callback") or _has_variables(item):
             raise not_picklable(path, item, "a part of the model is never pickled by value")
         return None
+
+
+def _is_importable(value: Any) -> bool:
+    """Whether a function or class is pickled as the name of what a new process imports."""
+    if not isinstance(value, _CODE) or getattr(value, "__module__", "__main__") == "__main__":
+        return False
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever pickle raises for what is defined in a function
+        return False
+    return True
 
 
 def readable(path: str) -> str:
