@@ -50,6 +50,7 @@ class Sync:
             os.fsync = fsync
 
 
+@stateful(exclude=("samples", "start", "synced"))
 class SaveClock(keras.callbacks.Callback):
     """(seconds, of these in fsync) of what follows each epoch but the first and the last; stands first."""
 
@@ -65,6 +66,7 @@ class SaveClock(keras.callbacks.Callback):
             self.samples.append((time.perf_counter() - self.start, Sync.seconds - self.synced))
 
 
+@stateful(exclude=("seconds", "start"))
 class StepClock(keras.callbacks.Callback):
     """The seconds from the beginning of batch 10 to the beginning of the last; stands first."""
 

@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows += GROUPS[name](options.quick)
     print(table(rows))
-    print("\nTimes are medians. fsync: what ours waits for the disk in a save, not in its own column.")
+    print("\nTimes are medians; the time that our save waits in fsync stands in its own column only.")
     return int(any(not row.good and not row.timed for row in rows))
 
 
