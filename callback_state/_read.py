@@ -100,13 +100,14 @@ def parse(data: bytes | memoryview) -> object:
 class _Parser:
     """The stack machine. A mark is a height of the stack, below which no opcode may reach."""
 
-    __slots__ = ("data", "depths", "limit", "marks", "pos", "stack", "start")
+    __slots__ = ("data", "depths", "framed", "limit", "marks", "pos", "stack", "start")
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.start = self.pos = 0
         #: No opcode reaches beyond it: the end of the frame, or of the data between two frames.
         self.limit = len(data)
+        self.framed = False
         self.stack: list[object] = []
         #: How deep each value of the stack is, found while building: nobody has to recurse later.
         self.depths: list[int] = []
@@ -130,7 +131,7 @@ class _Parser:
 
     def next_opcode(self) -> int:
         if self.pos == self.limit:
-            self.limit = len(self.data)
+            self.limit, self.framed = len(self.data), False
         self.start = self.pos
         return self.take(1)[0]
 
@@ -197,12 +198,12 @@ class _Parser:
             self.fail(f"a text that is not UTF-8 ({error.reason})")
 
     def frame(self) -> None:
-        if self.limit != len(self.data):
+        if self.framed:
             self.fail("a frame inside a frame")
         length = self.uint(8)
         if not 0 < length <= len(self.data) - self.pos:
             self.fail(f"a frame of {length} bytes, {len(self.data) - self.pos} are left")
-        self.limit = self.pos + length
+        self.limit, self.framed = self.pos + length, True
 
 
 _VALUES: dict[int, Callable[[_Parser], object]] = {
