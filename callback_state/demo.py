@@ -147,21 +147,20 @@ def watch(run: Run, directory: Path, epochs: int, pause: int | None = None) -> N
     """Start a training process and listen to it; with ``pause``, kill it in the middle of that 0-based epoch."""
     command = [sys.executable, "-m", "callback_state.demo", "--child", run.name, "--keep", str(directory)]
     command += ["--epochs", str(epochs)] + ([] if pause is None else ["--pause", str(pause)])
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "KERAS_BACKEND": "tensorflow"}
+    env = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "KERAS_BACKEND": "tensorflow"}
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
-        with process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env) as process:
             for line in process.stdout or ():
-                facts = json.loads(line)
-                if "pause" in facts:
+                said = json.loads(line)
+                if "pause" in said:
                     process.kill()  # SIGKILL: no code of that process runs any more
-                    run.killed_in = facts["pause"]
-                    show(f"{run.name}: killed in the middle of epoch {facts['pause'] + 1}\n")
-                elif "epoch" in facts:
-                    run.epochs[facts["epoch"]] = facts
-                    show("{0}: epoch {epoch}  rate {rate:.1e}  loss {loss:.4f}".format(run.name, **facts))
+                    run.killed_in = said["pause"]
+                    show(f"{run.name}: killed in the middle of epoch {said['pause'] + 1}\n")
+                elif "epoch" in said:
+                    run.epochs[said["epoch"]] = said
+                    show(f"{run.name}: epoch {said['epoch'] + 1}  rate {said['rate']:.1e}  loss {said['loss']:.4f}")
                 else:
-                    run.best, run.weights = facts["best"], facts["weights"]
+                    run.best, run.weights = said["best"], said["weights"]
                     show(f"{run.name}: ended by itself after {len(run.epochs)} epochs\n")
         if process.returncode != 0 if pause is None else run.killed_in != pause:
             errors.seek(0)
