@@ -108,42 +108,56 @@ def take_generators() -> dict[str, Any]:
     from tensorflow.python.eager import context
 
     name, keys, position, has_gauss, gauss = numpy.random.get_state()
-    eager = context.context()._rng
+    eager = _tensorflow_eager()
     generator, keras_seeds = _tensorflow_generator(), _keras_generator()
     return {
         "python": _packed(random.getstate()),
         "numpy": (name, keys, position, has_gauss, gauss),
         "tensorflow_seed": context.global_seed(),
         "tensorflow_eager": None if eager is None else _packed(eager.getstate()),
-        "tensorflow_generator": None if generator is None else numpy.array(generator.state.numpy()),
+        "tensorflow_generator": (
+            None if generator is None
+            else (generator.algorithm, numpy.array(generator.state.numpy()))
+        ),
         "keras": None if keras_seeds is None else numpy.array(keras_seeds.state.numpy()),
     }
 
 
 def put_back_generators(taken: dict[str, Any]) -> None:
-    """The reverse of :func:`take_generators`; Python's last, since making the others draws from it."""
+    """The reverse of :func:`take_generators`; Python's last, since making the others draws from it.
+
+    TensorFlow and Keras make theirs when it is first asked for: one that was not there is taken away.
+    """
     import numpy
-    import tensorflow
-    from keras.src.random.seed_generator import global_seed_generator
     from tensorflow.python.eager import context
 
     if taken["tensorflow_seed"] != context.global_seed():
-        warnings.warn(
-            f"the run that is resumed had the global seed {taken['tensorflow_seed']}, this process has "
-            f"{context.global_seed()}: shuffled data and random operations will differ. Call "
-            f"keras.utils.set_random_seed({taken['tensorflow_seed']}) before the data and the model "
-            f"are made.",
-            stacklevel=2,
-        )
-    eager = context.context()._rng
+        _warn_of_seed(taken["tensorflow_seed"], context.global_seed())
+    eager = _tensorflow_eager()
     if eager is not None and taken["tensorflow_eager"] is not None:
         eager.setstate(_unpacked(taken["tensorflow_eager"]))
-    if taken["tensorflow_generator"] is not None:
-        tensorflow.random.get_global_generator().state.assign(taken["tensorflow_generator"])
-    if taken["keras"] is not None:
-        global_seed_generator().state.assign(taken["keras"])
+    _put_back_tensorflow_generator(taken["tensorflow_generator"])
+    _put_back_keras_generator(taken["keras"])
     numpy.random.set_state(taken["numpy"])
     random.setstate(_unpacked(taken["python"]))
+
+
+def _warn_of_seed(saved: int | None, now: int | None) -> None:
+    call = "Do not call keras.utils.set_random_seed or tf.random.set_seed"
+    if saved is not None:
+        call = f"Call keras.utils.set_random_seed({saved})"
+    warnings.warn(
+        f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and "
+        f"random operations will differ. {call} before the data and the model are made.",
+        stacklevel=3,
+    )
+
+
+def _tensorflow_eager() -> Any:
+    """What eager random operations take their seeds from; None where no seed was ever set."""
+    from tensorflow.python.eager import context
+
+    return getattr(context.context(), "_rng", None)
 
 
 def _tensorflow_generator() -> Any:
@@ -153,10 +167,35 @@ def _tensorflow_generator() -> Any:
     return stateful_random_ops.global_generator
 
 
+def _put_back_tensorflow_generator(taken: tuple[int, Any] | None) -> None:
+    import tensorflow
+    from tensorflow.python.ops import stateful_random_ops
+
+    generator = stateful_random_ops.global_generator
+    if taken is None:
+        stateful_random_ops.global_generator = None
+    elif generator is not None and generator.algorithm == taken[0]:
+        generator.state.assign(taken[1])  # in place: functions that are traced already hold it
+    else:
+        algorithm, state = taken
+        made = tensorflow.random.Generator.from_state(state, algorithm)
+        tensorflow.random.set_global_generator(made)
+
+
 def _keras_generator() -> Any:
     from keras.src.backend.common.global_state import get_global_attribute
 
     return get_global_attribute("global_seed_generator")
+
+
+def _put_back_keras_generator(state: Any) -> None:
+    from keras.src.backend.common.global_state import set_global_attribute
+    from keras.src.random.seed_generator import global_seed_generator
+
+    if state is None:
+        set_global_attribute("global_seed_generator", None)
+    else:
+        global_seed_generator().state.assign(state)
 
 
 def _packed(state: Any) -> tuple[Any, ...]:
