@@ -158,7 +158,7 @@ def watch(run: Run, directory: Path, epochs: int, pause: int | None = None) -> N
                     show(f"{run.name}: killed in the middle of epoch {said['pause'] + 1}\n")
                 elif "epoch" in said:
                     run.epochs[said["epoch"]] = said
-                    show(f"{run.name}: epoch {said['epoch'] + 1}  rate {said['rate']:.1e}  loss {said['loss']:.4f}")
+                    show(f"{run.name}: epoch {said['epoch'] + 1} rate {said['rate']:.1e} loss {said['loss']:.4f}")
                 else:
                     run.best, run.weights = said["best"], said["weights"]
                     show(f"{run.name}: ended by itself after {len(run.epochs)} epochs\n")
