@@ -21,7 +21,7 @@ from ._capture import is_registered, remember
 from ._loop import Loop, join
 from ._plain import PlainError
 from ._snapshot import Snapshot, Taken
-from ._stateful import stateful
+from ._stateful import argument_of, mark_of, stateful
 from .exceptions import BackendError, CallbackStateError
 
 __all__ = ["ModelCheckpointEnhanced"]
@@ -131,6 +131,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self.callbacks = None if callbacks is None else [
             c if is_registered(c) else stateful(c) for c in callbacks if c is not self
         ]
+        self._remember_arguments()
         self.period, self.max_to_keep, self.keep_best = period, max_to_keep, keep_best
         self.training_args: dict[str, Any] = _as_dict(training_args)
         # What was written and is still there, oldest first: (name, monitored value). State.
@@ -147,6 +148,19 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._warned = False
         self._recovered: set[str] = set()
         self._epoch = 0
+
+    def _remember_arguments(self) -> None:
+        """No path of this machine, and nothing that is data of the run, is configuration in the file."""
+        arguments = mark_of(self).arguments
+        for name in ("callbacks", "training_args"):
+            arguments.pop(name, None)
+        if "filepath" in arguments:
+            arguments["filepath"] = argument_of(self.template)
+
+    @property
+    def template(self) -> str:
+        """The part of ``filepath`` that does not depend on where the directory of the run is."""
+        return os.path.relpath(self.filepath, self._root())
 
     @property
     def model(self) -> Any:
@@ -301,7 +315,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             "finished": False,
             "goes_on_from": None,
             "exact_end": True,
-            "template": os.path.basename(self.filepath),
+            "template": self.template,
             "monitor": (self.monitor, value if isinstance(value, (int, float)) else None),
             "history": _runstate.history_of(super().model),
             "training_args": self.training_args,

@@ -82,9 +82,9 @@ def _is_half_there(path: str) -> bool:
 
 def _templates(callbacks: list[Any] | None) -> set[str]:
     return {
-        os.path.basename(c.filepath)
+        c.template
         for c in callbacks or ()
-        if getattr(type(c), "__module__", "") == "callback_state" and hasattr(c, "filepath")
+        if hasattr(type(c), "template")  # ours, told without importing Keras
     }
 
 
@@ -96,7 +96,7 @@ def _newest(directory: str, templates: set[str]) -> Found | None:
     found: Found | None = None
     errors: list[CallbackStateError] = []
     for candidate in mine:
-        if found is not None and found.saved_at >= candidate.saved_at:
+        if found is not None and found.saved_at > candidate.saved_at:
             break
         try:
             opened = Found.open(candidate.path)
@@ -156,7 +156,9 @@ def _scan(directory: str) -> tuple[list[Found], list[tuple[str, CallbackStateErr
     rejected: list[tuple[str, CallbackStateError]] = []
     for item in _store.scan(directory):
         if isinstance(item, _store.Rejected):
-            rejected.append((item.path, item.error))
+            # A model file without a state file is somebody else's.
+            if os.path.exists(f"{item.path.removesuffix(_store.SUFFIX)}{_store.SUFFIX}"):
+                rejected.append((item.path, item.error))
             continue
         try:
             found.append(Found(item.model_path, Snapshot.read(item.state_path, item.sealed)))

@@ -119,8 +119,6 @@ def _changes(entry: dict[str, Any], callback: Any) -> list[Change]:
     now = {name: argument.to_plain() for name, argument in configuration(callback).items()}
     found = []
     for name, (kind, data, _) in entry["arguments"].items():
-        if name == "filepath":
-            continue  # where checkpoints are may change; which one it is was asked for
         if name in now and not same((kind, data), now[name]):
             found.append(Change(entry["key"], name, data, now[name][1]))
     return found

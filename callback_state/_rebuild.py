@@ -14,10 +14,10 @@ from ._stateful import find_class
 from ._variables import Builders
 from .exceptions import NotRebuildableError
 
-__all__ = ["rebuild"]
+__all__ = ["OWN", "rebuild"]
 
 _REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|uri|root|host)s?$")
-_OWN = "callback_state.ModelCheckpointEnhanced"
+OWN = "callback_state.ModelCheckpointEnhanced"
 
 
 def rebuild(snapshot: Snapshot, *, trusted: bool, directory: str) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def rebuild(snapshot: Snapshot, *, trusted: bool, directory: str) -> dict[str, A
     made = {}
     for entry in snapshot.meta["callbacks"]:
         arguments = {n: _value(a, pickles) for n, a in entry["arguments"].items()}
-        if entry["class"] == _OWN:
-            _own_arguments(arguments, directory)
+        if entry["class"] == OWN:
+            _own_arguments(arguments, directory, snapshot.meta["training_args"])
         made[entry["key"]] = _construct(snapshot.where, entry["key"], classes[entry["key"]], arguments)
     return made
 
@@ -60,6 +60,10 @@ def _class_of(entry: dict[str, Any]) -> Any:
     module, _, last = name.rpartition(".")
     if module == "keras.callbacks" and last in ADAPTERS and hasattr(keras.callbacks, last):
         return getattr(keras.callbacks, last)
+    if name == OWN:
+        from ._checkpoint import ModelCheckpointEnhanced
+
+        return ModelCheckpointEnhanced
     return find_class(name, callbacks=True).cls
 
 
@@ -67,7 +71,7 @@ def _reasons(entry: dict[str, Any], cls: Any, trusted: bool) -> list[str]:
     """Why a callback cannot be made from the file, argument by argument."""
     key, found = entry["key"], []
     for name, (kind, data, index) in entry["arguments"].items():
-        if entry["class"] == _OWN and name in ("filepath", "callbacks"):
+        if entry["class"] == OWN and name == "filepath":
             continue
         if kind == "digest":
             found.append(f"{key}: {name} was too large to be stored")
@@ -99,9 +103,9 @@ def _value(argument: tuple[str, Any, int | None], builders: Builders) -> Any:
     return builders.load(index) if kind == "opaque" and index is not None else data
 
 
-def _own_arguments(arguments: dict[str, Any], directory: str) -> None:
+def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any) -> None:
     arguments["filepath"] = os.path.join(directory, os.path.basename(arguments["filepath"]))
-    arguments["callbacks"] = None
+    arguments["training_args"] = training_args
 
 
 def _construct(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> Any:

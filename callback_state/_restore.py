@@ -12,7 +12,7 @@ from . import _modelfile
 from ._capture import is_registered, names, state_of
 from ._find import Found, find
 from ._match import Change, match
-from ._rebuild import rebuild
+from ._rebuild import OWN, rebuild
 from ._resume import Resume
 from ._runstate import put_back_seeds, put_back_variables, take_variables
 from ._snapshot import Snapshot
@@ -164,7 +164,9 @@ def _match(
     live = [c for c in callbacks if is_registered(c) and not isinstance(c, apart)]
     matched = match(snapshot.where, snapshot.meta["callbacks"], live)
     stateful_keys = snapshot.keys_with_state()
-    missing = [key for key in matched.missing if key in stateful_keys]
+    # Without a checkpoint callback nothing is saved any more: what it knew is of no use then.
+    own = {e["key"] for e in snapshot.meta["callbacks"] if e["class"] == OWN}
+    missing = [key for key in matched.missing if key in stateful_keys - own]
     keyed = names(live)
     unexpected = [key for key in matched.unexpected if state_of(keyed[key])]
     problems = [f"{key} is in the checkpoint and not in into=" for key in missing]

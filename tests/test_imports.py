@@ -35,8 +35,8 @@ ORDER = [
     "_loop",
     "_resume",
     "_match",
-    "_rebuild",
     "_checkpoint",
+    "_rebuild",
     "_restore",
     "demo",
 ]

@@ -1,0 +1,207 @@
+"""Runs that end: what marks them, and what happens when their script is started again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from harness import EPOCHS, X_VAL, Y_VAL, Batches, PerBatch, Run, X, Y, bytes_of, fit, make_model
+
+from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks
+
+
+def stopping() -> list[Any]:
+    """Stops early, and puts the best weights back after the last epoch has been heard."""
+    return [
+        Batches(), PerBatch(0.05),
+        keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
+    ]
+
+
+def plain() -> list[Any]:
+    return [Batches(), PerBatch(0.02)]
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(os.path.basename(c.path) for c in list_checkpoints(directory) if c.finished)
+
+
+def test_a_run_that_completed_is_marked_in_its_last_checkpoint(tmp_path: Path) -> None:
+    """Where the end changed nothing, no further file is written."""
+    fit(tmp_path, plain, epochs=3)
+    assert names(tmp_path) == ["003.keras"]
+    assert len(list_checkpoints(tmp_path)) == 3
+
+
+def test_a_run_whose_end_changed_the_weights_has_a_final_checkpoint(tmp_path: Path) -> None:
+    """restore_best_weights changes them after the last epoch: the last epoch's checkpoint is kept."""
+    ended = fit(tmp_path, stopping)
+    last = len(ended.epochs)
+    assert 2 < last < EPOCHS
+    assert names(tmp_path) == [f"{last:03d}.final.keras"]
+    assert os.path.exists(tmp_path / f"{last:03d}.keras")
+    loaded = keras.models.load_model(tmp_path / f"{last:03d}.final.keras")
+    assert bytes_of(loaded.weights) == ended.weights
+
+
+def ema() -> list[Any]:
+    return [Batches()]
+
+
+@pytest.mark.parametrize("make", [plain, stopping, ema])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str) -> None:
+    """A finished run has byte-identical weights, history and states when its script is run again."""
+
+    def start() -> Run | None:
+        return fit(tmp_path, make, ending=ending, epochs=5, model=make_model(ema=make is ema))
+
+    first = start()
+    files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for _ in range(2):
+        again = start()
+        assert again.restored.finished
+        assert again.differences(first) == []
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == files
+
+
+@pytest.mark.parametrize("make", [plain, ema])
+def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path, make: Any) -> None:
+    """A finished run goes on as if the larger number had been given at once, EMA included."""
+    whole = fit(tmp_path / "whole", make, model=make_model(ema=make is ema))
+    fit(tmp_path / "parts", make, epochs=3, model=make_model(ema=make is ema))
+    on = fit(tmp_path / "parts", make, model=make_model(ema=make is ema))
+    assert on.restored.finished
+    assert on.differences(whole) == [] or make is ema  # the list of files written differs by the final
+    assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
+
+
+def test_after_an_early_stop_larger_epochs_go_on_from_the_last_epoch(tmp_path: Path) -> None:
+    """Not from the best weights that the end had put back: the next epoch trains the last ones."""
+    ended = fit(tmp_path, stopping)
+    last = len(ended.epochs)
+    on = fit(tmp_path, stopping, epochs=EPOCHS + 1)
+    assert on.history["loss"][:last] == ended.history["loss"]
+    assert len(on.epochs) == last + 1  # its patience is used up: one more epoch, and it stops again
+
+
+def test_where_the_last_epoch_was_not_saved_going_on_says_so(tmp_path: Path) -> None:
+    """save_best_only did not keep the last epoch, and the end replaced its weights: a warning."""
+    options = {"checkpoint": {"save_best_only": True}, "name": "best"}
+    fit(tmp_path, stopping, **options)
+    assert names(tmp_path) == ["best.final.keras"]
+    with pytest.warns(UserWarning, match="replaced the weights of its last epoch"):
+        fit(tmp_path, stopping, epochs=EPOCHS + 1, **options)
+
+
+def test_period_leaves_the_last_epoch_out_and_the_end_is_exact_all_the_same(tmp_path: Path) -> None:
+    """period=3 and five epochs: the final checkpoint is the fifth epoch's, and going on is exact."""
+    options = {"checkpoint": {"period": 3}}
+    whole = fit(tmp_path / "whole", plain, epochs=7, **options)
+    fit(tmp_path / "parts", plain, epochs=5, **options)
+    assert names(tmp_path / "parts") == ["005.final.keras"]
+    on = fit(tmp_path / "parts", plain, epochs=7, **options)
+    assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
+
+
+def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
+    """Two fits: a warm-up with frozen layers, then fine-tuning, each with its own checkpoints."""
+    from harness import Killed, KillAt
+
+    model = make_model()
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy())
+    trained = []
+    for part, epochs in enumerate((3, 4)):
+        if part == 1:
+            model.layers[0].trainable = True
+            model.compile(keras.optimizers.Adam(0.005), keras.losses.BinaryCrossentropy())
+        callbacks = [
+            PerBatch(0.01), keras.callbacks.EarlyStopping("loss", patience=9),
+            ModelCheckpointEnhanced(os.path.join(directory, f"part{part}-{{epoch}}.keras")),
+        ]
+        restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+        killer = [KillAt(kill[1])] if kill is not None and kill[0] == part else []
+        try:
+            history = model.fit(
+                X, Y, epochs=epochs, batch_size=16, verbose=0, callbacks=[*callbacks, *killer],
+                initial_epoch=restored.initial_epoch,
+            )
+        except Killed:
+            return None
+        trained.append((history.history, bytes_of(model.weights)))
+    return trained
+
+
+@pytest.mark.filterwarnings("ignore:.*nothing to restore for this run")
+@pytest.mark.parametrize("kill", [(0, 1), (0, 2), (1, 0), (1, 1), (1, 3)], ids=str)
+def test_two_fits_in_one_script_resume_in_the_right_one(
+    tmp_path: Path, kill: tuple[int, int]
+) -> None:
+    """Warm up, then fine-tune, in one directory under two names: killed in either."""
+    expected = script(tmp_path / "whole")
+    assert script(tmp_path / "killed", kill) is None
+    assert script(tmp_path / "killed") == expected
+
+
+def continued(directory: Path, kill: int | None = None) -> Any:
+    """Two fits that number their epochs through, with the same callbacks and one name."""
+    from harness import Killed, KillAt
+
+    model = make_model()
+    callbacks = [
+        PerBatch(0.01), keras.callbacks.EarlyStopping("loss", patience=9),
+        ModelCheckpointEnhanced(os.path.join(directory, "{epoch}.keras")),
+    ]
+    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+    histories = []
+    for first, epochs in ((0, 3), (3, 6)):
+        killer = [] if kill is None else [KillAt(kill)]
+        try:
+            histories.append(model.fit(
+                X, Y, epochs=epochs, batch_size=16, verbose=0, callbacks=[*callbacks, *killer],
+                initial_epoch=max(first, restored.initial_epoch),
+            ).history["loss"])
+        except Killed:
+            return None
+    return histories[-1], bytes_of(model.weights), callbacks[0].step, callbacks[1].wait
+
+
+@pytest.mark.parametrize("kill", [1, 2, 4, 5])
+def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path, kill: int) -> None:
+    """A fit without an epoch to run consumes nothing that was restored."""
+    expected = continued(tmp_path / "whole")
+    assert continued(tmp_path / "killed", kill) is None
+    assert continued(tmp_path / "killed") == expected
+
+
+def test_a_later_fit_is_not_affected_by_an_earlier_restore(tmp_path: Path) -> None:
+    """What was restored is used once; fit called again starts its callbacks anew, as with Keras."""
+    fit(tmp_path, plain, kill=2)
+    resumed = fit(tmp_path, plain, epochs=4)
+    early = keras.callbacks.EarlyStopping("loss", patience=9)
+    history = resumed.model.fit(X, Y, epochs=2, verbose=0, callbacks=[*resumed.callbacks, early])
+    assert history.epoch == [0, 1]
+    assert "set_model" not in vars(resumed.callbacks[0])
+
+
+def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_path: Path) -> None:
+    """Several fits of several models with one object: the same files, the same best value."""
+    def folds(cls: Any, directory: Path) -> tuple[list[str], float]:
+        saver = cls(os.path.join(directory, "best.keras"), save_best_only=True, monitor="val_loss")
+        for fold in range(3):
+            make_model(seed=fold).fit(
+                X[fold * 16:], Y[fold * 16:], epochs=3, verbose=0, callbacks=[saver],
+                validation_data=(X_VAL, Y_VAL),
+            )
+        return saver.best
+
+    ours = folds(ModelCheckpointEnhanced, tmp_path / "ours")
+    stock = folds(keras.callbacks.ModelCheckpoint, tmp_path / "stock")
+    assert ours == stock
+    a = keras.models.load_model(tmp_path / "ours" / "best.keras")
+    b = keras.models.load_model(tmp_path / "stock" / "best.keras")
+    assert bytes_of(a.weights) == bytes_of(b.weights)

@@ -1,0 +1,453 @@
+"""``restore_callbacks``: what it gives back, and that bad input is refused before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from harness import Batches, KillAt, Killed, PerBatch, X, Y, bytes_of, fit, make_model
+
+import callback_state
+from callback_state import (
+    CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError,
+    ModelCheckpointEnhanced, NotRebuildableError, NotRegisteredError, RestoreError, ResumeError,
+    UnsupportedFormatError, UntrustedError, latest_checkpoint, list_checkpoints, load_meta,
+    restore_callbacks, stateful,
+)
+from callback_state._capture import state_of
+
+FIT: dict[str, Any] = {"x": X, "y": Y, "batch_size": 16, "verbose": 0}
+
+
+def make() -> list[Any]:
+    return [PerBatch(0.02), Batches(), keras.callbacks.EarlyStopping("loss", patience=9)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the checkpoints of a run that was killed after three epochs."""
+    directory = tmp_path_factory.mktemp("written")
+    checkpoint = {"training_args": {"lr": 0.02, "layers": [8, 1]}}
+    assert fit(directory, make, kill=3, checkpoint=checkpoint) is None
+    return directory
+
+
+@pytest.fixture
+def checkpoints(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "ckpt"))
+
+
+def test_restored_has_all_its_fields(checkpoints: Path) -> None:
+    """Everything that the interface promises is there, with the base that it promises."""
+    callbacks = make()
+    restored = restore_callbacks(checkpoints, into=callbacks, strict=False)
+    assert [*restored] == restored.callbacks == callbacks and len(restored) == 3
+    assert restored["PerBatch"] is restored[0] is callbacks[0]
+    assert callbacks[0].step == 12
+    assert (restored.epoch, restored.batch, restored.initial_epoch) == (2, None, 3)
+    assert restored.model_path == str(checkpoints / "003.keras")
+    assert restored.history["epochs"] == [0, 1, 2]
+    assert len(restored.history["val_loss"]) == 3
+    assert restored.training_args == {"lr": 0.02, "layers": [8, 1]}
+    assert restored.finished is False
+    assert restored.report.restored == ("PerBatch", "Batches", "EarlyStopping")
+    assert restored.report.missing == ("ModelCheckpointEnhanced",)
+    assert restored.report.versions["keras"] == keras.__version__
+    assert "003.keras" in repr(restored) and "goes on at epoch 3" in repr(restored)
+
+
+@pytest.mark.filterwarnings("ignore:.*is in the checkpoint and not in into")
+@pytest.mark.parametrize("path", ["001.keras", "001.keras.callbacks.pkl"])
+def test_a_path_names_a_model_file_or_its_state_file(checkpoints: Path, path: str) -> None:
+    """Either of the two names the checkpoint; no other is taken instead."""
+    assert restore_callbacks(checkpoints / path, into=make(), strict=False).epoch == 0
+
+
+def test_from_nothing_but_the_files_the_run_goes_on_exactly(tmp_path: Path) -> None:
+    """load_model(restored.model_path) and callbacks=[*restored] give the uninterrupted run."""
+    whole = fit(tmp_path / "whole", make)
+    assert fit(tmp_path / "killed", make, kill=3) is None
+    keras.utils.set_random_seed(3)
+    restored = restore_callbacks(tmp_path / "killed")
+    model = keras.models.load_model(restored.model_path)
+    history = model.fit(
+        **FIT, epochs=8, validation_data=(X[:16], 1 - Y[:16]), callbacks=[*restored],
+        initial_epoch=restored.initial_epoch,
+    )
+    assert history.history == whole.history
+    assert bytes_of(model.weights) == whole.weights
+    assert bytes_of(model.optimizer.variables) == whole.optimizer
+    assert restored["Batches"].seen == whole.callbacks[1 + 1].seen
+
+
+def test_the_learning_rate_continues(tmp_path: Path) -> None:
+    """After the first resumed step it is the uninterrupted run's, not what compile gave."""
+    whole = fit(tmp_path / "whole", make, epochs=4)
+    assert fit(tmp_path / "killed", make, kill=3) is None
+    resumed = fit(tmp_path / "killed", make, epochs=4)
+    at = next(i for i, (epoch, *_) in enumerate(whole.callbacks[2].seen) if epoch == 3)
+    assert resumed.callbacks[2].seen[at:] == whole.callbacks[2].seen[at:]
+
+
+def test_nothing_there_and_missing_ok_starts_anew(tmp_path: Path) -> None:
+    """The first start of a script that is always started the same way."""
+    callbacks = make()
+    restored = restore_callbacks(tmp_path / "none", into=callbacks, missing_ok=True)
+    assert (restored.initial_epoch, restored.finished, restored.model_path) == (0, False, None)
+    assert [*restored] == callbacks
+    assert "no checkpoint yet" in repr(restored)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def swap(path: Path) -> None:
+    shutil.copy(path.with_name("002.keras.callbacks.pkl"), path)
+
+
+def newer(path: Path) -> None:
+    import hashlib
+
+    from callback_state import _statefile
+
+    data = bytearray(path.read_bytes())
+    at = data.index(_statefile.MAGIC) + len(_statefile.MAGIC)
+    data[at:at + 4] = (99).to_bytes(4, "little")
+    data[-32:] = hashlib.sha256(data[-_statefile.TRAILER_SIZE:-32]).digest()
+    path.write_bytes(bytes(data))
+
+
+DAMAGE: dict[str, tuple[Any, type[Exception], str]] = {
+    "model missing": (lambda p: p.with_name("003.keras").unlink(), CheckpointNotFoundError, "003.keras"),
+    "state missing": (lambda p: p.unlink(), CheckpointNotFoundError, "callbacks.pkl"),
+    "state of another model": (swap, MismatchError, "another"),
+    "truncated": (truncate, CorruptCheckpointError, "003.keras"),
+    "empty": (empty, CorruptCheckpointError, "empty"),
+    "one bit flipped": (flip, CorruptCheckpointError, "003.keras"),
+    "one bit of the model flipped":
+        (lambda p: flip(p.with_name("003.keras")), MismatchError, "003.keras"),
+    "newer format": (newer, UnsupportedFormatError, "99"),
+}
+
+
+@pytest.mark.parametrize("missing_ok", [False, True])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_and_nothing_changes(
+    checkpoints: Path, damage: str, missing_ok: bool
+) -> None:
+    """An error of our tree that names the file; callbacks and model are as before; missing_ok is no way
+    around it, since what is damaged is not missing."""
+    spoil, error, text = DAMAGE[damage]
+    spoil(checkpoints / "003.keras.callbacks.pkl")
+    callbacks, model = make(), make_model()
+    before = [state_of(c) for c in callbacks], bytes_of(model.weights)
+    path = checkpoints / "003.keras"
+    if damage == "model missing":
+        path = path.with_name("003.keras.callbacks.pkl")
+    with pytest.raises(error, match=text) as caught:
+        restore_callbacks(path, into=callbacks, model=model, missing_ok=missing_ok)
+    assert isinstance(caught.value, CallbackStateError)
+    assert ([state_of(c) for c in callbacks], bytes_of(model.weights)) == before
+
+
+@pytest.mark.parametrize("damage", [d for d in DAMAGE if d not in ("state missing",)])
+def test_a_directory_falls_back_to_the_newest_that_verifies(checkpoints: Path, damage: str) -> None:
+    """The damaged one is named in a warning and left where it is."""
+    DAMAGE[damage][0](checkpoints / "003.keras.callbacks.pkl")
+    files = sorted(p.name for p in checkpoints.iterdir())
+    with pytest.warns(UserWarning, match="003.keras"):
+        restored = restore_callbacks(checkpoints, into=[*make(), saver(checkpoints)])
+    assert restored.epoch == 1
+    assert sorted(p.name for p in checkpoints.iterdir()) == files
+
+
+def saver(directory: Path, name: str = "{epoch:03d}.keras") -> Any:
+    return ModelCheckpointEnhanced(os.path.join(directory, name))
+
+
+@pytest.mark.parametrize("missing_ok", [False, True])
+def test_a_directory_in_which_all_are_damaged_is_an_error(
+    checkpoints: Path, missing_ok: bool
+) -> None:
+    """A run of days is not silently begun anew."""
+    for path in checkpoints.glob("*.pkl"):
+        flip(path)
+    with pytest.warns(UserWarning, match="left aside"), pytest.raises(
+        CorruptCheckpointError, match="none of 3 checkpoints verifies"
+    ):
+        restore_callbacks(checkpoints, into=make(), missing_ok=missing_ok)
+
+
+@pytest.mark.parametrize("content", ["nothing", "other files", "no directory"])
+def test_where_there_is_no_checkpoint_the_error_says_what_was_expected(
+    tmp_path: Path, content: str
+) -> None:
+    """No such path, an empty directory, a directory of other files."""
+    path = tmp_path / "ckpt"
+    if content != "no directory":
+        path.mkdir()
+    if content == "other files":
+        (path / "notes.txt").write_text("x")
+        make_model().save(path / "exported.keras")
+    with pytest.raises(CheckpointNotFoundError, match="expected"):
+        restore_callbacks(path, into=make())
+    assert restore_callbacks(path, into=make(), missing_ok=True).initial_epoch == 0
+    assert latest_checkpoint(path) is None
+
+
+def test_a_key_missing_from_into_is_an_error(checkpoints: Path) -> None:
+    """Its state would be lost: the key is named, nothing is half restored."""
+    callbacks = [*make()[:1], saver(checkpoints)]
+    with pytest.raises(RestoreError, match="Batches is in the checkpoint and not in into="):
+        restore_callbacks(checkpoints, into=callbacks)
+    assert callbacks[0].step == 0
+    with pytest.warns(UserWarning, match="Batches is in the checkpoint"):
+        restored = restore_callbacks(checkpoints, into=callbacks, strict=False)
+    assert callbacks[0].step == 12
+    assert restored.report.missing == ("Batches", "EarlyStopping")
+
+
+def test_a_callback_too_many_in_into_is_an_error(checkpoints: Path) -> None:
+    """It would start anew in a run that goes on."""
+    callbacks = [*make(), keras.callbacks.ReduceLROnPlateau(), saver(checkpoints)]
+    with pytest.raises(RestoreError, match="ReduceLROnPlateau is in into= and not in the checkpoint"):
+        restore_callbacks(checkpoints, into=callbacks)
+    with pytest.warns(UserWarning, match="ReduceLROnPlateau"):
+        restored = restore_callbacks(checkpoints, into=callbacks, strict=False)
+    assert restored.report.unexpected == ("ReduceLROnPlateau",)
+
+
+def test_callbacks_without_state_come_and_go(checkpoints: Path) -> None:
+    """TerminateOnNaN knows nothing that could be lost."""
+    callbacks = [keras.callbacks.TerminateOnNaN(), *make(), saver(checkpoints)]
+    assert restore_callbacks(checkpoints, into=callbacks).epoch == 2
+
+
+def test_a_new_argument_wins_and_is_reported(checkpoints: Path) -> None:
+    """The user's new patience and peak hold; state that had moved stays state."""
+    callbacks = [PerBatch(0.5), Batches(), keras.callbacks.EarlyStopping("loss", patience=2),
+                 saver(checkpoints)]
+    with pytest.warns(UserWarning, match="PerBatch.peak was 0.02, is 0.5"):
+        restored = restore_callbacks(checkpoints, into=callbacks)
+    assert (callbacks[0].peak, callbacks[0].step, callbacks[2].patience) == (0.5, 12, 2)
+    assert [str(c) for c in restored.report.changed] == [
+        "PerBatch.peak was 0.02, is 0.5", "EarlyStopping.patience was 9, is 2",
+    ]
+
+
+def test_a_model_of_another_shape_is_refused(checkpoints: Path) -> None:
+    """Nothing is assigned, neither to the model nor to the callbacks."""
+    model = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(3)])
+    model.compile("adam", "mse")
+    callbacks, before = [*make(), saver(checkpoints)], bytes_of(model.weights)
+    with pytest.raises(RestoreError, match="does not fit the model"):
+        restore_callbacks(checkpoints, into=callbacks, model=model)
+    assert bytes_of(model.weights) == before and callbacks[0].step == 0
+
+
+def test_rebuilding_names_what_cannot_be_rebuilt(tmp_path: Path) -> None:
+    """A function and a path are not taken from a file; the error says so and gives the line."""
+    logger = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+
+    def with_code() -> list[Any]:
+        return [
+            PerBatch(0.02), keras.callbacks.LearningRateScheduler(lambda epoch: 0.01),
+            logger,
+        ]
+
+    with pytest.warns(UserWarning, match=r"stored by value.*LearningRateScheduler.schedule.*into="):
+        assert fit(tmp_path / "ckpt", with_code, kill=2) is None
+    logger.csv_file.close()
+    with pytest.raises(NotRebuildableError, match=r"schedule was function.*filename was"):
+        restore_callbacks(tmp_path / "ckpt")
+
+
+@pytest.mark.filterwarnings("ignore:stored by value")
+def test_code_is_read_only_on_trust(tmp_path: Path) -> None:
+    """A lambda kept as state is code in the file: refused, unless the caller trusts it or has his own."""
+    @stateful
+    class Chooses(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rule: Any = 0
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.rule = lambda rate: rate * (epoch + 1)
+
+    assert fit(tmp_path, lambda: [Chooses()], kill=2) is None
+    with pytest.raises(UntrustedError, match=r"Chooses\.rule is function .*trusted=True"):
+        restore_callbacks(tmp_path)
+    assert restore_callbacks(tmp_path, trusted=True)["Chooses"].rule(10) == 20
+
+
+def test_a_class_that_is_not_registered_any_more_is_named(tmp_path: Path) -> None:
+    """The error says which class, and what to import or write."""
+    script = f"""
+import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})
+from callback_state import restore_callbacks, NotRegisteredError
+try:
+    restore_callbacks({str(tmp_path)!r})
+except NotRegisteredError as error:
+    assert "harness.PerBatch" in str(error) and "@stateful" in str(error), error
+    print("refused")
+"""
+    assert fit(tmp_path, lambda: [PerBatch(0.1)], kill=1) is None
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True,
+        cwd=Path(callback_state.__file__).parents[1],
+    )
+    assert done.stdout == "refused\n", done.stderr
+
+
+def test_forgotten_initial_epoch_stops_with_the_line(checkpoints: Path) -> None:
+    """Before the first step, so that nothing is trained wrongly."""
+    callbacks, model = [*make(), saver(checkpoints)], make_model()
+    restore_callbacks(checkpoints, into=callbacks, model=model)
+    before = bytes_of(model.weights)
+    with pytest.raises(ResumeError, match=r"initial_epoch=restored\.initial_epoch"):
+        model.fit(**FIT, epochs=8, callbacks=callbacks)
+    assert bytes_of(model.weights) == before
+
+
+@pytest.mark.parametrize("forgotten", ["model", "compiled after", "trained meanwhile"])
+def test_a_fit_from_other_weights_stops_with_the_line(checkpoints: Path, forgotten: str) -> None:
+    """A fresh model, an optimizer that was made anew, weights that have moved on."""
+    callbacks, model = [*make(), saver(checkpoints)], make_model()
+    restored = restore_callbacks(
+        checkpoints, into=callbacks, model=None if forgotten == "model" else model
+    )
+    if forgotten == "compiled after":
+        model.compile("adam", keras.losses.BinaryCrossentropy())
+    if forgotten == "trained meanwhile":
+        model.layers[0].kernel.assign_add(model.layers[0].kernel)
+    with pytest.raises(ResumeError, match=r"restore_callbacks\(\.\.\., model=model\)"):
+        model.fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch)
+
+
+def test_the_check_can_be_overridden(checkpoints: Path) -> None:
+    """strict=False goes on all the same, with a warning."""
+    callbacks, model = [*make(), saver(checkpoints)], make_model()
+    restored = restore_callbacks(checkpoints, into=callbacks, strict=False)
+    with pytest.warns(UserWarning, match="the optimizer has taken 0 steps"):
+        model.fit(**FIT, epochs=4, callbacks=callbacks, initial_epoch=restored.initial_epoch)
+    assert callbacks[0].step == 16
+
+
+@pytest.mark.parametrize("kind", ["tf.data", "PyDataset", "generator", "unseeded shuffle"])
+def test_data_whose_order_is_not_proved_is_warned_of_once(checkpoints: Path, kind: str) -> None:
+    """One warning when the resumed fit begins; arrays and tensors with a seed get none."""
+    import tensorflow as tf
+
+    class Data(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, i: int) -> Any:
+            return X[16 * i:16 * i + 16], Y[16 * i:16 * i + 16]
+
+    def endless() -> Any:
+        while True:
+            yield X[:16], Y[:16]
+
+    data: dict[str, dict[str, Any]] = {
+        "tf.data": {"x": tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64).batch(16)},
+        "PyDataset": {"x": Data()},
+        "generator": {"x": endless(), "steps_per_epoch": 4},
+        "unseeded shuffle": {"x": X, "y": Y, "batch_size": 16},
+    }
+    callbacks, model = [*make(), saver(checkpoints)], make_model()
+    restored = restore_callbacks(checkpoints, into=callbacks, model=model)
+    if kind == "unseeded shuffle":
+        tf.random.set_seed(None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(
+            **data[kind], verbose=0, epochs=5, callbacks=callbacks,
+            initial_epoch=restored.initial_epoch,
+        )
+    assert len([w for w in caught if "order cannot be proved" in str(w.message)]) == 1
+
+
+def test_state_survives_without_a_checkpoint_in_the_new_fit(checkpoints: Path) -> None:
+    """Keras's on_train_begin resets EarlyStopping; the restored state is put back all the same."""
+    callbacks, model = make(), make_model()
+    restored = restore_callbacks(checkpoints, into=callbacks, model=model, strict=False)
+    wait, best = callbacks[2].wait, callbacks[2].best
+
+    class Looks(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            seen.append((callbacks[2].wait, callbacks[2].best))
+            raise Killed
+
+    seen: list[Any] = []
+    with pytest.raises(Killed):
+        model.fit(
+            **FIT, epochs=8, callbacks=[*callbacks, Looks()], initial_epoch=restored.initial_epoch
+        )
+    assert seen == [(wait, best)] and best is not None
+
+
+def test_meta_lists_and_latest(checkpoints: Path) -> None:
+    """The history without TensorFlow, the checkpoints oldest first, the newest model file."""
+    meta = load_meta(checkpoints)
+    assert meta["epochs"] == [0, 1, 2] and len(meta["loss"]) == 3
+    assert meta["training_args"] == {"lr": 0.02, "layers": [8, 1]}
+    listed = list_checkpoints(checkpoints)
+    assert [os.path.basename(c.path) for c in listed] == ["001.keras", "002.keras", "003.keras"]
+    assert [c.epoch for c in listed] == [0, 1, 2]
+    assert latest_checkpoint(checkpoints) == str(checkpoints / "003.keras")
+    assert load_meta(checkpoints / "001.keras")["epochs"] == [0]
+
+
+def test_meta_lists_and_latest_need_no_tensorflow(checkpoints: Path) -> None:
+    """A cron job can look at a directory in a moment."""
+    script = (
+        "import sys; from callback_state import latest_checkpoint, list_checkpoints, load_meta; "
+        f"assert len(list_checkpoints({str(checkpoints)!r})) == 3; "
+        f"load_meta({str(checkpoints)!r}); latest_checkpoint({str(checkpoints)!r}); "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True,
+        cwd=Path(callback_state.__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_moved_directory_resumes_there(written: Path, tmp_path: Path) -> None:
+    """No absolute path is in a file: a rebuilt checkpoint callback writes where the files are now."""
+    moved = Path(shutil.copytree(written, tmp_path / "elsewhere"))
+    assert str(written).encode() not in (moved / "003.keras.callbacks.pkl").read_bytes()
+    restored = restore_callbacks(moved)
+    assert restored["ModelCheckpointEnhanced"].filepath == str(moved / "{epoch:03d}.keras")
+
+
+def test_a_fit_that_died_at_once_can_be_tried_again(checkpoints: Path) -> None:
+    """Killed in the first resumed epoch, before any save: the same checkpoint is resumed again."""
+    for _ in range(2):
+        callbacks, model = [*make(), saver(checkpoints)], make_model()
+        restored = restore_callbacks(checkpoints, into=callbacks, model=model)
+        with pytest.raises(Killed):
+            model.fit(
+                **FIT, epochs=8, initial_epoch=restored.initial_epoch,
+                callbacks=[*callbacks, KillAt(3)],
+            )
+        assert restored.initial_epoch == 3
