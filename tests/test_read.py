@@ -173,7 +173,7 @@ def same_as_pickle_or_refused(data: bytes) -> None:
 @given(st.binary())
 @example(b"")
 def test_random_bytes_are_refused(data: bytes) -> None:
-    """Whatever the bytes, with the right header or without, they are read or ReadError is raised."""
+    """Whatever the bytes, with the right header or without, they are read, or it is ReadError."""
     same_as_pickle_or_refused(data)
     same_as_pickle_or_refused(b"\x80\x04" + data)
     same_as_pickle_or_refused(b"\x80\x04" + data + b".")

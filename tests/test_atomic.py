@@ -1,0 +1,444 @@
+"""The seam to the file system: what it writes is written, and an error of the disk is never hidden."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callback_state import _atomic
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has neither umask nor directory sync")
+
+
+def raises(number: int) -> Any:
+    """A stand-in for a system call that fails with this error number."""
+
+    def call(*args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The file descriptors that are open and were opened by ``os.open``."""
+    fds: set[int] = set()
+    real_open, real_close = os.open, os.close
+
+    def spy_open(*args: Any, **kwargs: Any) -> int:
+        fd = real_open(*args, **kwargs)
+        fds.add(fd)
+        return fd
+
+    def spy_close(fd: int) -> None:
+        fds.discard(fd)
+        real_close(fd)
+
+    monkeypatch.setattr(os, "open", spy_open)
+    monkeypatch.setattr(os, "close", spy_close)
+    return fds
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What ``os.fsync`` was called for: the names of files and directories."""
+    names: list[str] = []
+    real_open = os.open
+    of: dict[int, str] = {}
+
+    def spy_open(path: str, *args: Any, **kwargs: Any) -> int:
+        fd = real_open(path, *args, **kwargs)
+        of[fd] = os.path.basename(path)
+        return fd
+
+    monkeypatch.setattr(os, "open", spy_open)
+    monkeypatch.setattr(os, "fsync", lambda fd: names.append(of[fd]))
+    return names
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"\r\n\x1a\0" * 1000], ids=["none", "one", "many"])
+def test_bytes_are_written_and_synced(tmp_path: Path, synced: list[str], data: bytes) -> None:
+    """The file holds exactly the bytes, and they were synced before the return."""
+    path = tmp_path / "f"
+    _atomic.write_bytes(str(path), data)
+    assert path.read_bytes() == data
+    assert synced == ["f"]
+
+
+def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that takes only three bytes at a time gets them three at a time."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    _atomic.write_bytes(str(tmp_path / "f"), b"0123456789")
+    assert (tmp_path / "f").read_bytes() == b"0123456789"
+
+
+def test_a_large_file_is_written_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No system call is asked to write more than WRITE_SIZE bytes."""
+    monkeypatch.setattr(_atomic, "WRITE_SIZE", 4)
+    write, sizes = os.write, []
+    monkeypatch.setattr(os, "write", lambda fd, data: sizes.append(len(data)) or write(fd, data))
+    _atomic.write_bytes(str(tmp_path / "f"), memoryview(b"0123456789"))
+    assert sizes == [4, 4, 2]
+    assert (tmp_path / "f").read_bytes() == b"0123456789"
+
+
+def test_a_write_of_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would otherwise be tried for ever."""
+    monkeypatch.setattr(os, "write", lambda fd, data: 0)
+    with pytest.raises(OSError, match="wrote nothing and reported no error"):
+        _atomic.write_bytes(str(tmp_path / "f"), b"x")
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    """Only new files are written; a name is given by rename alone."""
+    (tmp_path / "f").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        _atomic.write_bytes(str(tmp_path / "f"), b"new")
+    assert (tmp_path / "f").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_an_error_of_the_disk_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: set[int], call: str, number: int
+) -> None:
+    """Whatever fails while a file is written, the caller hears of it, and nothing stays open."""
+    monkeypatch.setattr(os, call, raises(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        _atomic.write_bytes(str(tmp_path / "f"), b"x")
+    assert opened == set()
+
+
+def test_an_error_of_close_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS reports there that the data could not be written."""
+    close = os.close
+    monkeypatch.setattr(os, "close", lambda fd: (close(fd), raises(errno.EIO)()))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        _atomic.write_bytes(str(tmp_path / "f"), b"x")
+
+
+@POSIX
+def test_a_new_file_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    """As if the user had written it with ``open``; nobody has to chmod a checkpoint."""
+    before = os.umask(0o027)
+    try:
+        _atomic.write_bytes(str(tmp_path / "f"), b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o640
+
+
+def test_a_file_of_somebody_else_is_synced(
+    tmp_path: Path, synced: list[str], opened: set[int]
+) -> None:
+    """What a library wrote and closed is synced by name."""
+    (tmp_path / "f").write_bytes(b"x")
+    _atomic.sync_file(str(tmp_path / "f"))
+    assert synced == ["f"]
+    assert opened == set()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EINVAL], ids=errno.errorcode.get)
+def test_a_file_that_cannot_be_synced_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """For a file there is no excuse, whatever the number."""
+    (tmp_path / "f").write_bytes(b"x")
+    monkeypatch.setattr(os, "fsync", raises(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        _atomic.sync_file(str(tmp_path / "f"))
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["directory", ""], ids=["named", "current"])
+def test_a_directory_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str], name: str
+) -> None:
+    """The names in it are durable then; the empty path is the current directory."""
+    (tmp_path / "directory").mkdir()
+    monkeypatch.chdir(tmp_path)
+    _atomic.sync_directory(name)
+    assert synced == [name or "."]
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("number", "passed_on"),
+    [
+        (errno.EINVAL, False),
+        (errno.ENOTSUP, False),
+        (errno.EACCES, False),
+        (errno.EIO, True),
+        (errno.ENOSPC, True),
+        (errno.EROFS, True),
+    ],
+    ids=lambda value: errno.errorcode.get(value) if type(value) is int else None,
+)
+def test_a_mount_that_cannot_sync_directories_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, passed_on: bool
+) -> None:
+    """FUSE and CIFS say so in three ways; a disk that failed is another matter."""
+    monkeypatch.setattr(os, "fsync", raises(number))
+    if passed_on:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            _atomic.sync_directory(str(tmp_path))
+    else:
+        _atomic.sync_directory(str(tmp_path))
+
+
+@POSIX
+def test_a_missing_directory_cannot_be_synced(tmp_path: Path) -> None:
+    """That is an error of the caller, not of the mount."""
+    with pytest.raises(FileNotFoundError):
+        _atomic.sync_directory(str(tmp_path / "missing"))
+
+
+def test_windows_cannot_sync_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it is not even tried."""
+    monkeypatch.setattr(_atomic, "WINDOWS", True)
+    monkeypatch.setattr(os, "fsync", raises(errno.EIO))
+    _atomic.sync_directory(str(tmp_path))
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("number", "falls_back"),
+    [(None, False), (errno.ENOTSUP, True), (errno.EINVAL, True), (errno.ENOTTY, True)],
+    ids=["supported", "ENOTSUP", "EINVAL", "ENOTTY"],
+)
+def test_macos_empties_the_cache_of_the_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str], number: Any, falls_back: bool
+) -> None:
+    """It uses F_FULLFSYNC, and fsync only where the file system does not know that."""
+    import fcntl
+
+    calls: list[int] = []
+    failing = raises(number) if number else lambda: None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: calls.append(command) or failing())
+    _atomic.write_bytes(str(tmp_path / "f"), b"x")
+    assert calls == [51]
+    assert synced == (["f"] if falls_back else [])
+
+
+@POSIX
+def test_macos_does_not_sync_again_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
+    """A second sync would report success for data that is lost."""
+    import fcntl
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", raises(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        _atomic.write_bytes(str(tmp_path / "f"), b"x")
+    assert synced == []
+
+
+@POSIX
+def test_missing_directories_are_made_durable(tmp_path: Path, synced: list[str]) -> None:
+    """A file in a directory whose own name was lost would be lost too."""
+    _atomic.make_directories(str(tmp_path / "a" / "b" / "c"))
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    assert synced == [tmp_path.name, "a", "b"]
+    _atomic.make_directories(str(tmp_path / "a" / "b"))
+    _atomic.make_directories("")
+    assert synced == [tmp_path.name, "a", "b"]
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    """A path through a file cannot be made."""
+    (tmp_path / "f").write_bytes(b"")
+    with pytest.raises(OSError):  # noqa: PT011 - another class on each system
+        _atomic.make_directories(str(tmp_path / "f" / "a"))
+
+
+def test_rename_replaces(tmp_path: Path) -> None:
+    """The new file is there under the old name, and nowhere else."""
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "f").write_bytes(b"old")
+    _atomic.rename(str(tmp_path / "new"), str(tmp_path / "f"))
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+class Busy:
+    """``os.replace`` while a reader holds the file open for the first few tries."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        self.failures, self.tries, self.slept = failures, 0, []
+        monkeypatch.setattr(os, "replace", self.replace)
+        monkeypatch.setattr(_atomic.time, "sleep", self.slept.append)
+
+    def replace(self, source: str, target: str) -> None:
+        self.tries += 1
+        if self.tries <= self.failures:
+            raise PermissionError(errno.EACCES, "somebody reads")
+
+
+def test_windows_waits_for_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename that fails because somebody reads is tried again, after growing pauses."""
+    monkeypatch.setattr(_atomic, "WINDOWS", True)
+    busy = Busy(monkeypatch, 3)
+    _atomic.rename("a", "b")
+    assert busy.tries == 4
+    assert busy.slept == list(_atomic.RETRY_DELAYS[:3]) == sorted(busy.slept)
+
+
+def test_windows_gives_up_after_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that never ends is an error, not a run that hangs."""
+    monkeypatch.setattr(_atomic, "WINDOWS", True)
+    busy = Busy(monkeypatch, 1000)
+    with pytest.raises(PermissionError, match="somebody reads"):
+        _atomic.rename("a", "b")
+    assert sum(busy.slept) == pytest.approx(2.0)
+
+
+def test_elsewhere_a_refused_rename_is_refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without write permission does not become writable by waiting."""
+    monkeypatch.setattr(_atomic, "WINDOWS", False)
+    busy = Busy(monkeypatch, 1)
+    with pytest.raises(PermissionError):
+        _atomic.rename("a", "b")
+    assert (busy.tries, busy.slept) == (1, [])
+
+
+def test_what_is_removed_may_be_gone_already(tmp_path: Path) -> None:
+    """Two processes may sweep at once."""
+    (tmp_path / "f").write_bytes(b"")
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "e" / "f").write_bytes(b"")
+    for _ in range(2):
+        _atomic.remove(str(tmp_path / "f"))
+        _atomic.remove_tree(str(tmp_path / "d"))
+    assert os.listdir(tmp_path) == []
+
+
+SIZES = [0, 1, _atomic.READ_SIZE - 1, _atomic.READ_SIZE, _atomic.READ_SIZE + 1, 3_000_001]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_digest_is_sha256_and_size(tmp_path: Path, size: int) -> None:
+    """At every edge of the blocks that it reads."""
+    data = os.urandom(size)
+    (tmp_path / "f").write_bytes(data)
+    assert _atomic.digest(str(tmp_path / "f")) == (hashlib.sha256(data).digest(), size)
+    assert _atomic.read_bytes(str(tmp_path / "f")) == data
+
+
+@pytest.mark.parametrize("function", [_atomic.digest, _atomic.read_bytes, _atomic.sync_file])
+def test_a_missing_file_is_an_error(tmp_path: Path, function: Any) -> None:
+    """Nobody takes a missing file for an empty one."""
+    with pytest.raises(FileNotFoundError):
+        function(str(tmp_path / "f"))
+
+
+def test_identity_follows_the_file_not_the_name(tmp_path: Path) -> None:
+    """A renamed file keeps it; a name that another file took, or that is gone, does not."""
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    _atomic.write_bytes(a, b"x")
+    _atomic.write_bytes(b, b"x")
+    of_a, of_b = _atomic.identity(a), _atomic.identity(b)
+    assert of_a != of_b
+    _atomic.rename(a, b)
+    assert _atomic.identity(b) == of_a
+    assert _atomic.identity(a) is None
+
+
+def test_a_staging_directory_lives_beside_its_file(tmp_path: Path) -> None:
+    """It is hidden, named after file, host and process, and gone in the end with all that is in it."""
+    path = str(tmp_path / "m.keras")
+    with _atomic.staging(path) as stage, _atomic.staging(path) as second:
+        assert stage != second
+        name = f".m.keras.tmp-{_atomic._host()}-{os.getpid()}-"
+        assert stage.startswith(str(tmp_path / name))
+        Path(stage, "f").write_bytes(b"x")
+        assert _atomic.stagings(path) == ([], [stage, second]) or _atomic.stagings(path) == (
+            [],
+            [second, stage],
+        )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_staging_directory_is_removed_after_an_error(tmp_path: Path, error: Any) -> None:
+    """The error comes through as it is."""
+    with pytest.raises(error, match="mine"), _atomic.staging(str(tmp_path / "m")) as stage:
+        Path(stage, "f").write_bytes(b"x")
+        raise error("mine")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_staging_directory_that_cannot_be_removed_is_a_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is no error of the write; the same process knows it for dead."""
+    with monkeypatch.context() as patch, _atomic.staging(str(tmp_path / "m")) as stage:
+        patch.setattr(_atomic, "remove_tree", raises(errno.EIO))
+    assert _atomic.stagings(str(tmp_path / "m")) == ([stage], [])
+
+
+@pytest.fixture(scope="module")
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(timeout=60)
+    return process.pid
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "dead"),
+    [
+        pytest.param("here", "dead", os.name != "nt", id="dead"),
+        pytest.param("here", "parent", False, id="alive"),
+        pytest.param("here", "own", True, id="earlier-process-of-our-number"),
+        pytest.param("elsewhere", "dead", False, id="other-host"),
+        pytest.param("here-1", "dead", False, id="host-that-begins-alike"),
+        pytest.param("here", "0", False, id="no-process"),
+        pytest.param("here", "12345678901234567890", False, id="no-number-of-a-process"),
+    ],
+)
+def test_only_what_is_known_to_be_dead_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_pid: int, host: str, pid: str, dead: bool
+) -> None:
+    """A process of this host that has ended left it; of all others nobody can know."""
+    monkeypatch.setattr(_atomic.socket, "gethostname", lambda: "here")
+    number = {"dead": dead_pid, "parent": os.getppid(), "own": os.getpid()}.get(pid, pid)
+    stage = tmp_path / f".m.tmp-{host}-{number}-0123abcd"
+    stage.mkdir()
+    (tmp_path / ".n.tmp-here-1-0123abcd").mkdir()
+    expected = ([str(stage)], []) if dead else ([], [str(stage)])
+    assert _atomic.stagings(str(tmp_path / "m")) == expected
+
+
+def test_a_process_that_may_not_be_asked_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to another user."""
+    monkeypatch.setattr(_atomic, "WINDOWS", False)
+    monkeypatch.setattr(os, "kill", raises(errno.EPERM))
+    assert _atomic._is_running(1)
+
+
+def test_on_windows_no_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the question would end it."""
+    monkeypatch.setattr(_atomic, "WINDOWS", True)
+    monkeypatch.setattr(os, "kill", lambda *args: pytest.fail("os.kill was called"))
+    assert _atomic._is_running(1)
+
+
+def test_a_strange_host_name_makes_a_plain_file_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No separator and no dash of it can be taken for a part of the name."""
+    monkeypatch.setattr(_atomic.socket, "gethostname", lambda: "gpu-01/../\u00e9.example")
+    assert _atomic._host() == "gpu_01_.._" + "_.example"
