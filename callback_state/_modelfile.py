@@ -1,14 +1,22 @@
 """Keras model files: writing one without spoiling the live model, and reading one into a live model.
 
 Three formats: ``.keras`` and ``.h5`` (whole models), ``.weights.h5`` (weights and optimizer).
+
+Of a whole model in ``.h5``, stock Keras (3.7 to 3.15) finds no loss or metric that was given by a short
+name such as ``"mse"``, and never the optimizer's variables, though they are in the file. This way gets
+everything: ``model = keras.models.load_model(path, compile=False)``, ``model.compile(...)`` as before,
+``restore_callbacks(path, model=model)``.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from ._runstate import digest_of, put_back_variables, take_variables, variables_of
 from .exceptions import RestoreError
@@ -64,32 +72,90 @@ def _compile_configuration_kept(model: Any) -> Iterator[None]:
 
 def _write_meta(path: str, meta: dict[str, Any]) -> None:
     import h5py
-    import numpy
 
-    with h5py.File(path, "r+") as file:
+    # Attributes above 64 kB need the newer layout.
+    with h5py.File(path, "r+", libver=("v108", "latest")) as file:
         group = file.create_group("meta")
         for name, values in meta.items():
             if name != "training_args":
-                try:
-                    group.create_dataset(name.replace("/", "_"), data=numpy.asarray(values))
-                except (TypeError, ValueError):
-                    pass_on = [str(v) for v in values]
-                    group.create_dataset(name.replace("/", "_"), data=pass_on)
-        # JSON is YAML, and needs no library that the user may not have.
-        group.attrs["training_args"] = json.dumps(meta.get("training_args", {}), default=str)
+                group.create_dataset(_quoted(name), data=_column(values))
+        group.attrs["training_args"] = _yaml(meta.get("training_args", {}))
 
 
 def read_meta(path: str) -> dict[str, Any] | None:
-    """What :func:`write` put into an HDF5 file's group ``meta``; None where there is none."""
+    """What :func:`write` put into an HDF5 file's group ``meta``; None where there is none.
+
+    Keys of ``training_args`` are strings then, and its tuples lists.
+    """
     import h5py
 
     with h5py.File(path, "r") as file:
         if "meta" not in file:
             return None
         group = file["meta"]
-        meta: dict[str, Any] = {name: group[name][()].tolist() for name in group}
-        meta["training_args"] = json.loads(group.attrs.get("training_args", "{}"))
+        meta = {unquote(name): _values(group[name]) for name in group}
+        meta["training_args"] = _read_yaml(group.attrs.get("training_args", "{}"))
         return meta
+
+
+def _quoted(name: str) -> str:
+    """The name of a series as one name of HDF5, where a slash would make a group."""
+    quoted = name.replace("%", "%25").replace("/", "%2F")
+    return "%2E" if quoted == "." else quoted
+
+
+def _column(values: list[Any]) -> Any:
+    """A series as a dataset: numbers, or else (text, lists of unequal lengths, None) as text."""
+    import numpy
+
+    try:
+        array = numpy.asarray(values)
+    except ValueError:  # of unequal lengths
+        return list(map(str, values))
+    return array if array.dtype.kind in "biufc" else list(map(str, values))
+
+
+def _values(dataset: Any) -> list[Any]:
+    values: list[Any] = (dataset.asstr() if dataset.dtype.kind == "O" else dataset)[()].tolist()
+    return values
+
+
+def _yaml(value: Any) -> str:
+    """Plain data as YAML of one line, without a library that the user may not have.
+
+    It is JSON as well, save for ``.nan`` and ``.inf``.
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_string(str(k))}: {_yaml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if hasattr(value, "tolist"):  # what NumPy has
+        return _yaml(value.tolist())
+    if isinstance(value, float):
+        return _float(value)
+    return json.dumps(value) if value is None or isinstance(value, int) else _string(str(value))
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    # Without a point, 1e-05 is a string in YAML 1.1.
+    return re.sub(r"^(-?\d+)e", r"\1.0e", repr(float(value)))
+
+
+def _string(text: str) -> str:
+    # YAML takes the two halves of a JSON surrogate pair for two characters, and refuses some bare ones.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", quoted)
+
+
+def _read_yaml(text: str) -> Any:
+    constants = {".nan": "NaN", ".inf": "Infinity", "-.inf": "-Infinity"}
+    return json.loads(
+        re.sub(r'"(?:[^"\\]|\\.)*"|-?\.(?:nan|inf)', lambda m: constants.get(m[0], m[0]), text)
+    )
 
 
 def load(model: Any, path: str, digest: str) -> None:

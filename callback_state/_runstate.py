@@ -44,7 +44,7 @@ def digest_of(model: Any) -> str:
         value = numpy.ascontiguousarray(variable.numpy())
         digest.update(f"{value.dtype.name}{value.shape}".encode())
         if value.size:
-            digest.update(value.reshape(-1).view(numpy.uint8))
+            digest.update(value.reshape(-1).view(numpy.uint8).data)
     return digest.hexdigest()
 
 
