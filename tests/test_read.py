@@ -266,6 +266,9 @@ HEAD = b"\x80\x04"
         pytest.param(HEAD + b"\x95\2" + bytes(7) + b"M\1\0.", "found 1", id="across-a-frame"),
         pytest.param(HEAD + b"]" * 101 + b"a" * 100 + b".", "nested deeper", id="deep-lists"),
         pytest.param(HEAD + b"N" + b"\x85" * 101 + b".", "at byte 103: nested", id="deep-tuples"),
+        pytest.param(
+            HEAD + b"]N" + b"\x85" * 99 + b"aNa\x85.", "nested deeper", id="deep-then-shallow"
+        ),
         pytest.param(HEAD + b"(" * 999 + b"t" * 999 + b".", "nested deeper", id="deep-marks"),
     ],
 )
