@@ -166,12 +166,40 @@ def scan(directory: Path) -> list[Pair | Rejected]:
         directory: not searched below; only ``MODEL_SUFFIXES`` count, and no hidden file.
 
     Returns:
-        For every model file, and every state file without one, a Pair or a Rejected with the reason.
+        For every model file, and every state file without one, a Pair or a Rejected that says why.
 
     Raises:
         CheckpointNotFoundError: there is no such directory.
     """
-    directory = os.fspath(directory)
+    return [_attempt(path) for path in _models(os.fspath(directory))]
+
+
+def peek(directory: Path) -> list[tuple[str, list[Sealed]]]:
+    """What the state files of a directory say, without reading a model file: nothing is verified.
+
+    Returns:
+        For each model file with a state, and each state without a model file, sorted by name: the path
+        of the model file, and the states that may be its own. None of them may be whole.
+
+    Raises:
+        CheckpointNotFoundError: there is no such directory.
+    """
+    found = []
+    for model in _models(os.fspath(directory)):
+        paths = [model + SUFFIX, *_all_staged(model)]
+        if any(os.path.lexists(path) for path in paths):
+            found.append((model, [sealed for path in paths for sealed in _unsealed(path)]))
+    return found
+
+
+def _unsealed(path: str) -> list[Sealed]:
+    with contextlib.suppress(CallbackStateError, OSError):  # open_pair says what is wrong with it
+        return [unseal(_atomic.read_bytes(path), path)]
+    return []
+
+
+def _models(directory: str) -> list[str]:
+    """The paths of all model files in a directory, those included of which only the state is there."""
     try:
         names = os.listdir(directory or os.curdir)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -181,7 +209,7 @@ def scan(directory: Path) -> list[Pair | Rejected]:
     models = {name.removesuffix(SUFFIX) for name in names}
     models = {m for m in models if m.endswith(MODEL_SUFFIXES) and not m.startswith(".")}
     paths = (os.path.join(directory, name) for name in sorted(models))
-    return [_attempt(path) for path in paths if not os.path.isdir(path)]
+    return [path for path in paths if not os.path.isdir(path)]
 
 
 def _attempt(path: str) -> Pair | Rejected:
@@ -258,7 +286,8 @@ def _staged(model: str, digest: bytes) -> str:
 def _all_staged(model: str) -> list[str]:
     directory, base = os.path.split(model)
     pattern = re.compile(re.escape(f".{base}.state-") + "[0-9a-f]{32}")
-    return [os.path.join(directory, n) for n in os.listdir(directory) if pattern.fullmatch(n)]
+    names = os.listdir(directory or os.curdir)
+    return [os.path.join(directory, name) for name in names if pattern.fullmatch(name)]
 
 
 def _has_digest(model: str, digest: bytes) -> bool:

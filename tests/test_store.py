@@ -27,6 +27,7 @@ from callback_state._store import (
     commit_state,
     delete,
     open_pair,
+    peek,
     recover,
     scan,
 )
@@ -899,6 +900,17 @@ def test_a_scan_changes_nothing(tmp_path: Path) -> None:
     before = listing(tmp_path)
     assert [type(found) for found in scan(tmp_path)] == [Pair]
     assert listing(tmp_path) == before
+
+
+def test_a_peek_reads_states_and_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each model file with every state that may be its own; a damaged one says nothing."""
+    put(tmp_path, {NAME: model_of(2), STATE: sealed(1), staged_name(model_of(2)): sealed(2)})
+    put(tmp_path, {"n.keras": model_of(1), "o.keras" + SUFFIX: sealed(3), "p.h5" + SUFFIX: b""})
+    monkeypatch.setattr(_atomic, "digest", lambda path: pytest.fail("a model file was read"))
+    found = [(os.path.basename(path), [s.tree for s in states]) for path, states in peek(tmp_path)]
+    assert found == [(NAME, [[1], [2]]), ("o.keras", [[3]]), ("p.h5", [])]
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
