@@ -21,7 +21,8 @@ from ._capture import is_registered, remember
 from ._loop import Loop, join
 from ._plain import PlainError
 from ._snapshot import Snapshot, Taken
-from ._stateful import argument_of, mark_of, stateful
+from ._arguments import argument_of, mark_of
+from ._stateful import stateful
 from .exceptions import BackendError, CallbackStateError
 
 __all__ = ["ModelCheckpointEnhanced"]

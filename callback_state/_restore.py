@@ -79,7 +79,7 @@ class Restored:
     def __repr__(self) -> str:
         if self.model_path is None:
             return "<Restored: nothing, there is no checkpoint yet>"
-        state = "finished" if self.finished else f"goes on at epoch {self.initial_epoch}"
+        state = "finished" if self.finished else f"initial_epoch={self.initial_epoch}"
         keys = ", ".join(self.report.restored) or "no callbacks"
         return f"<Restored {self.model_path}: {keys}; {state}>"
 

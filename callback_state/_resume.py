@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from ._adapters import appending
-from ._capture import Prepared, prepare
+from ._prepared import Prepared, prepare
 from ._loop import Fit, Loop, join
 from ._modelfile import load
 from ._runstate import (
@@ -86,9 +86,8 @@ class Resume:
         put_back_seeds(loop.model, self._snapshot.run["seeds"])
         put_back_history(loop.model, self._meta["history"])
         put_back_generators(self._snapshot.run["generators"])
-        if self._mode != "nothing" and loop.fit is not None and not loop.fit.order_is_known:
-            _warn_of_order()
         if self._mode != "nothing":
+            self._warn(loop.fit)
             self._finish()
 
     def after_event(self, loop: Loop) -> None:
@@ -162,6 +161,22 @@ class Resume:
         prepared.put_back()
         self._snapshot, self._meta, self._path = snapshot, snapshot.meta, path
 
+    def _warn(self, fit: Fit | None) -> None:
+        """Say what cannot be exact."""
+        if self._meta["batch"] is not None:
+            warnings.warn(
+                f"{self._path}: was saved inside epoch {self._meta['epoch']} (0-based), after batch "
+                f"{self._meta['batch']}. Going on inside an epoch is not supported yet: the epoch begins "
+                f"again, with the weights of that batch. Save with save_freq='epoch' to resume exactly.",
+                stacklevel=2,
+            )
+        elif fit is not None and not fit.order_is_known:
+            warnings.warn(
+                "resuming on data whose order cannot be proved to be that of the run that was interrupted: "
+                "exact are arrays and tensors, unshuffled or after keras.utils.set_random_seed(...).",
+                stacklevel=2,
+            )
+
     def _check_skipped(self) -> None:
         for callback in self._keyed.values():
             for owner, name in self._skipped:
@@ -215,10 +230,3 @@ def _hook(callback: Any, resume: Resume) -> None:
 
     vars(callback)["set_model"] = joining
 
-
-def _warn_of_order() -> None:
-    warnings.warn(
-        "resuming on data whose order cannot be proved to be that of the run that was interrupted: exact "
-        "are arrays and tensors, unshuffled or after keras.utils.set_random_seed(...).",
-        stacklevel=2,
-    )
