@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from . import _kinds
-from ._plain import (
-    FACTORIES, MAX_DEPTH, MISSING, SCALARS, Encoder, Node, PlainError, Ref, Table,
-    class_name, fields_of, references,
-)
+from ._fields import is_plain_class, is_special, left_out, stored_name
+from ._plain import FACTORIES, Encoder
+from ._table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
+from .exceptions import CallbackStateError
 
-__all__ = ["Decoder", "copy"]
+__all__ = ["Decoder", "class_of_live", "copy"]
 
 
 class Decoder:
@@ -27,13 +27,14 @@ class Decoder:
     Args:
         table: what :class:`Encoder` made, or what a file holds.
         live: the value that stands in the place of the root now, where there is one.
-        find_class: called with (stored class name, live value or MISSING, path); returns the class to
-            build or raises. Without it only the class of the live value is used.
+        find_class: called with (stored class name, live value or MISSING); returns the class to build
+            or raises. Without it only the class of the live value is used.
         builders: for each kind of the encoder's fallback a function
             (decoder, node, live value or MISSING) -> value.
 
-    Raises:
-        PlainError: the table is malformed.
+    Attributes:
+        later: what changes values that live already, generators for example; the caller runs it when
+            everything is in order. Each action returns the action that takes it back.
     """
 
     def __init__(
@@ -45,95 +46,141 @@ class Decoder:
         builders: Mapping[str, Callable[[Decoder, Node, Any], Any]] | None = None,
     ) -> None:
         self.table = table
-        self._find_class = find_class or _class_of_live
+        self.later: _kinds.Later = []
+        self._root_live = live
+        self._find_class = find_class or class_of_live
         self._builders = builders or {}
-        self._live = dict(_pair(table, live)) if live is not MISSING else {}
+        self._live: dict[int, Any] = {}
+        self._claimed: set[int] = set()
         self._built: dict[int, Any] = {}
-        #: What changes values that live already; the caller runs it when everything is in order.
-        self.later: list[Callable[[], None]] = []
 
     def value(self) -> Any:
+        """The value of the root.
+
+        Raises:
+            PlainError: the table is malformed.
+            CallbackStateError: what ``find_class`` and the builders raise.
+        """
         try:
             return self._value()
-        except PlainError:
+        except (PlainError, CallbackStateError):
             raise
-        except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
+        except Exception as e:  # what constructors raise that are given what no encoder wrote
             raise PlainError("", f"malformed: {type(e).__name__}: {e}") from e
 
     def _value(self) -> Any:
-        reached = list(_reachable(self.table))
+        nodes, reached = self.table.nodes, order(self.table)
+        check_depth(nodes, reached, "")
+        self._live = {} if self._root_live is MISSING else dict(pair(self.table, self._root_live))
         for i in reached:
-            shell = _SHELLS.get(self.table.nodes[i][0])
+            shell = _SHELLS.get(nodes[i][0])
             if shell is not None:
                 self._built[i] = shell(self, i)
-        root = self.ref(self.table.root)
-        # Hashes are taken when dicts and sets are filled: what they may look into comes first.
-        for kinds in (("list", "deque", "object", "SimpleNamespace"), ("dict", "OrderedDict", "set", *_COUNTED)):
+        # A hash is taken when a frozenset is built, a dict or a set is filled. What it may look into
+        # comes first: parts before what they are parts of, and in a cycle at least the plain fields.
+        for kinds, fill in _PHASES:
             for i in reached:
-                if self.table.nodes[i][0] in kinds:
-                    self._fill(i)
-        return root
+                if nodes[i][0] in kinds:
+                    fill(self, i, self._built[i])
+        return self.ref(self.table.root)
 
-    def ref(self, ref: Ref, depth: int = 0) -> Any:
+    def ref(self, ref: Ref) -> Any:
         """The value of a reference."""
         if type(ref) in SCALARS:
             return ref
         (i,) = ref
         if i not in self._built:
-            if depth > MAX_DEPTH:
-                raise PlainError("", f"more than {MAX_DEPTH} nested immutable values")
-            self._built[i] = self._leaf(self.table.nodes[i], i, depth + 1)
+            self._built[i] = self._leaf(self.table.nodes[i], i)
         return self._built[i]
 
     def live(self, i: int) -> Any:
         """What stands in the place of node ``i`` now, or MISSING."""
         return self._live.get(i, MISSING)
 
-    def _leaf(self, node: Node, i: int, depth: int) -> Any:
+    def absent(self) -> set[int]:
+        """The nodes for which a builder had nothing: its value is MISSING."""
+        return {i for i, value in self._built.items() if value is MISSING}
+
+    def claim(self, live: Any) -> Any:
+        """``live``, for the first node that is put into it; MISSING for another that was apart from it."""
+        if id(live) in self._claimed:
+            return MISSING
+        self._claimed.add(id(live))
+        return live
+
+    def _leaf(self, node: Node, i: int) -> Any:
         kind, *rest = node
         if kind == "tuple":
-            return tuple(self.ref(r, depth) for r in rest[0])
+            return tuple(map(self.ref, rest[0]))
         if kind == "frozenset":
-            return frozenset(self.ref(r, depth) for r in rest[0])
+            return frozenset(map(self.ref, rest[0]))
         if kind == "record":
-            return self._record(i, depth)
+            return self._record(i)
         if kind in self._builders:
             return self._builders[kind](self, node, self.live(i))
-        return _kinds.decode(kind, [self.ref(r, depth) for r in rest], self.live(i), self.later)
+        live = self.claim(self.live(i)) if kind in _kinds.IN_PLACE else self.live(i)
+        return _kinds.decode(kind, list(map(self.ref, rest)), live, self.later)
 
-    def _record(self, i: int, depth: int) -> Any:
+    def _record(self, i: int) -> Any:
         _, name, pairs = self.table.nodes[i]
-        cls = self._find_class(name, self.live(i))
-        values = {key: self.ref(item, depth) for key, item in _two_by_two(pairs)}
+        cls: Any = self._find_class(name, self.live(i))
+        values = {self.ref(key): self.ref(item) for key, item in two_by_two(pairs)}
         if issubclass(cls, enum.Enum):
-            return cls[values["name"]] if values["name"] is not None else cls(values["value"])
-        if issubclass(cls, tuple):
-            return cls(**values)
-        raise PlainError("", f"{name} is no longer an Enum or a named tuple")
+            # By name, unless it is a combination of flags: what stands behind a name may change.
+            return cls[values["name"]] if values["name"] in cls.__members__ else cls(values["value"])
+        if not issubclass(cls, tuple) or set(values) != set(cls._fields):
+            raise PlainError("", f"{name} has other fields now than {', '.join(map(str, values))}")
+        return tuple.__new__(cls, [values[field] for field in cls._fields])
 
     def _object(self, i: int) -> Any:
         _, name, _ = self.table.nodes[i]
         cls = self._find_class(name, self.live(i))
-        if issubclass(cls, (enum.Enum, tuple)):
-            raise PlainError("", f"{name} has become an Enum or a tuple")
+        if issubclass(cls, (enum.Enum, tuple)) or not is_plain_class(cls):
+            raise PlainError("", f"{name} is not plain here: it is no dataclass, nor given to @stateful")
         return object.__new__(cls)
 
-    def _fill(self, i: int) -> None:
-        node, value = self.table.nodes[i], self._built[i]
-        match node[0]:
-            case "list" | "deque":
-                value.extend(map(self.ref, node[-1]))
-            case "set":
-                value.update(map(self.ref, node[-1]))
-            case "object" | "SimpleNamespace":
-                for name, item in _two_by_two(node[-1]):
-                    object.__setattr__(value, name, self.ref(item))
-            case _:
-                for key, item in _two_by_two(node[-1]):
-                    value[self.ref(key)] = self.ref(item)
+    def _fill_scalars(self, i: int, value: Any) -> None:
+        self._fill_object(i, value, only_scalars=True)
+
+    def _fill_object(self, i: int, value: Any, only_scalars: bool = False) -> None:
+        for name, item in two_by_two(self.table.nodes[i][-1]):
+            if type(name) is not str or is_special(name):
+                raise PlainError("", f"{name!r} is not an attribute")
+            if type(item) in SCALARS or not only_scalars:
+                object.__setattr__(value, name, self.ref(item))
+        live = self.live(i)
+        for name in left_out(type(value)) if type(live) is type(value) else ():
+            if hasattr(live, name):
+                object.__setattr__(value, name, getattr(live, name))
+
+    def _fill_list(self, i: int, value: Any) -> None:
+        value.extend(map(self.ref, self.table.nodes[i][-1]))
+
+    def _fill_dict(self, i: int, value: Any) -> None:
+        kind, *_, members = self.table.nodes[i]
+        if kind == "set":
+            value.update(map(self.ref, members))
+        else:
+            value.update((self.ref(key), self.ref(item)) for key, item in two_by_two(members))
+
+    def _fill_counter(self, i: int, value: Any) -> None:
+        kind, *factory, members = self.table.nodes[i]
+        if kind == "defaultdict":
+            value.default_factory = FACTORIES[factory[0]] if type(factory[0]) is str else self.ref(factory[0])
+        for key, item in two_by_two(members):  # update() of a Counter would add
+            value[self.ref(key)] = self.ref(item)
 
 
-_COUNTED = ("Counter", "defaultdict")
+_COUNTERS = ("Counter", "defaultdict")
+_DICTS = ("dict", "OrderedDict", "set")
+_OBJECTS = ("object", "SimpleNamespace")
+_PHASES: tuple[tuple[tuple[str, ...], Callable[[Decoder, int, Any], None]], ...] = (
+    (_OBJECTS, Decoder._fill_scalars),
+    (_OBJECTS, Decoder._fill_object),
+    (("list", "deque"), Decoder._fill_list),
+    (_DICTS, Decoder._fill_dict),
+    (_COUNTERS, Decoder._fill_counter),
+)
 _SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
     "list": lambda d, i: [],
     "dict": lambda d, i: {},
@@ -141,66 +188,15 @@ _SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
     "OrderedDict": lambda d, i: OrderedDict(),
     "Counter": lambda d, i: Counter(),
     "deque": lambda d, i: deque(maxlen=d.table.nodes[i][1]),
-    "defaultdict": lambda d, i: defaultdict(_factory(d, d.table.nodes[i][1])),
+    "defaultdict": lambda d, i: defaultdict(),
     "object": lambda d, i: d._object(i),
     "SimpleNamespace": lambda d, i: SimpleNamespace(),
 }
-
-
-def _factory(decoder: Decoder, ref: Ref) -> Any:
-    return FACTORIES[ref] if isinstance(ref, str) else decoder.ref(ref)
-
-
-def _two_by_two(flat: list[Ref]) -> Iterator[tuple[Ref, Ref]]:
-    return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _class_of_live(name: str, live: Any) -> type:
-    if live is not MISSING and class_name(type(live)) == name:
+def class_of_live(name: str, live: Any) -> type:
+    """The class of the value that stands here now, if it is plain and has that name."""
+    if live is not MISSING and is_plain_class(type(live)) and stored_name(type(live)) == name:
         return type(live)
     raise PlainError("", f"no value of class {name} stands here now")
-
-
-def _reachable(table: Table) -> Iterator[int]:
-    todo = list(references(("", table.root)))
-    seen = set(todo)
-    while todo:
-        i = todo.pop()
-        if not isinstance(i, int) or not 0 <= i < len(table.nodes):
-            raise PlainError("", f"no node {i!r}")
-        yield i
-        new = {j for j in references(table.nodes[i]) if j not in seen}
-        seen |= new
-        todo += new
-
-
-def _pair(table: Table, live: Any) -> Iterator[tuple[int, Any]]:
-    """(node, the value that now stands in its place), found by walking both side by side."""
-    todo = [(table.root, live)]
-    seen = set()
-    while todo:
-        ref, value = todo.pop()
-        if isinstance(ref, tuple) and ref[0] not in seen:
-            seen.add(ref[0])
-            yield ref[0], value
-            todo += _children(table.nodes[ref[0]], value)
-
-
-def _children(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
-    match node[0]:
-        case "list" | "tuple" | "deque" if isinstance(value, (list, tuple, deque)):
-            yield from zip(node[-1], value, strict=False)
-        case "dict" | "OrderedDict" | "Counter" | "defaultdict" if isinstance(value, dict):
-            if node[0] == "defaultdict" and isinstance(value, defaultdict):
-                yield node[1], value.default_factory
-            for key, item in _two_by_two(node[-1]):
-                if type(key) in SCALARS and key in value:
-                    yield item, value[key]
-        case "object" | "record" | "SimpleNamespace":
-            now = fields_of(value) or {}
-            for key, item in _two_by_two(node[-1]):
-                if key in now:
-                    yield item, now[key]
 
 
 def copy(value: Any) -> Any:
@@ -211,5 +207,5 @@ def copy(value: Any) -> Any:
     """
     encoder = Encoder()
     table = encoder.table(value)
-    classes = {class_name(type(item)): type(item) for item in encoder.seen}
+    classes = {stored_name(type(item)): type(item) for item in encoder.seen}
     return Decoder(table, find_class=lambda name, live: classes[name]).value()

@@ -1,8 +1,7 @@
-"""The plain kinds that have no parts to share: dates, numbers, arrays, generators of random numbers.
+"""The plain kinds that are not containers: dates, numbers, paths, and what NumPy and ``random`` add.
 
-Each is stored as (kind, plain values ...). An array is its dtype, shape, memory order and raw bytes, so
-no NumPy version's way of pickling gets into a file. NumPy is not imported to look at a value: where it
-is not loaded, no value can be of its types.
+Each is stored as (kind, plain values ...). NumPy is not imported to look at a value: where it is not
+loaded, no value can be of its types.
 """
 
 from __future__ import annotations
@@ -10,31 +9,35 @@ from __future__ import annotations
 import datetime
 import decimal
 import fractions
-import math
+import numbers
 import pathlib
-import random
 import sys
 import uuid
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-__all__ = ["decode", "encode"]
+from . import _arrays, _generators
+from ._generators import Later
 
-_BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+__all__ = ["IN_PLACE", "Later", "decode", "encode"]
+
+#: The kinds whose state is put into what stands in the place now.
+IN_PLACE = frozenset({"Random", "BitGenerator", "RandomState"})
 
 
 def encode(value: Any) -> tuple[Any, ...] | None:
     """(kind, plain values ...), or None for a value that is not of these kinds."""
-    name = _STANDARD.get(type(value))
+    name = _NAMES.get(type(value))
     if name is not None:
         return None if _has_foreign_zone(value) else (name, *_TO_DATA[name](value))
-    if isinstance(value, pathlib.PurePath):
-        return ("path", "Path" if isinstance(value, pathlib.Path) else "PurePath", str(value))
     numpy = sys.modules.get("numpy")
-    return None if numpy is None else _encode_numpy(numpy, value)
+    random_numbers = _generators.encode(numpy, value)
+    if random_numbers is not None or numpy is None:
+        return random_numbers
+    return _arrays.encode(numpy, value)
 
 
-def decode(kind: str, data: list[Any], live: Any, later: list[Callable[[], None]]) -> Any:
+def decode(kind: str, data: list[Any], live: Any, later: Later) -> Any:
     """The value of (kind, \\*data).
 
     Where a generator stands in the place now (``live``) that one is returned, so that everybody who
@@ -43,216 +46,115 @@ def decode(kind: str, data: list[Any], live: Any, later: list[Callable[[], None]
 
     Raises:
         KeyError: no such kind.
-        ValueError, TypeError: the data are not what :func:`encode` gives.
+        ValueError, TypeError, ArithmeticError: the data are not what :func:`encode` gives.
     """
-    if kind in _IN_PLACE:
-        return _IN_PLACE[kind](live, later, *data)
-    return _FROM_DATA[kind](*data)
-
-
-def _datetime(value: datetime.datetime | datetime.time) -> tuple[Any, ...]:
-    return (value.isoformat(), value.fold)
+    if kind in _WITH_LIVE:
+        return _WITH_LIVE[kind](live, later, *data)
+    types, make = _FROM_DATA[kind]
+    if types is not None:
+        for item, expected in zip(data, types, strict=True):
+            if not isinstance(item, expected):
+                raise TypeError(f"{kind} of {type(item).__name__}")
+    return make(*data)
 
 
 def _has_foreign_zone(value: Any) -> bool:
     return type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone)
 
 
+def _moment(value: datetime.datetime | datetime.time) -> tuple[Any, ...]:
+    # The zone apart: its name is not in the text.
+    return (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo)
+
+
 def _range(value: Any) -> tuple[Any, ...]:
     return (value.start, value.stop, value.step)
 
 
+def _int(value: int) -> tuple[bytes]:
+    return (value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True),)
+
+
+_PURE = type(pathlib.PurePath())
+_NAMES: dict[type, str] = {
+    int: "int", complex: "complex", bytearray: "bytearray", range: "range", slice: "slice",
+    datetime.date: "date", datetime.datetime: "datetime", datetime.time: "time",
+    datetime.timedelta: "timedelta", datetime.timezone: "timezone",
+    decimal.Decimal: "Decimal", fractions.Fraction: "Fraction", uuid.UUID: "UUID",
+    type(...): "Ellipsis", type(NotImplemented): "NotImplemented",
+    # A path of this system becomes one of the system that reads it; a foreign one stays.
+    pathlib.PurePosixPath: "PurePosixPath", pathlib.PureWindowsPath: "PureWindowsPath",
+    _PURE: "PurePath", type(pathlib.Path()): "Path",
+}
 _TO_DATA: dict[str, Any] = {
+    "int": _int,
     "complex": lambda v: (v.real, v.imag),
     "bytearray": lambda v: (bytes(v),),
     "range": _range,
     "slice": _range,
     "date": lambda v: (v.isoformat(),),
-    "datetime": _datetime,
-    "time": _datetime,
+    "datetime": _moment,
+    "time": _moment,
     "timedelta": lambda v: (v.days, v.seconds, v.microseconds),
     "timezone": lambda v: v.__getinitargs__(),
     "Decimal": lambda v: (str(v),),
     "Fraction": lambda v: (v.numerator, v.denominator),
     "UUID": lambda v: (v.bytes,),
-    "Random": lambda v: v.getstate(),
     "Ellipsis": lambda v: (),
     "NotImplemented": lambda v: (),
-}
-_STANDARD: dict[type, str] = {
-    complex: "complex", bytearray: "bytearray", range: "range", slice: "slice",
-    datetime.date: "date", datetime.datetime: "datetime", datetime.time: "time",
-    datetime.timedelta: "timedelta", datetime.timezone: "timezone",
-    decimal.Decimal: "Decimal", fractions.Fraction: "Fraction", uuid.UUID: "UUID",
-    random.Random: "Random", type(...): "Ellipsis", type(NotImplemented): "NotImplemented",
+    "PurePosixPath": lambda v: (str(v),),
+    "PureWindowsPath": lambda v: (str(v),),
+    "PurePath": lambda v: (str(v),),
+    "Path": lambda v: (str(v),),
 }
 
 
-def _random(live: Any, later: list[Any], *state: Any) -> random.Random:
-    made = random.Random()
-    made.setstate(state)
-    return cast("random.Random", _set_later(live, made, later, "setstate"))
+def _in_zone(kind: Any) -> Callable[..., Any]:
+    def make(text: str, fold: int, zone: Any) -> Any:
+        return kind.fromisoformat(text).replace(fold=fold, tzinfo=zone)
+
+    return make
 
 
-def _path(name: str, text: str) -> pathlib.PurePath:
-    return pathlib.Path(text) if name == "Path" else pathlib.PurePath(text)
-
-
-_FROM_DATA: dict[str, Any] = {
-    "complex": complex,
-    "bytearray": bytearray,
-    "range": range,
-    "slice": slice,
-    "date": datetime.date.fromisoformat,
-    "datetime": lambda text, fold: datetime.datetime.fromisoformat(text).replace(fold=fold),
-    "time": lambda text, fold: datetime.time.fromisoformat(text).replace(fold=fold),
-    "timedelta": datetime.timedelta,
-    "timezone": datetime.timezone,
-    "Decimal": decimal.Decimal,
-    "Fraction": fractions.Fraction,
-    "UUID": lambda data: uuid.UUID(bytes=data),
-    "Ellipsis": lambda: ...,
-    "NotImplemented": lambda: NotImplemented,
-    "path": _path,
-    "array": lambda *data: _array(*data),
-    "scalar": lambda dtype, data: _array(dtype, (), "C", data, True)[()],
-    "dtype": lambda described: _dtype(described),
-    "BitGenerator": lambda name, state: _bit_generator(name, state),
+_ZONE = (datetime.timezone, type(None))
+#: For each kind the types of its data (a constructor that is given others may not come back), and the
+#: constructor; None where that looks for itself.
+_FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "int": ((bytes,), lambda data: int.from_bytes(data, "little", signed=True)),
+    "complex": ((float, float), complex),
+    "bytearray": ((bytes,), bytearray),
+    "range": ((int, int, int), range),
+    "slice": (None, slice),
+    "date": ((str,), datetime.date.fromisoformat),
+    "datetime": ((str, int, _ZONE), _in_zone(datetime.datetime)),
+    "time": ((str, int, _ZONE), _in_zone(datetime.time)),
+    "timedelta": ((int, int, int), datetime.timedelta),
+    "timezone": (None, datetime.timezone),
+    "Decimal": ((str,), decimal.Decimal),
+    "Fraction": ((numbers.Integral, numbers.Integral), fractions.Fraction),
+    "UUID": ((bytes,), lambda data: uuid.UUID(bytes=data)),
+    "Ellipsis": ((), lambda: ...),
+    "NotImplemented": ((), lambda: NotImplemented),
+    "PurePosixPath": ((str,), pathlib.PurePosixPath),
+    "PureWindowsPath": ((str,), pathlib.PureWindowsPath),
+    "PurePath": ((str,), pathlib.PurePath),
+    "Path": ((str,), pathlib.Path),
+    "array": ((object, tuple, str, bytes, bool), _arrays.decode_array),
+    "scalar": ((object, bytes), _arrays.decode_scalar),
+    "dtype": ((object,), _arrays.decode_dtype),
+    "str_": ((str,), lambda text: _numpy().str_(text)),
+    "bytes_": ((bytes,), lambda data: _numpy().bytes_(data)),
+    "SeedSequence": ((object, tuple, int), _generators.decode_seed_sequence),
 }
-_IN_PLACE: dict[str, Any] = {
-    "Random": _random,
-    "Generator": lambda *data: _generator(*data),
-    "RandomState": lambda *data: _random_state(*data),
+_WITH_LIVE: dict[str, Callable[..., Any]] = {
+    "Random": _generators.decode_random,
+    "Generator": _generators.decode_generator,
+    "BitGenerator": _generators.decode_bit_generator,
+    "RandomState": _generators.decode_random_state,
 }
 
 
-def _encode_numpy(numpy: Any, value: Any) -> tuple[Any, ...] | None:
-    if type(value) is numpy.ndarray and not value.dtype.hasobject:
-        order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-        data = value.tobytes(order)
-        return ("array", _describe(value.dtype), value.shape, order, data, value.flags.writeable)
-    if isinstance(value, numpy.generic) and not value.dtype.hasobject:
-        return ("scalar", _describe(value.dtype), value.tobytes())
-    if isinstance(value, numpy.dtype) and not value.hasobject:
-        return ("dtype", _describe(value))
-    if type(value) is numpy.random.Generator:
-        return _named_state("Generator", value.bit_generator)
-    if isinstance(value, numpy.random.BitGenerator):
-        return _named_state("BitGenerator", value)
-    if type(value) is numpy.random.RandomState:
-        state = value.get_state(legacy=False)
-        return ("RandomState", state["bit_generator"], _frozen(state))
-    return None
-
-
-def _named_state(kind: str, bit_generator: Any) -> tuple[Any, ...] | None:
-    name = type(bit_generator).__name__
-    return (kind, name, _frozen(bit_generator.state)) if name in _BIT_GENERATORS else None
-
-
-def _describe(dtype: Any) -> Any:
-    """A dtype as plain data: ``"<f4"``, a name such as ``"bfloat16"``, or a list of fields."""
-    if dtype.subdtype is not None:
-        base, shape = dtype.subdtype
-        return ("subarray", _describe(base), shape)
-    if dtype.names is not None:
-        fields = ((n, _describe(dtype.fields[n][0]), dtype.fields[n][1]) for n in dtype.names)
-        return ("struct", tuple(fields), dtype.itemsize)
-    # The types of ml_dtypes have the string of a void: only their name tells them apart.
-    return dtype.name if dtype.kind == "V" and dtype.type.__name__ != "void" else dtype.str
-
-
-def _dtype(described: Any) -> Any:
+def _numpy() -> Any:
     import numpy
 
-    match described:
-        case ("subarray", base, shape):
-            return numpy.dtype((_dtype(base), tuple(shape)))
-        case ("struct", fields, itemsize):
-            names, formats, offsets = zip(*fields, strict=True) if fields else ((), (), ())
-            return numpy.dtype({
-                "names": list(names), "formats": [_dtype(f) for f in formats],
-                "offsets": list(offsets), "itemsize": itemsize,
-            })
-        case str(text):
-            dtype = numpy.dtype(text) if text[:1] in "<>|=" else _ml_dtype(text)
-            if not dtype.hasobject:
-                return dtype
-    raise ValueError(f"not a dtype of plain data: {described!r}")
-
-
-def _ml_dtype(name: str) -> Any:
-    import ml_dtypes
-    import numpy
-
-    if name not in ("bfloat16", "int4", "uint4") and not name.startswith("float"):
-        raise ValueError(f"not a dtype of plain data: {name!r}")
-    return numpy.dtype(vars(ml_dtypes)[name])
-
-
-def _array(described: Any, shape: Any, order: Any, data: bytes, writeable: bool) -> Any:
-    import numpy
-
-    dtype = _dtype(described)
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"{len(data)} bytes are not an array of shape {shape} and dtype {dtype}")
-    if data:
-        array = numpy.frombuffer(data, dtype).reshape(shape, order=order).copy(order)
-    else:
-        array = numpy.empty(shape, dtype, order)
-    array.flags.writeable = writeable
-    return array
-
-
-def _set_later(live: Any, made: Any, later: list[Callable[[], None]], set_state: str) -> Any:
-    """The generator that stands here now, if there is one of that class, once the state is put back."""
-    if type(live) is not type(made):
-        return made
-    if set_state == "state":
-        later.append(lambda: setattr(live, "state", made.state))
-    else:
-        state = made.getstate() if set_state == "setstate" else made.get_state(legacy=False)
-        later.append(lambda: getattr(live, set_state)(state))
-    return live
-
-
-def _bit_generator(name: str, state: Any) -> Any:
-    import numpy
-
-    if name not in _BIT_GENERATORS:
-        raise ValueError(f"unknown bit generator {name!r}")
-    made = getattr(numpy.random, name)()
-    made.state = _thawed(state)
-    return made
-
-
-def _generator(live: Any, later: list[Any], name: str, state: Any) -> Any:
-    import numpy
-
-    made = _bit_generator(name, state)
-    if type(live) is not numpy.random.Generator or type(live.bit_generator) is not type(made):
-        return numpy.random.Generator(made)
-    _set_later(live.bit_generator, made, later, "state")
-    return live
-
-
-def _random_state(live: Any, later: list[Any], name: str, state: Any) -> Any:
-    import numpy
-
-    made = numpy.random.RandomState(_bit_generator(name, _frozen(_thawed(state))))
-    made.set_state(_thawed(state))
-    return _set_later(live, made, later, "set_state")
-
-
-def _frozen(state: Any) -> Any:
-    """A state dict as nested tuples of pairs: what a leaf refers to must be complete when it is built."""
-    if isinstance(state, dict):
-        return ("dict", *((key, _frozen(value)) for key, value in state.items()))
-    return state
-
-
-def _thawed(state: Any) -> Any:
-    match state:
-        case ("dict", *pairs):
-            return {key: _thawed(value) for key, value in pairs}
-    return state
+    return numpy

@@ -6,9 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from ._arguments import mark_of
+from ._build import Decoder
 from ._capture import class_of, configuration, names
 from ._plain import same
-from ._stateful import mark_of, registration_of
+from ._stateful import registration_of
+from ._table import PlainError, Table
 from .exceptions import RestoreError
 
 __all__ = ["Change", "Matched", "match"]
@@ -116,11 +119,21 @@ def _match_group(
 
 
 def _changes(entry: dict[str, Any], callback: Any) -> list[Change]:
-    now = {name: argument.to_plain() for name, argument in configuration(callback).items()}
+    now = configuration(callback)
     found = []
     for name, (kind, data, _) in entry["arguments"].items():
-        if name in now and not same((kind, data), now[name]):
-            found.append(Change(entry["key"], name, data, now[name][1]))
+        if name in now and not same((kind, data), now[name].to_plain()):
+            found.append(Change(entry["key"], name, _shown(kind, data, now[name].data), now[name].data))
     return found
+
+
+def _shown(kind: str, data: Any, now: Any) -> Any:
+    """A stored argument to be shown; its classes are those of the value that is there now."""
+    if kind != "value" or not isinstance(data, tuple):
+        return data
+    try:
+        return Decoder(Table.from_tree([*data]), live=now).value()
+    except PlainError:
+        return "something of another class"
 
 

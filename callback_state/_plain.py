@@ -17,67 +17,42 @@ Not kept: that two arrays view the same memory; what an array subclass adds (suc
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
 from . import _kinds
+from ._fields import attributes, class_name, fields_of, stored_name
+from ._table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth
 
-__all__ = ["MISSING", "Encoder", "PlainError", "Table", "class_name", "same"]
+__all__ = ["MISSING", "Encoder", "PlainError", "Table", "attributes", "class_name", "same", "spell"]
 
-SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+#: An int of more bits is a node of its own: its bytes.
+MAX_BITS = 1 << 13
 FACTORIES: dict[str, Any] = {
     t.__name__: t for t in (list, dict, set, int, float, str, tuple, bool, deque, Counter)
 }
-#: Immutable values are built by recursion; more levels than this are refused on both ways.
-MAX_DEPTH = 100
-IMMUTABLE = frozenset({"tuple", "frozenset", "record"})
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
-
-#: Marks a plain class that was given to ``@stateful``.
-PLAIN = "_callback_state_plain"
-
-Ref = Any
-Node = tuple[Any, ...]
 Fallback = Callable[["Encoder", Any, str], Node]
+#: Where a value stands: a text, or (the place of what it is a part of, kind of step, key).
+Place = Any
 
 
-class PlainError(ValueError):
-    """A value that is not plain, or a table that no encoder wrote; ``path`` says where."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(path, message)
-        self.path = path
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.path or 'value'}: {self.message}"
+def spell(place: Place) -> str:
+    """A place in words: ``['key'].attribute[3]``. Only errors pay for it."""
+    steps = []
+    while not isinstance(place, str):
+        place, step, key = place
+        steps.append(f".{key}" if step == "." else f"{step}{_short(key)}{']' if step == '[' else ''}")
+    return place + "".join(reversed(steps))
 
 
-@dataclasses.dataclass
-class Table:
-    """Nodes, and the reference of the value that they stand for."""
-
-    nodes: list[Node]
-    root: Ref
-
-    def to_tree(self) -> list[Any]:
-        return [self.nodes, self.root]
-
-    @classmethod
-    def from_tree(cls, tree: Any) -> Table:
-        match tree:
-            case [list(nodes), root] if all(isinstance(n, tuple) and n for n in nodes):
-                return cls(nodes, root)
-        raise PlainError("", "not a table of nodes")
-
-
-def class_name(cls: type) -> str:
-    """The name under which a class is stored: ``package.module.Class``."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+def _short(key: Any) -> str:
+    try:
+        return repr(key)
+    except Exception:  # somebody's own way of describing itself
+        return f"<{class_name(type(key))}>"
 
 
 def _refuse(encoder: Encoder, value: Any, path: str) -> Node:
@@ -101,20 +76,21 @@ class Encoder:
         self._index: dict[int, int] = {}
         #: Every value that has a node; an id is only a name as long as its object lives.
         self.seen: list[Any] = []
-        self._todo: list[tuple[int, Any, str]] = []
+        self._todo: list[tuple[int, Any, Place]] = []
 
-    def table(self, value: Any, path: str = "") -> Table:
+    def table(self, value: Any, path: Place = "") -> Table:
         """The table of ``value``; ``path`` is what errors call it."""
         root = self.ref(value, path)
         while self._todo:
             i, item, where = self._todo.pop()
             self.nodes[i] = self._node(item, where)
-        check_depth(self.nodes, path)
+        check_depth(self.nodes, range(len(self.nodes)), spell(path))
         return Table(self.nodes, root)
 
-    def ref(self, value: Any, path: str) -> Ref:
+    def ref(self, value: Any, path: Place) -> Ref:
         """The reference of ``value``, which is encoded later if it is new."""
-        if type(value) in SCALARS:
+        kind = type(value)
+        if kind in SCALARS and (kind is not int or value.bit_length() <= MAX_BITS):
             return value
         i = self._index.get(id(value))
         if i is None:
@@ -124,7 +100,7 @@ class Encoder:
             self._todo.append((i, value, path))
         return (i,)
 
-    def _node(self, value: Any, path: str) -> Node:
+    def _node(self, value: Any, path: Place) -> Node:
         encode = _ENCODERS.get(type(value))
         if encode is not None:
             return encode(self, value, path)
@@ -134,30 +110,33 @@ class Encoder:
         fields = fields_of(value)
         if fields is not None:
             kind = "record" if isinstance(value, (enum.Enum, tuple)) else "object"
-            return (kind, class_name(type(value)), self.pairs(fields.items(), path, "."))
-        return self._fallback(self, value, path)
+            return (kind, stored_name(type(value)), self.pairs(fields.items(), path, "."))
+        return self._fallback(self, value, spell(path))
 
-    def items(self, values: Iterable[Any], path: str) -> list[Ref]:
-        return [self.ref(value, f"{path}[{i}]") for i, value in enumerate(values)]
+    def items(self, values: Iterable[Any], path: Place) -> list[Ref]:
+        return [self.ref(value, (path, "[", i)) for i, value in enumerate(values)]
 
-    def members(self, values: Iterable[Any], path: str) -> list[Ref]:
-        if self._canonical:
-            values = sorted(values, key=lambda v: (type(v).__name__, repr(v)))
-        return self.items(values, path)
+    def members(self, values: Iterable[Any], path: Place) -> list[Ref]:
+        return self.items(sorted(values, key=self._rank) if self._canonical else values, path)
 
-    def pairs(self, items: Iterable[tuple[Any, Any]], path: str, dot: str = "[") -> list[Ref]:
+    def _rank(self, value: Any) -> tuple[str, str]:
+        if type(value) not in SCALARS:
+            table = Encoder(self._fallback, canonical=True).table(value)
+            return ("", repr((table.nodes, table.root)))
+        return (type(value).__name__, repr(value) if type(value) is not int else hex(value))
+
+    def pairs(self, items: Iterable[tuple[Any, Any]], path: Place, step: str = "[") -> list[Ref]:
         flat: list[Ref] = []
         for key, value in items:
-            step = f".{key}" if dot == "." else f"[{key!r}]"
-            flat += (self.ref(key, f"{path} key {key!r}"), self.ref(value, path + step))
+            flat += (self.ref(key, (path, " key ", key)), self.ref(value, (path, step, key)))
         return flat
 
-    def factory(self, value: defaultdict[Any, Any], path: str) -> Ref:
+    def factory(self, value: defaultdict[Any, Any], path: Place) -> Ref:
         known = next((name for name, t in FACTORIES.items() if t is value.default_factory), None)
-        return known or self.ref(value.default_factory, f"{path}.default_factory")
+        return known or self.ref(value.default_factory, (path, ".", "default_factory"))
 
 
-_ENCODERS: dict[type, Callable[[Encoder, Any, str], Node]] = {
+_ENCODERS: dict[type, Callable[[Encoder, Any, Place], Node]] = {
     list: lambda e, v, p: ("list", e.items(v, p)),
     tuple: lambda e, v, p: ("tuple", e.items(v, p)),
     set: lambda e, v, p: ("set", e.members(v, p)),
@@ -169,66 +148,6 @@ _ENCODERS: dict[type, Callable[[Encoder, Any, str], Node]] = {
     SimpleNamespace: lambda e, v, p: ("SimpleNamespace", e.pairs(vars(v).items(), p, ".")),
     defaultdict: lambda e, v, p: ("defaultdict", e.factory(v, p), e.pairs(v.items(), p)),
 }
-
-
-def fields_of(value: Any) -> dict[str, Any] | None:
-    """The fields of an object of a class that is stored as (name, fields); None for any other."""
-    cls = type(value)
-    if isinstance(value, type):
-        return None
-    if isinstance(value, enum.Enum):
-        return {"name": value.name, "value": value.value}
-    if dataclasses.is_dataclass(cls):
-        return attributes(value)
-    if cls is SimpleNamespace:
-        return dict(vars(value))
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return {name: getattr(value, name) for name in cls._fields}
-    if cls.__dict__.get(PLAIN, False):
-        return attributes(value)
-    return None
-
-
-def attributes(value: Any) -> dict[str, Any]:
-    """Every instance attribute of ``value``, those in ``__slots__`` included."""
-    found = dict(getattr(value, "__dict__", {}))
-    for cls in type(value).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            name = f"_{cls.__name__.lstrip('_')}{name}" if _is_private(name) else name
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                found[name] = getattr(value, name)
-    return found
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("__") and not name.endswith("__")
-
-
-def references(node: Node) -> Iterator[int]:
-    """The nodes that a node refers to."""
-    for item in node[1:]:
-        for ref in item if isinstance(item, list) else (item,):
-            if isinstance(ref, tuple):
-                yield ref[0]
-
-
-def check_depth(nodes: list[Node], path: str) -> None:
-    """Refuse immutable values nested deeper than MAX_DEPTH: hashing or building them can end the process."""
-    height: dict[int, int] = {}
-    for start in range(len(nodes)):
-        todo = [start]
-        while todo:
-            i = todo[-1]
-            below = [j for j in references(nodes[i]) if nodes[j][0] in IMMUTABLE]
-            new = [j for j in below if j not in height] if i not in height else []
-            if new and nodes[i][0] in IMMUTABLE:
-                todo += new
-                continue
-            height[i] = 1 + max((height.get(j, 0) for j in below), default=0)
-            todo.pop()
-        if height[start] > MAX_DEPTH and nodes[start][0] in IMMUTABLE:
-            raise PlainError(path, f"immutable values nested deeper than {MAX_DEPTH} levels")
 
 
 def same(a: Any, b: Any, fallback: Fallback = _refuse) -> bool:

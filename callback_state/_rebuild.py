@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from pathlib import PurePath
+from collections.abc import Iterator
 from typing import Any
 
 from ._adapters import ADAPTERS
+from ._build import Decoder
+from ._capture import names
 from ._snapshot import Snapshot
-from ._stateful import find_class
+from ._stateful import find_class, stateful
+from ._table import PlainError, Table, order, two_by_two
 from ._variables import Builders
-from .exceptions import NotRebuildableError
+from .exceptions import CallbackStateError, CorruptCheckpointError, NotRebuildableError
 
 __all__ = ["OWN", "rebuild"]
 
@@ -32,24 +35,30 @@ def rebuild(snapshot: Snapshot, *, trusted: bool, directory: str) -> dict[str, A
         NotRebuildableError: some cannot be made from data alone; names each of them and says why.
         NotRegisteredError: a class is not registered here.
     """
-    pickles = Builders(snapshot.where, None, snapshot.pickles if trusted else None, {})
-    classes = {entry["key"]: _class_of(entry) for entry in snapshot.meta["callbacks"]}
-    refused = [
-        reason for entry in snapshot.meta["callbacks"]
-        for reason in _reasons(entry, classes[entry["key"]], trusted)
-    ]
+    where, entries = snapshot.where, snapshot.meta["callbacks"]
+    try:
+        classes = {entry["key"]: _class_of(entry) for entry in entries}
+        refused = [reason for e in entries for reason in _reasons(e, classes[e["key"]], trusted)]
+    except PlainError as error:
+        raise CorruptCheckpointError(where, f"holds arguments that cannot be decoded ({error})") from error
     if refused:
         raise NotRebuildableError(
-            f"{snapshot.where}: cannot be rebuilt from the file alone: {'; '.join(refused)}. Make them "
+            f"{where}: cannot be rebuilt from the file alone: {'; '.join(refused)}. Make them "
             f"yourself and restore with into=[...]"
             + ("." if trusted else ", or, if you trust whoever wrote the file, with trusted=True.")
         )
-    made = {}
-    for entry in snapshot.meta["callbacks"]:
-        arguments = {n: _value(a, pickles) for n, a in entry["arguments"].items()}
+    pickles = Builders(where, None, snapshot.pickles if trusted else None, {})
+    calls = {}
+    for entry in entries:
+        arguments = {n: _value(where, entry["key"], n, a, pickles) for n, a in entry["arguments"].items()}
         if entry["class"] == OWN:
             _own_arguments(arguments, directory, snapshot.meta["training_args"])
-        made[entry["key"]] = _construct(snapshot.where, entry["key"], classes[entry["key"]], arguments)
+        # All calls are checked before the first is made: a constructor may open a file.
+        calls[entry["key"]] = _call(where, entry["key"], classes[entry["key"]], arguments)
+    made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
+    for key, callback in made.items():
+        if names(list(made.values())).get(key) is not callback:
+            stateful(callback, key=key)  # it was given by the user
     return made
 
 
@@ -77,20 +86,43 @@ def _reasons(entry: dict[str, Any], cls: Any, trusted: bool) -> list[str]:
             found.append(f"{key}: {name} was too large to be stored")
         elif kind == "opaque" and (index is None or not trusted):
             found.append(f"{key}: {name} was {data}")
-        elif kind == "value" and not trusted and _reaches_out(name, data):
-            found.append(f"{key}: {name} is a path or an address ({data!r})")
+        elif kind == "value" and not trusted:
+            found += [f"{key}: {name} is a path or an address ({text!r})" for text in _reaching(name, data)]
     if entry["class"].startswith("keras.callbacks."):
         found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry["arguments"]]
     return found
 
 
-def _reaches_out(name: str, data: Any) -> bool:
-    if isinstance(data, PurePath):
-        return True
-    if not isinstance(data, str):
-        return False
-    looks = "://" in data or data.startswith(("/", "\\", "~", "..")) or data[1:3] == ":\\"
-    return looks or bool(_REACHES_OUT.search(name.lstrip("*")))
+def _reaching(name: str, data: Any) -> Iterator[str]:
+    """The texts in an argument that look as if they led out of the process."""
+    if not isinstance(data, tuple):
+        texts = [(name, data)]
+    else:
+        table = Table.from_tree([*data])
+        texts = [item for i in order(table) for item in _texts(name, table.nodes[i])]
+    for about, text in texts:
+        if isinstance(text, (str, bytes)) and _leads_out(about, os.fsdecode(text)):
+            yield os.fsdecode(text)
+
+
+def _texts(name: str, node: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """(what it is called, scalar) for the scalars in one node of an argument."""
+    kind, *rest = node
+    flat = rest[-1] if rest and isinstance(rest[-1], list) else rest
+    if kind.endswith("Path"):
+        yield "path", rest[0]
+    elif kind.lower().endswith("dict") or kind in ("object", "record", "SimpleNamespace"):
+        for key, item in two_by_two(flat):
+            yield name, key
+            yield (f"{name}_{key}" if isinstance(key, str) else name), item
+    elif kind in ("list", "tuple", "set", "frozenset", "deque"):
+        yield from ((name, item) for item in flat)
+
+
+def _leads_out(name: str, text: str) -> bool:
+    looks = "://" in text or text.startswith(("/", "\\", "~")) or text[1:3] == ":\\"
+    above = ".." in re.split(r"[/\\]", text)
+    return looks or above or bool(_REACHES_OUT.search(name.lstrip("*")))
 
 
 def _required(cls: Any) -> list[str]:
@@ -98,9 +130,18 @@ def _required(cls: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-def _value(argument: tuple[str, Any, int | None], builders: Builders) -> Any:
+def _value(where: str, key: str, name: str, argument: tuple[str, Any, Any], builders: Builders) -> Any:
     kind, data, index = argument
-    return builders.load(index) if kind == "opaque" and index is not None else data
+    if kind == "opaque":
+        return builders.load(index)
+    if not isinstance(data, tuple):
+        return data
+    try:
+        return Decoder(
+            Table.from_tree([*data]), find_class=lambda of, live: find_class(of, callbacks=False).cls
+        ).value()
+    except PlainError as error:
+        raise CorruptCheckpointError(where, f"{key}: {name} cannot be decoded ({error})") from error
 
 
 def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any) -> None:
@@ -108,30 +149,53 @@ def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any
     arguments["training_args"] = training_args
 
 
-def _construct(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> Any:
-    signature = inspect.signature(cls.__init__)
-    args, kwargs, rest = [], {}, dict(arguments)
-    parameters = list(signature.parameters.values())[1:]
-    starred = any(f"*{p.name}" in rest for p in parameters)
-    for p in parameters:
+def _call(
+    where: str, key: str, cls: Any, arguments: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a constructor as positional and keyword ones.
+
+    Raises:
+        NotRebuildableError: it does not take them any more.
+    """
+    signature = inspect.signature(cls)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    rest = dict(arguments)
+    extra = next((rest.pop(name) for name in arguments if name[:1] == "*" != name[1:2]), ())
+    for p in signature.parameters.values():
         if p.kind is p.VAR_POSITIONAL:
-            args += rest.pop(f"*{p.name}", ())
-        elif p.name in rest:
-            positional = p.kind is p.POSITIONAL_ONLY or (starred and p.kind is p.POSITIONAL_OR_KEYWORD)
-            if positional:
-                args.append(rest.pop(p.name))
-            else:
-                kwargs[p.name] = rest.pop(p.name)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        kwargs |= {n: v for n, v in rest.items() if not n.startswith("*")}
-        rest = {}
+            args += extra
+            extra = ()
+        elif p.kind is p.VAR_KEYWORD:
+            kwargs |= {name.removeprefix("**"): value for name, value in rest.items()}
+            rest = {}
+        elif p.name not in rest:
+            if p.default is p.empty:
+                raise _does_not_take(where, key, cls, f"its parameter {p.name} is new and has no default")
+            if extra or p.kind is p.POSITIONAL_ONLY:  # stands before others
+                args.append(p.default)
+        elif p.kind is p.POSITIONAL_ONLY or (extra and p.kind is p.POSITIONAL_OR_KEYWORD):
+            args.append(rest.pop(p.name))
+        else:
+            kwargs[p.name] = rest.pop(p.name)
+    if rest or extra:
+        gone = ", ".join(rest) or "*args"
+        raise _does_not_take(where, key, cls, f"it has no parameter {gone} any more")
+    return args, kwargs
+
+
+def _construct(where: str, key: str, cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     try:
-        if rest:
-            raise TypeError(f"it has no parameter {', '.join(rest)} any more")
         return cls(*args, **kwargs)
+    except CallbackStateError:
+        raise
     except Exception as error:  # whatever somebody's constructor raises
-        raise NotRebuildableError(
-            f"{where}: {key}: the constructor {cls.__name__}{signature} does not take what it was given "
-            f"when the checkpoint was written ({type(error).__name__}: {error}). "
-            f"Make the callback yourself and restore with into=[...]."
-        ) from error
+        raise _does_not_take(where, key, cls, f"{type(error).__name__}: {error}") from error
+
+
+def _does_not_take(where: str, key: str, cls: Any, why: str) -> NotRebuildableError:
+    return NotRebuildableError(
+        f"{where}: {key}: the constructor {cls.__name__}{inspect.signature(cls)} does not take what it was "
+        f"given when the checkpoint was written ({why}). Make the callback yourself and restore with "
+        f"into=[...]."
+    )

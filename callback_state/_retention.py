@@ -22,13 +22,15 @@ def surplus(
 
     Returns:
         Those that no rule keeps, oldest first. The newest is kept always: nothing is deleted before
-        its successor is there.
+        its successor is there. Of equal values the earlier is the better; NaN is none.
     """
     if newest is None and best is None:
         return []
     kept = {name for name, _ in written[-max(newest or 0, 1) :]}
-    valued = [(name, value) for name, value in written if value is not None]
-    for name, value in valued:
-        if sum(bool(better(other, value)) for _, other in valued) < (best or 0):
+    valued = [(name, value) for name, value in written if value is not None and value == value]
+    for i, (name, value) in enumerate(valued):
+        ahead = sum(bool(better(other, value)) for _, other in valued)
+        ahead += sum(other == value for _, other in valued[:i])
+        if ahead < (best or 0):
             kept.add(name)
     return [name for name, _ in written if name not in kept]

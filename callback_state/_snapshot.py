@@ -17,11 +17,12 @@ from typing import Any
 
 from . import _store
 from ._build import Decoder
-from ._capture import Prepared, class_of, configuration, names, prepare, state_of
+from ._byvalue import ByValue
+from ._capture import class_of, configuration, names, state_of
+from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
 from ._statefile import Sealed
 from ._stateful import registration_of
-from ._variables import ByValue
 from .exceptions import CorruptCheckpointError, NotPicklableError
 
 __all__ = ["Snapshot", "Taken", "keep", "take"]
@@ -84,7 +85,7 @@ def _described(key: str, callback: Any, fallback: ByValue) -> dict[str, Any]:
         index = None
         if argument.kind == "opaque":
             index = fallback.attempt(argument.given, f"{key}.{name}")
-        arguments[name] = (argument.kind, argument.data, index)
+        arguments[name] = (*argument.to_plain(), index)
     return {
         "key": key,
         "class": class_of(callback),
@@ -142,6 +143,7 @@ class Snapshot:
             return prepare(
                 self.state, keyed, self.versions, where=self.where, model=model,
                 pickles=self.pickles if trusted else None,
+                configured={entry["key"]: entry["arguments"] for entry in self.meta["callbacks"]},
             )
         except PlainError as error:
             raise CorruptCheckpointError(self.where, f"cannot be decoded ({error})") from error

@@ -1,4 +1,4 @@
-"""``@stateful``: which callbacks have a state, under which name, and what their constructor was given.
+"""``@stateful``: which classes have a state, and under which name.
 
 A class is known by its registered key or by its qualified name, never by what a file says: a file's
 name is only compared with the names in this registry.
@@ -7,28 +7,21 @@ name is only compared with the names in this registry.
 from __future__ import annotations
 
 import functools
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
-from ._build import copy
-from ._plain import PLAIN, Encoder, PlainError, class_name, same
+from ._arguments import argument_of, guess_arguments, mark_of, record_arguments, set_mark
+from ._fields import PLAIN, PlainMark, class_name
 from .exceptions import NotRegisteredError
 
 __all__ = [
-    "Argument", "Mark", "Registration", "argument_of", "describe", "find_class", "guess_arguments",
-    "is_callback_class", "mark_of",
-    "registration_of", "stateful",
+    "Registration", "argument_of", "find_class", "is_callback_class", "mark_of", "registration_of", "stateful",
 ]
 
 T = TypeVar("T")
 Migrate = Callable[[dict[str, Any], int], dict[str, Any]]
 
-#: A constructor argument above this many bytes is kept as its digest only.
-LARGE_ARGUMENT = 64 * 1024
-_MARK = "_callback_state_mark"
 _REGISTRATION = "_callback_state_registration"
 
 
@@ -46,42 +39,6 @@ class Registration:
     @property
     def name(self) -> str:
         return self.key or class_name(self.cls)
-
-
-@dataclass
-class Argument:
-    """One argument that a constructor was given: a copy, the digest of a large one, or a description.
-
-    Attributes:
-        kind: "value", "digest" or "opaque".
-        data: the copy; the hexadecimal digest; what was given, in words.
-        given: for "opaque" the object itself, to know it again.
-    """
-
-    kind: str
-    data: Any
-    given: Any = None
-
-    def to_plain(self) -> tuple[str, Any]:
-        return (self.kind, self.data)
-
-    def equals(self, value: Any) -> bool:
-        """Whether ``value`` is still what was given."""
-        if self.kind == "opaque":
-            return value is self.given and not hasattr(value, "assign")
-        if self.kind == "digest":
-            return argument_of(value).data == self.data
-        return same(value, self.data)
-
-
-@dataclass
-class Mark:
-    """What this package remembers of one instance."""
-
-    arguments: dict[str, Argument] = field(default_factory=dict)
-    registered: bool = False
-    key: str | None = None
-    exclude: frozenset[str] = frozenset()
 
 
 _registry: dict[str, Registration] = {}
@@ -123,7 +80,8 @@ def stateful(
         What was given, registered.
 
     Raises:
-        TypeError: ``exclude`` is a string, or ``version`` is not a positive integer.
+        TypeError: an option is of the wrong type (``exclude`` a string, say), or one that a class has was
+            given for an instance, or one that a callback has for a plain class.
 
     Example:
         >>> import keras
@@ -137,34 +95,55 @@ def stateful(
         >>> Counter(start=3).step
         3
     """
-    _check_options(exclude, version)
-    names = frozenset(exclude)
+    names = _checked(exclude, version, aliases)
     if cls is None:
         return functools.partial(
             stateful, key=key, exclude=names, version=version, migrate=migrate, aliases=aliases
         )
-    if not isinstance(cls, type):
-        mark = mark_of(cls, create=True)
-        mark.registered, mark.key, mark.exclude = True, key, names
-        guess_arguments(cls)
-        return cls
     registration = Registration(cls, key, names, version, migrate, tuple(aliases))
-    _registry[class_name(cls)] = registration
-    setattr(cls, _REGISTRATION, registration)
-    if is_callback_class(cls):
-        _record_arguments(cls)
+    if not isinstance(cls, type):
+        _register_instance(cls, registration)
     else:
-        setattr(cls, PLAIN, True)
+        _register_class(cls, registration)
     return cls
 
 
-def _check_options(exclude: Any, version: Any) -> None:
-    if isinstance(exclude, str):
-        raise TypeError(
-            f'exclude={exclude!r}: expected a sequence of attribute names; write exclude=("{exclude}",)'
-        )
+def _checked(exclude: Any, version: Any, aliases: Any) -> frozenset[str]:
+    for option, names in (("exclude", exclude), ("aliases", aliases)):
+        if isinstance(names, (str, bytes)):
+            raise TypeError(f"{option}={names!r}: expected a sequence of names; write {option}=({names!r},)")
+    names = frozenset(exclude)
+    if not all(isinstance(name, str) for name in (*names, *aliases)):
+        raise TypeError(f"exclude={exclude!r}, aliases={aliases!r}: expected names, that is, strings")
     if type(version) is not int or version < 1:
         raise TypeError(f"version={version!r}: expected an integer from 1")
+    return names
+
+
+def _register_instance(callback: Any, asked: Registration) -> None:
+    if not is_callback_class(type(callback)):
+        raise TypeError(f"stateful({callback!r:.100}): expected a class, or an instance of a Keras callback")
+    if (asked.version, asked.migrate, asked.aliases) != (1, None, ()):
+        raise TypeError("version=, migrate= and aliases= belong to a class: give the class to stateful()")
+    mark = mark_of(callback)
+    exclude = mark.exclude | asked.exclude
+    set_mark(callback, replace(mark, registered=True, key=asked.key or mark.key, exclude=exclude))
+    guess_arguments(callback)
+
+
+def _register_class(cls: type, registration: Registration) -> None:
+    callback = is_callback_class(cls)
+    if not callback and (registration.version, registration.migrate) != (1, None):
+        raise TypeError(
+            f"{cls.__qualname__} is no callback: version= and migrate= are for callbacks, whose migrate "
+            f"function can change what they hold"
+        )
+    setattr(cls, _REGISTRATION, registration)
+    if callback:
+        record_arguments(cls)
+    else:
+        setattr(cls, PLAIN, PlainMark(registration.name, registration.exclude))
+    _registry[class_name(cls)] = registration
 
 
 def is_callback_class(cls: type) -> bool:
@@ -180,84 +159,6 @@ def registration_of(cls: type) -> Registration | None:
     # Kept on the class too: a notebook cell run again replaces the entry of a class that still lives.
     found = (base.__dict__.get(_REGISTRATION) for base in cls.__mro__)
     return next((registration for registration in found if registration is not None), None)
-
-
-def mark_of(callback: Any, *, create: bool = False) -> Mark:
-    """What is remembered of an instance; an empty mark where there is nothing."""
-    mark = vars(callback).get(_MARK)
-    if mark is None:
-        mark = Mark()
-        if create:
-            object.__setattr__(callback, _MARK, mark)
-    return mark
-
-
-def _record_arguments(cls: Any) -> None:
-    """Let every new instance remember its arguments, from before its constructor can change them.
-
-    In ``__new__``, which the class of the instance goes through once, whereas a wrapped ``__init__``
-    would also see what a subclass computes for its parent. ``copy`` and ``pickle`` call ``__new__``
-    without arguments and overwrite the mark afterwards with that of the original.
-    """
-    own = cls.__dict__.get("__new__")
-
-    def __new__(klass: Any, *args: Any, **kwargs: Any) -> Any:
-        new = own.__func__ if own is not None else super(cls, klass).__new__
-        instance = new(klass) if new is object.__new__ else new(klass, *args, **kwargs)
-        mark_of(instance, create=True).arguments = _bind(klass, args, kwargs)
-        return instance
-
-    __new__.__signature__ = inspect.signature(cls.__init__)  # type: ignore[attr-defined]
-    cls.__new__ = staticmethod(__new__)
-
-
-def guess_arguments(callback: Any) -> None:
-    """For a class that nobody decorated: take the attributes that are named like arguments for them."""
-    mark = mark_of(callback, create=True)
-    if not mark.arguments:
-        names = inspect.signature(type(callback).__init__).parameters
-        found = {name: vars(callback)[name] for name in names if name in vars(callback)}
-        mark.arguments = {name: argument_of(value) for name, value in found.items()}
-
-
-def _bind(cls: Any, args: Any, kwargs: Any) -> dict[str, Argument]:
-    """Arguments by the name of their parameter, defaults included; ``*args`` is ``"*args"``."""
-    signature = inspect.signature(cls.__init__)
-    try:
-        bound = signature.bind(None, *args, **kwargs)
-    except TypeError:
-        return {}  # the constructor is about to say it better
-    bound.apply_defaults()
-    found: dict[str, Argument] = {}
-    for name, value in list(bound.arguments.items())[1:]:
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            found.update({key: argument_of(item) for key, item in value.items()})
-        elif kind is inspect.Parameter.VAR_POSITIONAL:
-            found[f"*{name}"] = argument_of(value)
-        else:
-            found[name] = argument_of(value)
-    return found
-
-
-def argument_of(value: Any) -> Argument:
-    """What is remembered of one argument."""
-    try:
-        table = Encoder(canonical=True).table(value)
-    except PlainError:
-        return Argument("opaque", describe(value), value)
-    tree = repr(table.to_tree()).encode("utf-8", "surrogatepass")
-    if len(tree) > LARGE_ARGUMENT:
-        return Argument("digest", hashlib.sha256(tree).hexdigest())
-    return Argument("value", copy(value))
-
-
-def describe(value: Any) -> str:
-    """What a value is, in words that are the same in another process."""
-    name = getattr(value, "__qualname__", None)
-    if isinstance(name, str):
-        return f"{type(value).__name__} {getattr(value, '__module__', None)}.{name}"
-    return f"an object of class {class_name(type(value))}"
 
 
 def find_class(name: str, *, callbacks: bool) -> Registration:

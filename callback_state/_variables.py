@@ -1,6 +1,6 @@
 """What a callback holds that is not plain: variables, parts of the model, code.
 
-The encoder's fallback makes a node of it, the builders put it back:
+The encoder's fallback (:mod:`._byvalue`) makes a node of it, the builders put it back:
 
     variable   a Keras or TensorFlow variable: its value, or its place in the model
     tensor     an eager tensor: its value
@@ -14,25 +14,21 @@ from __future__ import annotations
 
 import io
 import pickle
-import re
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
+from ._arguments import describe
 from ._build import Decoder
-from ._plain import MISSING, Encoder, Node, attributes, class_name
-from ._stateful import LARGE_ARGUMENT, describe
-from .exceptions import NotPicklableError, RestoreError, UntrustedError
+from ._table import MISSING, Node
+from .exceptions import CallbackStateError, RestoreError, UntrustedError
 
-__all__ = ["Builders", "ByValue", "ModelVariable", "is_variable", "places_of"]
-
-_CODE = (
-    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, partial,
-)
-
+__all__ = [
+    "Builders", "ModelVariable", "has_variables", "is_keras", "is_tensor", "is_variable", "places_of",
+    "value_of", "variables_in",
+]
 
 @dataclass(frozen=True)
 class ModelVariable:
@@ -44,144 +40,6 @@ class ModelVariable:
     def resolve(self, model: Any) -> Any:
         owner = model if self.group == "model" else model.optimizer
         return owner.variables[self.index]
-
-
-@dataclass
-class ByValue:
-    """The fallback of the encoder: collects what is pickled by value.
-
-    Attributes:
-        model: the model being trained, or None.
-        callbacks: the key of each callback that is saved, by its ``id``.
-        pickles: what was pickled by value, in the order of the indices in the nodes.
-        names: the attribute paths of these, for the warning.
-        kept: where this is a list, the table does not leave the process: objects go here instead.
-    """
-
-    model: Any = None
-    callbacks: dict[int, str] = field(default_factory=dict)
-    pickles: list[bytes] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    kept: list[Any] | None = None
-
-    def __post_init__(self) -> None:
-        self._places = places_of(self.model)
-
-    def __call__(self, encoder: Encoder, value: Any, path: str) -> Node:
-        path = readable(path)
-        if isinstance(value, ModelVariable):
-            return ("variable", None, value.group, value.index)
-        if is_variable(value):
-            place = self._places.get(id(value))
-            if place is not None:
-                return ("variable", None, *place)
-            return ("variable", encoder.ref(_numpy(value), path), None, class_name(type(value)))
-        if _is_tensor(value):
-            return ("tensor", encoder.ref(_numpy(value), path))
-        if is_keras(value, "callbacks.Callback") or id(value) in self._parts():
-            return ("reference", describe(value))
-        if _has_variables(value):
-            arrays = [encoder.ref(_numpy(v), path) for v in _variables_of(value)]
-            return ("variables", describe(value), arrays)
-        if self.kept is not None:
-            self.kept.append(value)
-            return ("kept", len(self.kept) - 1)
-        self._add(self._pickle(value, path), value, path)
-        kind = "code" if isinstance(value, _CODE) else "value"
-        return (kind, len(self.pickles) - 1, describe(value), path)
-
-    def attempt(self, value: Any, path: str) -> int | None:
-        """The index of a constructor's argument in the by-value section; None if it cannot be there."""
-        try:
-            data = self._pickle(value, path)
-        except NotPicklableError:
-            return None
-        if len(data) > LARGE_ARGUMENT:
-            return None
-        self._add(data, value, path)
-        return len(self.pickles) - 1
-
-    def _add(self, data: bytes, value: Any, path: str) -> None:
-        self.pickles.append(data)
-        if not _is_importable(value):
-            self.names.append(path)
-
-    def _parts(self) -> set[int]:
-        if self.model is None:
-            return set()
-        layers = getattr(self.model, "_flatten_layers", lambda: [self.model])()
-        parts = [self.model, getattr(self.model, "optimizer", None), *layers, *self.model.metrics]
-        return {id(part) for part in parts if part is not None}
-
-    def _pickle(self, value: Any, path: str) -> bytes:
-        import cloudpickle
-
-        class Pickler(cloudpickle.CloudPickler):
-            def persistent_id(_self, item: Any) -> Any:
-                return self._persistent_id(item, path)
-
-        buffer = io.BytesIO()
-        try:
-            Pickler(buffer, protocol=4).dump(value)
-        except NotPicklableError:
-            raise
-        except Exception as error:  # whatever an object's own way of pickling raises
-            where, culprit = _blame(value, path)
-            raise not_picklable(where, culprit, error) from error
-        return buffer.getvalue()
-
-    def _persistent_id(self, item: Any, path: str) -> Any:
-        """The model and the callbacks are never pickled, only named."""
-        if item is self.model and item is not None:
-            return "model"
-        if id(item) in self.callbacks:
-            return ("callback", self.callbacks[id(item)])
-        if is_variable(item) or is_keras(item, "callbacks.Callback") or _has_variables(item):
-            raise not_picklable(path, item, "a part of the model is never pickled by value")
-        return None
-
-
-def _is_importable(value: Any) -> bool:
-    """Whether a function or class is pickled as the name of what a new process imports."""
-    if not isinstance(value, _CODE) or getattr(value, "__module__", "__main__") == "__main__":
-        return False
-    try:
-        pickle.dumps(value)
-    except Exception:  # whatever pickle raises for what is defined in a function
-        return False
-    return True
-
-
-def readable(path: str) -> str:
-    """``Scheduler.pool.lock`` for the encoder's ``['Scheduler']['pool'].lock``."""
-    return re.sub(r"^\['([^']*)'\]\['([^']*)'\]", r"\1.\2", path)
-
-
-def not_picklable(path: str, value: Any, reason: object) -> NotPicklableError:
-    attribute = path.split(".")[1] if "." in path else path
-    return NotPicklableError(
-        path,
-        f"{describe(value)} cannot be saved ({reason}). If it is no state, leave it out: "
-        f'@stateful(exclude=("{attribute.split("[")[0]}",)).',
-    )
-
-
-def _blame(value: Any, path: str) -> tuple[str, Any]:
-    """The path of the innermost attribute that cannot be pickled, and what stands there."""
-    import cloudpickle
-
-    seen = {id(value)}
-    while True:
-        for name, item in attributes(value).items():
-            try:
-                cloudpickle.dumps(item)
-            except Exception:
-                if id(item) not in seen:
-                    seen.add(id(item))
-                    path, value = f"{path}.{name}", item
-                    break
-        else:
-            return path, value
 
 
 class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
@@ -215,7 +73,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             place = ModelVariable(group, which)
             return place if self._model is None else place.resolve(self._model)
         array = decoder.ref(value)
-        if is_variable(live):
+        if is_variable(live) and decoder.claim(live) is live:
             self._assign(decoder, live, array)
             return live
         if which.startswith("tensorflow."):
@@ -231,7 +89,8 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
 
     def _variables(self, decoder: Decoder, node: Node, live: Any) -> Any:
         _, name, arrays = node
-        variables = _variables_of(live) if _has_variables(live) else []
+        # Two that were apart cannot both be put into one.
+        variables = variables_in(live) if has_variables(live) and decoder.claim(live) is live else []
         if len(variables) != len(arrays):
             raise RestoreError(
                 f"{self._where}: {name} has {len(arrays)} variables saved, and what stands in its place "
@@ -248,7 +107,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
                 f"{self._where}: a variable {getattr(variable, 'name', '')!r} of shape "
                 f"{tuple(variable.shape)} was saved with shape {array.shape}"
             )
-        decoder.later.append(lambda: variable.assign(array))
+        decoder.later.append(lambda: _exchange(variable, array))
 
     def _reference(self, decoder: Decoder, node: Node, live: Any) -> Any:
         return live
@@ -257,16 +116,19 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         kind, index, name, path = node
         if self._pickles is not None:
             return self.load(index)
-        if kind == "code" and callable(live):
+        if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
             return live
-        if kind == "code" and live is None:
+        if kind == "code" and live is None and self._is_attribute(path):
             return MISSING  # perhaps on_train_begin makes it
         raise UntrustedError(
             self._where,
             f"{path} is {name}, stored by value: reading it runs code from the file. If you trust whoever "
-            f"wrote it: restore_callbacks(..., trusted=True). Otherwise give callbacks that hold theirs "
-            f"with into=, or make its class plain data with @stateful.",
+            f"wrote it: restore_callbacks(..., trusted=True). Otherwise make its class plain data with "
+            f"@stateful, or leave it out with exclude= and let the constructor make it (into=).",
         )
+
+    def _is_attribute(self, path: Any) -> bool:
+        return any(path[len(key) + 1 :].isidentifier() for key in self._callbacks if path.startswith(f"{key}."))
 
     def load(self, index: int) -> Any:
         """Run the code of one entry of the by-value section; only ever called on trust."""
@@ -274,7 +136,16 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         if index not in self._loaded:
             unpickler = pickle.Unpickler(io.BytesIO(self._pickles[index]))
             unpickler.persistent_load = self._persistent  # type: ignore[method-assign]
-            self._loaded[index] = unpickler.load()
+            try:
+                self._loaded[index] = unpickler.load()
+            except CallbackStateError:
+                raise
+            except Exception as error:  # whatever the code in the file raises
+                raise RestoreError(
+                    f"{self._where}: what was stored by value cannot be loaded here "
+                    f"({type(error).__name__}: {error}). Make what it needs importable, or leave it out with "
+                    f"exclude=."
+                ) from error
         return self._loaded[index]
 
     def _persistent(self, name: Any) -> Any:
@@ -282,7 +153,15 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             return self._model
         if isinstance(name, tuple) and name[1] in self._callbacks:
             return self._callbacks[name[1]]
-        raise RestoreError(f"{self._where}: what was stored by value holds the {name}; pass model= or into=")
+        held = "model" if name == "model" else f"callback {name[1]}"
+        raise RestoreError(f"{self._where}: what was stored by value holds the {held}; pass model= or into=")
+
+
+def _exchange(variable: Any, array: Any) -> Callable[[], None]:
+    """Assign; returns what puts the former value back."""
+    before = value_of(variable)
+    variable.assign(array)
+    return lambda: variable.assign(before)
 
 
 def is_variable(value: Any) -> bool:
@@ -294,27 +173,32 @@ def is_variable(value: Any) -> bool:
 
 
 def is_keras(value: Any, name: str) -> bool:
+    """Whether ``value`` is an instance of ``keras.<name>``; false where Keras is not loaded."""
     keras: Any = sys.modules.get("keras")
     for part in name.split("."):
         keras = getattr(keras, part, None)
     return keras is not None and isinstance(value, keras)
 
 
-def _is_tensor(value: Any) -> bool:
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a tensor that has a value."""
     tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and tensorflow.is_tensor(value) and hasattr(value, "numpy")
+    return tensorflow is not None and isinstance(value, tensorflow.Tensor) and hasattr(value, "numpy")
 
 
-def _has_variables(value: Any) -> bool:
+def has_variables(value: Any) -> bool:
+    """Whether ``value`` is a part of Keras whose state is its variables."""
     kinds = ("layers.Layer", "optimizers.Optimizer", "metrics.Metric", "random.SeedGenerator")
     return any(is_keras(value, kind) for kind in kinds)
 
 
-def _variables_of(value: Any) -> list[Any]:
+def variables_in(value: Any) -> list[Any]:
+    """The variables of such a part, in an order that is the same in another process."""
     return [value.state] if is_keras(value, "random.SeedGenerator") else list(value.variables)
 
 
-def _numpy(value: Any) -> Any:
+def value_of(value: Any) -> Any:
+    """The value of a variable or tensor, as an array."""
     import numpy
 
     # A copy: what numpy() gives may be the variable's own memory.

@@ -131,7 +131,7 @@ def test_control_without_it_the_run_differs(
     """Each part of the state file is needed: with one left out, the resumed run is another."""
     import random
 
-    from callback_state import _capture, _resume, _restore
+    from callback_state import _prepared, _resume, _restore
 
     class Draws(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -150,7 +150,7 @@ def test_control_without_it_the_run_differs(
         monkeypatch.setattr(_resume, "put_back_generators", lambda generators: None)
     assert fit(tmp_path / "killed", make, kill=3) is None
     if lost == "state of a callback":
-        monkeypatch.setattr(_capture.Prepared, "put_back", lambda self: None)
+        monkeypatch.setattr(_prepared.Prepared, "put_back", lambda self: None)
     differences = fit(tmp_path / "killed", make).differences(uninterrupted)
     expected = {"seeds": "weights", "history": "history", "generators": "weights"}
     assert expected.get(lost, "states") in differences

@@ -1,0 +1,88 @@
+"""Which classes are plain, and what the fields of their objects are."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+__all__ = [
+    "PLAIN", "PlainMark", "attributes", "class_name", "fields_of", "is_plain_class", "is_special",
+    "left_out", "stored_name",
+]
+
+#: Where a plain class that was given to ``@stateful`` holds its mark.
+PLAIN = "_callback_state_plain"
+_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code has made
+
+
+class PlainMark(NamedTuple):
+    """What ``@stateful`` was told about a plain class: its name in files, attributes to leave out."""
+
+    name: str
+    exclude: frozenset[str]
+
+
+def class_name(cls: type) -> str:
+    """``package.module.Class``."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def stored_name(cls: type) -> str:
+    """The name under which a plain class is stored: its key, or its full name."""
+    mark = cls.__dict__.get(PLAIN)
+    return class_name(cls) if mark is None else mark.name
+
+
+def left_out(cls: type) -> frozenset[str]:
+    """The attributes that objects of a plain class keep to themselves."""
+    mark = cls.__dict__.get(PLAIN)
+    return frozenset() if mark is None else mark.exclude
+
+
+def is_plain_class(cls: type) -> bool:
+    """Whether objects of ``cls`` are stored as (name, fields)."""
+    if issubclass(cls, enum.Enum):
+        return True
+    if issubclass(cls, tuple):
+        return hasattr(cls, "_fields")
+    if not (dataclasses.is_dataclass(cls) or PLAIN in cls.__dict__):
+        return False
+    # A dataclass that is also a dict, an exception or a part of Keras is more than its attributes.
+    bases = cls.__mro__[:-1]
+    return all(b.__flags__ & _HEAP and b.__module__.partition(".")[0] != "keras" for b in bases)
+
+
+def fields_of(value: Any) -> dict[str, Any] | None:
+    """The fields of an object of a class that is stored as (name, fields); None for any other."""
+    cls = type(value)
+    if cls is SimpleNamespace:
+        return dict(vars(value))
+    if not is_plain_class(cls):
+        return None
+    if isinstance(value, enum.Enum):
+        return {"name": value.name, "value": value.value}
+    if isinstance(value, tuple):
+        more = attributes(value)  # which a named tuple has none of
+        return None if more else dict(zip(cls._fields, value, strict=True))
+    hidden = left_out(cls)
+    return {name: item for name, item in attributes(value).items() if name not in hidden}
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    """Every instance attribute of ``value``, those in ``__slots__`` included, special names not."""
+    found = {k: v for k, v in getattr(value, "__dict__", {}).items() if not is_special(k)}
+    for cls in type(value).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not is_special(name)
+            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name
+            if not is_special(name) and hasattr(value, name):
+                found[name] = getattr(value, name)
+    return found
+
+
+def is_special(name: str) -> bool:
+    """Whether an attribute is Python's own, such as ``__class__`` and ``__orig_class__``."""
+    return name.startswith("__") and name.endswith("__")

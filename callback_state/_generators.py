@@ -1,0 +1,164 @@
+"""Generators of random numbers as plain data; put back into the generator that stands in the place now.
+
+So everybody who draws from it goes on together. Not kept: that a RandomState shares its bit generator
+with somebody; on NumPy 1.x a seed sequence that has spawned nothing, where the generator stays.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+__all__ = [
+    "Later", "decode_bit_generator", "decode_generator", "decode_random", "decode_random_state",
+    "decode_seed_sequence", "encode",
+]
+
+#: Actions that change what lives already; each returns the action that takes it back.
+Later = list[Callable[[], Callable[[], None]]]
+
+#: The bit generators, and how far into a buffer of theirs a state may point: nobody else checks that.
+_NAMES = {
+    "MT19937": ("pos", 624), "PCG64": None, "PCG64DXSM": None, "Philox": ("buffer_pos", 4), "SFC64": None,
+}
+
+
+def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
+    """(kind, plain values ...), or None for a value that is none of these; ``numpy`` may be None."""
+    if type(value) is random.Random:
+        return ("Random", *value.getstate())
+    if numpy is None:
+        return None
+    of = numpy.random
+    if type(value) is of.Generator:
+        return ("Generator", value.bit_generator)
+    if isinstance(value, of.BitGenerator):
+        name = type(value).__name__
+        if name not in _NAMES or type(value) is not getattr(of, name):
+            return None
+        seeds = value.seed_seq if _is_plain_sequence(numpy, value.seed_seq) else None
+        return ("BitGenerator", name, _frozen(value.state), seeds)
+    if _is_plain_sequence(numpy, value):
+        return ("SeedSequence", value.entropy, value.spawn_key, value.n_children_spawned)
+    if type(value) is of.RandomState:
+        state = value.get_state(legacy=False)
+        return ("RandomState", _frozen(state)) if state["bit_generator"] in _NAMES else None
+    return None
+
+
+def _is_plain_sequence(numpy: Any, value: Any) -> bool:
+    # A large pool takes its square in time: only the usual one is ever made from a file.
+    return type(value) is numpy.random.SeedSequence and value.pool_size == 4
+
+
+def decode_random(live: Any, later: Later, *state: Any) -> Any:
+    made = random.Random()
+    made.setstate(state)
+    if type(state[-1]) not in (float, type(None)):
+        raise TypeError("not a state of random.Random")
+    if type(live) is not random.Random:
+        return made
+    later.append(lambda: _exchange(live.getstate, live.setstate, state))
+    return live
+
+
+def decode_seed_sequence(entropy: Any, spawn_key: Any, children: int) -> Any:
+    import numpy
+
+    return numpy.random.SeedSequence(entropy, spawn_key=spawn_key, n_children_spawned=children)
+
+
+def decode_bit_generator(live: Any, later: Later, name: str, state: Any, seeds: Any) -> Any:
+    import numpy
+
+    if name not in _NAMES or not (seeds is None or isinstance(seeds, numpy.random.SeedSequence)):
+        raise ValueError(f"no bit generator {name!r} of NumPy's")
+    made = getattr(numpy.random, name)(seeds)
+    made.state = _checked(name, _thawed(state))
+    if type(live) is not type(made) or not _can_adopt(live, seeds):
+        return made
+    later.append(lambda: _exchange(lambda: (live.state, live.seed_seq), _setter(live), (made.state, seeds)))
+    return live
+
+
+def decode_generator(live: Any, later: Later, bit_generator: Any) -> Any:
+    import numpy
+
+    if type(live) is numpy.random.Generator and live.bit_generator is bit_generator:
+        return live
+    return numpy.random.Generator(bit_generator)
+
+
+def decode_random_state(live: Any, later: Later, state: Any) -> Any:
+    import numpy
+
+    state = _thawed(state)
+    made = numpy.random.RandomState(getattr(numpy.random, _known(state["bit_generator"]))())
+    made.set_state(_checked(state["bit_generator"], state))
+    if type(live) is not numpy.random.RandomState or _name_of(live) != _name_of(made):
+        return made
+    later.append(lambda: _exchange(lambda: live.get_state(legacy=False), live.set_state, state))
+    return live
+
+
+def _exchange(get: Callable[[], Any], put: Callable[[Any], None], state: Any) -> Callable[[], None]:
+    """Put ``state`` in; returns what puts the former one back."""
+    before = get()
+    put(state)
+    return lambda: put(before)
+
+
+def _takes_seeds(bit_generator: Any) -> bool:
+    """Whether the seed sequence can be exchanged (NumPy 2); before, the state is all that can be set."""
+    return isinstance(bit_generator.__reduce__()[2], tuple)
+
+
+def _can_adopt(live: Any, seeds: Any) -> bool:
+    if seeds is None or not seeds.n_children_spawned or _takes_seeds(live):
+        return True
+    return bool(live.seed_seq is not None and live.seed_seq.state == seeds.state)
+
+
+def _setter(bit_generator: Any) -> Callable[[Any], None]:
+    def put(state: Any) -> None:
+        if _takes_seeds(bit_generator):
+            bit_generator.__setstate__(state)
+        else:
+            bit_generator.state = state[0]
+
+    return put
+
+
+def _name_of(random_state: Any) -> Any:
+    return random_state.get_state(legacy=False)["bit_generator"]
+
+
+def _known(name: str) -> str:
+    if name not in _NAMES:
+        raise ValueError(f"no bit generator {name!r} of NumPy's")
+    return name
+
+
+def _checked(name: str, state: Any) -> Any:
+    """A state whose position lies inside its buffer, which NumPy reads from without looking."""
+    bounded = _NAMES[_known(name)]
+    if bounded is not None:
+        key, size = bounded
+        position = state["state"][key] if key in state["state"] else state[key]
+        if type(position) is not int or not 0 <= position <= size:
+            raise ValueError(f"{key} {position!r} of a {name} lies outside its {size} words")
+    return state
+
+
+def _frozen(state: Any) -> Any:
+    """A state dict as nested tuples of pairs: what a leaf refers to must be complete when it is built."""
+    if isinstance(state, dict):
+        return ("dict", *((key, _frozen(value)) for key, value in state.items()))
+    return state
+
+
+def _thawed(state: Any) -> Any:
+    if isinstance(state, tuple) and state[:1] == ("dict",):
+        return {key: _thawed(value) for key, value in state[1:]}
+    return state
