@@ -6,10 +6,12 @@ and nowhere else; ``tests/test_runstate.py`` fails on a version that keeps them 
 
 from __future__ import annotations
 
-import hashlib
 import random
 import warnings
+from collections.abc import Iterator
 from typing import Any
+
+from ._fingerprint import fingerprint
 
 __all__ = [
     "digest_of",
@@ -33,19 +35,20 @@ def variables_of(model: Any) -> list[Any]:
 
 
 def digest_of(model: Any) -> str:
-    """SHA-256 over shape, dtype and value of each of :func:`variables_of`, hexadecimal.
+    """The fingerprint of :func:`variables_of`, hexadecimal.
 
     Names are left out: Keras numbers its layers by process, not by model.
     """
-    import numpy
+    return fingerprint(_values(variables_of(model)))
 
-    digest = hashlib.sha256()
-    for variable in variables_of(model):
-        value = numpy.ascontiguousarray(variable.numpy())
-        digest.update(f"{value.dtype.name}{value.shape}".encode())
-        if value.size:
-            digest.update(value.reshape(-1).view(numpy.uint8).data)
-    return digest.hexdigest()
+
+def _values(variables: list[Any]) -> Iterator[Any]:
+    """The values, on a CPU without a copy; valid until the next assignment."""
+    import numpy
+    import tensorflow
+
+    for variable in variables:
+        yield numpy.asarray(tensorflow.convert_to_tensor(variable))
 
 
 def iterations_of(model: Any) -> int:

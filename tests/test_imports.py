@@ -30,6 +30,7 @@ ORDER = [
     "_stateful",
     "_store",
     "_retention",
+    "_fingerprint",
     "_runstate",
     "_modelfile",
     "_variables",
