@@ -19,18 +19,26 @@ def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
         described = _describe(numpy, value.dtype)
         order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
         writeable = bool(value.flags.writeable)
-        return described and ("array", described, value.shape, order, value.tobytes(order), writeable)
+        return described and ("array", described, value.shape, order, _bytes(numpy, value, order), writeable)
     if type(value) is numpy.str_:  # an array would drop the zeros at its end
         return ("str_", str(value))
     if type(value) is numpy.bytes_:
         return ("bytes_", bytes(value))
     if isinstance(value, numpy.generic) and type(value) is value.dtype.type:
         described = _describe(numpy, value.dtype)
-        return described and ("scalar", described, value.tobytes())
+        return described and ("scalar", described, _bytes(numpy, numpy.asarray(value), "C"))
     if isinstance(value, numpy.dtype):
         described = _describe(numpy, value)
         return described and ("dtype", described)
     return None
+
+
+def _bytes(numpy: Any, array: Any, order: str) -> Any:
+    if array.dtype.names is not None:  # what lies between the fields is left-over memory
+        clean = numpy.zeros(array.shape, array.dtype, order)
+        clean[...] = array
+        array = clean
+    return array.tobytes(order)
 
 
 def decode_array(described: Any, shape: Any, order: str, data: bytes, writeable: bool) -> Any:

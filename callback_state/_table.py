@@ -153,7 +153,7 @@ def pair(table: Table, live: Any) -> Iterator[tuple[int, Any]]:
         if isinstance(ref, tuple) and ref[0] not in seen:
             seen.add(ref[0])
             yield ref[0], value
-            todo += _parts(table.nodes[ref[0]], value)
+            todo += reversed([*_parts(table.nodes[ref[0]], value)])
 
 
 def _parts(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
