@@ -65,7 +65,8 @@ class Argument:
         if self.kind == "opaque":
             return value is self.given and _look(value) == self._looked
         if self.kind == "digest":
-            return argument_of(value).data == self.data
+            now = argument_of(value)
+            return now.kind == "digest" and now.data == self.data
         return same(value, self.data)
 
 

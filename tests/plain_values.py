@@ -363,7 +363,9 @@ _hashable = st.recursive(
     | st.builds(Named, of, of),
     max_leaves=5,
 )
-_leaves = _atoms | st.sampled_from([*ARRAYS.values()]) | st.binary().map(bytearray)
+# A deep copy of a read-only array can be written to.
+_writeable = [array for array in ARRAYS.values() if array.flags.writeable]
+_leaves = _atoms | st.sampled_from(_writeable) | st.binary().map(bytearray)
 
 
 def _containers(of: Any) -> Any:
