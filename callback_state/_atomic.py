@@ -18,6 +18,7 @@ import shutil
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Iterator
 
 WINDOWS = os.name == "nt"
@@ -242,3 +243,12 @@ def digest(path: str) -> tuple[bytes, int]:
             sha.update(view[:count])
             size += count
     return sha.digest(), size
+
+
+def sync_and_digest(path: str) -> tuple[bytes, int]:
+    """:func:`sync_file` and :func:`digest` at the same time: one waits for the disk, one computes."""
+    with ThreadPoolExecutor(1) as pool:
+        syncing = pool.submit(sync_file, path)
+        found = digest(path)
+        syncing.result()
+    return found

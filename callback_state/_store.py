@@ -90,8 +90,7 @@ def commit(
     with _atomic.staging(model) as stage:
         new_model = os.path.join(stage, os.path.basename(model))
         write_model(new_model)
-        _atomic.sync_file(new_model)
-        digest, size = _atomic.digest(new_model)
+        digest, size = _atomic.sync_and_digest(new_model)
         new_state = new_model + SUFFIX
         _atomic.write_bytes(new_state, make_state(digest, size))
         _publish(new_model, new_state, model, digest)

@@ -444,3 +444,29 @@ def test_a_strange_host_name_makes_a_plain_file_name(monkeypatch: pytest.MonkeyP
     """No separator and no dash of it can be taken for a part of the name."""
     monkeypatch.setattr(_atomic.socket, "gethostname", lambda: "gpu-01/../\u00e9.example")
     assert _atomic._host() == "gpu_01_..__.example"
+
+
+def test_sync_and_digest_does_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest is that of the file, and the file is synced when the call returns."""
+    path = tmp_path / "model"
+    path.write_bytes(b"model")
+    synced: list[str] = []
+    monkeypatch.setattr(_atomic, "sync_file", synced.append)
+    assert _atomic.sync_and_digest(str(path)) == (hashlib.sha256(b"model").digest(), 5)
+    assert synced == [str(path)]
+
+
+@pytest.mark.parametrize("step", ["sync_file", "digest"])
+def test_a_fault_of_either_is_a_fault_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """An error in the other thread is not lost."""
+    path = tmp_path / "model"
+    path.write_bytes(b"model")
+
+    def fails(path: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(_atomic, step, fails)
+    with pytest.raises(OSError, match="Input/output"):
+        _atomic.sync_and_digest(str(path))

@@ -53,6 +53,17 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: None)
 
 
+@pytest.fixture(autouse=True)
+def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault at the n-th step needs steps in an order; test_atomic.py tests the two at the same time."""
+
+    def sync_and_digest(path: str) -> tuple[bytes, int]:
+        _atomic.sync_file(path)
+        return _atomic.digest(path)
+
+    monkeypatch.setattr(_atomic, "sync_and_digest", sync_and_digest)
+
+
 def model_of(number: int) -> bytes:
     return f"model {number} ".encode() * 3
 
