@@ -7,9 +7,9 @@ No name of a private Keras module gets into a file: what Keras keeps as a privat
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["ADAPTERS", "Adapter", "adapter_of", "appending", "direction_of", "set_direction"]
@@ -25,6 +25,7 @@ class Adapter:
         other: attributes that follow from the rest, or are handles that the callback opens itself.
         outside: parameters that reach outside the process or are code; never taken from a file.
         direction: whether the callback decides lazily if smaller or larger is better.
+        kept_as: for parameters of another name than the attributes that keep them, these attributes.
     """
 
     arguments: tuple[str, ...] = ()
@@ -32,13 +33,27 @@ class Adapter:
     other: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     direction: bool = False
+    kept_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def given(self, callback: Any) -> dict[str, Any]:
+        """What the constructor was given, by the name of the parameter; not what it was not given."""
+        now = vars(callback)
+        given = {name: now[name] for name in self.arguments if name in now}
+        given |= {name: now[name] for name in self.outside if now.get(name) is not None}
+        for name, attributes in self.kept_as.items():
+            values = tuple(now[attribute] for attribute in attributes)
+            given[name] = values if len(values) > 1 else values[0]
+        if "min_delta" in given:  # changes its sign when the direction is decided
+            given["min_delta"] = abs(given["min_delta"])
+        return given
 
     def owns(self, attribute: str) -> bool:
         names = (*self.arguments, *self.state, *self.other, *self.outside)
         return attribute in names or (self.direction and attribute in ("monitor_op", "mode"))
 
 
-_COUNTERS = ("_batches_seen_since_last_saving", "_last_batch_seen", "_current_epoch")
+_BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
+_COUNTERS = (*_BATCHES, "_current_epoch")
 _SAVING = ("monitor", "verbose", "save_best_only", "save_weights_only", "mode", "save_freq")
 
 ADAPTERS: dict[str, Adapter] = {
@@ -62,7 +77,7 @@ ADAPTERS: dict[str, Adapter] = {
          "_prev_training_metadata_path"), ("backup_dir",),
     ),
     "OrbaxCheckpoint": Adapter(
-        (*_SAVING, "max_to_keep", "save_on_background"), ("best", "_total_batches_seen", *_COUNTERS),
+        (*_SAVING, "max_to_keep", "save_on_background"), ("best", "_total_batches_seen", *_BATCHES),
         ("min_delta", "checkpointer", "_async_futures", "_multihost_initialized"), ("directory",),
         direction=True,
     ),
@@ -75,7 +90,8 @@ ADAPTERS: dict[str, Adapter] = {
     ),
     # keys: which columns there are is decided at the first epoch of the file, not of the process.
     "CSVLogger": Adapter(
-        ("append",), ("keys",), ("sep", "writer", "append_header", "csv_file"), ("filename",)
+        ("append",), ("keys",), ("sep", "writer", "append_header", "csv_file"), ("filename",),
+        kept_as={"separator": ("sep",)},
     ),
     "TensorBoard": Adapter(
         ("histogram_freq", "write_graph", "write_images", "write_steps_per_second", "update_freq",
@@ -85,7 +101,7 @@ ADAPTERS: dict[str, Adapter] = {
          "_epoch_start_time", "_summary_module", "_writers", "_prev_summary_state", "_log_write_dir",
          "_train_dir", "_val_dir", "_should_write_train_graph", "_start_batch", "_stop_batch",
          "_profiler_started", "_batch_trace_context", "_is_tracing", "_should_trace"),
-        ("log_dir",),
+        ("log_dir",), kept_as={"profile_batch": ("_start_batch", "_stop_batch")},
     ),
     "RemoteMonitor": Adapter(
         ("field", "send_as_json"), outside=("root", "path", "headers")
@@ -108,19 +124,24 @@ def adapter_of(cls: type) -> tuple[Adapter | None, bool]:
 
 
 def direction_of(callback: Any) -> str | None:
-    """ "less" or "greater", which the callback takes for better; None where that is undecided."""
+    """Which values the callback takes for better, and of which series: ``"less val_loss"``.
+
+    None where that is undecided.
+    """
     name = getattr(callback.monitor_op, "__name__", None)
-    return name if name in ("less", "greater") else None
+    return f"{name} {callback.monitor}" if name in ("less", "greater") else None
 
 
-def set_direction(callback: Any, direction: str | None) -> None:
+def set_direction(callback: Any, decided: str | None) -> None:
     """Let the callback hold that decision, as if it had made it: once ``min_delta`` has its sign.
 
     Where the callback holds one already (an older Keras decides in ``on_train_begin``), or where its
     configuration says otherwise by now, it stays.
     """
-    asked = {"min": "less", "max": "greater"}.get(getattr(callback, "mode", None), direction)
-    if direction is None or callback.monitor_op is not None or asked != direction:
+    direction, _, monitor = (decided or "").partition(" ")
+    modes = {"less": ("min", "auto"), "greater": ("max", "auto")}.get(direction, ())
+    # Keras 3.7 has no attribute mode in a ModelCheckpoint, but always a decision.
+    if callback.monitor_op is not None or callback.monitor != monitor or callback.mode not in modes:
         return
     import keras
 
@@ -130,15 +151,19 @@ def set_direction(callback: Any, direction: str | None) -> None:
 
 
 @contextmanager
-def appending(callbacks: list[Any]) -> Iterator[None]:
-    """While the callbacks hear ``on_train_begin``, let none of them erase its log file."""
+def appending(callbacks: list[Any]) -> Iterator[list[Any]]:
+    """While the callbacks hear ``on_train_begin``, let none of them erase its log file.
+
+    Gives those that would have. A CSVLogger remembers forever that its file had a header: when training
+    has ended, their ``append_header`` is to be true again.
+    """
     import keras
 
     erasing = [c for c in callbacks if isinstance(c, keras.callbacks.CSVLogger) and not c.append]
     for callback in erasing:
         callback.append = True
     try:
-        yield
+        yield erasing
     finally:
         for callback in erasing:
             callback.append = False

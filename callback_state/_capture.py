@@ -80,13 +80,7 @@ def configuration(callback: Any) -> dict[str, Argument]:
     adapter, stock = adapter_of(type(callback))
     if not stock or adapter is None:
         return mark_of(callback).arguments
-    found = {n: argument_of(vars(callback)[n]) for n in adapter.arguments if n in vars(callback)}
-    if "min_delta" in found:  # changes its sign when the direction is decided
-        found["min_delta"] = argument_of(abs(callback.min_delta))
-    for name in adapter.outside:
-        if vars(callback).get(name) is not None:
-            found[name] = argument_of(vars(callback)[name])
-    return found
+    return {name: argument_of(value) for name, value in adapter.given(callback).items()}
 
 
 def state_of(callback: Any) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Resume:
         self._mode = "none"
         self._kept: Kept | None = None
         self._guard = ExitStack()
+        self._logs: list[Any] = []
         for callback in keyed.values():
             _hook(callback, self)
 
@@ -68,7 +69,7 @@ class Resume:
         if self._mode in ("resume", "go on"):
             self._check(loop.fit, model)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
-        self._guard.enter_context(appending(loop.callbacks))
+        self._logs = self._guard.enter_context(appending(loop.callbacks))
 
     def after_train_begin(self, loop: Loop) -> None:
         if self._mode == "none":
@@ -94,6 +95,9 @@ class Resume:
         """Nothing: what was restored has been put back before the first epoch."""
 
     def after_train_end(self, loop: Loop) -> None:
+        for log in self._logs:
+            log.append_header = True
+        self._logs = []
         if self._mode == "nothing" and self._kept is not None:
             self._kept.put_back()
             loop.model._initial_epoch = None

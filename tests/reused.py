@@ -1,0 +1,41 @@
+"""One compiled model that many runs share, put back to its beginning for each: runs without tracing."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+from harness import X_VAL, Y_VAL, X, Y
+
+from callback_state._runstate import put_back_variables, take_variables
+
+
+@functools.cache
+def _made(ema: bool) -> tuple[Any, list[Any]]:
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([
+        keras.Input((6,)),
+        keras.layers.Dense(4, activation="relu"),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ])
+    model.compile(
+        keras.optimizers.Adam(0.05, use_ema=ema, ema_momentum=0.9),
+        keras.losses.BinaryCrossentropy(),
+        metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    initial = take_variables(model)
+    model.fit(X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0)
+    return model, initial
+
+
+def fresh_model(*, ema: bool = False) -> Any:
+    """The model as a new process makes it; what an earlier run holds of it changes with it."""
+    model, initial = _made(ema)
+    keras.utils.set_random_seed(3)
+    put_back_variables(initial)
+    model.stop_training, model._initial_epoch, model.history = False, None, None
+    return model
