@@ -119,7 +119,7 @@ class ByValue:
             return "model"
         if id(item) in self.callbacks:
             return ("callback", self.callbacks[id(item)])
-        if is_variable(item) or is_keras(item, "callbacks.Callback") or has_variables(item):
+        if _is_of_keras(item):
             raise TypeError("a part of Keras is never pickled; give the class that holds it to @stateful")
         return None
 
@@ -127,7 +127,7 @@ class ByValue:
         """The path of the innermost part that cannot be pickled, what stands there, and why it cannot."""
         seen = {id(value)}
         while True:
-            for step, item in _parts_of(value):
+            for step, item in () if _is_of_keras(value) else _parts_of(value):
                 if id(item) in seen:
                     continue
                 try:
@@ -148,6 +148,10 @@ class ByValue:
             f"{describe(value)} cannot be saved ({reason}). If it is no state, leave it out: "
             f'@stateful(exclude=("{attribute}",)).',
         )
+
+
+def _is_of_keras(value: Any) -> bool:
+    return is_variable(value) or is_keras(value, "callbacks.Callback") or has_variables(value)
 
 
 def _is_importable(value: Any) -> bool:

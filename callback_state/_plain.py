@@ -76,13 +76,13 @@ class Encoder:
         self._index: dict[int, int] = {}
         #: Every value that has a node; an id is only a name as long as its object lives.
         self.seen: list[Any] = []
-        self._todo: list[tuple[int, Any, Place]] = []
+        self._todo: deque[tuple[int, Any, Place]] = deque()
 
     def table(self, value: Any, path: Place = "") -> Table:
         """The table of ``value``; ``path`` is what errors call it."""
         root = self.ref(value, path)
         while self._todo:
-            i, item, where = self._todo.pop()
+            i, item, where = self._todo.popleft()
             self.nodes[i] = self._node(item, where)
         check_depth(self.nodes, range(len(self.nodes)), spell(path))
         return Table(self.nodes, root)

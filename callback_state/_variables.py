@@ -17,7 +17,6 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ._arguments import describe
@@ -30,12 +29,14 @@ __all__ = [
     "value_of", "variables_in",
 ]
 
-@dataclass(frozen=True)
 class ModelVariable:
-    """Stands for the variable of a model that is not there yet; replaced when ``fit`` begins."""
+    """Stands for the variable of a model that is not there yet; replaced when ``fit`` begins.
 
-    group: str
-    index: int
+    Not a dataclass: that would be plain data, and stay what it is.
+    """
+
+    def __init__(self, group: str, index: int) -> None:
+        self.group, self.index = group, index
 
     def resolve(self, model: Any) -> Any:
         owner = model if self.group == "model" else model.optimizer
