@@ -110,7 +110,7 @@ def _texts(name: str, node: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     kind, *rest = node
     flat = rest[-1] if rest and isinstance(rest[-1], list) else rest
     if kind.endswith("Path"):
-        yield "path", rest[0]
+        yield from (("path", item) for item in rest)
     elif kind.lower().endswith("dict") or kind in ("object", "record", "SimpleNamespace"):
         for key, item in two_by_two(flat):
             yield name, key
