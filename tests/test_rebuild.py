@@ -161,9 +161,9 @@ def test_stock_callbacks_are_made_again(make: Any) -> None:
     original = make()
     made = remade(original)
     assert type(made) is type(original)
-    assert {k: v for k, v in vars(made).items() if k != "_model"} == {
-        k: v for k, v in vars(original).items() if k != "_model"
-    }
+    # monitor_op: a lambda for each instance in Keras 3.7.
+    here, there = ({k: v for k, v in vars(c).items() if k != "monitor_op"} for c in (made, original))
+    assert here == there
 
 
 def test_stock_callbacks_that_write_somewhere_are_refused() -> None:
