@@ -138,6 +138,8 @@ def restore_callbacks(
         trusted=trusted, strict=strict,
     )
     _warn_of_changes(found.model_path, report.changed)
+    if model is None:
+        _warn_of_h5(found.model_path)
     return _restored(found, callbacks, keyed, report)
 
 
@@ -200,6 +202,16 @@ def _put_back(found: Found, snapshot: Snapshot, prepared: Any, model: Any) -> No
     except BaseException:
         put_back_variables(before)
         raise
+
+
+def _warn_of_h5(path: str) -> None:
+    if path.endswith(".h5") and not path.endswith(".weights.h5"):
+        warnings.warn(
+            f"{path}: keras.models.load_model loads a whole model in .h5 without what its optimizer knows, "
+            f"or not at all. Build and compile the model as before and write "
+            f"restore_callbacks(..., model=model), which puts back both; or save as .keras.",
+            stacklevel=3,
+        )
 
 
 def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:

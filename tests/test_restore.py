@@ -451,3 +451,11 @@ def test_a_fit_that_died_at_once_can_be_tried_again(checkpoints: Path) -> None:
                 callbacks=[*callbacks, KillAt(3)],
             )
         assert restored.initial_epoch == 3
+
+
+def test_a_whole_model_in_h5_says_what_to_do_instead_of_load_model(tmp_path: Path) -> None:
+    """Stock Keras would lose the optimizer; with model= it is put back, and nothing is said."""
+    assert fit(tmp_path, make, ending=".h5", kill=2) is None
+    with pytest.warns(UserWarning, match=r"load_model.*restore_callbacks\(\.\.\., model=model\)"):
+        restore_callbacks(tmp_path)
+    restore_callbacks(tmp_path, into=[*make(), saver(tmp_path, "{epoch:03d}.h5")], model=make_model())
