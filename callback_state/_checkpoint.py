@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from . import _modelfile, _retention, _runstate, _snapshot, _statefile, _store
+from . import _modelfile, _pair, _retention, _runstate, _snapshot, _statefile, _store
 from ._build import copy
 from ._capture import is_registered, remember
 from ._loop import Loop, join
@@ -381,13 +381,13 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._commit(self._final_path(loop.epoch, logs), meta)
 
     def _mark_finished(self, path: str, end: End) -> None:
-        sealed = _store.open_pair(path).sealed
+        sealed = _pair.open_pair(path).sealed
         tree = self._take({**end.meta, "finished": True}, end.run).tree
         _store.commit_state(path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
 
     def _final_path(self, epoch: int, logs: dict[str, Any]) -> str:
         path = self.filepath.format(epoch=epoch + 1, batch=0, **logs)
-        ending = next(e for e in _store.MODEL_SUFFIXES if path.endswith(e))
+        ending = next(e for e in _pair.MODEL_SUFFIXES if path.endswith(e))
         return f"{path.removesuffix(ending)}.final{ending}"
 
 

@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from . import _store
+from . import _pair
 from ._snapshot import Snapshot
 from .exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
 
@@ -53,7 +53,7 @@ class Found:
 
     @classmethod
     def open(cls, path: str) -> Found:
-        pair = _store.open_pair(path)
+        pair = _pair.open_pair(path)
         return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed))
 
 
@@ -129,7 +129,7 @@ class _Candidate:
 
 def _candidates(directory: str) -> list[_Candidate]:
     found = []
-    for path, states in _store.peek(directory):
+    for path, states in _pair.peek(directory):
         # Damaged: first, so that it is opened, warned of, and left aside.
         best = _Candidate(path, float("inf"), None)
         with contextlib.suppress(CorruptCheckpointError):
@@ -154,10 +154,10 @@ def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]
 def _scan(directory: str) -> tuple[list[Found], list[tuple[str, CallbackStateError]]]:
     found: list[Found] = []
     rejected: list[tuple[str, CallbackStateError]] = []
-    for item in _store.scan(directory):
-        if isinstance(item, _store.Rejected):
+    for item in _pair.scan(directory):
+        if isinstance(item, _pair.Rejected):
             # A model file without a state file is somebody else's.
-            if os.path.exists(f"{item.path.removesuffix(_store.SUFFIX)}{_store.SUFFIX}"):
+            if os.path.exists(f"{item.path.removesuffix(_pair.SUFFIX)}{_pair.SUFFIX}"):
                 rejected.append((item.path, item.error))
             continue
         try:
@@ -224,7 +224,7 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
         10
     """
     path = os.fspath(path)
-    if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _store.SUFFIX):
+    if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _pair.SUFFIX):
         from ._modelfile import read_meta
 
         meta = read_meta(path)

@@ -40,7 +40,7 @@ def fingerprint(arrays: Iterable[Any]) -> str:
             whole = data.nbytes // (4 * _LANES) * (4 * _LANES)
             if whole:
                 digest.update(_fold(data[:whole].view("<u4").reshape(-1, _LANES)))
-            digest.update(data[whole:])
+            digest.update(data[whole:].data)
     return digest.hexdigest()
 
 

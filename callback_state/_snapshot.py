@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from . import _store
+from . import _pair
 from ._build import Decoder
 from ._byvalue import ByValue
 from ._capture import class_of, configuration, names, state_of
@@ -125,7 +125,7 @@ class Snapshot:
     @classmethod
     def open(cls, path: str) -> Snapshot:
         """The snapshot of the checkpoint at ``path``, verified."""
-        pair = _store.open_pair(path)
+        pair = _pair.open_pair(path)
         return cls.read(pair.state_path, pair.sealed)
 
     @property

@@ -82,9 +82,9 @@ def test_best_survives_a_restart(tmp_path: Path) -> None:
 def test_every_period_epochs(tmp_path: Path) -> None:
     """period=2 saves after the 2nd, 4th and 6th epoch, also across a restart."""
     options = {"checkpoint": {"period": 2}}
-    assert fit(tmp_path, lambda: [], kill=5, **options) is None
+    assert fit(tmp_path, list, kill=5, **options) is None
     assert models(tmp_path) == ["002.keras", "004.keras"]
-    fit(tmp_path, lambda: [], epochs=7, **options)
+    fit(tmp_path, list, epochs=7, **options)
     assert models(tmp_path) == ["002.keras", "004.keras", "006.keras", "007.final.keras"]
 
 

@@ -28,6 +28,7 @@ ORDER = [
     "_build",
     "_arguments",
     "_stateful",
+    "_pair",
     "_store",
     "_retention",
     "_fingerprint",

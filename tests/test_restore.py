@@ -17,7 +17,7 @@ from harness import Batches, KillAt, Killed, PerBatch, X, Y, bytes_of, fit, make
 import callback_state
 from callback_state import (
     CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError,
-    ModelCheckpointEnhanced, NotRebuildableError, NotRegisteredError, RestoreError, ResumeError,
+    ModelCheckpointEnhanced, NotRebuildableError, RestoreError, ResumeError,
     UnsupportedFormatError, UntrustedError, latest_checkpoint, list_checkpoints, load_meta,
     restore_callbacks, stateful,
 )

@@ -18,19 +18,9 @@ from typing import Any
 
 import pytest
 
-from callback_state import _atomic, _statefile, _store
-from callback_state._store import (
-    SUFFIX,
-    Pair,
-    Rejected,
-    commit,
-    commit_state,
-    delete,
-    open_pair,
-    peek,
-    recover,
-    scan,
-)
+from callback_state import _atomic, _pair, _statefile, _store
+from callback_state._pair import SUFFIX, Pair, Rejected, open_pair, peek, scan
+from callback_state._store import commit, commit_state, delete, recover
 from callback_state.exceptions import (
     CallbackStateError,
     CheckpointNotFoundError,
@@ -610,7 +600,8 @@ def test_the_simulated_disk_notices_that_nothing_is_staged(
     tmp_path: Path, committed: Callable[..., Disk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A state that replaces the old one before its model moves is beside the wrong model."""
-    monkeypatch.setattr(_store, "_staged", lambda model, digest: model + SUFFIX)
+    for module in (_pair, _store):
+        monkeypatch.setattr(module, "staged_path", lambda model, digest: model + SUFFIX)
     assert "MismatchError after 1" in worst(committed(), tmp_path / "cut")
 
 
@@ -748,7 +739,7 @@ def test_a_reader_gives_up_when_it_changes_all_the_time(
     monkeypatch.setattr(_atomic, "digest", spy)
     with pytest.raises(MismatchError):
         open_pair(tmp_path / NAME)
-    assert len(looks) == _store.LOOKS
+    assert len(looks) == _pair.LOOKS
     changing = False
     looks.clear()
     with pytest.raises(MismatchError):
