@@ -177,7 +177,8 @@ def load(model: Any, path: str, digest: str) -> None:
         )
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built:
-        optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():  # where its variables belong
+            optimizer.build(model.trainable_variables)
     before = take_variables(model)
     try:
         model.load_weights(path)

@@ -76,18 +76,27 @@ def _seed_variables(model: Any) -> list[Any]:
     return [v for v in model.variables if id(v) not in others]
 
 
-def take_seeds(model: Any) -> list[Any]:
-    """The states of the model's SeedGenerators, those of one shape and dtype stacked in one array."""
+def take_seeds(model: Any) -> dict[str, Any]:
+    """What the model's variables hold and no Keras file does.
+
+    Returns:
+        ``seeds``: the states of its SeedGenerators, those of one shape and dtype stacked in one array;
+        ``replicas``: by 0-based index among ``model.non_trainable_variables``, the stacked copies of a
+        variable that each device of a strategy has for itself (the averages of batch normalisation).
+    """
     import numpy
 
     groups: dict[Any, list[Any]] = {}
     for variable in _seed_variables(model):
         value = variable.numpy()
         groups.setdefault((value.dtype.name, value.shape), []).append(value)
-    return [numpy.stack(values) for values in groups.values()]
+    return {
+        "seeds": [numpy.stack(values) for values in groups.values()],
+        "replicas": _take_replicas(model),
+    }
 
 
-def put_back_seeds(model: Any, seeds: list[Any]) -> None:
+def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
     """The reverse of :func:`take_seeds`.
 
     Raises:
@@ -97,12 +106,43 @@ def put_back_seeds(model: Any, seeds: list[Any]) -> None:
     for variable in _seed_variables(model):
         groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
     found = [(dtype, (len(vs), *shape)) for (dtype, shape), vs in groups.items()]
-    saved = [(array.dtype.name, array.shape) for array in seeds]
+    saved = [(array.dtype.name, array.shape) for array in taken["seeds"]]
     if found != saved:
         raise ValueError(f"the model's seed generators are {found}, the checkpoint has {saved}")
-    for variables, array in zip(groups.values(), seeds, strict=True):
+    for variables, array in zip(groups.values(), taken["seeds"], strict=True):
         for variable, value in zip(variables, array, strict=True):
             variable.assign(value)
+    _put_back_replicas(model, taken["replicas"])
+
+
+def _replicas_of(variable: Any) -> tuple[Any, ...]:
+    """The variable's copies, one on each device of a strategy; none where there is only one."""
+    return tuple(getattr(variable.value, "values", ()))
+
+
+def _take_replicas(model: Any) -> dict[int, Any]:
+    import numpy
+
+    taken = {}
+    for i, variable in enumerate(model.non_trainable_variables):
+        values = [copy.numpy() for copy in _replicas_of(variable)]
+        if any(value.tobytes() != values[0].tobytes() for value in values):
+            taken[i] = numpy.stack(values)
+    return taken
+
+
+def _put_back_replicas(model: Any, taken: dict[int, Any]) -> None:
+    for i, values in taken.items():
+        copies = _replicas_of(model.non_trainable_variables[i])
+        if len(copies) != len(values):
+            warnings.warn(
+                f"the run that is resumed was on {len(values)} devices, this one is on {len(copies) or 1}: "
+                f"what each had for itself (the averages of batch normalisation) is that of the first.",
+                stacklevel=2,
+            )
+            return
+        for copy, value in zip(copies, values, strict=True):
+            copy.assign(value)
 
 
 def take_generators() -> dict[str, Any]:

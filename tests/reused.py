@@ -37,5 +37,6 @@ def fresh_model(*, ema: bool = False) -> Any:
     model, initial = _made(ema)
     keras.utils.set_random_seed(3)
     put_back_variables(initial)
+    model.reset_metrics()
     model.stop_training, model._initial_epoch, model.history = False, None, None
     return model

@@ -246,8 +246,9 @@ def test_metrics_and_weights_are_no_seeds() -> None:
     ])
     model.compile("sgd", "mse", metrics=["mae"])
     model.fit(X[:4], Y[:4], verbose=0)
-    (taken,) = _runstate.take_seeds(model)
-    assert taken.shape == (1, 2)
+    taken = _runstate.take_seeds(model)
+    assert [array.shape for array in taken["seeds"]] == [(1, 2)]
+    assert taken["replicas"] == {}
     assert len(model.metrics_variables) > 2
 
 
@@ -255,10 +256,18 @@ def test_seeds_of_another_model_change_nothing() -> None:
     """Seeds of a model with more or fewer generators are refused before any of them is set."""
     model = dropouts()
     before = [v.numpy().tolist() for v in _runstate._seed_variables(model)]
-    for other in ([], [*_runstate.take_seeds(nested())], [np.zeros((3, 3), "uint32")]):
+    for other in ([], _runstate.take_seeds(nested())["seeds"], [np.zeros((3, 3), "uint32")]):
         with pytest.raises(ValueError, match="seed generators"):
-            _runstate.put_back_seeds(model, other)
+            _runstate.put_back_seeds(model, {"seeds": other, "replicas": {}})
     assert [v.numpy().tolist() for v in _runstate._seed_variables(model)] == before
+
+
+def test_other_number_of_devices_is_warned_of() -> None:
+    """What each of two devices had for itself does not fit on one: a warning says whose is taken."""
+    model = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization()])
+    taken = {**_runstate.take_seeds(model), "replicas": {0: np.ones((2, 6), "float32")}}
+    with pytest.warns(UserWarning, match="on 2 devices, this one is on 1"):
+        _runstate.put_back_seeds(model, taken)
 
 
 # The digest of a model.
