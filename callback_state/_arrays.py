@@ -21,7 +21,7 @@ def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
         writeable = bool(value.flags.writeable)
         return described and ("array", described, value.shape, order, _bytes(numpy, value, order), writeable)
     if type(value) is numpy.str_:  # an array would drop the zeros at its end
-        return ("str_", str(value))
+        return ("str_", "".join(value))  # its own str() drops them, too
     if type(value) is numpy.bytes_:
         return ("bytes_", bytes(value))
     if isinstance(value, numpy.generic) and type(value) is value.dtype.type:

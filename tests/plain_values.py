@@ -65,7 +65,7 @@ class Frozen:
 
 @dataclass
 class Slotted:
-    __slots__ = ("_Slotted__hidden", "x")
+    __slots__ = ("__hidden", "x")
     x: Any
 
 
@@ -286,8 +286,8 @@ def _apart(x: Any) -> tuple[Any, list[Any]]:
     if isinstance(x, np.ndarray):
         fortran = x.flags.f_contiguous and not x.flags.c_contiguous
         return (x.dtype, x.shape, _raw(x), fortran, x.flags.writeable), []
-    if isinstance(x, (np.str_, np.bytes_)):
-        return repr(x), []
+    if isinstance(x, (np.str_, np.bytes_)):  # whose own repr leaves zeros at the end out
+        return (str.__repr__(x) if isinstance(x, str) else bytes.__repr__(x)), []
     if isinstance(x, np.generic):
         return (x.dtype, _raw(np.array(x))), []
     if isinstance(x, np.random.Generator):
@@ -313,7 +313,8 @@ def _container(x: Any) -> tuple[Any, list[Any]]:
     if isinstance(x, (list, tuple, deque)):
         return getattr(x, "maxlen", "sequence"), list(x)
     if type(x) in CLASSES.values() or isinstance(x, SimpleNamespace):
-        names = [n for n in (*getattr(x, "__dict__", ()), *getattr(x, "__slots__", ())) if hasattr(x, n)]
+        slots = ("_Slotted__hidden", "x") if type(x) is Slotted else ()
+        names = [n for n in (*getattr(x, "__dict__", ()), *slots) if hasattr(x, n)]
         names = [n for n in names if not n.startswith("__")]  # __orig_class__
         return names, [getattr(x, name) for name in names]
     assert isinstance(x, (*ATOMS, bytearray)), type(x)

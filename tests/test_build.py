@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import defaultdict, deque
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,10 @@ def test_a_builder_sees_what_stands_in_the_place() -> None:
     live = {"a": deque([1, "in a deque"]), "b": Plain("in an object"), "c": defaultdict(factory, k="in a dict")}
     Decoder(table, live=live, builders={"mine": note}).value()
     assert sorted(seen) == ["in a deque", "in a dict", "in an object"]
+    seen.clear()
+    table.nodes[2] = ("SimpleNamespace", ["x", (5,)])
+    Decoder(table, live={**live, "b": SimpleNamespace(x="in a namespace")}, builders={"mine": note}).value()
+    assert "in a namespace" in seen
     seen.clear()
     Decoder(table, live={"a": 5, "b": Plain()}, builders={"mine": note}).value()
     assert seen.count(MISSING) == 2 and seen.count(None) == 1

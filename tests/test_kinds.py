@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from plain_values import NUMPY, OTHERS, VALUES, again, decode, encode, identical, not_exact
 
-from callback_state._plain import PlainError
+from callback_state._plain import Encoder, PlainError
 from callback_state._table import Table
 
 
@@ -143,6 +144,19 @@ def test_what_would_come_back_as_something_else_is_not_plain(value: Any) -> None
         encode(value)
 
 
+@pytest.mark.parametrize("kind", [dt.datetime, dt.time])
+def test_a_moment_in_a_zone_of_another_class_goes_to_the_fallback_whole(kind: Any) -> None:
+    """Its rules are code, not data."""
+
+    class Zone(dt.tzinfo):
+        def utcoffset(self, moment: Any) -> dt.timedelta:
+            return dt.timedelta(0)
+
+    moment = kind.fromisoformat("2020-01-01T10:00" if kind is dt.datetime else "10:00").replace(tzinfo=Zone())
+    table = Encoder(lambda encoder, value, path: ("mine", value is moment)).table(moment)
+    assert table.nodes == [("mine", True)]
+
+
 def test_what_lies_between_the_fields_of_an_array_is_not_stored() -> None:
     """Left-over memory would make equal states differ, and would get into the file."""
     dtype = np.dtype({"names": ["a"], "formats": ["u1"], "offsets": [2], "itemsize": 4})
@@ -179,6 +193,8 @@ def _frozen(whole: Any, **changed: Any) -> Any:
 
 HOSTILE = {
     "bytearray of a size": ("bytearray", 1 << 50),
+    "bytearray of a small size": ("bytearray", 10),
+    "UUID of a list": ("UUID", [1] * 16),
     "Fraction of an exponent": ("Fraction", "1e999999999", 1),
     "Fraction over 0": ("Fraction", 1, 0),
     "Decimal of words": ("Decimal", "abc"),
