@@ -9,21 +9,20 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from . import _modelfile, _pair, _retention, _runstate, _snapshot, _statefile, _store
-from ._build import copy
+from . import _pair, _retention, _runstate, _snapshot, _store
 from ._capture import is_registered, remember
 from ._loop import Loop, join
-from ._plain import PlainError
-from ._snapshot import Snapshot, Taken
+from ._options import as_dict, check_backend, check_options
+from ._saver import Saver
+from ._snapshot import Snapshot
 from ._arguments import argument_of, mark_of
 from ._stateful import stateful
-from .exceptions import BackendError, CallbackStateError
+from .exceptions import CallbackStateError
 
 __all__ = ["ModelCheckpointEnhanced"]
 
@@ -35,17 +34,6 @@ class Event:
     epoch: int
     batch: int | None
     logs: dict[str, Any]
-
-
-@dataclass
-class End:
-    """What the run was at its last quiet point that was saved, or at its last epoch's, saved or not."""
-
-    path: str | None
-    digest: str
-    taken: Taken
-    meta: dict[str, Any] = field(default_factory=dict)
-    run: dict[str, Any] = field(default_factory=dict)
 
 
 class _Recorder:
@@ -67,8 +55,7 @@ class _Recorder:
 @stateful(
     exclude=(
         "callbacks", "training_args", "period", "max_to_keep", "keep_best",
-        "_loop", "_event", "_recorder", "_end", "_warned", "_epoch",
-        "_recovered",
+        "_loop", "_event", "_recorder", "_saver", "_warned", "_epoch",
     )
 )
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
@@ -118,7 +105,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         callbacks: list[Any] | None = None, period: int | None = None,
         max_to_keep: int | None = None, keep_best: int | None = None, training_args: Any = None,
     ) -> None:
-        _check_backend()
+        check_backend()
         self._recorder: _Recorder | None = None
         filepath = os.fspath(filepath)
         # Keras 3.7 refuses the .h5 that a newer Keras takes.
@@ -128,13 +115,13 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             save_weights_only, mode, save_freq, initial_value_threshold,
         )
         self.filepath: str = filepath
-        _check_options(filepath, save_freq, period=period, max_to_keep=max_to_keep, keep_best=keep_best)
+        check_options(filepath, save_freq, period=period, max_to_keep=max_to_keep, keep_best=keep_best)
         self.callbacks = None if callbacks is None else [
             c if is_registered(c) else stateful(c) for c in callbacks if c is not self
         ]
         self._remember_arguments()
         self.period, self.max_to_keep, self.keep_best = period, max_to_keep, keep_best
-        self.training_args: dict[str, Any] = _as_dict(training_args)
+        self.training_args: dict[str, Any] = as_dict(training_args)
         # What was written and is still there, oldest first: (name, monitored value). State.
         self._written: list[tuple[str, float | None]] = []
         # What goes when the next save is durable. State.
@@ -145,9 +132,8 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._stamp = 0
         self._loop: Loop | None = None
         self._event: Event | None = None
-        self._end: End | None = None
+        self._saver = Saver()
         self._warned = False
-        self._recovered: set[str] = set()
         self._epoch = 0
 
     def _remember_arguments(self) -> None:
@@ -171,7 +157,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        self._event = self._end = None
+        self._event, self._saver = None, Saver()
         self._loop = join(self, self, model)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -211,11 +197,11 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         for callback in self._registered(loop):
             remember(callback)
-        taken = self._take(self._meta(Event(-1, None, {}), loop), {})
-        if taken.by_value and not self._warned:
+        by_value = _snapshot.take(self._registered(loop), super().model, {}, {}).by_value
+        if by_value and not self._warned:
             self._warned = True
             warnings.warn(
-                f"stored by value, as code that only a trusted file may run: {', '.join(taken.by_value)}. "
+                f"stored by value, as code that only a trusted file may run: {', '.join(by_value)}. "
                 f"To restore without trust, give callbacks that hold their own: "
                 f"restore_callbacks(..., into=callbacks).",
                 stacklevel=2,
@@ -237,18 +223,17 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         if event is None:
             return
         if self._due is not None:
-            self._commit(self._path(self._due), self._meta(event, loop))
+            self._save(self._path(self._due), self._meta(event, loop), loop)
             for name in self._surplus:
                 _store.delete(self._path(name))
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
-            model = super().model
-            self._end = End(None, _runstate.digest_of(model), self._take({}, {}))
+            self._saver.note(self._registered(loop), super().model)
         if loop is not None:
             loop.warn_of_forgotten(self._registered(loop))
 
     def after_train_end(self, loop: Loop) -> None:
         if loop.epoch is not None and self._speaks_for_directory(loop):
-            self._finish(loop)
+            self._finish(loop.epoch, loop)
         self._loop = None
 
     # The rest.
@@ -301,9 +286,6 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._surplus = gone or [n for n in self._surplus if n != name]
         self._written = [(n, v) for n, v in written if n not in gone]
 
-    def _take(self, meta: dict[str, Any], run: dict[str, Any]) -> Taken:
-        return _snapshot.take(self._registered(self._loop), super().model, meta, run)
-
     def _meta(self, event: Event, loop: Loop | None) -> dict[str, Any]:
         value = event.logs.get(self.monitor)
         return {
@@ -322,37 +304,18 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             "training_args": self.training_args,
         }
 
-    def _commit(self, path: str, meta: dict[str, Any]) -> None:
-        """Take the state, then write both files."""
-        model = super().model
-        digest = _runstate.digest_of(model)
-        meta["model"] = {"digest": digest, "iterations": _runstate.iterations_of(model)}
-        run = {"generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model)}
-        taken = self._take(meta, run)
-        in_file = {
-            "epochs": meta["history"]["epochs"], **meta["history"]["series"],
-            "training_args": self.training_args,
-        }
-        if path not in self._recovered:
-            _store.recover(path)
-            self._recovered.add(path)
-        _store.commit(
-            path,
-            lambda p: _modelfile.write(model, p, weights_only=self.save_weights_only, meta=in_file),
-            lambda sha256, size: _statefile.seal(taken.tree, sha256, size),
-        )
-        self._end = End(path, digest, taken, meta, run)
+    def _save(self, path: str, meta: dict[str, Any], loop: Loop | None) -> None:
+        self._saver.save(path, self._registered(loop), super().model, meta, self.save_weights_only)
 
     def _write_what_is_due(self, loop: Loop) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
         epochs = getattr(loop.model.history, "epoch", None)
-        if self._due is None or not epochs:
+        if self._due is None or not epochs or not loop.trains:
             return
         path = self._path(self._due)
-        if not os.path.exists(path) or Snapshot.open(path).meta["epoch"] != epochs[-1]:
-            series = loop.model.history.history
-            logs = {name: values[-1] for name, values in series.items() if values}
-            self._commit(path, self._meta(Event(epochs[-1], None, logs), loop))
+        if _epoch_of(path) != epochs[-1]:
+            event = Event(epochs[-1], None, _last_of(loop.model))
+            self._save(path, self._meta(event, loop), loop)
 
     def _speaks_for_directory(self, loop: Loop) -> bool:
         """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
@@ -361,67 +324,32 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         here = [c for c in checkpoints if os.path.abspath(os.path.dirname(c.filepath)) == own]
         return min(here, key=lambda c: c.save_best_only) is self
 
-    def _finish(self, loop: Loop) -> None:
+    def _finish(self, epoch: int, loop: Loop) -> None:
         """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
-        end, model = self._end, super().model
-        if end is None or loop.epoch is None:
+        callbacks, model = self._registered(loop), super().model
+        if self._saver.mark_finished(epoch, callbacks, model):
             return
-        unchanged = end.digest == _runstate.digest_of(model) and end.taken.same_state(
-            self._take({}, {})
-        )
-        saved = end.path if end.meta.get("initial_epoch") == loop.epoch + 1 else None
-        if saved is not None and unchanged:
-            self._mark_finished(saved, end)
-            return
-        logs = {name: values[-1] for name, values in model.history.history.items() if values}
+        end = self._saver.end_of(epoch, callbacks, model)  # before the stamp: that is state too
+        event = Event(epoch, None, _last_of(model))
         self._stamp = max(time.time_ns(), self._stamp + 1)
-        meta = self._meta(Event(loop.epoch, None, logs), loop)
-        meta["finished"], meta["exact_end"] = True, unchanged
-        meta["goes_on_from"] = None if saved is None else os.path.basename(saved)
-        self._commit(self._final_path(loop.epoch, logs), meta)
+        meta = {**self._meta(event, loop), **end}
+        self._save(self._final_path(event), meta, loop)
 
-    def _mark_finished(self, path: str, end: End) -> None:
-        sealed = _pair.open_pair(path).sealed
-        tree = self._take({**end.meta, "finished": True}, end.run).tree
-        _store.commit_state(path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
-
-    def _final_path(self, epoch: int, logs: dict[str, Any]) -> str:
-        path = self.filepath.format(epoch=epoch + 1, batch=0, **logs)
+    def _final_path(self, event: Event) -> str:
+        path = self.filepath.format(epoch=event.epoch + 1, batch=0, **event.logs)
         ending = next(e for e in _pair.MODEL_SUFFIXES if path.endswith(e))
         return f"{path.removesuffix(ending)}.final{ending}"
 
 
-def _check_backend() -> None:
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise BackendError(
-            f"callback_state supports the TensorFlow backend of Keras; this process runs on {backend!r}. "
-            f'Set KERAS_BACKEND="tensorflow" before Keras is imported.'
-        )
+def _last_of(model: Any) -> dict[str, Any]:
+    """The logs of the last epoch, as the history has them."""
+    return {name: values[-1] for name, values in model.history.history.items() if values}
 
 
-def _check_options(filepath: str, save_freq: Any, **counts: int | None) -> None:
-    if "://" in filepath:
-        raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")
-    for name, value in counts.items():
-        if value is not None and (type(value) is not int or value < 1):
-            raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")
-    if counts["period"] is not None and save_freq != "epoch":
-        raise ValueError(f"period goes with save_freq='epoch', found save_freq={save_freq!r}")
-
-
-def _as_dict(training_args: Any) -> dict[str, Any]:
-    """The user's arguments as a dict of plain data.
-
-    Raises:
-        TypeError: they are not.
-    """
-    args = training_args if isinstance(training_args, Mapping) else vars(training_args or _Nothing())
+def _epoch_of(path: str) -> int | None:
+    """The epoch of a checkpoint, None if there is none that is whole."""
     try:
-        return dict(copy(dict(args)))
-    except PlainError as error:
-        raise TypeError(f"training_args: {error}. Pass numbers, strings and lists of them.") from error
-
-
-class _Nothing:
-    pass
+        epoch: int = Snapshot.open(path).meta["epoch"]
+    except CallbackStateError:
+        return None
+    return epoch

@@ -124,6 +124,7 @@ class Loop:
         model: the model being trained.
         fit: the arguments of ``fit``; None in a hand-written loop.
         epoch: the 0-based epoch that has ended last in this ``fit``; None before.
+        trains: false if this ``fit`` was given nothing to do, as its run has ended already.
     """
 
     def __init__(self, callback_list: Any) -> None:
@@ -132,6 +133,7 @@ class Loop:
         self.model: Any = None
         self.fit: Fit | None = None
         self.epoch: int | None = None
+        self.trains = True
         self._watched: dict[int, Any] = {}
         setattr(callback_list, _LOOP, self)
         self._wrap("on_train_begin", self._on_train_begin)
@@ -178,7 +180,7 @@ class Loop:
 
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self.fit = Fit.find(self.model)
-        self.epoch = None
+        self.epoch, self.trains = None, True
         for listener in self._listeners:
             listener.before_train(self)
         heard(*args, **kwargs)

@@ -63,7 +63,7 @@ class Resume:
         self._mode = self._choose(loop)
         if self._mode == "none":
             return
-        model = loop.model
+        model, loop.trains = loop.model, self._mode != "nothing"
         if self._mode == "go on":
             self._go_back_to_last_epoch(model)
         if self._mode in ("resume", "go on"):

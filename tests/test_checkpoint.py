@@ -16,7 +16,7 @@ from callback_state import (
     CallbackStateError, ModelCheckpointEnhanced, list_checkpoints, load_meta, restore_callbacks,
     stateful,
 )
-from callback_state import _checkpoint, _modelfile, _store
+from callback_state import _modelfile, _statefile, _store
 
 FIT: dict[str, Any] = {
     "x": X, "y": Y, "batch_size": 16, "verbose": 0, "validation_data": (X_VAL, Y_VAL),
@@ -171,7 +171,7 @@ def test_a_save_that_fails_leaves_the_previous_checkpoint(
                 if step == "model":
                     monkeypatch.setattr(_modelfile, "write", fails)
                 elif step == "state":
-                    monkeypatch.setattr(_checkpoint._statefile, "seal", fails)
+                    monkeypatch.setattr(_statefile, "seal", fails)
                 else:
                     monkeypatch.setattr(_store._atomic, "rename", fails)
 

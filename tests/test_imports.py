@@ -44,6 +44,8 @@ ORDER = [
     "_loop",
     "_resume",
     "_match",
+    "_saver",
+    "_options",
     "_checkpoint",
     "_rebuild",
     "_restore",

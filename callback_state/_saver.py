@@ -1,0 +1,102 @@
+"""One save: the state is taken, both files are committed; and the mark that a run has ended."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store
+from ._snapshot import Taken
+
+__all__ = ["Saver"]
+
+
+@dataclass
+class _Last:
+    """The last quiet point that was saved, or (path None) the last epoch's that was not."""
+
+    path: str | None
+    digest: str
+    taken: Taken
+    meta: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def is_unchanged(self, callbacks: list[Any], model: Any) -> bool:
+        """Whether model and callbacks are still as they were then."""
+        if self.digest != _runstate.digest_of(model):
+            return False
+        return self.taken.same_state(_snapshot.take(callbacks, model, {}, {}))
+
+
+class Saver:
+    """Writes the checkpoints of one ``fit``."""
+
+    def __init__(self) -> None:
+        self._last: _Last | None = None
+        self._recovered: set[str] = set()
+
+    def save(
+        self, path: str, callbacks: list[Any], model: Any, meta: dict[str, Any], weights_only: bool
+    ) -> None:
+        """Take the state, then write both files.
+
+        Args:
+            path: the model file.
+            callbacks: whose state to save.
+            model: the model to save.
+            meta: what the state file says of the moment.
+            weights_only: whether the model file holds weights and optimizer only.
+        """
+        digest = _runstate.digest_of(model)
+        meta = {**meta, "model": {"digest": digest, "iterations": _runstate.iterations_of(model)}}
+        run = {"generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model)}
+        taken = _snapshot.take(callbacks, model, meta, run)
+        in_model = {
+            "epochs": meta["history"]["epochs"], **meta["history"]["series"],
+            "training_args": meta["training_args"],
+        }
+        if path not in self._recovered:
+            _store.recover(path)
+            self._recovered.add(path)
+        _store.commit(
+            path,
+            lambda staged: _modelfile.write(model, staged, weights_only=weights_only, meta=in_model),
+            lambda sha256, size: _statefile.seal(taken.tree, sha256, size),
+        )
+        self._last = _Last(path, digest, taken, meta, run)
+
+    def note(self, callbacks: list[Any], model: Any) -> None:
+        """Remember the last epoch, which is not saved: does the end of the run change it?"""
+        self._last = _Last(
+            None, _runstate.digest_of(model), _snapshot.take(callbacks, model, {}, {})
+        )
+
+    def mark_finished(self, epoch: int, callbacks: list[Any], model: Any) -> bool:
+        """Mark the checkpoint of the last epoch as the run's end, if it is one and the end changed nothing.
+
+        Returns:
+            Whether that was so; otherwise the end needs a checkpoint of its own.
+        """
+        last = self._last
+        path = self._saved_at(epoch)
+        if last is None or path is None or not last.is_unchanged(callbacks, model):
+            return False
+        sealed = _pair.open_pair(path).sealed
+        tree = _snapshot.take(callbacks, model, {**last.meta, "finished": True}, last.run).tree
+        _store.commit_state(path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
+        return True
+
+    def end_of(self, epoch: int, callbacks: list[Any], model: Any) -> dict[str, Any]:
+        """What the state file of the end says of the last epoch: where it is, or whether this is it."""
+        path = self._saved_at(epoch)
+        return {
+            "finished": True,
+            "goes_on_from": None if path is None else os.path.basename(path),
+            "exact_end": self._last is not None and self._last.is_unchanged(callbacks, model),
+        }
+
+    def _saved_at(self, epoch: int) -> str | None:
+        """The checkpoint that was saved at the end of this 0-based epoch."""
+        last = self._last
+        return last.path if last and last.meta.get("initial_epoch") == epoch + 1 else None
