@@ -177,6 +177,16 @@ def test_before_and_after_everybody(position: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("form", ["dict", "nested"])
+def test_batches_are_heard_before_what_follows(form: str) -> None:
+    """Also of callbacks that are in no list, of which Keras may think that a thread can call them."""
+    events: list[str] = []
+    fit(FORMS[form]([Heard(events), Notes("a", events)]), epochs=2, batch_size=4)
+    batches = ["a batch", "decide", "after"] * 16
+    epoch = [*batches, "a epoch", "decide", "after"]
+    assert events == ["before", "a begin", "after begin", *epoch, *epoch, "a end", "after end"]
+
+
 def test_later_fit_after_one_that_raised(tmp_path: Path) -> None:
     """A fit that raised leaves nothing behind: the next one with the same callbacks saves as usual."""
     counter, saver = Counter(), checkpoint(tmp_path)
@@ -217,6 +227,7 @@ def test_list_of_the_users_own_in_two_fits(tmp_path: Path) -> None:
 FORMS: dict[str, Callable[[list[Any]], Any]] = {
     "list": lambda callbacks: callbacks,
     "tuple": tuple,
+    "nested": lambda callbacks: [callbacks[:1], [callbacks[1:]]],
     "dict": lambda callbacks: {str(i): c for i, c in enumerate(callbacks)},
 }
 
