@@ -234,6 +234,6 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
     assert found is not None
     history = found.snapshot.meta["history"]
     return {
-        "epochs": history["epochs"], **history["series"],
+        **history["series"], "epochs": history["epochs"],
         "training_args": found.snapshot.meta["training_args"],
     }

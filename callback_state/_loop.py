@@ -181,6 +181,11 @@ class Loop:
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self.fit = Fit.find(self.model)
         self.epoch, self.trains = None, True
+        for callback in self._list.callbacks:
+            # Of a CallbackList that was made before the restore, set_model is not called again.
+            waiting = getattr(vars(callback).get("set_model"), "listener", None)
+            if waiting is not None:
+                self.add(waiting, first=True)
         for listener in self._listeners:
             listener.before_train(self)
         heard(*args, **kwargs)

@@ -226,6 +226,6 @@ def _restored(
     meta = found.snapshot.meta
     return Restored(
         callbacks, meta["epoch"], meta["batch"], meta["initial_epoch"], found.model_path,
-        {"epochs": meta["history"]["epochs"], **meta["history"]["series"]},
+        {**meta["history"]["series"], "epochs": meta["history"]["epochs"]},
         meta["training_args"], meta["finished"], report, keyed,
     )

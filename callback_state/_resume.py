@@ -232,5 +232,6 @@ def _hook(callback: Any, resume: Resume) -> None:
         set_model(callback, model)
         join(callback, resume, model, first=True)
 
+    joining.listener = resume  # type: ignore[attr-defined]
     vars(callback)["set_model"] = joining
 

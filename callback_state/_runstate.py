@@ -35,11 +35,14 @@ def variables_of(model: Any) -> list[Any]:
 
 
 def digest_of(model: Any) -> str:
-    """The fingerprint of :func:`variables_of`, hexadecimal.
+    """The fingerprint of :func:`variables_of`, and the class of the optimizer that they mean something to.
 
-    Names are left out: Keras numbers its layers by process, not by model.
+    Names of variables are left out: Keras numbers its layers by process, not by model.
     """
-    return fingerprint(_values(variables_of(model)))
+    optimizer = getattr(model, "optimizer", None)
+    inner = getattr(optimizer, "inner_optimizer", None)
+    names = [type(o).__name__ for o in (optimizer, inner) if o is not None]
+    return "-".join([fingerprint(_values(variables_of(model))), *names])
 
 
 def _values(variables: list[Any]) -> Iterator[Any]:

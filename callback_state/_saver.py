@@ -53,7 +53,7 @@ class Saver:
         run = {"generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model)}
         taken = _snapshot.take(callbacks, model, meta, run)
         in_model = {
-            "epochs": meta["history"]["epochs"], **meta["history"]["series"],
+            **meta["history"]["series"], "epochs": meta["history"]["epochs"],
             "training_args": meta["training_args"],
         }
         if path not in self._recovered:

@@ -459,3 +459,42 @@ def test_a_whole_model_in_h5_says_what_to_do_instead_of_load_model(tmp_path: Pat
     with pytest.warns(UserWarning, match=r"load_model.*restore_callbacks\(\.\.\., model=model\)"):
         restore_callbacks(tmp_path)
     restore_callbacks(tmp_path, into=[*make(), saver(tmp_path, "{epoch:03d}.h5")], model=make_model())
+
+
+def test_an_optimizer_of_another_class_is_refused(checkpoints: Path) -> None:
+    """Adam's variables fit Adamax, and mean something else there."""
+    model, callbacks = make_model(), [*make(), saver(checkpoints)]
+    model.compile(keras.optimizers.Adamax(0.02), keras.losses.BinaryCrossentropy())
+    with pytest.raises(RestoreError, match="does not fit the model"):
+        restore_callbacks(checkpoints, into=callbacks, model=model)
+    assert callbacks[0].step == 0
+
+
+def test_a_callback_list_made_before_the_restore_goes_on_too(checkpoints: Path) -> None:
+    """Keras calls set_model when the list is made, so the restore has to be found when fit begins."""
+    callbacks, model = [*make(), saver(checkpoints)], make_model()
+    seen: list[Any] = []
+
+    class Looks(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            seen.append((callbacks[2].wait, callbacks[2].best))
+
+    made = keras.callbacks.CallbackList(
+        [*callbacks, Looks()], add_history=True, model=model, epochs=4, steps=4, verbose=0
+    )
+    restored = restore_callbacks(checkpoints, into=callbacks, model=model)
+    wait, best = callbacks[2].wait, callbacks[2].best
+    history = model.fit(**FIT, epochs=4, callbacks=made, initial_epoch=restored.initial_epoch)
+    assert seen == [(wait, best)] and best is not None
+    assert history.epoch == [0, 1, 2, 3]
+
+
+def test_a_metric_called_epochs_does_not_hide_the_epochs(tmp_path: Path) -> None:
+    """The numbers of the epochs keep their name."""
+    class Logs(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["epochs"] = 99.0
+
+    with pytest.raises(Killed):
+        make_model().fit(**FIT, epochs=4, callbacks=[Logs(), saver(tmp_path), KillAt(2)])
+    assert load_meta(tmp_path)["epochs"] == [0, 1]
