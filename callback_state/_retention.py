@@ -23,10 +23,13 @@ def surplus(
     Returns:
         Those that no rule keeps, oldest first. The newest is kept always: nothing is deleted before
         its successor is there. Of equal values the earlier is the better; NaN is none.
+        One without a value is not deleted for not being among the best.
     """
     if newest is None and best is None:
         return []
     kept = {name for name, _ in written[-max(newest or 0, 1) :]}
+    if newest is None:
+        kept |= {name for name, value in written if value is None}
     valued = [(name, value) for name, value in written if value is not None and value == value]
     for i, (name, value) in enumerate(valued):
         ahead = sum(bool(better(other, value)) for _, other in valued)

@@ -330,8 +330,8 @@ def test_decoding_changes_nothing() -> None:
     assert vars(stopping) == stock
 
 
-def test_a_slot_is_undone_too() -> None:
-    """An attribute in ``__slots__`` that was empty is empty again."""
+def test_a_slot_is_undone_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute in ``__slots__`` has its value again, and one that was empty is empty again."""
 
     @stateful
     class Slotted(Touchy):
@@ -339,9 +339,16 @@ def test_a_slot_is_undone_too() -> None:
 
     old, live = Slotted(), Slotted()
     old.a, old.b, live.b = 1, 2, 3
-    old.__dict__["value"] = "bad"
+    seen = []
+
+    def refuse(value: Any) -> None:
+        seen.append((live.a, live.b))
+        raise ValueError
+
+    monkeypatch.setattr(live.weight, "assign", refuse)
     with pytest.raises(RestoreError):
         put_into(saved(old), live)
+    assert seen == [(1, 2)]
     assert not hasattr(live, "a") and live.b == 3
 
 

@@ -33,15 +33,17 @@ def kept(written: Written, newest: int | None = None, best: int | None = None) -
         ([3, 1, 2], None, 1, "bc"),
         ([1, 2, 3], None, 1, "ac"),
         ([1, 2, 3, 4], 1, 2, "abd"),
-        ([1, None, 3], None, 2, "ac"),
-        ([None, None], None, 1, "b"),
+        ([1, None, 3, 4], None, 1, "abd"),
+        ([None, None, None], None, 1, "abc"),
+        ([None, 1, None, 2], 1, 1, "bd"),
         ([1, 1, 1, 1], None, 1, "ad"),
         ([NAN, NAN, 2, NAN], None, 1, "cd"),
         ([2, NAN, NAN], None, 2, "ac"),
         ([5], 1, 1, "a"),
     ],
     ids=["no rule", "newest", "fewer than may be kept", "best", "the newest always", "both", "no value",
-         "no value at all", "of equals the first", "NaN is never best", "NaN after the best", "one"],
+         "no value at all", "no value, but a rule of its own", "of equals the first", "NaN is never best",
+         "NaN after the best", "one"],
 )
 def test_what_is_kept(
     values: list[float | None], newest: int | None, best: int | None, expected: str
@@ -54,7 +56,10 @@ def test_what_is_kept(
 def test_no_more_and_no_less_is_kept_than_was_asked_for(
     written: Written, newest: int | None, best: int | None
 ) -> None:
-    """At most newest + best + 1 stay; the last one always; without a rule all; with a looser rule no fewer."""
+    """At most newest + best + 1 stay; the last one always; without a rule all; with a looser rule no fewer.
+
+    Those without a value, of which no rule speaks where only the best are kept, stay besides.
+    """
     gone = surplus(written, newest=newest, best=best, better=operator.lt)
     stay = [name for name, _ in written if name not in gone]
     assert written[-1][0] in stay
@@ -62,7 +67,8 @@ def test_no_more_and_no_less_is_kept_than_was_asked_for(
     if newest is None and best is None:
         assert gone == []
     else:
-        assert len(stay) <= (newest or 1) + (best or 0)
+        unjudged = sum(value is None for _, value in written) if newest is None else 0
+        assert len(stay) <= (newest or 1) + (best or 0) + unjudged
         assert len(stay) >= min(len(written), newest or 1)
         more = surplus(written, newest=newest and newest + 1, best=best and best + 1, better=operator.lt)
         assert set(more) <= set(gone)
