@@ -16,8 +16,10 @@ import keras
 
 from . import _pair, _retention, _runstate, _snapshot, _store
 from ._capture import is_registered, remember
+from ._find import names_of
 from ._loop import Loop, join
 from ._options import as_dict, check_backend, check_options
+from ._resume import check_nobody_waits
 from ._saver import Saver
 from ._snapshot import Snapshot
 from ._arguments import argument_of, mark_of
@@ -189,9 +191,18 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     # What the loop calls when everybody has heard the event.
 
     def before_train(self, loop: Loop) -> None:
+        check_nobody_waits(loop)
         self._due = None
         if self.save_freq != "epoch":
             loop.watch_batches()
+        directory = os.path.dirname(self.filepath) or os.curdir
+        if not self._stamp and (names := names_of(self.template, directory)[0]):
+            warnings.warn(
+                f"{directory} has checkpoints of this name ({', '.join(names[:3])}...), nothing was restored "
+                f"from them, and this run will write over them. Call restore_callbacks({directory!r}, "
+                f"into=callbacks, model=model) before fit, or choose another filepath.",
+                stacklevel=2,
+            )
 
     def after_train_begin(self, loop: Loop) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
@@ -207,6 +218,10 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
                 stacklevel=2,
             )
         self._write_what_is_due(loop)
+        if loop.ends and self._due is not None:
+            self._saver.adopt(self._path(self._due), self._registered(loop), super().model)
+        elif loop.ends:
+            self._saver.note(self._registered(loop), super().model)
 
     def decide(self, loop: Loop | None) -> None:
         """Let Keras decide, and change every attribute of ours that is state; then nothing is written yet."""
@@ -279,6 +294,12 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         written = [(n, v) for n, v in self._written if n != name] + [(name, value)]
         if self.keep_best is not None and self.monitor_op is None:
             self._set_monitor_op()
+        if self.keep_best is not None and value is None:
+            warnings.warn(
+                f"keep_best={self.keep_best} follows {self.monitor!r}, of which this epoch has no value: "
+                f"{name} is kept. Pass monitor= with a name that is in the logs.",
+                stacklevel=2,
+            )
         gone = _retention.surplus(
             written, newest=self.max_to_keep, best=self.keep_best, better=self.monitor_op
         )
@@ -295,6 +316,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             "batch": event.batch,
             "initial_epoch": event.epoch + (event.batch is None),
             "epochs": (self.params or {}).get("epochs") if loop is None else loop.epochs,
+            "last": event.batch is None and loop is not None and loop.is_last(event.epoch),
             "finished": False,
             "goes_on_from": None,
             "exact_end": True,

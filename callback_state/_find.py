@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,7 @@ def _templates(callbacks: list[Any] | None) -> set[str]:
 def _newest(directory: str, templates: set[str]) -> Found | None:
     """The newest that verifies; what is older is not read, as it may be terabytes."""
     candidates = sorted(_candidates(directory), key=lambda c: c.saved_at, reverse=True)
+    _warn_of_bare(directory, templates)
     mine = [c for c in candidates if not templates or c.template in (None, *templates)]
     _warn_of_others(directory, candidates, templates)
     found: Found | None = None
@@ -107,7 +109,7 @@ def _newest(directory: str, templates: set[str]) -> Found | None:
             found = max(found or opened, opened, key=lambda f: f.saved_at)
     if found is None and errors:
         raise CorruptCheckpointError(
-            directory, f"none of {len(errors)} checkpoints verifies; the newest: {errors[0]}"
+            directory, f"none of {len(errors)} checkpoints verifies; the first: {errors[0]}"
         )
     if found is None:
         raise CheckpointNotFoundError(
@@ -141,6 +143,16 @@ def _candidates(directory: str) -> list[_Candidate]:
     return found
 
 
+def _warn_of_bare(directory: str, templates: set[str]) -> None:
+    for template in sorted(templates):
+        whole, bare = names_of(template, directory)
+        if whole and bare:
+            warnings.warn(
+                f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files",
+                stacklevel=5,
+            )
+
+
 def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]) -> None:
     others = {c.template for c in found if c.template is not None} - templates
     if templates and others and not any(c.template in templates for c in found):
@@ -149,6 +161,60 @@ def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]
             f"{', '.join(sorted(templates))}: nothing to restore for this run.",
             stacklevel=5,
         )
+
+
+def names_of(template: str, directory: str) -> tuple[list[str], list[str]]:
+    """The model files of a directory whose names a template gives: those with a state file, and without.
+
+    Only names are read.
+    """
+    parts = re.split(r"(\{[^}]*\})", template)
+    pattern = re.compile("".join(map(_pattern_of, parts)))
+    try:
+        names = set(os.listdir(directory or os.curdir))
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    models = sorted(name for name in names if pattern.fullmatch(name))
+    with_state = [name for name in models if name + _pair.SUFFIX in names]
+    return with_state, [name for name in models if name + _pair.SUFFIX not in names]
+
+
+def _pattern_of(part: str) -> str:
+    if not part.startswith("{"):
+        return re.escape(part)
+    return r"\d+" if re.match(r"\{(epoch|batch)\b", part) else ".+"
+
+
+def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
+    """A run that would begin anew and write over what is there has lost its checkpoints, not none.
+
+    Raises:
+        CheckpointNotFoundError: the checkpoint callback's directory is another one and has checkpoints,
+            or the model files are there and their state files are not.
+    """
+    for callback in callbacks:
+        if not hasattr(type(callback), "template"):
+            continue
+        directory = os.path.dirname(callback.filepath) or os.curdir
+        whole, bare = names_of(callback.template, directory)
+        if whole and not _is_same(path, directory):
+            raise CheckpointNotFoundError(
+                path,
+                f"expected a checkpoint, found none; but {directory}, where ModelCheckpointEnhanced in into= "
+                f"writes, has {len(whole)}, which a new run would write over. "
+                f"Write restore_callbacks({directory!r}, ...).",
+            )
+        if bare and not whole:
+            raise CheckpointNotFoundError(
+                directory,
+                f"has {len(bare)} model files of this run's name without state files ({', '.join(bare[:3])}), "
+                f"which a new run would write over. Put the .callbacks.pkl files back, or, if the models "
+                f"are of another run, move them or choose another filepath.",
+            )
+
+
+def _is_same(path: str, directory: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(directory)
 
 
 def _scan(directory: str) -> tuple[list[Found], list[tuple[str, CallbackStateError]]]:

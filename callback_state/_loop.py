@@ -124,6 +124,7 @@ class Loop:
         model: the model being trained.
         fit: the arguments of ``fit``; None in a hand-written loop.
         epoch: the 0-based epoch that has ended last in this ``fit``; None before.
+        ends: whether the last epoch was trained before a restart, and only the end of the run is left.
         trains: false if this ``fit`` was given nothing to do, as its run has ended already.
     """
 
@@ -134,6 +135,7 @@ class Loop:
         self.fit: Fit | None = None
         self.epoch: int | None = None
         self.trains = True
+        self.ends = False
         self._watched: dict[int, Any] = {}
         setattr(callback_list, _LOOP, self)
         self._wrap("on_train_begin", self._on_train_begin)
@@ -180,7 +182,7 @@ class Loop:
 
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self.fit = Fit.find(self.model)
-        self.epoch, self.trains = None, True
+        self.epoch, self.trains, self.ends = None, True, False
         for callback in self._list.callbacks:
             # Of a CallbackList that was made before the restore, set_model is not called again.
             waiting = getattr(vars(callback).get("set_model"), "listener", None)
@@ -237,7 +239,7 @@ def _warn_of(callback: Any, changed: list[str]) -> None:
     warnings.warn(
         f"{name} is not saved with the checkpoint, and its {', '.join(changed)} changed while training ran:"
         f" a resumed run will not have it. Write @stateful above class {name}, or pass "
-        f"stateful({name}(...)).",
+        f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},)).",
         stacklevel=2,
     )
 

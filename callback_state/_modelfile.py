@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from ._runstate import digest_of, put_back_variables, take_variables, variables_of
+from ._runstate import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 from .exceptions import RestoreError
 
 __all__ = ["load", "read_meta", "write"]
@@ -179,6 +179,7 @@ def load(model: Any, path: str, digest: str) -> None:
     if optimizer is not None and not optimizer.built:
         with model.distribute_strategy.scope():  # where its variables belong
             optimizer.build(model.trainable_variables)
+    _check_optimizer(model, path, digest)
     before = take_variables(model)
     try:
         model.load_weights(path)
@@ -188,10 +189,21 @@ def load(model: Any, path: str, digest: str) -> None:
             raise ValueError("after loading, weights or optimizer are not those that were saved")
     except Exception as error:  # whatever Keras or h5py raise for a file that does not fit
         put_back_variables(before)
+        first = str(error).strip().split("\n")[0][:200]
         raise RestoreError(
-            f"{path}: does not fit the model ({type(error).__name__}: {error}). The model here has "
+            f"{path}: does not fit the model ({type(error).__name__}: {first}). The model here has "
             f"{len(variables_of(model))} variables; build and compile it as it was when it was saved."
         ) from error
+
+
+def _check_optimizer(model: Any, path: str, digest: str) -> None:
+    """The digest ends in the names of the optimizer's classes."""
+    saved, here = digest.split("-")[1:], optimizers_of(model)
+    if saved != here:
+        raise RestoreError(
+            f"{path}: does not fit the model: it was compiled with the optimizer {'/'.join(saved) or None}, "
+            f"the model here has {'/'.join(here) or None}. Compile it as it was, then restore."
+        )
 
 
 def _load_h5_optimizer(optimizer: Any, path: str) -> None:

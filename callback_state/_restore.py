@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _modelfile
 from ._capture import is_registered, names, state_of
-from ._find import Found, find
+from ._find import Found, find, refuse_to_begin_anew
 from ._match import Change, match
 from ._rebuild import OWN, rebuild
 from ._resume import Resume
@@ -79,7 +79,7 @@ class Restored:
     def __repr__(self) -> str:
         if self.model_path is None:
             return "<Restored: nothing, there is no checkpoint yet>"
-        state = "finished" if self.finished else f"initial_epoch={self.initial_epoch}"
+        state = f"initial_epoch={self.initial_epoch}" + (", finished" if self.finished else "")
         keys = ", ".join(self.report.restored) or "no callbacks"
         return f"<Restored {self.model_path}: {keys}; {state}>"
 
@@ -124,6 +124,7 @@ def restore_callbacks(
     callbacks = _as_list(into)
     found = find(os.fspath(path), callbacks, missing_ok=missing_ok)
     if found is None:
+        refuse_to_begin_anew(os.fspath(path), callbacks or [])
         return Restored(callbacks or [])
     snapshot = found.snapshot
     if callbacks is None:
@@ -148,6 +149,8 @@ def _as_list(into: Any) -> list[Any] | None:
 
     if into is None:
         return None
+    if isinstance(into, keras.callbacks.CallbackList):
+        into = into.callbacks
     if isinstance(into, keras.callbacks.Callback):
         return [into]
     callbacks = list(into)
@@ -217,7 +220,10 @@ def _warn_of_h5(path: str) -> None:
 def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
     if changed:
         listed = "; ".join(map(str, changed))
-        warnings.warn(f"{path}: other arguments than in the checkpoint: {listed}", stacklevel=3)
+        warnings.warn(
+            f"{path}: other arguments than in the checkpoint, and the new ones hold: {listed}",
+            stacklevel=3,
+        )
 
 
 def _restored(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from contextlib import ExitStack
 from typing import Any
 
 from ._adapters import appending
+from ._capture import state_of
 from ._prepared import Prepared, prepare
 from ._loop import Fit, Loop, join
 from ._modelfile import load
@@ -23,7 +25,18 @@ from ._runstate import (
 from ._snapshot import Snapshot, keep
 from .exceptions import ResumeError
 
-__all__ = ["Resume"]
+__all__ = ["Resume", "check_nobody_waits"]
+
+
+#: The resume that waits for the ``fit`` of a model.
+_waiting: weakref.WeakKeyDictionary[Any, Resume] = weakref.WeakKeyDictionary()
+
+
+def check_nobody_waits(loop: Loop) -> None:
+    """Refuse a ``fit`` of a model that was restored, with none of the callbacks that were."""
+    waiting, fit = _waiting.get(loop.model), loop.fit
+    if waiting is not None and fit is not None and fit.epochs > fit.initial_epoch:
+        waiting._check_callbacks(loop.callbacks)
 
 
 class Resume:
@@ -53,6 +66,8 @@ class Resume:
         self._logs: list[Any] = []
         for callback in keyed.values():
             _hook(callback, self)
+        if model is not None:
+            _waiting[model] = self
 
     # What the loop calls.
 
@@ -66,8 +81,11 @@ class Resume:
         model, loop.trains = loop.model, self._mode != "nothing"
         if self._mode == "go on":
             self._go_back_to_last_epoch(model)
-        if self._mode in ("resume", "go on"):
-            self._check(loop.fit, model)
+        if self._mode in ("resume", "go on", "end"):
+            self._check_epoch(loop.fit)
+            self._check_callbacks(loop.callbacks)
+        if self._mode != "nothing" or self._is_the_finished(loop.fit):
+            self._check_model(model)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
         self._logs = self._guard.enter_context(appending(loop.callbacks))
 
@@ -77,12 +95,14 @@ class Resume:
         self._guard.close()
         assert self._kept is not None
         self._kept.put_back()
-        if self._mode == "nothing":
+        # Keras prefers this to the argument of fit; BackupAndRestore sets it and never takes it back.
+        loop.model._initial_epoch = None
+        if self._mode in ("nothing", "end"):
             assert loop.fit is not None
             loop.model._initial_epoch = loop.fit.epochs
-        else:
-            # Keras prefers this to the argument of fit; BackupAndRestore sets it and never takes it back.
-            loop.model._initial_epoch = None
+        if self._mode == "end":
+            loop.epoch, loop.ends = self._meta["epoch"], True
+        if self._mode != "nothing":
             self._check_skipped()
         put_back_seeds(loop.model, self._snapshot.run["seeds"])
         put_back_history(loop.model, self._meta["history"])
@@ -100,34 +120,68 @@ class Resume:
         self._logs = []
         if self._mode == "nothing" and self._kept is not None:
             self._kept.put_back()
+            if self._is_the_finished(loop.fit):
+                self._finish()  # a later fit is another run
+        if self._mode in ("nothing", "end"):
             loop.model._initial_epoch = None
-            fit = loop.fit
-            if self._meta["finished"] and fit is not None and fit.epochs == self._meta["epochs"]:
-                self._finish()  # this was the finished run; a later fit is another one
         self._mode, self._kept = "none", None
 
     # The rest.
 
     def _choose(self, loop: Loop) -> str:
-        """ "resume" or "go on" (beyond a finished run), "nothing" to train, "none" of our business."""
-        if self._done or (self._model is not None and loop.model is not self._model):
+        """What this ``fit`` is to the run that was restored.
+
+        "resume": it goes on. "go on": beyond the epochs of a run that had finished. "end": the last epoch
+        was saved, and the kill came before the end of the run was. "nothing" is left to train.
+        "none": it is another run.
+        """
+        if self._done or self._is_of_another_model(loop.model):
             return "none"
-        fit = loop.fit
+        fit, target = loop.fit, self._meta["epochs"]
         if fit is None:
             return "resume"
         if self._meta["finished"]:
-            target = self._meta["epochs"]
             return "go on" if target is None or fit.epochs > target else "nothing"
-        return "nothing" if fit.epochs <= (loop.model._initial_epoch or fit.initial_epoch) else "resume"
+        has_epochs = fit.epochs > (loop.model._initial_epoch or fit.initial_epoch)
+        if self._meta["last"] and target is not None and fit.epochs <= target:
+            return "end" if has_epochs or fit.epochs == target else "nothing"
+        return "resume" if has_epochs else "nothing"
 
-    def _check(self, fit: Fit | None, model: Any) -> None:
-        """Refuse, before anything is trained, to go on from something else than the checkpoint."""
+    def _is_of_another_model(self, model: Any) -> bool:
+        if self._model is None or model is self._model:
+            return False
+        shapes = [[(v.shape, v.dtype) for v in m.weights] for m in (model, self._model)]
+        if shapes[0] == shapes[1]:
+            self._complain(
+                "fit trains another model than the one that was given to restore_callbacks(..., "
+                "model=model), which was perhaps built anew since. Restore after the model is built."
+            )
+        return True
+
+    def _is_the_finished(self, fit: Fit | None) -> bool:
+        """Whether this ``fit`` is the one that had finished when the checkpoint was written."""
+        return bool(self._meta["finished"]) and fit is not None and fit.epochs == self._meta["epochs"]
+
+    def _check_callbacks(self, callbacks: list[Any]) -> None:
+        own = {e["key"] for e in self._meta["callbacks"] if e["class"].startswith("callback_state.")}
+        here = {id(callback) for callback in callbacks}
+        gone = [k for k, c in self._keyed.items() if k not in own and id(c) not in here and state_of(c)]
+        if gone:
+            self._complain(
+                f"{', '.join(gone)} got the state of the checkpoint, and is not among the callbacks of this "
+                f"fit. Pass the very objects that were restored: callbacks=[*restored]."
+            )
+
+    def _check_epoch(self, fit: Fit | None) -> None:
         expected = self._meta["initial_epoch"]
         if fit is not None and fit.initial_epoch != expected:
             self._complain(
                 f"fit starts at epoch {fit.initial_epoch} (0-based), the checkpoint goes on at {expected}. "
                 f"Write model.fit(..., initial_epoch=restored.initial_epoch)."
             )
+
+    def _check_model(self, model: Any) -> None:
+        """Refuse, before anything is trained, to go on from other weights than the checkpoint's."""
         saved = self._meta["model"]
         if iterations_of(model) != saved["iterations"]:
             self._complain(
@@ -193,6 +247,8 @@ class Resume:
 
     def _finish(self) -> None:
         self._done = True
+        if self._model is not None and _waiting.get(self._model) is self:
+            del _waiting[self._model]
         for callback in self._keyed.values():
             vars(callback).pop("set_model", None)
 

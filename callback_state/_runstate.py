@@ -17,6 +17,7 @@ __all__ = [
     "digest_of",
     "history_of",
     "iterations_of",
+    "optimizers_of",
     "put_back_generators",
     "put_back_history",
     "put_back_seeds",
@@ -39,10 +40,14 @@ def digest_of(model: Any) -> str:
 
     Names of variables are left out: Keras numbers its layers by process, not by model.
     """
+    return "-".join([fingerprint(_values(variables_of(model))), *optimizers_of(model)])
+
+
+def optimizers_of(model: Any) -> list[str]:
+    """The names of the classes of the model's optimizer, and of the one inside it."""
     optimizer = getattr(model, "optimizer", None)
     inner = getattr(optimizer, "inner_optimizer", None)
-    names = [type(o).__name__ for o in (optimizer, inner) if o is not None]
-    return "-".join([fingerprint(_values(variables_of(model))), *names])
+    return [type(o).__name__ for o in (optimizer, inner) if o is not None]
 
 
 def _values(variables: list[Any]) -> Iterator[Any]:

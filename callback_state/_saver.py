@@ -72,6 +72,12 @@ class Saver:
             None, _runstate.digest_of(model), _snapshot.take(callbacks, model, {}, {})
         )
 
+    def adopt(self, path: str, callbacks: list[Any], model: Any) -> None:
+        """Take the checkpoint that a killed process wrote of this very moment for the last one."""
+        found = _snapshot.Snapshot.open(path)
+        taken = _snapshot.take(callbacks, model, {}, {})
+        self._last = _Last(path, _runstate.digest_of(model), taken, found.meta, found.run)
+
     def mark_finished(self, epoch: int, callbacks: list[Any], model: Any) -> bool:
         """Mark the checkpoint of the last epoch as the run's end, if it is one and the end changed nothing.
 

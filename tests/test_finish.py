@@ -205,3 +205,37 @@ def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_pat
     a = keras.models.load_model(tmp_path / "ours" / "best.keras")
     b = keras.models.load_model(tmp_path / "stock" / "best.keras")
     assert bytes_of(a.weights) == bytes_of(b.weights)
+
+
+class FailsAtTheEnd(keras.callbacks.Callback):
+    """Dies when training has ended, before anything is put back or marked."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        from harness import Killed
+
+        raise Killed
+
+
+@pytest.mark.parametrize("save_best_only", [False, True])
+@pytest.mark.parametrize("patience", [2, 99], ids=["stopped early", "all epochs"])
+def test_died_between_the_last_save_and_the_end(
+    tmp_path: Path, patience: int, save_best_only: bool
+) -> None:
+    """Nothing more is trained, the end of the run is made up for, twice if it fails twice."""
+    def make() -> list[Any]:
+        return [
+            Batches(), PerBatch(0.05),
+            keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True),
+        ]
+
+    options = {"checkpoint": {"save_best_only": save_best_only, "monitor": "loss"}}
+    whole = fit(tmp_path / "whole", make, epochs=6, **options)
+    for _ in range(2):
+        assert fit(tmp_path / "killed", lambda: [FailsAtTheEnd(), *make()], epochs=6, **options) is None
+    resumed = fit(tmp_path / "killed", make, epochs=6, **options)
+    assert resumed.differences(whole) == []
+    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
+        p.name for p in (tmp_path / "whole").iterdir()
+    )
+    again = fit(tmp_path / "killed", make, epochs=6, **options)
+    assert again.restored.finished and again.differences(whole) == []

@@ -498,3 +498,68 @@ def test_a_metric_called_epochs_does_not_hide_the_epochs(tmp_path: Path) -> None
     with pytest.raises(Killed):
         make_model().fit(**FIT, epochs=4, callbacks=[Logs(), saver(tmp_path), KillAt(2)])
     assert load_meta(tmp_path)["epochs"] == [0, 1]
+
+
+def test_a_model_built_anew_after_the_restore_is_refused(checkpoints: Path) -> None:
+    """Its weights are random: before the first step, with the line."""
+    callbacks = [*make(), saver(checkpoints)]
+    restored = restore_callbacks(checkpoints, into=callbacks, model=make_model())
+    with pytest.raises(ResumeError, match="another model than the one that was given"):
+        make_model().fit(
+            **FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch
+        )
+
+
+def test_a_finished_run_with_model_forgotten_is_refused(tmp_path: Path) -> None:
+    """It would look complete, with a random model."""
+    fit(tmp_path, make, epochs=3)
+    callbacks = [*make(), saver(tmp_path)]
+    restored = restore_callbacks(tmp_path, into=callbacks)
+    with pytest.raises(ResumeError, match=r"model=model"):
+        make_model().fit(**FIT, epochs=3, callbacks=callbacks, initial_epoch=restored.initial_epoch)
+
+
+@pytest.mark.parametrize("forgotten", ["into", "other objects", "one of them"])
+def test_a_fit_without_the_restored_callbacks_is_refused(checkpoints: Path, forgotten: str) -> None:
+    """The state went into others: named, before the first step."""
+    callbacks, model = [*make(), saver(checkpoints)], make_model()
+    restored = restore_callbacks(
+        checkpoints, into=None if forgotten == "into" else callbacks, model=model
+    )
+    passed = callbacks if forgotten == "into" else [*make(), saver(checkpoints)]
+    if forgotten == "one of them":
+        passed = [*make()[:1], *callbacks[1:]]
+    with pytest.raises(ResumeError, match="PerBatch.* got the state of the checkpoint"):
+        model.fit(**FIT, epochs=8, callbacks=passed, initial_epoch=restored.initial_epoch)
+
+
+def test_a_misspelt_directory_does_not_begin_anew(checkpoints: Path) -> None:
+    """The checkpoint callback's own directory has checkpoints, which would be written over."""
+    with pytest.raises(CheckpointNotFoundError, match="which a new run would write over"):
+        restore_callbacks(
+            checkpoints.with_name("ckptt"), into=[*make(), saver(checkpoints)], missing_ok=True
+        )
+
+
+def test_a_restore_that_was_forgotten_is_warned_of(checkpoints: Path) -> None:
+    """A fresh checkpoint callback in a directory with checkpoints of its name."""
+    with pytest.warns(UserWarning, match="nothing was restored from them"), pytest.raises(Killed):
+        make_model().fit(**FIT, epochs=4, callbacks=[*make(), saver(checkpoints), KillAt(0)])
+
+
+def test_lost_state_files_are_named(checkpoints: Path) -> None:
+    """One gone: a warning, and the one before; all gone: an error also with missing_ok."""
+    (checkpoints / "003.keras.callbacks.pkl").unlink()
+    with pytest.warns(UserWarning, match=r"left aside: 003\.keras .*without state files"):
+        assert restore_callbacks(checkpoints, into=[*make(), saver(checkpoints)]).epoch == 1
+    for path in checkpoints.glob("*.pkl"):
+        path.unlink()
+    with pytest.raises(CheckpointNotFoundError, match="3 model files of this run's name"):
+        restore_callbacks(checkpoints, into=[*make(), saver(checkpoints)], missing_ok=True)
+
+
+def test_an_uncompiled_model_is_named(checkpoints: Path) -> None:
+    """Not only that something differs."""
+    model = keras.Sequential.from_config(make_model().get_config())
+    with pytest.raises(RestoreError, match="compiled with the optimizer Adam, the model here has None"):
+        restore_callbacks(checkpoints, into=[*make(), saver(checkpoints)], model=model)
