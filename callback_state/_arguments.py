@@ -127,7 +127,7 @@ def _look(value: Any) -> tuple[str, list[Any]]:
 
     def fallback(encoder: Encoder, item: Any, path: str) -> Node:
         parts.append(item)
-        if _is_variable(type(item)):
+        if _is_variable(type(item)) or _is_callback(type(item)):
             return ("variable", next(_never_again))  # holds state, so it is never mere configuration
         if isinstance(item, CODE) or _is_of_keras(type(item)):
             return ("part", id(item))
@@ -142,6 +142,10 @@ def _look(value: Any) -> tuple[str, list[Any]]:
 
 def _is_of_keras(cls: type) -> bool:
     return any(base.__module__.partition(".")[0] in ("keras", "tensorflow") for base in cls.__mro__)
+
+
+def _is_callback(cls: type) -> bool:
+    return _is_of_keras(cls) and any(base.__name__ == "Callback" for base in cls.__mro__)
 
 
 def _is_variable(cls: type) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import io
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ class ByValue:
         callbacks: the key of each callback that is saved, by its ``id``.
         pickles: what was pickled by value, in the order of the indices in the nodes.
         names: the attribute paths of those that hold code, for the warning.
+        state_of: the state of a callback that another one holds, and that is not in the list itself.
         kept: where this is a list, the table does not leave the process: objects go here instead.
     """
 
@@ -42,6 +43,7 @@ class ByValue:
     pickles: list[bytes] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     kept: list[Any] | None = None
+    state_of: Callable[[Any], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         self._places = places_of(self.model)
@@ -57,8 +59,11 @@ class ByValue:
             return ("variable", encoder.ref(value_of(value), path), None, class_name(type(value)))
         if is_tensor(value):
             return ("tensor", encoder.ref(value_of(value), path))
-        if is_keras(value, "callbacks.Callback") or id(value) in self._parts():
+        if id(value) in self.callbacks or id(value) in self._parts():
             return ("reference", describe(value))
+        if is_keras(value, "callbacks.Callback"):
+            state = {} if self.state_of is None else self.state_of(value)
+            return ("callback", describe(value), encoder.pairs(state.items(), path, "."))
         if has_variables(value):
             return self._of_keras(encoder, value, path)
         if self.kept is not None:

@@ -272,11 +272,8 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         return os.path.relpath(os.fspath(recorder.path), self._root())
 
     def _root(self) -> str:
-        """The directory that does not depend on the epoch; what is state is relative to it."""
-        directory = os.path.dirname(self.filepath)
-        while "{" in directory:
-            directory = os.path.dirname(directory)
-        return directory or os.curdir
+        """The directory of the checkpoints; what is state is relative to it."""
+        return os.path.dirname(self.filepath) or os.curdir
 
     def _path(self, name: str) -> str:
         return os.path.normpath(os.path.join(self._root(), name))
@@ -309,19 +306,20 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     def _meta(self, event: Event, loop: Loop | None) -> dict[str, Any]:
         value = event.logs.get(self.monitor)
+        epochs = (self.params or {}).get("epochs") if loop is None else loop.epochs
         return {
             "saved_at": self._stamp,
             "versions": _snapshot.versions(),
-            "epoch": event.epoch,
-            "batch": event.batch,
-            "initial_epoch": event.epoch + (event.batch is None),
-            "epochs": (self.params or {}).get("epochs") if loop is None else loop.epochs,
+            "epoch": int(event.epoch),
+            "batch": None if event.batch is None else int(event.batch),
+            "initial_epoch": int(event.epoch) + (event.batch is None),
+            "epochs": None if epochs is None else int(epochs),
             "last": event.batch is None and loop is not None and loop.is_last(event.epoch),
             "finished": False,
             "goes_on_from": None,
             "exact_end": True,
             "template": self.template,
-            "monitor": (self.monitor, value if isinstance(value, (int, float)) else None),
+            "monitor": (self.monitor, float(value) if isinstance(value, (int, float)) else None),
             "history": _runstate.history_of(super().model),
             "training_args": self.training_args,
         }

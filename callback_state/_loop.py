@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 from ._capture import is_registered
 from ._plain import Encoder, PlainError, attributes
+from ._table import SCALARS
+from ._variables import is_variable, value_of
 from .exceptions import ResumeError
 
 __all__ = ["Fit", "Listener", "Loop", "join"]
@@ -156,7 +158,7 @@ class Loop:
 
     def is_last(self, epoch: int) -> bool:
         """Whether ``fit`` ends after this 0-based epoch."""
-        return bool(self.model.stop_training) or self.epochs == epoch + 1
+        return bool(self.model.stop_training or self.epochs == epoch + 1)
 
     @property
     def listeners(self) -> list[Listener]:
@@ -252,9 +254,17 @@ def _fingerprint(callback: Any) -> dict[str, str]:
     }
 
 
+def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
+    """A variable by its value; an object by its attributes, as far as these are plain."""
+    if is_variable(value):
+        return ("variable", encoder.ref(value_of(value), path))
+    plain = {n: v for n, v in attributes(value).items() if type(v) in SCALARS or is_variable(v)}
+    return ("other", id(value), encoder.pairs(sorted(plain.items()), path, "."))
+
+
 def _print_of(value: Any) -> str:
     """A text that changes when the value does; what is not plain is known by its identity."""
     try:
-        return repr(Encoder(lambda e, v, p: ("other", id(v)), canonical=True).table(value))
+        return repr(Encoder(_opaque, canonical=True).table(value))
     except PlainError:
         return f"id {id(value)}"

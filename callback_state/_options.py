@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,11 @@ def check_options(filepath: str, save_freq: Any, **counts: int | None) -> None:
     """Raises ValueError for arguments that are wrong, or do not go together."""
     if "://" in filepath:
         raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")
+    if "{" in os.path.dirname(filepath):
+        raise ValueError(
+            f"filepath={filepath!r}: expected placeholders in the name of the file only, found one in its "
+            f"directory, where a restart would not look. Write them into the name: 'ckpt/{{epoch:03d}}.keras'."
+        )
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")

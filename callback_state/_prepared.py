@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ._adapters import adapter_of, set_direction
-from ._arguments import mark_of
+from ._arguments import describe, mark_of
 from ._build import Decoder
 from ._build import copy as copy_plain
 from ._capture import BASE, excluded_of, remember, state_of
@@ -109,6 +110,7 @@ def prepare(
     for callback in keyed.values():
         remember(callback)
     builders = Builders(where, model, pickles, keyed)
+    builders["callback"] = partial(_held, where)
     if kept is not None:
         builders.keep(kept)
     table, refs = _only(table, keyed)
@@ -127,6 +129,27 @@ def prepare(
         _prepare_one(prepared, where, key, keyed[key], state)
         _prepare_configuration(prepared, keyed[key], state, (configured or {}).get(key, ()))
     return prepared
+
+
+def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
+    """A callback that another one holds: its state goes into the one that stands there now."""
+    _, name, pairs = node
+    if describe(live) != name:
+        raise RestoreError(
+            f"{where}: {name} was saved inside another callback, and {describe(live)} stands in its place. "
+            f"Make it in the constructor as before, or pass it to fit itself."
+        )
+    state = {key: decoder.ref(item) for key, item in two_by_two(pairs)}
+
+    def put_back() -> Callable[[], None]:
+        before = attributes(live)
+        for key, value in state.items():
+            if value is not MISSING:
+                _set(live, key, value)
+        return lambda: _reset(live, before)
+
+    decoder.later.append(put_back)
+    return live
 
 
 def _only(table: Table, keys: Container[str]) -> tuple[Table, dict[str, dict[str, Any]]]:

@@ -79,9 +79,16 @@ def put_back_variables(taken: list[tuple[Any, Any]]) -> None:
 
 
 def _seed_variables(model: Any) -> list[Any]:
-    """The model's variables that no Keras file holds: the states of its SeedGenerators."""
+    """The model's variables that no Keras file holds: the states of its SeedGenerators, and what a
+    ``stateful=True`` recurrent layer remembers from batch to batch, which Keras counts as no variable."""
+    import keras
+
     others = {id(v) for v in (*model.weights, *model.metrics_variables)}
-    return [v for v in model.variables if id(v) not in others]
+    layers: list[Any] = getattr(model, "_flatten_layers", list)()
+    states = [s for layer in layers for s in keras.tree.flatten(getattr(layer, "states", None))]
+    remembered = [s for s in states if isinstance(s, keras.Variable)]
+    found = {id(v): v for v in (*model.variables, *remembered)}
+    return [v for v in found.values() if id(v) not in others]
 
 
 def take_seeds(model: Any) -> dict[str, Any]:

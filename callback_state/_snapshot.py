@@ -21,6 +21,7 @@ from ._byvalue import ByValue
 from ._capture import class_of, configuration, names, state_of
 from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
+from ._shape import SHAPE, check, check_states
 from ._statefile import Sealed
 from ._stateful import registration_of
 from .exceptions import CorruptCheckpointError, NotPicklableError
@@ -42,7 +43,6 @@ class Taken:
     by_value: list[str]
     state: Table
 
-
     def same_state(self, other: Taken) -> bool:
         """Whether the callbacks' states are the same; the rest of what was taken is not compared."""
         mine, theirs = self.state, other.state
@@ -56,8 +56,10 @@ def take(callbacks: list[Any], model: Any, meta: dict[str, Any], run: dict[str, 
         NotPicklableError: an attribute cannot be saved; names it.
     """
     keyed = names(callbacks)
-    fallback = ByValue(model, {id(c): key for key, c in keyed.items()})
+    fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, state_of=state_of)
     meta = {**meta, "callbacks": [_described(key, c, fallback) for key, c in keyed.items()]}
+    if run:
+        check({"meta": meta, "run": run}, SHAPE, "")  # what could not be read is not written
     try:
         state = Encoder(fallback).table(_states(keyed))
         encoder = Encoder(fallback)
@@ -74,7 +76,7 @@ def _states(keyed: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def keep(keyed: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
     """The state of callbacks for use in this process: a table, and the objects it only points to."""
-    fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, kept=[])
+    fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, kept=[], state_of=state_of)
     return Encoder(fallback).table(_states(keyed)), fallback.kept or []
 
 
@@ -160,7 +162,11 @@ class Snapshot:
                 case [nodes, root, state, list(pickles)]:
                     decoded = Decoder(Table.from_tree([nodes, root])).value()
                     states = Table.from_tree([nodes, state])
+                    check(decoded, SHAPE, "")
+                    check_states(states, {entry["key"] for entry in decoded["meta"]["callbacks"]})
+                    if not all(type(data) is bytes for data in pickles):
+                        raise TypeError("the by-value section holds something else than bytes")
                     return cls(where, decoded["meta"], decoded["run"], states, pickles)
-        except (PlainError, KeyError, TypeError) as error:
+        except (PlainError, KeyError, TypeError, ValueError, IndexError) as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ._fields import fields_of
+from ._fields import attributes, fields_of
 
 __all__ = ["MISSING", "SCALARS", "PlainError", "Table", "check_depth", "order", "pair", "two_by_two"]
 
@@ -166,6 +166,9 @@ def _parts(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
             for key, item in two_by_two(node[-1]):
                 if type(key) in SCALARS and key in value:
                     yield item, value[key]
+        case "callback":
+            now = attributes(value)
+            yield from ((item, now[key]) for key, item in two_by_two(node[-1]) if key in now)
         case "object" | "record" | "SimpleNamespace":
             now = fields_of(value) or {}
             for key, item in two_by_two(node[-1]):

@@ -320,3 +320,15 @@ def test_keep_best_without_its_series_deletes_nothing(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="keep_best=1 follows 'val_loss', of which this epoch has no value"):
         make_model().fit(X, Y, verbose=0, epochs=3, callbacks=[saver])
     assert models(tmp_path) == ["1.keras", "2.keras", "3.keras"]
+
+
+def test_placeholders_in_the_directory_are_refused() -> None:
+    """A restart looks in one directory; the files of a run belong there."""
+    with pytest.raises(ValueError, match="placeholders in the name of the file only"):
+        ModelCheckpointEnhanced("ckpt/{epoch}/m.keras")
+
+
+def test_numpy_numbers_as_arguments_of_fit(tmp_path: Path) -> None:
+    """epochs=np.int64(3) is written so that it can be read."""
+    make_model().fit(**FIT, epochs=np.int64(3), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
+    assert [c.finished for c in list_checkpoints(tmp_path)] == [True]

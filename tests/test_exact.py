@@ -10,8 +10,10 @@ from typing import Any
 import keras
 import pytest
 from harness import (
-    EPOCHS, Batches, Make, PerBatch, Run, fit, halve, make_model, pairwise,
+    EPOCHS, Batches, Make, PerBatch, Run, X, fit, halve, make_model, pairwise,
 )
+
+from callback_state import stateful
 
 
 def plateau() -> list[Any]:
@@ -154,3 +156,56 @@ def test_control_without_it_the_run_differs(
     differences = fit(tmp_path / "killed", make).differences(uninterrupted)
     expected = {"seeds": "weights", "history": "history", "generators": "weights"}
     assert expected.get(lost, "states") in differences
+
+
+@stateful
+class Composite(keras.callbacks.Callback):
+    """Drives callbacks of its own, which fit does not know."""
+
+    def __init__(self, inner: list[Any]) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for callback in self.inner:
+            callback.set_model(model)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        for callback in self.inner:
+            callback.on_train_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for callback in self.inner:
+            callback.on_epoch_end(epoch, logs)
+
+
+def test_callbacks_inside_a_callback(tmp_path: Path) -> None:
+    """Their state is part of its own, and survives on_train_begin too."""
+    def make() -> list[Any]:
+        return [Composite([keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.5, cooldown=1)])]
+
+    whole = fit(tmp_path / "whole", make)
+    assert fit(tmp_path / "killed", make, kill=4) is None
+    resumed = fit(tmp_path / "killed", make)
+    assert resumed.differences(whole) == []
+    assert resumed.callbacks[1].inner[0].best == whole.callbacks[1].inner[0].best
+    assert len(set(whole.history["val_loss"])) == EPOCHS
+
+
+def test_a_stateful_recurrent_layer(tmp_path: Path) -> None:
+    """What it remembers from batch to batch is in no Keras file and counts as no variable."""
+    def model() -> Any:
+        keras.utils.set_random_seed(5)
+        built = keras.Sequential([
+            keras.layers.Input(batch_shape=(16, 2, 3)), keras.layers.LSTM(4, stateful=True),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ])
+        built.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy())
+        return built
+
+    data: dict[str, Any] = {"x": X.reshape(64, 2, 3), "shuffle": False, "validation_data": None}
+    make = functools.partial(list, [])
+    whole = fit(tmp_path / "whole", make, model=model(), **data)
+    assert fit(tmp_path / "killed", make, kill=3, model=model(), **data) is None
+    assert fit(tmp_path / "killed", make, model=model(), **data).differences(whole) == []

@@ -39,6 +39,7 @@ ORDER = [
     "_adapters",
     "_capture",
     "_prepared",
+    "_shape",
     "_snapshot",
     "_find",
     "_loop",

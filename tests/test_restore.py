@@ -529,7 +529,7 @@ def test_a_fit_without_the_restored_callbacks_is_refused(checkpoints: Path, forg
     passed = callbacks if forgotten == "into" else [*make(), saver(checkpoints)]
     if forgotten == "one of them":
         passed = [*make()[:1], *callbacks[1:]]
-    with pytest.raises(ResumeError, match="PerBatch.* got the state of the checkpoint"):
+    with pytest.raises(ResumeError, match=r"PerBatch.* got the state of the checkpoint"):
         model.fit(**FIT, epochs=8, callbacks=passed, initial_epoch=restored.initial_epoch)
 
 
@@ -563,3 +563,41 @@ def test_an_uncompiled_model_is_named(checkpoints: Path) -> None:
     model = keras.Sequential.from_config(make_model().get_config())
     with pytest.raises(RestoreError, match="compiled with the optimizer Adam, the model here has None"):
         restore_callbacks(checkpoints, into=[*make(), saver(checkpoints)], model=model)
+
+
+def test_a_sealed_file_of_another_shape_changes_nothing(checkpoints: Path) -> None:
+    """Whoever can write a file can seal it: each part of what it says is judged before it is believed."""
+    import copy
+
+    from callback_state import _pair, _statefile
+    from callback_state._build import Decoder
+    from callback_state._plain import Encoder
+    from callback_state._table import Table
+
+    path = checkpoints / "003.keras"
+    sealed = _pair.open_pair(path).sealed
+    nodes, root, state, pickles = sealed.tree
+    whole = Decoder(Table.from_tree([nodes, root])).value()
+    callbacks = [*make(), saver(checkpoints)]
+    before = [state_of(c) for c in callbacks]
+    for part in ("meta", "run"):
+        for key in whole[part]:
+            for wrong in (..., [], {}, "text", -1.5):
+                data = copy.deepcopy(whole)
+                if type(wrong) is type(data[part][key]) or (key, wrong) == ("goes_on_from", "text"):
+                    continue  # of the right shape
+                data[part][key] = wrong
+                if wrong is ...:
+                    del data[part][key]
+                encoder = Encoder()
+                encoder.nodes = list(nodes)
+                table = encoder.table(data)
+                tree = [table.nodes, table.root, state, pickles]
+                path.with_name("003.keras.callbacks.pkl").write_bytes(
+                    _statefile.seal(tree, sealed.model_digest, sealed.model_size)
+                )
+                with pytest.raises(CorruptCheckpointError, match="no state file of this package"):
+                    restore_callbacks(path, into=callbacks)
+    assert [state_of(c) for c in callbacks] == before
+    with pytest.warns(UserWarning, match=r"left aside.*003\.keras"):
+        assert restore_callbacks(checkpoints, into=callbacks).epoch == 1

@@ -1,0 +1,101 @@
+"""What a state file's data must look like, before anything believes them: a seal proves no author."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._table import Table, two_by_two
+
+__all__ = ["SHAPE", "check", "check_states"]
+
+_NUMBER = (int, float, type(None))
+
+#: By key the type, the types, [the shape of each item] or {the shape of each value}.
+SHAPE: dict[str, Any] = {
+    "meta": {
+        "saved_at": int, "epoch": int, "batch": (int, type(None)), "initial_epoch": int,
+        "epochs": (int, type(None)), "last": bool, "finished": bool,
+        "goes_on_from": (str, type(None)), "exact_end": bool, "template": str, "monitor": tuple,
+        "versions": dict, "training_args": dict,
+        "history": {"epochs": list, "series": dict},
+        "model": {"digest": str, "iterations": int},
+        "callbacks": [{"key": str, "class": str, "version": int, "arguments": dict}],
+    },
+    "run": {"generators": dict, "seeds": {"seeds": list, "replicas": dict}},
+}
+
+
+def check(value: Any, shape: Any, path: str) -> None:
+    """Compare data with a shape.
+
+    Raises:
+        TypeError, KeyError: they are not of it; the message says where.
+    """
+    if isinstance(shape, dict):
+        _expect(value, dict, path)
+        for key, inner in shape.items():
+            if key not in value:
+                raise KeyError(f"{path}.{key}")
+            check(value[key], inner, f"{path}.{key}")
+    elif isinstance(shape, list):
+        _expect(value, list, path)
+        for i, item in enumerate(value):
+            check(item, shape[0], f"{path}[{i}]")
+    else:
+        _expect(value, shape, path)
+    if path == ".meta":
+        _check_meta(value)
+
+
+def _expect(value: Any, types: Any, path: str) -> None:
+    allowed = types if isinstance(types, tuple) else (types,)
+    if type(value) not in allowed:
+        names = " or ".join(t.__name__ for t in allowed)
+        raise TypeError(f"{path}: expected {names}, found {type(value).__name__}")
+
+
+def _check_meta(meta: dict[str, Any]) -> None:
+    """What a shape cannot say."""
+    name, value = meta["monitor"]
+    _expect(name, str, ".meta.monitor[0]")
+    _expect(value, _NUMBER, ".meta.monitor[1]")
+    for series, values in meta["history"]["series"].items():
+        _expect(series, str, ".meta.history.series")
+        _expect(values, list, f".meta.history.series.{series}")
+    if any(part in (meta["goes_on_from"] or "") for part in ("/", "\\")):
+        raise ValueError(".meta.goes_on_from leads to another directory")
+    keys = [entry["key"] for entry in meta["callbacks"]]
+    if len(set(keys)) != len(keys):
+        raise ValueError(".meta.callbacks: two have one key")
+    for entry in meta["callbacks"]:
+        for parameter, argument in entry["arguments"].items():
+            where = f".meta.callbacks.{entry['key']}.arguments"
+            _expect(parameter, str, where)
+            _expect(argument, tuple, where)
+            kind, _, index = argument
+            if kind not in ("value", "digest", "opaque"):
+                raise ValueError(f"{where}.{parameter}: {kind!r} is no kind of argument")
+            _expect(index, (int, type(None)), f"{where}.{parameter}")
+
+
+def check_states(table: Table, keys: set[str]) -> None:
+    """The states are {key: {attribute: value}}, of just the callbacks that are described.
+
+    Raises:
+        TypeError, ValueError, IndexError: they are not.
+    """
+    states = dict(two_by_two(_dict_at(table, table.root)))
+    if states.keys() != keys:
+        raise ValueError("the states are of other callbacks than those that are described")
+    for ref in states.values():
+        for name, _ in two_by_two(_dict_at(table, ref)):
+            _expect(name, str, ".state")
+
+
+def _dict_at(table: Table, ref: Any) -> list[Any]:
+    match ref:
+        case (int(i),) if 0 <= i < len(table.nodes) and table.nodes[i][0] == "dict":
+            flat = table.nodes[i][1]
+            _expect(flat, list, ".state")
+            return list(flat)
+    raise TypeError(".state: expected a dict")
