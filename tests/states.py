@@ -11,9 +11,19 @@ from callback_state._statefile import seal, unseal
 WHERE = "000.keras.callbacks.pkl"
 
 
+#: What a state file says of the moment and of the run besides the callbacks; here it does not matter.
+META = {
+    "saved_at": 0, "epoch": 0, "batch": None, "initial_epoch": 1, "epochs": 2, "last": False,
+    "finished": False, "goes_on_from": None, "exact_end": True, "template": "m.keras",
+    "monitor": ("val_loss", None), "versions": {}, "training_args": {},
+    "history": {"epochs": [], "series": {}}, "model": {"digest": "", "iterations": 0},
+}
+RUN = {"generators": {}, "seeds": {"seeds": [], "replicas": {}}}
+
+
 def saved(*callbacks: Any, model: Any = None) -> Snapshot:
     """What a state file says of these callbacks."""
-    taken = _snapshot.take(list(callbacks), model, {"training_args": None}, {})
+    taken = _snapshot.take(list(callbacks), model, META, RUN)
     return Snapshot.read(WHERE, unseal(seal(taken.tree, bytes(32), 0), WHERE))
 
 
