@@ -244,7 +244,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
             self._saver.note(self._registered(loop), super().model)
         if loop is not None:
-            loop.warn_of_forgotten(self._registered(loop))
+            loop.watch.warn()
 
     def after_train_end(self, loop: Loop) -> None:
         if loop.epoch is not None and self._speaks_for_directory(loop):

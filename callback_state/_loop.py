@@ -10,16 +10,12 @@ where it no longer holds.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from ._capture import is_registered
-from ._plain import Encoder, PlainError, attributes
-from ._table import SCALARS
-from ._variables import is_variable, value_of
+from ._watch import Watch
 from .exceptions import ResumeError
 
 __all__ = ["Fit", "Listener", "Loop", "join"]
@@ -124,6 +120,7 @@ class Loop:
     Attributes:
         callbacks: all callbacks of the list, in their order.
         model: the model being trained.
+        watch: who is not saved, and changes.
         fit: the arguments of ``fit``; None in a hand-written loop.
         epoch: the 0-based epoch that has ended last in this ``fit``; None before.
         ends: whether the last epoch was trained before a restart, and only the end of the run is left.
@@ -138,7 +135,7 @@ class Loop:
         self.epoch: int | None = None
         self.trains = True
         self.ends = False
-        self._watched: dict[int, Any] = {}
+        self.watch = Watch([])
         setattr(callback_list, _LOOP, self)
         self._wrap("on_train_begin", self._on_train_begin)
         self._wrap("on_epoch_end", self._on_epoch_end)
@@ -195,7 +192,7 @@ class Loop:
         heard(*args, **kwargs)
         for listener in self._listeners:
             listener.after_train_begin(self)
-        self._watched = {id(c): _fingerprint(c) for c in self.callbacks if not is_registered(c)}
+        self.watch = Watch(self.callbacks)
 
     def _on_epoch_end(
         self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any
@@ -222,49 +219,3 @@ class Loop:
                 listener.after_train_end(self)
         finally:
             self._unwrap()
-
-    def warn_of_forgotten(self, saved: list[Any]) -> None:
-        """Name, once, the siblings that change and are not saved."""
-        for callback in self.callbacks:
-            before = self._watched.get(id(callback))
-            if before is None or any(callback is c for c in saved):
-                continue
-            now = _fingerprint(callback)
-            changed = sorted(name for name in now if now[name] != before.get(name))
-            if changed:
-                del self._watched[id(callback)]
-                _warn_of(callback, changed)
-
-
-def _warn_of(callback: Any, changed: list[str]) -> None:
-    name = type(callback).__name__
-    warnings.warn(
-        f"{name} is not saved with the checkpoint, and its {', '.join(changed)} changed while training ran:"
-        f" a resumed run will not have it. Write @stateful above class {name}, or pass "
-        f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},)).",
-        stacklevel=2,
-    )
-
-
-def _fingerprint(callback: Any) -> dict[str, str]:
-    return {
-        name: _print_of(value)
-        for name, value in attributes(callback).items()
-        if not name.startswith("_callback_state") and name not in ("params", "_params", "_model")
-    }
-
-
-def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
-    """A variable by its value; an object by its attributes, as far as these are plain."""
-    if is_variable(value):
-        return ("variable", encoder.ref(value_of(value), path))
-    plain = {n: v for n, v in attributes(value).items() if type(v) in SCALARS or is_variable(v)}
-    return ("other", id(value), encoder.pairs(sorted(plain.items()), path, "."))
-
-
-def _print_of(value: Any) -> str:
-    """A text that changes when the value does; what is not plain is known by its identity."""
-    try:
-        return repr(Encoder(_opaque, canonical=True).table(value))
-    except PlainError:
-        return f"id {id(value)}"

@@ -42,6 +42,7 @@ ORDER = [
     "_shape",
     "_snapshot",
     "_find",
+    "_watch",
     "_loop",
     "_resume",
     "_match",

@@ -1,0 +1,89 @@
+"""What changes while training runs and is not saved: named once, as soon as a save could have had it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ._adapters import adapter_of
+from ._capture import is_registered
+from ._plain import Encoder, PlainError, attributes
+from ._table import SCALARS
+from ._variables import is_variable, value_of
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """The callbacks of a ``fit`` as they were when training began.
+
+    Of one that is not registered every attribute is watched; of a stock one its constructor's arguments,
+    which are configuration for us, whatever somebody does to them.
+    """
+
+    def __init__(self, callbacks: list[Any]) -> None:
+        self._callbacks = callbacks
+        self._before = {id(c): _watched(c) for c in callbacks}
+
+    def warn(self) -> None:
+        """Name the callbacks that have changed where nothing of it is saved."""
+        for callback in self._callbacks:
+            before = self._before.get(id(callback))
+            if not before:
+                continue
+            now = _watched(callback)
+            changed = sorted(name for name in now if now[name] != before.get(name))
+            if changed:
+                del self._before[id(callback)]
+                _warn_of(callback, changed)
+
+
+def _watched(callback: Any) -> dict[str, str]:
+    adapter, _ = adapter_of(type(callback))
+    if not is_registered(callback):
+        return _fingerprint(callback)
+    arguments = () if adapter is None else adapter.arguments
+    # Keras turns the sign of min_delta when it decides whether smaller or larger is better.
+    watched = [n for n in arguments if n in vars(callback) and n != "min_delta"]
+    return {name: _print_of(vars(callback)[name]) for name in watched}
+
+
+def _warn_of(callback: Any, changed: list[str]) -> None:
+    name, listed = type(callback).__name__, ", ".join(changed)
+    if is_registered(callback):
+        message = (
+            f"{name}.{listed} changed while training ran. For a stock callback that is configuration and is "
+            f"not saved: a resumed run will have what the constructor is given. Derive a class that keeps it "
+            f"in an attribute of another name, or set it in on_train_begin."
+        )
+    else:
+        message = (
+            f"{name} is not saved with the checkpoint, and its {listed} changed while training ran: a "
+            f"resumed run will not have it. Write @stateful above class {name}, or pass "
+            f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},))."
+        )
+    warnings.warn(message, stacklevel=2)
+
+
+def _fingerprint(callback: Any) -> dict[str, str]:
+    return {
+        name: _print_of(value)
+        for name, value in attributes(callback).items()
+        if not name.startswith("_callback_state") and name not in ("params", "_params", "_model")
+    }
+
+
+def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
+    """A variable by its value; an object by its attributes, as far as these are plain."""
+    if is_variable(value):
+        return ("variable", encoder.ref(value_of(value), path))
+    plain = {n: v for n, v in attributes(value).items() if type(v) in SCALARS or is_variable(v)}
+    return ("other", id(value), encoder.pairs(sorted(plain.items()), path, "."))
+
+
+def _print_of(value: Any) -> str:
+    """A text that changes when the value does; what is not plain is known by its identity."""
+    try:
+        return repr(Encoder(_opaque, canonical=True).table(value))
+    except PlainError:
+        return f"id {id(value)}"
