@@ -33,9 +33,14 @@ _waiting: weakref.WeakKeyDictionary[Any, Resume] = weakref.WeakKeyDictionary()
 
 
 def check_nobody_waits(loop: Loop) -> None:
-    """Refuse a ``fit`` of a model that was restored, with none of the callbacks that were."""
+    """Refuse a ``fit`` that goes on where a restored model was, without the callbacks that were.
+
+    One that starts at another epoch is another run, from the weights of this one.
+    """
     waiting, fit = _waiting.get(loop.model), loop.fit
-    if waiting is not None and fit is not None and fit.epochs > fit.initial_epoch:
+    if waiting is None or fit is None or fit.initial_epoch >= fit.epochs:
+        return
+    if fit.initial_epoch == waiting._meta["initial_epoch"]:
         waiting._check_callbacks(loop.callbacks)
 
 

@@ -9,7 +9,7 @@ from ._adapters import adapter_of
 from ._capture import is_registered
 from ._plain import Encoder, PlainError, attributes
 from ._table import SCALARS
-from ._variables import is_variable, value_of
+from ._variables import has_variables, is_keras, is_variable, value_of
 
 __all__ = ["Watch"]
 
@@ -77,6 +77,8 @@ def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
     """A variable by its value; an object by its attributes, as far as these are plain."""
     if is_variable(value):
         return ("variable", encoder.ref(value_of(value), path))
+    if is_keras(value, "callbacks.Callback") or has_variables(value):
+        return ("other", id(value))  # the model, or a sibling that speaks for itself
     plain = {n: v for n, v in attributes(value).items() if type(v) in SCALARS or is_variable(v)}
     return ("other", id(value), encoder.pairs(sorted(plain.items()), path, "."))
 

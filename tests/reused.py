@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from harness import X_VAL, Y_VAL, X, Y
 
+from callback_state import _resume
 from callback_state._runstate import put_back_variables, take_variables
 
 
@@ -38,5 +39,6 @@ def fresh_model(*, ema: bool = False) -> Any:
     keras.utils.set_random_seed(3)
     put_back_variables(initial)
     model.reset_metrics()
+    _resume._waiting.pop(model, None)
     model.stop_training, model._initial_epoch, model.history = False, None, None
     return model
