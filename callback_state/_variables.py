@@ -16,6 +16,7 @@ import io
 import pickle
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +119,12 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         if self._pickles is not None:
             return self.load(index)
         if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
+            if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
+                warnings.warn(
+                    f"{self._where}: {path} was {name}, and is {describe(live)} here, which holds. If it was "
+                    f"switched while training ran, keep a name or a number in its place, or pass trusted=True.",
+                    stacklevel=2,
+                )
             return live
         if kind == "code" and live is None and self._is_attribute(path):
             return MISSING  # perhaps on_train_begin makes it

@@ -434,3 +434,30 @@ def test_a_table_that_stays_in_the_process_keeps_the_objects() -> None:
     assert (holder.n, holder.things) == (1, [lock, fn])
     with pytest.raises(TypeError):
         pickle.dumps(lock)
+
+
+def one(rate: float) -> float:
+    return rate
+
+
+def other(rate: float) -> float:
+    return 2 * rate
+
+
+@stateful
+class Switches(keras.callbacks.Callback):
+    """Holds a function that it chose itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rule = one
+
+
+def test_a_function_that_was_switched_is_named() -> None:
+    """The one that is here holds, since code is not read from the file, and a warning says so."""
+    before, after = Switches(), Switches()
+    before.rule = other
+    with pytest.warns(UserWarning, match=r"Switches\.rule was function .*other, and is function .*one here"):
+        put_into(saved(before), after)
+    assert after.rule is one
+    put_into(saved(Switches()), after)  # the same: nothing is said
