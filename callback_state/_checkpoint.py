@@ -195,7 +195,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._due = None
         if self.save_freq != "epoch":
             loop.watch_batches()
-        directory = os.path.dirname(self.filepath) or os.curdir
+        directory = self._root()
         if not self._stamp and (names := names_of(self.template, directory)[0]):
             warnings.warn(
                 f"{directory} has checkpoints of this name ({', '.join(names[:3])}...), nothing was restored "

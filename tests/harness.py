@@ -42,6 +42,35 @@ class KillAt(keras.callbacks.Callback):
             raise Killed
 
 
+class Container(keras.callbacks.Callback):
+    """Drives callbacks of its own, which fit does not know."""
+
+    def __init__(self, inner: list[Any]) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for callback in self.inner:
+            callback.set_model(model)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        for callback in self.inner:
+            callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        for callback in self.inner:
+            callback.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        for callback in self.inner:
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for callback in self.inner:
+            callback.on_epoch_end(epoch, logs)
+
+
 @stateful
 class PerBatch(keras.callbacks.Callback):
     """A per-batch schedule: the rate of each step follows from a counter of its own."""

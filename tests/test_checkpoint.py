@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import X_VAL, Y_VAL, Batches, KillAt, Killed, PerBatch, X, Y, fit, make_model
+from harness import X_VAL, Y_VAL, Batches, Container, KillAt, Killed, PerBatch, X, Y, fit, make_model
 
 from callback_state import (
     CallbackStateError, ModelCheckpointEnhanced, list_checkpoints, load_meta, restore_callbacks,
@@ -203,32 +203,6 @@ def test_callbacks_names_them_explicitly(tmp_path: Path) -> None:
 
 def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) -> None:
     """Called by somebody else's container: an error that says callbacks=, and with it the state is saved."""
-    class Container(keras.callbacks.Callback):
-        def __init__(self, inner: list[Any]) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def set_model(self, model: Any) -> None:
-            super().set_model(model)
-            for callback in self.inner:
-                callback.set_model(model)
-
-        def on_train_begin(self, logs: Any = None) -> None:
-            for callback in self.inner:
-                callback.on_train_begin(logs)
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            for callback in self.inner:
-                callback.on_epoch_begin(epoch, logs)
-
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            for callback in self.inner:
-                callback.on_train_batch_begin(batch, logs)
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            for callback in self.inner:
-                callback.on_epoch_end(epoch, logs)
-
     lost = ModelCheckpointEnhanced(tmp_path / "m.keras")
     with pytest.raises(CallbackStateError, match=r"callbacks=\[\.\.\.\]"):
         make_model().fit(**FIT, epochs=2, callbacks=[Container([lost])])

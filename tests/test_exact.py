@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import pytest
 from harness import (
-    EPOCHS, Batches, Make, PerBatch, Run, X, fit, halve, make_model, pairwise,
+    EPOCHS, Batches, Container, Make, PerBatch, Run, X, fit, halve, make_model, pairwise,
 )
 
 from callback_state import stateful
@@ -160,25 +160,8 @@ def test_control_without_it_the_run_differs(
 
 
 @stateful
-class Composite(keras.callbacks.Callback):
-    """Drives callbacks of its own, which fit does not know."""
-
-    def __init__(self, inner: list[Any]) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def set_model(self, model: Any) -> None:
-        super().set_model(model)
-        for callback in self.inner:
-            callback.set_model(model)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        for callback in self.inner:
-            callback.on_train_begin(logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for callback in self.inner:
-            callback.on_epoch_end(epoch, logs)
+class Composite(Container):
+    """A container whose state, and that of the callbacks in it, is saved."""
 
 
 def test_callbacks_inside_a_callback(tmp_path: Path) -> None:
