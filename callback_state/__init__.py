@@ -25,6 +25,7 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
+    from ._adapter import adapter
     from ._checkpoint import ModelCheckpointEnhanced
     from ._find import Checkpoint, latest_checkpoint, list_checkpoints, load_meta
     from ._restore import Restored, restore_callbacks
@@ -48,6 +49,7 @@ __all__ = [
     "ResumeError",
     "UnsupportedFormatError",
     "UntrustedError",
+    "adapter",
     "latest_checkpoint",
     "list_checkpoints",
     "load_meta",
@@ -59,6 +61,7 @@ _LAZY = {
     "Checkpoint": "_find",
     "ModelCheckpointEnhanced": "_checkpoint",
     "Restored": "_restore",
+    "adapter": "_adapter",
     "latest_checkpoint": "_find",
     "list_checkpoints": "_find",
     "load_meta": "_find",

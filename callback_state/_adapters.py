@@ -1,4 +1,4 @@
-"""What the state of each stock Keras callback is, and how it is made again: a table.
+"""What the state of each stock Keras callback is, how it is made again, what it does outside: a table.
 
 No name of a private Keras module gets into a file: what Keras keeps as a private function
 (``monitor_op``) is stored as the word "less" or "greater".
@@ -6,51 +6,15 @@ No name of a private Keras module gets into a file: what Keras keeps as a privat
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
-__all__ = ["ADAPTERS", "Adapter", "adapter_of", "appending", "direction_of", "set_direction"]
+from . import _events, _logs
+from ._adapter import Adapter, given_to, stock_name
+from ._logs import appending
+from ._stateful import registration_of
 
-
-@dataclass(frozen=True)
-class Adapter:
-    """Which attributes of a stock callback mean what; all others belong to a subclass.
-
-    Attributes:
-        arguments: the constructor's parameters that are kept in attributes of the same name.
-        state: attributes that change while training runs.
-        other: attributes that follow from the rest, or are handles that the callback opens itself.
-        outside: parameters that reach outside the process or are code; never taken from a file.
-        direction: whether the callback decides lazily if smaller or larger is better.
-        kept_as: for parameters of another name than the attributes that keep them, these attributes.
-    """
-
-    arguments: tuple[str, ...] = ()
-    state: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
-    direction: bool = False
-    kept_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def given(self, callback: Any) -> dict[str, Any]:
-        """What the constructor was given, by the name of the parameter; not what it was not given."""
-        now = vars(callback)
-        given = {name: now[name] for name in self.arguments if name in now}
-        given |= {name: now[name] for name in self.outside if now.get(name) is not None}
-        for name, attributes in self.kept_as.items():
-            values = tuple(now[attribute] for attribute in attributes)
-            given[name] = values if len(values) > 1 else values[0]
-        if "min_delta" in given:  # changes its sign when the direction is decided
-            given["min_delta"] = abs(given["min_delta"])
-        return given
-
-    def owns(self, attribute: str) -> bool:
-        names = (*self.arguments, *self.state, *self.other, *self.outside)
-        return attribute in names or (self.direction and attribute in ("monitor_op", "mode"))
-
+__all__ = ["ADAPTERS", "adapter_of", "appending", "direction_of", "set_direction"]
 
 _BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
 _COUNTERS = (*_BATCHES, "_current_epoch")
@@ -82,16 +46,17 @@ ADAPTERS: dict[str, Adapter] = {
         direction=True,
     ),
     "SwapEMAWeights": Adapter(("swap_on_epoch",), ("_ema_weights_in_model",)),
-    "LearningRateScheduler": Adapter(("verbose",), outside=("schedule",)),
+    "LearningRateScheduler": Adapter(("verbose",), by_hand=("schedule",)),
     "TerminateOnNaN": Adapter(("raise_error",)),
     "LambdaCallback": Adapter(
-        outside=("on_epoch_begin", "on_epoch_end", "on_train_begin", "on_train_end",
+        by_hand=("on_epoch_begin", "on_epoch_end", "on_train_begin", "on_train_end",
                  "on_train_batch_begin", "on_train_batch_end"),
     ),
     # keys: which columns there are is decided at the first epoch of the file, not of the process.
     "CSVLogger": Adapter(
         ("append",), ("keys",), ("sep", "writer", "append_header", "csv_file"), ("filename",),
         kept_as={"separator": ("sep",)},
+        outside=_logs.outside, wind_back=_logs.wind_back, pick_up=_logs.pick_up,
     ),
     "TensorBoard": Adapter(
         ("histogram_freq", "write_graph", "write_images", "write_steps_per_second", "update_freq",
@@ -102,9 +67,10 @@ ADAPTERS: dict[str, Adapter] = {
          "_train_dir", "_val_dir", "_should_write_train_graph", "_start_batch", "_stop_batch",
          "_profiler_started", "_batch_trace_context", "_is_tracing", "_should_trace"),
         ("log_dir",), kept_as={"profile_batch": ("_start_batch", "_stop_batch")},
+        outside=_events.outside, note=_events.note, wind_back=_events.wind_back,
     ),
     "RemoteMonitor": Adapter(
-        ("field", "send_as_json"), outside=("root", "path", "headers")
+        ("field", "send_as_json"), by_hand=("root", "path", "headers")
     ),
     # History is carried by the state of the run; the progress bar starts anew with every epoch.
     "History": Adapter(other=("history", "epoch")),
@@ -115,12 +81,21 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def adapter_of(cls: type) -> tuple[Adapter | None, bool]:
-    """The adapter for a class or for the stock class that it derives from; whether it *is* stock."""
-    keras = sys.modules.get("keras")
-    for base in cls.__mro__ if keras is not None else ():
-        if getattr(keras.callbacks, base.__name__, None) is base:  # type: ignore[union-attr]
-            return ADAPTERS.get(base.__name__), base is cls
-    return None, False
+    """What is known of a class, from the table and from ``adapter(...)``; whether it *is* a stock class."""
+    stock = next(filter(None, map(stock_name, cls.__mro__)), "")
+    found = ADAPTERS.get(stock)
+    for base in reversed(cls.__mro__):
+        said = given_to(base)
+        if said is not None:
+            found = said if found is None else said.over(found)
+        elif found is not None and found.closed and _is_decorated(base):
+            found = replace(found, closed=False)  # a subclass with @stateful: what it adds is state
+    return found, stock_name(cls) is not None
+
+
+def _is_decorated(cls: type) -> bool:
+    registration = registration_of(cls)
+    return registration is not None and registration.cls is cls
 
 
 def direction_of(callback: Any) -> str | None:
@@ -148,22 +123,3 @@ def set_direction(callback: Any, decided: str | None) -> None:
     callback.monitor_op = getattr(keras.ops, direction)
     if direction == "less":
         callback.min_delta = -abs(callback.min_delta)
-
-
-@contextmanager
-def appending(callbacks: list[Any]) -> Iterator[list[Any]]:
-    """While the callbacks hear ``on_train_begin``, let none of them erase its log file.
-
-    Gives those that would have. A CSVLogger remembers forever that its file had a header: when training
-    has ended, their ``append_header`` is to be true again.
-    """
-    import keras
-
-    erasing = [c for c in callbacks if isinstance(c, keras.callbacks.CSVLogger) and not c.append]
-    for callback in erasing:
-        callback.append = True
-    try:
-        yield erasing
-    finally:
-        for callback in erasing:
-            callback.append = False

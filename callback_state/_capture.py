@@ -3,20 +3,29 @@
     names(callbacks)            a key for each callback of a list
     configuration(callback)     what its constructor was given
     state_of(callback)          the attributes that are state
+    outside_of(callback)        what it has done outside the process so far
+
+and what brings the outside back in the run that goes on: note_outside, wind_back, pick_up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from ._adapter import Adapter
 from ._adapters import adapter_of, direction_of
 from ._arguments import Argument, Mark, argument_of, guess_arguments, mark_of
+from ._build import Decoder
 from ._fields import attributes, class_name
+from ._plain import Encoder
 from ._stateful import registration_of
-from .exceptions import RestoreError
+from ._table import PlainError
+from .exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
 
 __all__ = [
-    "BASE", "class_of", "configuration", "excluded_of", "is_registered", "names", "remember", "state_of",
+    "BASE", "class_of", "configuration", "excluded_of", "is_registered", "names", "note_outside",
+    "outside_of", "pick_up", "remember", "state_of", "wind_back",
 ]
 
 #: Attributes of every Keras callback that are neither state nor configuration.
@@ -24,7 +33,7 @@ BASE = {"params", "_params", "_model", "validation_data", "set_model", "_callbac
 
 
 def is_registered(callback: Any) -> bool:
-    """Whether the callback is stock, or its class or itself was given to ``@stateful``."""
+    """Whether the callback is stock, or its class or itself was given to ``@stateful`` or ``adapter``."""
     cls = type(callback)
     return (
         adapter_of(cls)[0] is not None
@@ -106,7 +115,16 @@ def state_of(callback: Any) -> dict[str, Any]:
 def excluded_of(callback: Any) -> frozenset[str]:
     bases = (registration_of(base) for base in type(callback).__mro__)
     classes = (registration.exclude for registration in bases if registration is not None)
-    return mark_of(callback).exclude.union(*classes)
+    return mark_of(callback).exclude.union(_no_state(callback), *classes)
+
+
+def _no_state(callback: Any) -> set[str]:
+    """What an adapter says is none."""
+    adapter, _ = adapter_of(type(callback))
+    if adapter is None:
+        return set()
+    rest = attributes(callback).keys() - adapter.state if adapter.closed else set()
+    return rest | adapter.exclude
 
 
 def _is_configuration(mark: Mark, name: str, value: Any) -> bool:
@@ -115,3 +133,68 @@ def _is_configuration(mark: Mark, name: str, value: Any) -> bool:
         return True
     # Kept under another name: self._fn = fn.
     return any(a.kind == "opaque" and a.equals(value) for a in mark.arguments.values())
+
+
+def outside_of(callback: Any) -> Any | None:
+    """What the callback's effects outside the process are at this moment: plain data, or None.
+
+    Raises:
+        NotPicklableError: its adapter gave something else.
+        CallbackStateError: its adapter raised an error.
+    """
+    adapter, _ = adapter_of(type(callback))
+    if adapter is None or adapter.outside is None:
+        return None
+    found = _call(adapter, "outside", CallbackStateError, callback)
+    try:
+        return Decoder(Encoder().table(found)).value()  # a copy, as a file will give it
+    except PlainError as error:
+        raise NotPicklableError(
+            f"{type(callback).__name__}.outside{error.path}",
+            f"{error.message}. What outside= of callback_state.adapter(...) returns is numbers, text, lists "
+            f"and dicts.",
+        ) from error
+
+
+def note_outside(callback: Any, taken: Any) -> None:
+    """At the restore, before a ``fit`` opens any file: look at what is outside."""
+    _act(callback, "note", taken)
+
+
+def wind_back(callback: Any, taken: Any) -> None:
+    """Bring what is outside back to the moment when ``taken`` was: before anybody hears on_train_begin.
+
+    Raises:
+        ResumeError: the adapter of the callback raised an error.
+    """
+    _act(callback, "wind_back", taken)
+
+
+def pick_up(callback: Any, taken: Any) -> None:
+    """Bring what the callback has opened itself to where it was, when all state has been put back.
+
+    Raises:
+        ResumeError: the adapter of the callback raised an error.
+    """
+    _act(callback, "pick_up", taken)
+
+
+def _act(callback: Any, what: str, taken: Any) -> None:
+    adapter, _ = adapter_of(type(callback))
+    if adapter is None or getattr(adapter, what) is None:
+        return
+    if taken is not None or adapter.outside is None:  # None: there was nothing outside yet
+        _call(adapter, what, ResumeError, callback, taken)
+
+
+def _call(adapter: Adapter, what: str, error_class: type[CallbackStateError], *args: Any) -> Any:
+    function: Callable[..., Any] = getattr(adapter, what)
+    try:
+        return function(*args)
+    except (CallbackStateError, Warning):
+        raise
+    except Exception as error:  # whatever somebody's function raises
+        name = type(args[0]).__name__
+        raise error_class(
+            f"{name}: {what}= of its adapter (callback_state.adapter) raised {type(error).__name__}: {error}"
+        ) from error

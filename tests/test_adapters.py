@@ -141,7 +141,7 @@ def test_arguments_are_parameters(name: str) -> None:
     """The table names the constructor's parameters, each and no other, save for those said here."""
     parameters = set(list(inspect.signature(getattr(keras.callbacks, name).__init__).parameters)[1:])
     adapter = ADAPTERS[name]
-    named = {*adapter.arguments, *adapter.outside, *adapter.kept_as}
+    named = {*adapter.arguments, *adapter.by_hand, *adapter.kept_as}
     assert {(name, n) for n in named - parameters} <= set(NEW)
     assert {(name, n) for n in parameters - named - {"kwargs"}} <= set(BECOME_STATE)
 
