@@ -1,0 +1,317 @@
+"""After a resume the event files of ``TensorBoard`` hold each step once, as in a run that was not killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+from harness import X_VAL, Y_VAL, Killed, Run, X, Y, fit
+from reused import fresh_model
+from tensorflow.core.util import event_pb2
+
+from callback_state import CallbackStateError, ResumeError, _logs
+from callback_state._capture import note_outside, outside_of, wind_back
+
+EPOCHS = 6
+OLD = "events.out.tfevents.1500000000.elsewhere.1.0.v2"
+
+
+def read(path: Path) -> list[Any]:
+    """The events of one file; a file that does not end with a whole record is an error."""
+    return [event_pb2.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
+
+
+def steps(log_dir: Path) -> Counter[tuple[str, str, int]]:
+    """How often each (train or validation, tag, step) is logged; but for the graph, which each fit writes."""
+    return Counter(
+        (path.parent.name, value.tag, event.step)
+        for path in log_dir.rglob("*tfevents*") for event in read(path) for value in event.summary.value
+        if value.tag != "keras"
+    )
+
+
+def files(log_dir: Path) -> dict[str, bytes]:
+    paths = log_dir.rglob("*tfevents*")
+    return {path.relative_to(log_dir).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+class KillAtStep(keras.callbacks.Callback):
+    """Dies after so many steps of the run."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if int(self.model.optimizer.iterations.numpy()) == self.step:
+            raise Killed
+
+
+def trained(log_dir: Path, epochs: int = 1, **options: Any) -> Any:
+    """A TensorBoard that has been in a fit."""
+    callback = keras.callbacks.TensorBoard(str(log_dir), **options)
+    train(callback, epochs)
+    return callback
+
+
+def train(callback: Any, epochs: int = 1) -> None:
+    fresh_model().fit(
+        X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), epochs=epochs, verbose=0, callbacks=[callback]
+    )
+
+
+# One function after the other.
+
+
+def test_outside_is_what_is_on_the_disk(tmp_path: Path) -> None:
+    """Each event file with its size, in train and validation, and none of other programs."""
+    for name in ("train/other.txt", f"elsewhere/{OLD}", OLD):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    before = int(time.time())
+    taken = outside_of(trained(tmp_path))
+    assert before <= taken["at"] <= time.time()
+    logged = ("train", "validation")
+    found = {name: len(data) for name, data in files(tmp_path).items() if name.startswith(logged)}
+    assert taken["files"] == found
+    assert tuple(name.split("/")[0] for name in found) == logged
+
+
+def test_what_is_buffered_is_flushed(tmp_path: Path) -> None:
+    """In the middle of a fit, what was logged so far can be read up to the size that is taken."""
+    callback, found = keras.callbacks.TensorBoard(str(tmp_path)), []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            taken = outside_of(callback)
+            assert taken["files"] == {name: len(data) for name, data in files(tmp_path).items()}
+            found.append(steps(tmp_path)["train", "epoch_loss", epoch])
+
+    fresh_model().fit(X, Y, batch_size=16, epochs=3, verbose=0, callbacks=[callback, Look()])
+    assert found == [1, 1, 1]
+
+
+@pytest.mark.parametrize("pid", ["this", "another"])
+def test_files_are_cut_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: str) -> None:
+    """Known files have their size again, later ones are gone, old ones and those of the new fit are there."""
+    first = trained(tmp_path)
+    (tmp_path / "train" / OLD).write_bytes(b"")
+    then, taken = files(tmp_path), outside_of(first)
+    for name in then:
+        with (tmp_path / name).open("ab") as file:
+            file.write(b"torn")
+    train(keras.callbacks.TensorBoard(str(tmp_path)))
+    (tmp_path / "validation" / OLD).write_bytes(b"")
+    (tmp_path / "train" / "notes.txt").write_text("mine")
+    if pid == "another":
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+    callback = keras.callbacks.TensorBoard(str(tmp_path))
+    there = files(tmp_path)
+    note_outside(callback, taken)
+    callback.set_model(fresh_model())  # begins a file
+    (new,) = files(tmp_path).keys() - there.keys()
+    wind_back(callback, taken)
+    callback._close_writers()
+    now = files(tmp_path)
+    assert {name: now[name] for name in then} == then
+    assert now.keys() - then.keys() == {new, f"validation/{OLD}"}
+    assert (tmp_path / "train" / "notes.txt").read_text() == "mine"
+    assert max(steps(tmp_path).values()) == 1
+
+
+def test_an_open_writer_of_this_process_writes_to_nowhere(tmp_path: Path) -> None:
+    """What the interrupted fit of a notebook still holds back does not come into the files afterwards."""
+    first = keras.callbacks.TensorBoard(str(tmp_path), write_graph=False)
+    first.set_model(fresh_model())
+    first.on_epoch_end(0, {"loss": 1.0})
+    taken = outside_of(first)
+    first.on_epoch_end(1, {"loss": 1.0})
+    callback = keras.callbacks.TensorBoard(str(tmp_path), write_graph=False)
+    note_outside(callback, taken)
+    wind_back(callback, taken)
+    first._train_writer.close()
+    assert steps(tmp_path)["train", "epoch_loss", 0] == 1
+    assert steps(tmp_path)["train", "epoch_loss", 1] == 0
+
+
+def test_without_a_note_no_file_is_removed(tmp_path: Path) -> None:
+    """Which files were begun by the fit that goes on is not guessed."""
+    taken = outside_of(keras.callbacks.TensorBoard(str(tmp_path)))
+    trained(tmp_path)
+    before = files(tmp_path)
+    wind_back(keras.callbacks.TensorBoard(str(tmp_path)), taken)
+    assert files(tmp_path) == before != {}
+
+
+def test_names_in_a_checkpoint_are_no_paths(tmp_path: Path) -> None:
+    """Whatever a file says, nothing outside the two directories is touched."""
+    callback = trained(tmp_path / "tb")
+    (tmp_path / "diary.txt").write_text("mine")
+    (tmp_path / OLD).write_text("mine")
+    taken = {"files": {"../diary.txt": 0, f"../{OLD}": 0, str(tmp_path / "diary.txt"): 0}, "at": 0}
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match="diary"):
+        wind_back(callback, taken)
+    assert (tmp_path / "diary.txt").read_text() == (tmp_path / OLD).read_text() == "mine"
+
+
+@pytest.mark.parametrize("taken", [{}, {"files": {"a": -1}, "at": 0}, {"files": {"a": "1"}, "at": 0}])
+def test_nonsense_in_a_checkpoint(tmp_path: Path, taken: Any) -> None:
+    """It is an error that names the callback, and changes no file."""
+    callback = trained(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(ResumeError, match="TensorBoard: wind_back="):
+        wind_back(callback, taken)
+    assert files(tmp_path) == before
+
+
+def test_another_directory_is_named(tmp_path: Path) -> None:
+    """A log_dir with the time in its name: the curves begin in a new place, and one warning says so."""
+    taken = outside_of(trained(tmp_path / "monday"))
+    callback = keras.callbacks.TensorBoard(str(tmp_path / "tuesday"))
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match=r"tuesday: train/events.*, and is gone; validation") as caught:
+        wind_back(callback, taken)
+    assert len(caught) == 1
+
+
+def test_a_shorter_file_is_left_alone(tmp_path: Path) -> None:
+    """Somebody else has written it anew."""
+    callback = trained(tmp_path)
+    taken = outside_of(callback)
+    name = next(iter(taken["files"]))
+    (tmp_path / name).write_bytes(b"short")
+    with pytest.warns(UserWarning, match=rf"{name} had {taken['files'][name]} bytes when .* and has 5"):
+        wind_back(callback, taken)
+    assert (tmp_path / name).read_bytes() == b"short"
+
+
+def test_a_directory_that_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not looked at, and the resume says so."""
+    callback = keras.callbacks.TensorBoard("gs://bucket/logs")
+    monkeypatch.setattr(os, "scandir", None)
+    taken = outside_of(callback)
+    assert taken["files"] == {}
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match="gs://bucket/logs: is not a local directory"):
+        wind_back(callback, taken)
+
+
+@pytest.mark.parametrize("function", ["truncate", "unlink"])
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    """What cannot be changed is named in one warning, with the system's words; the rest is done."""
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    taken = outside_of(trained(tmp_path))
+    for name in taken["files"]:
+        with (tmp_path / name).open("ab") as file:
+            file.write(b"torn")
+    trained(tmp_path)
+    callback = keras.callbacks.TensorBoard(str(tmp_path))
+    note_outside(callback, taken)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(os, function, refuse)
+    with pytest.warns(UserWarning, match=r"taken out of train/events.*Permission denied.* validation/") as w:
+        wind_back(callback, taken)
+    assert len(w) == 1
+    sizes = {name: len(data) for name, data in files(tmp_path).items()}
+    assert (sizes.keys() == taken["files"].keys()) == (function == "truncate")
+
+
+def test_a_disk_that_fails_at_the_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error that names the callback: a checkpoint that does not know the files is none."""
+    callback = trained(tmp_path)
+
+    def fail(path: str) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(CallbackStateError, match=r"TensorBoard: outside= .*Input/output error"):
+        outside_of(callback)
+
+
+def test_a_cut_file_can_be_read(tmp_path: Path) -> None:
+    """The size after a flush lies between two records."""
+    first = keras.callbacks.TensorBoard(str(tmp_path))
+    first.set_model(fresh_model())
+    for epoch in range(20):
+        first.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0})
+        taken = outside_of(first)
+        for name, size in taken["files"].items():
+            copy = tmp_path / "copy"
+            copy.write_bytes((tmp_path / name).read_bytes() + b"\x18\x00torn")
+            _logs.cut(str(copy), size)
+            assert read(copy)[-1].step == epoch
+    first._close_writers()
+
+
+# Whole runs.
+
+
+def start(
+    directory: Path, make: Callable[[], Any], *, kill: int | None = None, **options: Any
+) -> Run | None:
+    """A fit with one TensorBoard, killed after a step."""
+
+    def callbacks() -> list[Any]:
+        return [make(), *([] if kill is None else [KillAtStep(kill)])]
+
+    try:
+        return fit(directory / "ckpt", callbacks, model=fresh_model(), epochs=EPOCHS, **options)
+    except Killed:
+        return None
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "epoch": {"update_freq": "epoch", "histogram_freq": 1, "write_steps_per_second": True},
+    "batch": {"update_freq": "batch", "write_steps_per_second": True},
+    "integer": {"update_freq": 3, "write_graph": False},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("save_freq", ["epoch", 3], ids=["epochs", "batches"])
+def test_each_step_is_logged_once(tmp_path: Path, name: str, save_freq: Any) -> None:
+    """Killed three times within an epoch, after steps that no checkpoint knows: the steps in all files
+    together are those of the uninterrupted run."""
+
+    def make(directory: Path) -> Callable[[], Any]:
+        return lambda: keras.callbacks.TensorBoard(str(directory / "tb"), **OPTIONS[name])
+
+    saving = {"checkpoint": {"save_freq": save_freq}, "name": "{epoch}-{batch}" if save_freq == 3 else "{epoch}"}
+    start(tmp_path / "whole", make(tmp_path / "whole"), **saving)
+    for kill in (7, 10, 11, 18):
+        assert start(tmp_path / "killed", make(tmp_path / "killed"), kill=kill, **saving) is None
+    assert start(tmp_path / "killed", make(tmp_path / "killed"), **saving) is not None
+    found, expected = steps(tmp_path / "killed" / "tb"), steps(tmp_path / "whole" / "tb")
+    assert found == expected
+    if name != "integer":
+        assert max(expected.values()) == 1
+    batches = [step for _, tag, step in found if tag == "batch_loss"]
+    assert max(batches, default=None) == (None if name == "epoch" else 4 * EPOCHS)
+
+
+@pytest.mark.parametrize("profile", [2, (2, 3)], ids=["one", "a range"])
+def test_no_batch_is_profiled_again(tmp_path: Path, profile: Any) -> None:
+    """The batches to profile were past at the checkpoint: the resumed run traces nothing."""
+
+    def make() -> Any:
+        return keras.callbacks.TensorBoard(str(tmp_path / "tb"), profile_batch=profile)
+
+    assert start(tmp_path, make, kill=10) is None
+    before = steps(tmp_path / "tb")
+    profiles = list((tmp_path / "tb").rglob("*.xplane.pb"))
+    resumed = start(tmp_path, make)
+    assert resumed is not None
+    assert list((tmp_path / "tb").rglob("*.xplane.pb")) == profiles
+    traces = [key for key in steps(tmp_path / "tb") if key[1].startswith("batch_")]
+    assert traces == [key for key in before if key[1].startswith("batch_")]
