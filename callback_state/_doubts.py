@@ -40,7 +40,7 @@ _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _ADVANCES = ("RngReadAndSkip", "RngSkip")
 _WRITES = (*_ADVANCES, "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 _BEFORE = "or call keras.utils.set_random_seed(...) before the data set is made"
-_STATELESS = "tf.random.stateless_* with a seed from the data (zip them with tf.data.Dataset.random(seed=...).batch(2))"
+_STATELESS = "tf.random.stateless_* with a seed from the data (zip in tf.data.Dataset.random(seed=...).batch(2))"
 
 
 def of_data(data_adapter: Any, dataset: Any, shuffle: Any) -> list[str]:
