@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import Killed, Run, fit
-from reused import fresh_model
+from harness import Run
+from killed import SAVING, start
 
 from callback_state import (
     CallbackStateError, NotPicklableError, ResumeError, adapter, restore_callbacks, stateful,
@@ -279,27 +279,9 @@ adapter(
 )
 
 
-class KillAtStep(keras.callbacks.Callback):
-    """Dies after so many steps of the run."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if int(self.model.optimizer.iterations.numpy()) == self.step:
-            raise Killed
-
-
-def start(directory: Path, *, kill: int | None = None, **options: Any) -> Run | None:
-    def make() -> list[Any]:
-        return [Board(directory.name), *([] if kill is None else [KillAtStep(kill)])]
-
+def start_board(directory: Path, **options: Any) -> Run | None:
     HEARD.clear()
-    try:
-        return fit(directory, make, model=fresh_model(), epochs=4, **options)
-    except Killed:
-        return None
+    return start(directory, lambda: [Board(directory.name)], epochs=4, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -308,15 +290,13 @@ def server() -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("save_freq", ["epoch", 3], ids=["epochs", "batches"])
-def test_each_step_is_sent_once(tmp_path: Path, save_freq: Any) -> None:
+@pytest.mark.parametrize("saving", SAVING)
+def test_each_step_is_sent_once(tmp_path: Path, saving: str) -> None:
     """Killed after steps that no checkpoint knows, twice: the server has each step once, in its order."""
-    name = "{epoch}" if save_freq == "epoch" else "{epoch}-{batch}"
-    options: dict[str, Any] = {"checkpoint": {"save_freq": save_freq}, "name": name}
-    for kill in (7, 14):
-        assert start(tmp_path, kill=kill, **options) is None
+    for kill in (11, 14):
+        assert start_board(tmp_path, kill=kill, **SAVING[saving]) is None
         assert SERVER[tmp_path.name] == list(range(1, kill + 1))
-    run = start(tmp_path, **options)
+    run = start_board(tmp_path, **SAVING[saving])
     assert run is not None and run.restored.report.restored[1:] == ("Board",)
     assert SERVER[tmp_path.name] == list(range(1, 17))
     assert HEARD == ["wind_back", "on_train_begin", "pick_up"]
@@ -324,17 +304,17 @@ def test_each_step_is_sent_once(tmp_path: Path, save_freq: Any) -> None:
 
 def test_an_error_of_an_adapter_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The resume is refused before the first step, and can be had again once the reason is gone."""
-    assert start(tmp_path, kill=7) is None
+    assert start_board(tmp_path, kill=7) is None
     sent = SERVER.pop(tmp_path.name)
     with pytest.raises(ResumeError, match=r"Board: wind_back= .* KeyError"):
-        start(tmp_path)
+        start_board(tmp_path)
     SERVER[tmp_path.name] = sent
-    assert start(tmp_path) is not None
+    assert start_board(tmp_path) is not None
     assert SERVER[tmp_path.name] == list(range(1, 17))
 
 
 def test_it_can_be_made_from_the_file(tmp_path: Path) -> None:
     """The constructor's arguments are recorded, as with ``@stateful``."""
-    assert start(tmp_path, kill=7) is None
+    assert start_board(tmp_path, kill=7) is None
     (board,) = (c for c in restore_callbacks(tmp_path) if isinstance(c, Board))
     assert board.run == tmp_path.name

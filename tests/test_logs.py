@@ -13,10 +13,9 @@ from typing import Any
 
 import keras
 import pytest
-from harness import Run, fit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reused import fresh_model
+from killed import SAVING, start
 
 from callback_state import ResumeError, _atomic
 from callback_state._capture import outside_of, pick_up, wind_back
@@ -326,9 +325,6 @@ def test_a_size_that_is_none(path: Path, size: Any) -> None:
 
 # Whole runs: killed after rows that no checkpoint knows, and resumed.
 
-EPOCHS = 6
-
-
 @pytest.fixture
 def loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Any]]]:
     """Makes the callbacks of a run; in the end what a killed process leaves open is closed."""
@@ -344,29 +340,31 @@ def loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         callback.csv_file.close()
 
 
-def start(directory: Path, make: Callable[[], list[Any]], **options: Any) -> Run | None:
-    return fit(directory, make, model=fresh_model(), epochs=EPOCHS, **options)
-
-
 @pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
 @pytest.mark.parametrize("options", [{}, {"validation_freq": 2}], ids=["", "validation_freq"])
-def test_each_epoch_stands_once(loggers: Any, append: bool, options: dict[str, Any]) -> None:
-    """Killed in the fourth epoch with a checkpoint every two: the log is that of the uninterrupted run."""
+@pytest.mark.parametrize("saving", SAVING)
+def test_each_epoch_stands_once(
+    loggers: Any, append: bool, options: dict[str, Any], saving: str
+) -> None:
+    """Killed again and again after rows that no checkpoint knows, the first of them with the header: the log
+    is that of the uninterrupted run."""
     log = Path("log.csv")
-    log.write_bytes(b"epoch,something\r\n0,1\r\n" if append else b"old\n")
+    before = b"" if saving == "batches" else b"epoch,something\r\n0,1\r\n"
+    log.write_bytes(before)
 
     def make() -> list[Any]:
         return loggers(append)
 
     start(Path("whole"), make, **options)
     expected = log.read_bytes()
-    log.write_bytes(b"epoch,something\r\n0,1\r\n" if append else b"old\n")
-    every_two = {"checkpoint": {"period": 2}, **options}
-    for kill in (3, 3, 5):
-        assert start(Path("killed"), make, kill=kill, **every_two) is None
-        assert re.search(rb"^%d,.*,.*\r$" % (kill - 1), log.read_bytes(), re.MULTILINE)
-    assert start(Path("killed"), make, **every_two) is not None
+    log.write_bytes(before)
+    options = {**options, **SAVING[saving]}
+    for kill in (5, 13, 14, 21) if saving == "batches" else (13, 14, 21):
+        assert start(Path("killed"), make, kill=kill, **options) is None
+        assert re.search(rb"^%d,.*,.*\r$" % (kill // 4 - 1), log.read_bytes(), re.MULTILINE)
+    assert start(Path("killed"), make, **options) is not None
     assert log.read_bytes() == expected
+    assert expected.count(b"epoch,") == 1
 
 
 def test_remarks_stay(loggers: Any) -> None:
@@ -378,10 +376,10 @@ def test_remarks_stay(loggers: Any) -> None:
 
     start(Path("whole"), make)
     expected = log.read_bytes().splitlines(keepends=True)
-    assert start(Path("killed"), make, kill=3, checkpoint={"period": 2}) is None
+    assert start(Path("killed"), make, kill=13, **SAVING["epochs"]) is None
     with log.open("ab") as file:
         file.write(REMARK)
-    start(Path("killed"), make, checkpoint={"period": 2})
+    start(Path("killed"), make, **SAVING["epochs"])
     assert log.read_bytes() == b"".join((*expected[:3], REMARK, *expected[3:]))
 
 
