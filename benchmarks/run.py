@@ -117,10 +117,24 @@ def imports(quick: bool) -> Iterator[Row]:
     yield Row(what, " ".join(found) or "none", "", len(found), 0, " of 5", timed=False)
 
 
+def entering(quick: bool) -> Iterator[Row]:
+    """Data that can be entered anywhere: an epoch of ``fit`` beside one without them, and an entry."""
+    import data
+
+    rounds = 4 if quick else 20
+    for what, measure in (("arrays, shuffled", data.shuffled_times), ("tf.data, by epoch", data.epochs_times)):
+        ours, theirs = measure(rounds)
+        yield Row(f"epoch of fit, {what}", milliseconds(ours), milliseconds(theirs), ours / theirs, 1.05, " x")
+    late, early = data.entry_times(10 * rounds)
+    what = "entry at epoch 1,000, batch 10,000, beside (0, 0)"
+    yield Row(what, milliseconds(late), milliseconds(early), late / early, 1.5, " x")
+
+
 GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "imports": imports,
     "size": size,
     "step": step,
+    "data": entering,
     "small": small,
     "saves": saves,
 }

@@ -25,6 +25,7 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
+    from . import data as data
     from ._adapter import adapter
     from ._checkpoint import ModelCheckpointEnhanced
     from ._find import Checkpoint, latest_checkpoint, list_checkpoints, load_meta
@@ -71,6 +72,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "data":  # a module: importing it sets the attribute
+        return importlib.import_module(".data", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)

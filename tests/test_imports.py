@@ -54,6 +54,9 @@ ORDER = [
     "_checkpoint",
     "_rebuild",
     "_restore",
+    "_passes",
+    "_enterable",
+    "data",
     "demo",
 ]
 KERAS_FREE = [*ORDER[: ORDER.index("_store") + 1], "__init__"]

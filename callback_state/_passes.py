@@ -1,0 +1,82 @@
+"""Where the next pass over some data begins: counted as passes begin, and set when a run is resumed."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from typing import Any
+
+__all__ = ["Passes", "natural"]
+
+
+def natural(name: str, value: Any) -> int:
+    """``value`` as a Python int.
+
+    Args:
+        name: what the error calls it.
+        value: an integer of any kind, 0 or more.
+
+    Raises:
+        ValueError: it is not an integer, or negative.
+
+    >>> natural("epoch", 3)
+    3
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{name} must be an integer, 0 or more; got {value!r}.")
+    return number
+
+
+class Passes:
+    """How many passes over the data have begun to be read, and where the next one begins.
+
+    A pass begins when its first element is read, in a thread of tf.data, and is entered from the thread that
+    trains; hence the lock.
+
+    Attributes:
+        batches: the number of batches of every epoch; None if it is not known.
+
+    >>> passes = Passes(10)
+    >>> passes.begin(), passes.begin(), passes.begun
+    ((0, 0), (1, 0), 2)
+    >>> passes.enter(7, 4)
+    >>> passes.begin(), passes.begin(), passes.begun
+    ((7, 4), (8, 0), 9)
+    """
+
+    def __init__(self, batches: int | None) -> None:
+        self.batches = batches
+        self._lock = threading.Lock()
+        self._next = (0, 0)
+
+    @property
+    def begun(self) -> int:
+        """The 0-based epoch that the next iterator to be read will have, so how many have begun."""
+        with self._lock:
+            return self._next[0]
+
+    def enter(self, epoch: int, batch: int = 0) -> None:
+        """Let the next pass begin with the 0-based ``batch`` of the 0-based ``epoch``.
+
+        Raises:
+            ValueError: one of them is no natural number, or an epoch has no such batch. Nothing is changed.
+        """
+        position = (natural("epoch", epoch), natural("batch", batch))
+        if self.batches is not None and position[1] >= self.batches:
+            raise ValueError(
+                f"there is no batch {batch} (0-based): an epoch has {self.batches}. "
+                f"After its last batch comes enter({position[0] + 1})."
+            )
+        with self._lock:
+            self._next = position
+
+    def begin(self) -> tuple[int, int]:
+        """(0-based epoch, 0-based first batch) of the pass that begins now; the next one is one epoch later."""
+        with self._lock:
+            epoch, batch = self._next
+            self._next = (epoch + 1, 0)
+        return epoch, batch
