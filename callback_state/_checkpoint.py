@@ -17,7 +17,8 @@ import keras
 from . import _pair, _retention, _runstate, _snapshot, _store
 from ._capture import is_registered, remember
 from ._find import names_of
-from ._loop import Loop, join
+from ._loop import Listener, Loop, join
+from ._metrics import logs_of, take_metrics
 from ._options import as_dict, check_backend, check_options
 from ._resume import check_nobody_waits
 from ._saver import Saver
@@ -60,7 +61,7 @@ class _Recorder:
         "_loop", "_event", "_recorder", "_saver", "_warned", "_epoch",
     )
 )
-class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
+class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
     """A ``keras.callbacks.ModelCheckpoint`` that also saves what the callbacks know.
 
     Next to each model file ``M`` it writes ``M.callbacks.pkl`` with the state and configuration of
@@ -217,11 +218,16 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
                 f"restore_callbacks(..., into=callbacks).",
                 stacklevel=2,
             )
-        self._write_what_is_due(loop)
+        epochs = getattr(loop.model.history, "epoch", None)
+        if epochs and loop.trains and not loop.enters:
+            self._write_what_is_due(Event(epochs[-1], None, _last_of(loop.model)), loop)
         if loop.ends and self._due is not None:
             self._saver.adopt(self._path(self._due), self._registered(loop), super().model)
         elif loop.ends:
             self._saver.note(self._registered(loop), super().model)
+
+    def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
+        self._write_what_is_due(Event(epoch, batch, loop.logs), loop)
 
     def decide(self, loop: Loop | None) -> None:
         """Let Keras decide, and change every attribute of ours that is state; then nothing is written yet."""
@@ -230,7 +236,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             return
         self._due = self._ask_keras(event)
         if self._due is not None:
-            self._stamp = max(time.time_ns(), self._stamp + 1)
+            self._stamp = self._next_stamp(loop)
             self._note(self._due, event.logs.get(self.monitor))
 
     def after_event(self, loop: Loop | None) -> None:
@@ -252,6 +258,11 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._loop = None
 
     # The rest.
+
+    def _next_stamp(self, loop: Loop | None) -> int:
+        """Later than every save of the run, also where the clock was set back."""
+        savers = [] if loop is None else [c for c in loop.listeners if isinstance(c, ModelCheckpointEnhanced)]
+        return max(time.time_ns(), 1 + max(c._stamp for c in (self, *savers)))
 
     def _is_turn(self, epoch: int) -> bool:
         return self.period is None or (epoch + 1) % self.period == 0
@@ -307,6 +318,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     def _meta(self, event: Event, loop: Loop | None) -> dict[str, Any]:
         value = event.logs.get(self.monitor)
         epochs = (self.params or {}).get("epochs") if loop is None else loop.epochs
+        reading = None if loop is None else loop.reading
         return {
             "saved_at": self._stamp,
             "versions": _snapshot.versions(),
@@ -318,6 +330,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             "finished": False,
             "goes_on_from": None,
             "exact_end": True,
+            "stops": bool(super().model.stop_training),
+            "data": {} if reading is None else reading.training.described,
+            "doubts": [] if reading is None else list(reading.doubts),
             "template": self.template,
             "monitor": (self.monitor, float(value) if isinstance(value, (int, float)) else None),
             "history": _runstate.history_of(super().model),
@@ -325,17 +340,18 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         }
 
     def _save(self, path: str, meta: dict[str, Any], loop: Loop | None) -> None:
-        self._saver.save(path, self._registered(loop), super().model, meta, self.save_weights_only)
+        model, inside = super().model, meta["batch"] is not None
+        epoch = {
+            "metrics": take_metrics(model) if inside else [],
+            "logs": logs_of(loop.logs) if inside and loop is not None else {},
+            "data": loop.reading.take(inside=inside) if loop is not None and loop.reading else None,
+        }
+        self._saver.save(path, self._registered(loop), model, meta, epoch, self.save_weights_only)
 
-    def _write_what_is_due(self, loop: Loop) -> None:
+    def _write_what_is_due(self, event: Event, loop: Loop) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
-        epochs = getattr(loop.model.history, "epoch", None)
-        if self._due is None or not epochs or not loop.trains:
-            return
-        path = self._path(self._due)
-        if _epoch_of(path) != epochs[-1]:
-            event = Event(epochs[-1], None, _last_of(loop.model))
-            self._save(path, self._meta(event, loop), loop)
+        if self._due is not None and _moment_of(self._path(self._due)) != (event.epoch, event.batch):
+            self._save(self._path(self._due), self._meta(event, loop), loop)
 
     def _speaks_for_directory(self, loop: Loop) -> bool:
         """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
@@ -351,7 +367,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             return
         end = self._saver.end_of(epoch, callbacks, model)  # before the stamp: that is state too
         event = Event(epoch, None, _last_of(model))
-        self._stamp = max(time.time_ns(), self._stamp + 1)
+        self._stamp = self._next_stamp(loop)
         meta = {**self._meta(event, loop), **end}
         self._save(self._final_path(event), meta, loop)
 
@@ -366,10 +382,10 @@ def _last_of(model: Any) -> dict[str, Any]:
     return {name: values[-1] for name, values in model.history.history.items() if values}
 
 
-def _epoch_of(path: str) -> int | None:
-    """The epoch of a checkpoint, None if there is none that is whole."""
+def _moment_of(path: str) -> tuple[int, int | None] | None:
+    """The (epoch, batch) of a checkpoint, None if there is none that is whole."""
     try:
-        epoch: int = Snapshot.open(path).meta["epoch"]
+        meta = Snapshot.open(path).meta
     except CallbackStateError:
         return None
-    return epoch
+    return meta["epoch"], meta["batch"]

@@ -9,84 +9,41 @@ where it no longer holds.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
+from ._fit import Fit, frames_above
+from ._reading import Reading
 from ._watch import Watch
-from .exceptions import ResumeError
 
-__all__ = ["Fit", "Listener", "Loop", "join"]
+__all__ = ["Listener", "Loop", "join"]
 
 _LOOP = "_callback_state_loop"
 
 
-class Listener(Protocol):
+class Listener:
     """What takes part in a loop: a checkpoint, or a resume."""
 
-    def before_train(self, loop: Loop) -> None: ...
-    def after_train_begin(self, loop: Loop) -> None: ...
-    def decide(self, loop: Loop) -> None: ...
-    def after_event(self, loop: Loop) -> None: ...
-    def after_train_end(self, loop: Loop) -> None: ...
+    def before_train(self, loop: Loop) -> None:
+        """Before anybody hears ``on_train_begin``."""
 
+    def after_train_begin(self, loop: Loop) -> None:
+        """After everybody has heard it."""
 
-@dataclass
-class Fit:
-    """The arguments of the running ``fit``, as read in its frame.
+    def after_epoch_begin(self, loop: Loop) -> None:
+        """After everybody has heard ``on_epoch_begin``."""
 
-    Attributes:
-        initial_epoch, epochs: 0-based first epoch and number of the epoch to stop before.
-        order_is_known: whether the data are arrays that a new process reads in the same order.
-    """
+    def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
+        """When a resume inside an epoch is where the checkpoint was: after this 0-based batch."""
 
-    initial_epoch: int
-    epochs: int
-    order_is_known: bool
+    def decide(self, loop: Loop) -> None:
+        """After the end of an epoch, or of a batch where these are watched: change what is state."""
 
-    @classmethod
-    def find(cls, model: Any) -> Fit | None:
-        """The ``fit`` of ``model`` that is calling; None in a hand-written loop.
+    def after_event(self, loop: Loop) -> None:
+        """When every listener has decided: write."""
 
-        Raises:
-            ResumeError: Keras's ``fit`` is not written as it was.
-        """
-        for frame in _frames_above(2):
-            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
-                return cls._read(frame.f_locals)
-        return None
-
-    @classmethod
-    def _read(cls, names: dict[str, Any]) -> Fit:
-        try:
-            adapter = names["epoch_iterator"].data_adapter
-            known = type(adapter).__name__ == "ArrayDataAdapter" and (
-                not names["shuffle"] or _global_seed() is not None
-            )
-            return cls(names["initial_epoch"], names["epochs"], known)
-        except (KeyError, AttributeError) as error:
-            import keras
-
-            raise ResumeError(
-                f"keras {keras.__version__}: Model.fit has no {error}. This release of callback_state does "
-                f"not support this Keras; install a newer callback_state or an older Keras."
-            ) from error
-
-
-def _global_seed() -> int | None:
-    from tensorflow.python.eager import context
-
-    seed: int | None = context.global_seed()
-    return seed
-
-
-def _frames_above(depth: int) -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(depth)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    def after_train_end(self, loop: Loop) -> None:
+        """After everybody has heard ``on_train_end``."""
 
 
 def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) -> Loop | None:
@@ -103,7 +60,7 @@ def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) 
     """
     import keras
 
-    for frame in _frames_above(2):
+    for frame in frames_above(2):
         caller: Any = frame.f_locals.get("self")
         is_list = isinstance(caller, keras.callbacks.CallbackList)
         if is_list and any(c is callback for c in caller.callbacks):
@@ -114,6 +71,14 @@ def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) 
     return None
 
 
+#: The events of a CallbackList that are heard here, in their order; some only while they are needed.
+_EVENTS = (
+    "on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
+    "on_epoch_end", "on_train_end",
+)
+_BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end")
+
+
 class Loop:
     """One CallbackList, and who listens to it.
 
@@ -122,7 +87,10 @@ class Loop:
         model: the model being trained.
         watch: who is not saved, and changes.
         fit: the arguments of ``fit``; None in a hand-written loop.
+        reading: how ``fit`` reads its data; None in a hand-written loop.
         epoch: the 0-based epoch that has ended last in this ``fit``; None before.
+        logs: what the last train step gave, as it gave it.
+        enters: whether this ``fit`` begins inside an epoch.
         ends: whether the last epoch was trained before a restart, and only the end of the run is left.
         trains: false if this ``fit`` was given nothing to do, as its run has ended already.
     """
@@ -130,16 +98,21 @@ class Loop:
     def __init__(self, callback_list: Any) -> None:
         self._list = callback_list
         self._listeners: list[Listener] = []
+        self._watches_batches = False
+        self._has_stepped = False
         self.model: Any = None
         self.fit: Fit | None = None
+        self.reading: Reading | None = None
         self.epoch: int | None = None
+        self.logs: Any = None
         self.trains = True
+        self.enters = False
         self.ends = False
         self.watch = Watch([])
         setattr(callback_list, _LOOP, self)
-        self._wrap("on_train_begin", self._on_train_begin)
-        self._wrap("on_epoch_end", self._on_epoch_end)
-        self._wrap("on_train_end", self._on_train_end)
+        for event in _EVENTS:
+            if event not in _BATCH_EVENTS:
+                self._hear(event)
 
     @property
     def callbacks(self) -> list[Any]:
@@ -166,22 +139,26 @@ class Loop:
             self._listeners.insert(0 if first else len(self._listeners), listener)
 
     def watch_batches(self) -> None:
-        """Hear the ends of batches too; a run that saves once an epoch does not pay for them."""
-        if "on_train_batch_end" not in vars(self._list):
-            self._wrap("on_train_batch_end", self._on_train_batch_end)
+        """Hear the ends of all batches too; a run that saves once an epoch does not pay for them."""
+        self._watches_batches = True
+        self._hear("on_train_batch_end")
 
-    def _wrap(self, event: str, wrapper: Callable[..., None]) -> None:
-        heard = getattr(self._list, event)
-        setattr(self._list, event, lambda *args, **kwargs: wrapper(heard, *args, **kwargs))
+    def _hear(self, event: str) -> None:
+        """Let a method of ours be called in place of the list's, which it gets as its first argument."""
+        if event not in vars(self._list):
+            heard, ours = getattr(self._list, event), getattr(self, f"_{event}")
+            setattr(self._list, event, lambda *args, **kwargs: ours(heard, *args, **kwargs))
 
-    def _unwrap(self) -> None:
-        for event in ("on_train_begin", "on_epoch_end", "on_train_batch_end", "on_train_end"):
+    def _leave(self, *events: str) -> None:
+        for event in events:
             vars(self._list).pop(event, None)
-        vars(self._list).pop(_LOOP, None)
 
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self.fit = Fit.find(self.model)
-        self.epoch, self.trains, self.ends = None, True, False
+        self.fit = fit = Fit.find(self.model)
+        self.reading = None
+        if fit is not None:
+            self.reading = Reading(self.model, fit.epoch_iterator, fit.shuffle, fit.validation)
+        self.epoch, self.trains, self.enters, self.ends = None, True, False, False
         for callback in self._list.callbacks:
             # Of a CallbackList that was made before the restore, set_model is not called again.
             waiting = getattr(vars(callback).get("set_model"), "listener", None)
@@ -193,16 +170,57 @@ class Loop:
         for listener in self._listeners:
             listener.after_train_begin(self)
         self.watch = Watch(self.callbacks)
+        if self.trains and self.reading is not None:
+            self.reading.warn()
+
+    def _on_epoch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        heard(*args, **kwargs)
+        for listener in self._listeners:
+            listener.after_epoch_begin(self)
+        if self.reading is not None:
+            if self.reading.after_epoch_begin(self._watches_batches):
+                self._hear("on_train_batch_begin")
+            if not self._has_stepped:
+                self._hear("on_train_batch_end")
+
+    def _on_train_batch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        heard(*args, **kwargs)
+        assert self.reading is not None
+        self.reading.after_batch_begin()
+        if self.reading.wants_batches(self._watches_batches):
+            self._hear("on_train_batch_end")
+        else:
+            self._leave("on_train_batch_begin")
+
+    def _on_train_batch_end(
+        self, heard: Callable[..., None], batch: int, logs: Any = None
+    ) -> None:
+        reading = self.reading
+        if reading is not None:
+            reading.before_batch_end()
+        heard(batch, logs)
+        self.logs = logs
+        if reading is not None:
+            reading.steps += reading.training.steps_per_execution
+            if not self._has_stepped:
+                self._has_stepped = True
+                reading.after_first_batch()
+            reading.warn()
+        if self._watches_batches:
+            self._after_event()
+        elif reading is None or not reading.wants_batches(False):
+            self._leave("on_train_batch_end")
+
+    def _on_test_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        if self.reading is not None:
+            self.reading.on_test_begin()
+        heard(*args, **kwargs)
 
     def _on_epoch_end(
         self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any
     ) -> None:
         heard(epoch, *args, **kwargs)
         self.epoch = epoch
-        self._after_event()
-
-    def _on_train_batch_end(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        heard(*args, **kwargs)
         self._after_event()
 
     def _after_event(self) -> None:
@@ -218,4 +236,4 @@ class Loop:
             for listener in self._listeners:
                 listener.after_train_end(self)
         finally:
-            self._unwrap()
+            self._leave(*_EVENTS, _LOOP)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _modelfile
-from ._capture import is_registered, names, state_of
+from ._capture import is_registered, names, note_outside, state_of
+from ._expected import Expected
 from ._find import Found, find, refuse_to_begin_anew
 from ._match import Change, match
 from ._rebuild import OWN, rebuild
@@ -31,6 +32,7 @@ class Report:
         unexpected: keys of callbacks in ``into`` of which the checkpoint knows nothing.
         changed: constructor arguments that are not what they were; the new ones hold.
         versions: the software that wrote the checkpoint.
+        doubts: why the run may not be resumed exactly, as it was told when it was saved.
     """
 
     restored: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Report:
     unexpected: tuple[str, ...] = ()
     changed: tuple[Change, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ class Restored:
     def __repr__(self) -> str:
         if self.model_path is None:
             return "<Restored: nothing, there is no checkpoint yet>"
-        state = f"initial_epoch={self.initial_epoch}" + (", finished" if self.finished else "")
+        state = f"initial_epoch={self.initial_epoch}"
+        state += "" if self.batch is None else f", after batch {self.batch}"
+        state += ", finished" if self.finished else ""
         keys = ", ".join(self.report.restored) or "no callbacks"
         return f"<Restored {self.model_path}: {keys}; {state}>"
 
@@ -129,11 +134,17 @@ def restore_callbacks(
     snapshot = found.snapshot
     if callbacks is None:
         keyed = rebuild(snapshot, trusted=trusted, directory=os.path.dirname(found.model_path))
-        callbacks, report = list(keyed.values()), Report(tuple(keyed))
+        callbacks = list(keyed.values())
+        report = Report(tuple(keyed), doubts=tuple(snapshot.meta["doubts"]))
     else:
         keyed, report = _match(snapshot, callbacks, strict)
     prepared = snapshot.prepare(keyed, model=model, trusted=trusted)
+    if model is not None:
+        Expected(snapshot.meta, found.model_path, strict=strict).check_variables(model)
     _put_back(found, snapshot, prepared, model)
+    for entry in snapshot.meta["callbacks"]:
+        if entry["key"] in keyed and entry["outside"] is not None:
+            note_outside(keyed[entry["key"]], entry["outside"])
     Resume(
         snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped,
         trusted=trusted, strict=strict,
@@ -183,7 +194,7 @@ def _match(
         warnings.warn(message, stacklevel=3)
     return matched.pairs, Report(
         tuple(matched.pairs), tuple(matched.missing), tuple(matched.unexpected),
-        tuple(matched.changed), snapshot.meta["versions"],
+        tuple(matched.changed), snapshot.meta["versions"], tuple(snapshot.meta["doubts"]),
     )
 
 

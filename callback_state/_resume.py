@@ -10,19 +10,20 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from ._adapters import appending
-from ._capture import state_of
-from ._prepared import Prepared, prepare
-from ._loop import Fit, Loop, join
+from ._capture import pick_up, wind_back
+from ._expected import Expected
+from ._fit import Fit
+from ._kept import Kept
+from ._loop import Listener, Loop, join
+from ._metrics import build_metrics, put_back_metrics
 from ._modelfile import load
-from ._runstate import (
-    digest_of, iterations_of, put_back_generators, put_back_history, put_back_seeds,
-    put_back_variables, take_variables,
-)
-from ._snapshot import Snapshot, keep
+from ._runstate import put_back_generators, put_back_history, put_back_seeds
+from ._snapshot import Snapshot
 from .exceptions import ResumeError
 
 __all__ = ["Resume", "check_nobody_waits"]
@@ -41,10 +42,10 @@ def check_nobody_waits(loop: Loop) -> None:
     if waiting is None or fit is None or fit.initial_epoch >= fit.epochs:
         return
     if fit.initial_epoch == waiting._meta["initial_epoch"]:
-        waiting._check_callbacks(loop.callbacks)
+        waiting._expected.check_callbacks(waiting._keyed, loop.callbacks)
 
 
-class Resume:
+class Resume(Listener):
     """One restored checkpoint that waits for its ``fit``.
 
     Args:
@@ -63,6 +64,8 @@ class Resume:
     ) -> None:
         self._snapshot, self._meta, self._path = snapshot, snapshot.meta, model_path
         self._keyed, self._model, self._trusted, self._strict = keyed, model, trusted, strict
+        self._run = snapshot.run
+        self._expected = Expected(self._meta, model_path, strict=strict)
         self._skipped = {(id(callback), name) for callback, name in skipped}
         self._done = False
         self._mode = "none"
@@ -76,9 +79,6 @@ class Resume:
 
     # What the loop calls.
 
-    def decide(self, loop: Loop) -> None:
-        """Nothing: a resume saves nothing."""
-
     def before_train(self, loop: Loop) -> None:
         self._mode = self._choose(loop)
         if self._mode == "none":
@@ -87,19 +87,22 @@ class Resume:
         if self._mode == "go on":
             self._go_back_to_last_epoch(model)
         if self._mode in ("resume", "go on", "end"):
-            self._check_epoch(loop.fit)
-            self._check_callbacks(loop.callbacks)
+            self._expected.check_epoch(loop.fit)
+            self._expected.check_callbacks(self._keyed, loop.callbacks)
+        if self._mode in ("resume", "go on") and loop.reading is not None:
+            self._expected.check_data(loop.reading.training.described)
         if self._mode != "nothing" or self._is_the_finished(loop.fit):
-            self._check_model(model)
+            self._expected.check_model(model)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
         self._logs = self._guard.enter_context(appending(loop.callbacks))
+        if self._mode != "nothing":
+            self._each_outside(wind_back)
 
     def after_train_begin(self, loop: Loop) -> None:
         if self._mode == "none":
             return
         self._guard.close()
-        assert self._kept is not None
-        self._kept.put_back()
+        self._put_back(loop.model)
         # Keras prefers this to the argument of fit; BackupAndRestore sets it and never takes it back.
         loop.model._initial_epoch = None
         if self._mode in ("nothing", "end"):
@@ -109,15 +112,27 @@ class Resume:
             loop.epoch, loop.ends = self._meta["epoch"], True
         if self._mode != "nothing":
             self._check_skipped()
-        put_back_seeds(loop.model, self._snapshot.run["seeds"])
         put_back_history(loop.model, self._meta["history"])
-        put_back_generators(self._snapshot.run["generators"])
-        if self._mode != "nothing":
-            self._warn(loop.fit)
+        self._wind(loop)
+        put_back_generators(self._run["generators"], but=self._drawn_from)
+        loop.enters = self._mode == "resume" and self._meta["batch"] is not None
+        if self._mode != "nothing" and not loop.enters:
+            self._each_outside(pick_up)
             self._finish()
 
-    def after_event(self, loop: Loop) -> None:
-        """Nothing: what was restored has been put back before the first epoch."""
+    def after_epoch_begin(self, loop: Loop) -> None:
+        """Inside an epoch: its beginning has been heard before, by callbacks and generators."""
+        if not loop.enters or self._done:
+            return
+        self._put_back(loop.model)
+        loop.model.stop_training = self._meta["stops"]
+        put_back_generators(self._run["generators"], but=self._drawn_from)
+        if loop.reading is None:
+            self._arrive(loop)
+        else:
+            self._hand_over_logs(loop.model)
+        self._each_outside(pick_up)
+        self._show_progress(loop.callbacks)
 
     def after_train_end(self, loop: Loop) -> None:
         for log in self._logs:
@@ -131,7 +146,70 @@ class Resume:
             loop.model._initial_epoch = None
         self._mode, self._kept = "none", None
 
+    # Into the middle of an epoch.
+
+    def _wind(self, loop: Loop) -> None:
+        """Bring the data to where they were."""
+        reading, saved = loop.reading, self._run["data"]
+        if reading is None or saved is None:
+            return
+        assert loop.fit is not None
+        if self._mode == "nothing":
+            reading.pass_by(saved)
+        elif self._mode != "end" and self._meta["batch"] is None:
+            reading.wind(saved, verbose=loop.fit.shows)
+        elif self._mode != "end":
+            reading.enter(
+                saved, lambda: self._arrive(loop), verbose=loop.fit.shows, stops=self._meta["stops"]
+            )
+
+    def _arrive(self, loop: Loop) -> None:
+        """The next batch would be the one after the checkpoint."""
+        model = loop.model
+        if loop.reading is not None and len(model.metrics_variables) != len(self._run["metrics"]):
+            build_metrics(model, loop.reading.training.dataset)
+        put_back_metrics(model, self._run["metrics"])
+        put_back_generators(self._run["generators"], but=self._drawn_from)
+        loop.logs = self._run["logs"]
+        for listener in loop.listeners:
+            listener.after_arrival(loop, self._meta["epoch"], self._meta["batch"])
+        self._finish()
+
+    def _hand_over_logs(self, model: Any) -> None:
+        """``fit`` ends an epoch with what its last step gave; it has none when no step was left."""
+        give = model._get_metrics_result_or_logs
+
+        def given(logs: Any) -> Any:
+            del model._get_metrics_result_or_logs
+            return give(logs or self._run["logs"])
+
+        model._get_metrics_result_or_logs = given
+
+    def _show_progress(self, callbacks: list[Any]) -> None:
+        """Let Keras's progress bar start where it was."""
+        import keras
+
+        for callback in callbacks:
+            if isinstance(callback, keras.callbacks.ProgbarLogger):
+                callback.on_train_batch_end(self._meta["batch"], self._run["logs"])
+
     # The rest.
+
+    @property
+    def _drawn_from(self) -> list[str]:
+        """The global generators that input threads go on with, reading ahead of the training."""
+        return (self._run["data"] or {}).get("drawn_from", []) if self._meta["batch"] is not None else []
+
+    def _put_back(self, model: Any) -> None:
+        assert self._kept is not None
+        self._kept.put_back()
+        put_back_seeds(model, self._run["seeds"])
+
+    def _each_outside(self, act: Callable[[Any, Any], None]) -> None:
+        """Let what the callbacks have done outside this process follow."""
+        for entry in self._meta["callbacks"]:
+            if entry["key"] in self._keyed and entry["outside"] is not None:
+                act(self._keyed[entry["key"]], entry["outside"])
 
     def _choose(self, loop: Loop) -> str:
         """What this ``fit`` is to the run that was restored.
@@ -157,7 +235,7 @@ class Resume:
             return False
         shapes = [[(v.shape, v.dtype) for v in m.weights] for m in (model, self._model)]
         if shapes[0] == shapes[1]:
-            self._complain(
+            self._expected.complain(
                 "fit trains another model than the one that was given to restore_callbacks(..., "
                 "model=model), which was perhaps built anew since. Restore after the model is built."
             )
@@ -166,45 +244,6 @@ class Resume:
     def _is_the_finished(self, fit: Fit | None) -> bool:
         """Whether this ``fit`` is the one that had finished when the checkpoint was written."""
         return bool(self._meta["finished"]) and fit is not None and fit.epochs == self._meta["epochs"]
-
-    def _check_callbacks(self, callbacks: list[Any]) -> None:
-        own = {e["key"] for e in self._meta["callbacks"] if e["class"].startswith("callback_state.")}
-        here = {id(callback) for callback in callbacks}
-        gone = [k for k, c in self._keyed.items() if k not in own and id(c) not in here and state_of(c)]
-        if gone:
-            self._complain(
-                f"{', '.join(gone)} got the state of the checkpoint, and is not among the callbacks of this "
-                f"fit. Pass the very objects that were restored: callbacks=[*restored]."
-            )
-
-    def _check_epoch(self, fit: Fit | None) -> None:
-        expected = self._meta["initial_epoch"]
-        if fit is not None and fit.initial_epoch != expected:
-            self._complain(
-                f"fit starts at epoch {fit.initial_epoch} (0-based), the checkpoint goes on at {expected}. "
-                f"Write model.fit(..., initial_epoch=restored.initial_epoch)."
-            )
-
-    def _check_model(self, model: Any) -> None:
-        """Refuse, before anything is trained, to go on from other weights than the checkpoint's."""
-        saved = self._meta["model"]
-        if iterations_of(model) != saved["iterations"]:
-            self._complain(
-                f"the optimizer has taken {iterations_of(model)} steps, the checkpoint's had taken "
-                f"{saved['iterations']}. Compile first, then restore_callbacks(..., model=model), which "
-                f"loads weights and optimizer."
-            )
-        elif digest_of(model) != saved["digest"]:
-            self._complain(
-                "weights or optimizer are not those of the checkpoint. Write "
-                "restore_callbacks(..., model=model), after the model was built and compiled."
-            )
-
-    def _complain(self, message: str) -> None:
-        message = f"{self._path}: {message} (restore_callbacks(..., strict=False) goes on all the same.)"
-        if self._strict:
-            raise ResumeError(message)
-        warnings.warn(message, stacklevel=2)
 
     def _go_back_to_last_epoch(self, model: Any) -> None:
         """A finished run goes on from its last epoch, not from what its end made of the weights."""
@@ -222,23 +261,8 @@ class Resume:
         prepared = snapshot.prepare(self._keyed, model=model, trusted=self._trusted)
         load(model, path, snapshot.meta["model"]["digest"])
         prepared.put_back()
-        self._snapshot, self._meta, self._path = snapshot, snapshot.meta, path
-
-    def _warn(self, fit: Fit | None) -> None:
-        """Say what cannot be exact."""
-        if self._meta["batch"] is not None:
-            warnings.warn(
-                f"{self._path}: was saved inside epoch {self._meta['epoch']} (0-based), after batch "
-                f"{self._meta['batch']}. Going on inside an epoch is not supported yet: the epoch begins "
-                f"again, with the weights of that batch. Save with save_freq='epoch' to resume exactly.",
-                stacklevel=2,
-            )
-        elif fit is not None and not fit.order_is_known:
-            warnings.warn(
-                "resuming on data whose order cannot be proved to be that of the run that was interrupted: "
-                "exact are arrays and tensors, unshuffled or after keras.utils.set_random_seed(...).",
-                stacklevel=2,
-            )
+        self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
+        self._expected = Expected(self._meta, path, strict=self._strict)
 
     def _check_skipped(self) -> None:
         for callback in self._keyed.values():
@@ -256,33 +280,6 @@ class Resume:
             del _waiting[self._model]
         for callback in self._keyed.values():
             vars(callback).pop("set_model", None)
-
-
-class Kept:
-    """The state of callbacks and model before ``on_train_begin``, to be put back after it."""
-
-    def __init__(
-        self, keyed: dict[str, Any], model: Any, skipped: set[tuple[int, str]], where: str
-    ) -> None:
-        self._keyed, self._model, self._where, self._skipped = keyed, model, where, skipped
-        # Putting it back once resolves what stood for variables of a model that was not there.
-        self._table, self._objects = keep(keyed, model)
-        self._prepare().put_back()
-        self._variables = take_variables(model)
-
-    def put_back(self) -> None:
-        put_back_variables(self._variables)
-        self._prepare().put_back()
-
-    def _prepare(self) -> Prepared:
-        prepared = prepare(
-            self._table, self._keyed, None, where=self._where, model=self._model, pickles=None,
-            kept=self._objects,
-        )
-        prepared.attributes = [
-            a for a in prepared.attributes if (id(a[0]), a[1]) not in self._skipped
-        ]
-        return prepared
 
 
 def _hook(callback: Any, resume: Resume) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ._fingerprint import fingerprint
 
 __all__ = [
+    "copies_of",
     "digest_of",
     "history_of",
     "iterations_of",
@@ -130,9 +131,9 @@ def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
     _put_back_replicas(model, taken["replicas"])
 
 
-def _replicas_of(variable: Any) -> tuple[Any, ...]:
-    """The variable's copies, one on each device of a strategy; none where there is only one."""
-    return tuple(getattr(variable.value, "values", ()))
+def copies_of(variable: Any) -> tuple[Any, ...]:
+    """The variable's copies, one on each device of a strategy; itself where there is only one."""
+    return tuple(getattr(variable.value, "values", (variable,)))
 
 
 def _take_replicas(model: Any) -> dict[int, Any]:
@@ -140,7 +141,7 @@ def _take_replicas(model: Any) -> dict[int, Any]:
 
     taken = {}
     for i, variable in enumerate(model.non_trainable_variables):
-        values = [copy.numpy() for copy in _replicas_of(variable)]
+        values = [copy.numpy() for copy in copies_of(variable)]
         if any(value.tobytes() != values[0].tobytes() for value in values):
             taken[i] = numpy.stack(values)
     return taken
@@ -148,10 +149,10 @@ def _take_replicas(model: Any) -> dict[int, Any]:
 
 def _put_back_replicas(model: Any, taken: dict[int, Any]) -> None:
     for i, values in taken.items():
-        copies = _replicas_of(model.non_trainable_variables[i])
+        copies = copies_of(model.non_trainable_variables[i])
         if len(copies) != len(values):
             warnings.warn(
-                f"the run that is resumed was on {len(values)} devices, this one is on {len(copies) or 1}: "
+                f"the run that is resumed was on {len(values)} devices, this one is on {len(copies)}: "
                 f"what each had for itself (the averages of batch normalisation) is that of the first.",
                 stacklevel=2,
             )
@@ -181,8 +182,12 @@ def take_generators() -> dict[str, Any]:
     }
 
 
-def put_back_generators(taken: dict[str, Any]) -> None:
+def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> None:
     """The reverse of :func:`take_generators`; Python's last, since making the others draws from it.
+
+    Args:
+        taken: the states.
+        but: which of ``"python"`` and ``"numpy"`` to leave as they are.
 
     TensorFlow and Keras make theirs when it is first asked for: one that was not there is taken away.
     """
@@ -196,8 +201,10 @@ def put_back_generators(taken: dict[str, Any]) -> None:
         eager.setstate(_unpacked(taken["tensorflow_eager"]))
     _put_back_tensorflow_generator(taken["tensorflow_generator"])
     _put_back_keras_generator(taken["keras"])
-    numpy.random.set_state(taken["numpy"])
-    random.setstate(_unpacked(taken["python"]))
+    if "numpy" not in but:
+        numpy.random.set_state(taken["numpy"])
+    if "python" not in but:
+        random.setstate(_unpacked(taken["python"]))
 
 
 def _warn_of_seed(saved: int | None, now: int | None) -> None:

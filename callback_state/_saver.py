@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store
+from ._inventory import inventory
 from ._snapshot import Taken
 
 __all__ = ["Saver"]
@@ -37,7 +38,8 @@ class Saver:
         self._recovered: set[str] = set()
 
     def save(
-        self, path: str, callbacks: list[Any], model: Any, meta: dict[str, Any], weights_only: bool
+        self, path: str, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any],
+        weights_only: bool,
     ) -> None:
         """Take the state, then write both files.
 
@@ -46,11 +48,16 @@ class Saver:
             callbacks: whose state to save.
             model: the model to save.
             meta: what the state file says of the moment.
+            inside: what it says of the epoch and its data: ``metrics``, ``logs``, ``data``.
             weights_only: whether the model file holds weights and optimizer only.
         """
         digest = _runstate.digest_of(model)
-        meta = {**meta, "model": {"digest": digest, "iterations": _runstate.iterations_of(model)}}
-        run = {"generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model)}
+        meta = {**meta, "model": {
+            "digest": digest, "iterations": _runstate.iterations_of(model), "variables": inventory(model),
+        }}
+        run = {
+            "generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model), **inside,
+        }
         taken = _snapshot.take(callbacks, model, meta, run)
         in_model = {
             **meta["history"]["series"], "epochs": meta["history"]["epochs"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._table import Table, two_by_two
 
-__all__ = ["SHAPE", "check", "check_states"]
+__all__ = ["SHAPE", "check", "check_states", "complete"]
 
 _NUMBER = (int, float, type(None))
 
@@ -18,11 +18,41 @@ SHAPE: dict[str, Any] = {
         "goes_on_from": (str, type(None)), "exact_end": bool, "template": str, "monitor": tuple,
         "versions": dict, "training_args": dict,
         "history": {"epochs": list, "series": dict},
-        "model": {"digest": str, "iterations": int},
+        "model": {"digest": str, "iterations": int, "variables": [str]},
         "callbacks": [{"key": str, "class": str, "version": int, "arguments": dict}],
+        "stops": bool, "data": dict, "doubts": [str],
     },
-    "run": {"generators": dict, "seeds": {"seeds": list, "replicas": dict}},
+    "run": {
+        "generators": dict, "seeds": {"seeds": list, "replicas": dict}, "metrics": list, "logs": dict,
+        "data": (dict, type(None)),
+    },
 }
+
+_SOURCE: dict[str, Any] = {
+    "made": int, "goes_on": bool, "seen": int, "steps": int, "batches": (int, type(None)),
+    "pass": (int, type(None)), "generators": [dict],
+}
+_DATA: dict[str, Any] = {
+    "training": _SOURCE, "validation": (dict, type(None)), "attributes": [dict], "drawn_from": [str],
+}
+
+#: What files of the first days do not say, and what it is then.
+_LATER: dict[str, dict[str, Any]] = {
+    "meta": {"stops": False, "data": {}, "doubts": []},
+    "run": {"metrics": [], "logs": {}, "data": None},
+}
+
+
+def complete(decoded: Any) -> Any:
+    """Add what an older file does not say; changes nothing that is there."""
+    for part, defaults in _LATER.items():
+        _expect(decoded[part], dict, f".{part}")
+        decoded[part] = {**defaults, **decoded[part]}
+    meta = decoded["meta"]
+    for entry in meta["callbacks"]:
+        entry.setdefault("outside", None)
+    meta["model"].setdefault("variables", [])
+    return decoded
 
 
 def check(value: Any, shape: Any, path: str) -> None:
@@ -45,6 +75,11 @@ def check(value: Any, shape: Any, path: str) -> None:
         _expect(value, shape, path)
     if path == ".meta":
         _check_meta(value)
+    if path == ".run.data" and value is not None:
+        for key, inner in _DATA.items():
+            check(value[key], inner, f"{path}.{key}")
+        if value["validation"] is not None:
+            check(value["validation"], _SOURCE, f"{path}.validation")
 
 
 def _expect(value: Any, types: Any, path: str) -> None:

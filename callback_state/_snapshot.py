@@ -18,10 +18,10 @@ from typing import Any
 from . import _pair
 from ._build import Decoder
 from ._byvalue import ByValue
-from ._capture import class_of, configuration, names, state_of
+from ._capture import class_of, configuration, names, outside_of, state_of
 from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
-from ._shape import SHAPE, check, check_states
+from ._shape import SHAPE, check, check_states, complete
 from ._statefile import Sealed
 from ._stateful import registration_of
 from .exceptions import CorruptCheckpointError, NotPicklableError
@@ -57,7 +57,7 @@ def take(callbacks: list[Any], model: Any, meta: dict[str, Any], run: dict[str, 
     """
     keyed = names(callbacks)
     fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, state_of=state_of)
-    meta = {**meta, "callbacks": [_described(key, c, fallback) for key, c in keyed.items()]}
+    meta = {**meta, "callbacks": [_described(key, c, fallback, bool(run)) for key, c in keyed.items()]}
     if run:
         check({"meta": meta, "run": run}, SHAPE, "")  # what could not be read is not written
     try:
@@ -80,7 +80,7 @@ def keep(keyed: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
     return Encoder(fallback).table(_states(keyed)), fallback.kept or []
 
 
-def _described(key: str, callback: Any, fallback: ByValue) -> dict[str, Any]:
+def _described(key: str, callback: Any, fallback: ByValue, saves: bool) -> dict[str, Any]:
     registration = registration_of(type(callback))
     arguments = {}
     for name, argument in configuration(callback).items():
@@ -93,6 +93,7 @@ def _described(key: str, callback: Any, fallback: ByValue) -> dict[str, Any]:
         "class": class_of(callback),
         "version": registration.version if registration is not None else 1,
         "arguments": arguments,
+        "outside": outside_of(callback) if saves else None,
     }
 
 
@@ -160,7 +161,7 @@ class Snapshot:
         try:
             match sealed.tree:
                 case [nodes, root, state, list(pickles)]:
-                    decoded = Decoder(Table.from_tree([nodes, root])).value()
+                    decoded = complete(Decoder(Table.from_tree([nodes, root])).value())
                     states = Table.from_tree([nodes, state])
                     check(decoded, SHAPE, "")
                     check_states(states, {entry["key"] for entry in decoded["meta"]["callbacks"]})

@@ -16,13 +16,15 @@ import pytest
 from harness import Batches, PerBatch, X, Y, bytes_of
 from reused import fresh_model
 
+from callback_state import _loop
 from callback_state import (
     BackendError, CallbackStateError, ModelCheckpointEnhanced, ResumeError, restore_callbacks, stateful,
 )
-from callback_state._loop import Fit, Loop, join
+from callback_state._fit import Fit
+from callback_state._loop import Listener, Loop, join
 from callback_state._snapshot import Snapshot
 
-WRAPPED = {"on_train_begin", "on_epoch_end", "on_train_batch_end", "on_train_end", "_callback_state_loop"}
+WRAPPED = {*_loop._EVENTS, "_callback_state_loop"}
 
 
 def fit(callbacks: Any, model: Any = None, **options: Any) -> Any:
@@ -87,19 +89,17 @@ def wrapped(callback_list: Any) -> set[str]:
     return set(vars(callback_list)) & WRAPPED
 
 
-@pytest.mark.parametrize(
-    ("save_freq", "expected"),
-    [("epoch", WRAPPED - {"on_train_batch_end"}), (2, WRAPPED)],
-    ids=["epochs", "batches"],
-)
-def test_list_is_wrapped_for_the_fit(tmp_path: Path, save_freq: Any, expected: set[str]) -> None:
-    """A run that saves once an epoch pays nothing per batch; after the fit the list is as it was."""
+@pytest.mark.parametrize("save_freq", ["epoch", 2], ids=["epochs", "batches"])
+def test_list_is_wrapped_for_the_fit(tmp_path: Path, save_freq: Any) -> None:
+    """After its first batch a run that saves once an epoch pays nothing per batch; after the fit the list is
+    as it was."""
     found: list[set[str]] = []
     model, name = fresh_model(), "{epoch}.keras" if save_freq == "epoch" else "{epoch}-{batch}.keras"
     callbacks = listed(model, [Look(lambda: found.append(wrapped(callbacks))),
                                checkpoint(tmp_path, name, save_freq=save_freq)])
     fit(callbacks, model)
-    assert found == [expected, expected]
+    batches = set() if save_freq == "epoch" else {"on_train_batch_end"}
+    assert found == [WRAPPED - {"on_train_batch_begin", "on_train_batch_end"} | batches] * 2
     assert wrapped(callbacks) == set()
 
 
@@ -114,7 +114,7 @@ def test_several_checkpoints_share_one_loop(tmp_path: Path) -> None:
     assert models(tmp_path) == ["1.keras", "2.keras", "b1.keras", "b2.keras"]
 
 
-class Heard(keras.callbacks.Callback):
+class Heard(keras.callbacks.Callback, Listener):
     """Takes part in a loop, and notes with the others what it hears."""
 
     def __init__(self, events: list[str]) -> None:
@@ -123,7 +123,7 @@ class Heard(keras.callbacks.Callback):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        join(self, self, model)  # type: ignore[arg-type]
+        join(self, self, model)
 
     def before_train(self, loop: Loop) -> None:
         self.events.append("before")
@@ -131,6 +131,9 @@ class Heard(keras.callbacks.Callback):
 
     def after_train_begin(self, loop: Loop) -> None:
         self.events.append("after begin")
+
+    def after_epoch_begin(self, loop: Loop) -> None:
+        self.events.append("after epoch begin")
 
     def decide(self, loop: Loop) -> None:
         self.events.append("decide")
@@ -152,6 +155,9 @@ class Notes(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.events.append(f"{self.name} begin")
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"{self.name} epoch begin")
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.events.append(f"{self.name} batch")
 
@@ -171,6 +177,7 @@ def test_before_and_after_everybody(position: int) -> None:
     fit(callbacks, epochs=1, batch_size=64)
     assert events == [
         "before", "a begin", "b begin", "after begin",
+        "a epoch begin", "b epoch begin", "after epoch begin",
         "a batch", "b batch", "decide", "after",
         "a epoch", "b epoch", "decide", "after",
         "a end", "b end", "after end",
@@ -183,7 +190,7 @@ def test_batches_are_heard_before_what_follows(form: str) -> None:
     events: list[str] = []
     fit(FORMS[form]([Heard(events), Notes("a", events)]), epochs=2, batch_size=4)
     batches = ["a batch", "decide", "after"] * 16
-    epoch = [*batches, "a epoch", "decide", "after"]
+    epoch = ["a epoch begin", "after epoch begin", *batches, "a epoch", "decide", "after"]
     assert events == ["before", "a begin", "after begin", *epoch, *epoch, "a end", "after end"]
 
 
@@ -349,7 +356,7 @@ def test_fit_of_another_keras_is_refused() -> None:
     """A ``fit`` that lacks the names that are read is an error that says so, not a wrong run."""
     model = fresh_model()
 
-    def fit(self: Any, shuffle: bool = True) -> Any:
+    def fit(self: Any, initial_epoch: int = 0, epochs: int = 1, verbose: int = 0, shuffle: bool = True) -> Any:
         return Fit.find(self)
 
     with pytest.raises(ResumeError, match=r"Model\.fit has no 'epoch_iterator'.*does not support this Keras"):
@@ -357,25 +364,21 @@ def test_fit_of_another_keras_is_refused() -> None:
     assert Fit.find(model) is None
 
 
-FITS: dict[str, tuple[dict[str, Any], bool]] = {
-    "arrays": ({}, True),
-    "arrays, not shuffled": ({"shuffle": False}, True),
-    "tensors": ({"x": keras.ops.convert_to_tensor(X), "y": keras.ops.convert_to_tensor(Y)}, True),
-    "generator": ({"x": None, "y": None, "steps_per_epoch": 4, "batch_size": None}, False),
-}
-
-
-@pytest.mark.parametrize("name", FITS)
-def test_arguments_of_fit_are_read(name: str) -> None:
-    """First and last epoch, and whether the data's order is known, as they are in the running fit."""
-    options, known = FITS[name]
-    options = {"x": X, "y": Y, "batch_size": 16, **options}
-    if options["x"] is None:
-        options["x"] = ((X[:16], Y[:16]) for _ in range(99))
+@pytest.mark.parametrize("validation", [None, (X, Y)], ids=["alone", "validated"])
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_arguments_of_fit_are_read(verbose: int, validation: Any) -> None:
+    """First and last epoch, bar, shuffle and data are those of the running fit."""
     model, found = fresh_model(), []
     look = Look(lambda: found.append(Fit.find(model)))
-    model.fit(**options, initial_epoch=1, epochs=3, verbose=0, callbacks=[look])
-    assert found == [Fit(1, 3, known)] * 2
+    model.fit(
+        X, Y, batch_size=16, initial_epoch=1, epochs=3, verbose=verbose, shuffle=False, callbacks=[look],
+        validation_data=validation,
+    )
+    first, second = found
+    assert first == second
+    assert (first.initial_epoch, first.epochs, first.shows, first.shuffle) == (1, 3, verbose == 1, False)
+    assert type(first.epoch_iterator).__name__ == "TFEpochIterator"
+    assert first.validation is (None if validation is None else X)
 
 
 def test_another_model_of_the_same_fit_is_not_meant() -> None:

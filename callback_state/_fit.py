@@ -1,0 +1,68 @@
+"""The running ``Model.fit``, found in the frames above a callback: Keras hands it to nobody."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from .exceptions import ResumeError
+
+__all__ = ["Fit", "frames_above"]
+
+
+@dataclass
+class Fit:
+    """The arguments of the running ``fit``, as read in its frame.
+
+    Attributes:
+        initial_epoch, epochs: 0-based first epoch and number of the epoch to stop before.
+        shows: whether it shows a progress bar.
+        shuffle: as given.
+        epoch_iterator: Keras's iterator over the training data.
+        validation: the validation data as given, without the targets; None if there are none.
+    """
+
+    initial_epoch: int
+    epochs: int
+    shows: bool
+    shuffle: Any
+    epoch_iterator: Any
+    validation: Any
+
+    @classmethod
+    def find(cls, model: Any) -> Fit | None:
+        """The ``fit`` of ``model`` that is calling; None in a hand-written loop.
+
+        Raises:
+            ResumeError: Keras's ``fit`` is not written as it was.
+        """
+        for frame in frames_above(2):
+            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+                return cls._read(frame.f_locals)
+        return None
+
+    @classmethod
+    def _read(cls, names: dict[str, Any]) -> Fit:
+        try:
+            return cls(
+                names["initial_epoch"], names["epochs"], names["verbose"] in (1, "auto"), names["shuffle"],
+                names["epoch_iterator"], None if names["validation_data"] is None else names["val_x"],
+            )
+        except KeyError as error:
+            import keras
+
+            raise ResumeError(
+                f"keras {keras.__version__}: Model.fit has no {error}. This release of callback_state does "
+                f"not support this Keras; install a newer callback_state or an older Keras."
+            ) from error
+
+
+def frames_above(depth: int) -> Iterator[FrameType]:
+    """The frames of the callers, from so many above this function."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -1,0 +1,159 @@
+"""How one ``fit`` reads its data: training, validation, and what in it cannot be brought back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from . import _doubts
+from ._attributes import Attributes
+from ._source import Source
+
+__all__ = ["Reading"]
+
+
+class Reading:
+    """The data of a ``fit`` that is about to begin.
+
+    Args:
+        model: what is trained.
+        epoch_iterator: Keras's, of the training data.
+        shuffle: the argument of ``fit``.
+        validation: the validation data as given to ``fit``, or None.
+
+    Attributes:
+        training: the training data.
+        steps: the batches of the present epoch, as far as they are counted: where somebody saves per batch.
+        doubts: why a resumed run may differ from this one; grows as it is found out.
+    """
+
+    def __init__(self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any) -> None:
+        self._model = model
+        self.training = Source(epoch_iterator)
+        adapter, dataset = self.training.adapter, self.training.dataset
+        self._validation_data = validation
+        self._validation: Source | None = None
+        self._validation_saved: dict[str, Any] | None = None
+        self._has_python = _doubts.has_python(adapter, dataset)
+        # An eager step may draw from a global generator itself, in its own turn.
+        self._draws = _doubts.InputDraws() if self._has_python and not model.run_eagerly else None
+        self._drawn_from: set[str] = set()
+        self._attributes = [Attributes(d) for d in _py_datasets(adapter, validation)]
+        self._beginning: list[dict[str, Any]] | None = None
+        self._entered: int | None = None
+        self._told = 0
+        self.steps = 0
+        self.doubts = _doubts.of_data(adapter, dataset, shuffle)
+
+    # What the loop calls.
+
+    def wants_batches(self, watched: bool) -> bool:
+        """Whether it must hear the batches that follow, apart from the first of all.
+
+        Args:
+            watched: whether somebody saves per batch.
+        """
+        matters = watched or self.training.is_stream
+        return matters and self._draws is not None and not self._draws.done
+
+    def after_epoch_begin(self, watched: bool) -> bool:
+        """Returns whether it must hear the epoch's first batch."""
+        if self._entered is not None:
+            self.steps, self._entered = self._entered, None
+            return False
+        self.steps = 0
+        if self._draws is not None:
+            self._draws.new_epoch()
+        if not self._has_python or not (watched or self.training.is_stream):
+            return False
+        self.training.note_epoch()
+        if not self.training.goes_on:
+            self._beginning = self._take_attributes()
+        return True
+
+    def after_batch_begin(self) -> None:
+        self.training.note_first_batch()
+        if self._draws is not None and not self._draws.done:
+            self._draws.before()
+
+    def before_batch_end(self) -> None:
+        if self._draws is not None and not self._draws.done:
+            self._draws.after()
+            self._note_draws()
+
+    def _note_draws(self) -> None:
+        if self._draws is not None and self._draws.done and self._draws.found:
+            self.doubts.append(_doubts.of_draws(self._draws.found))
+            self._drawn_from |= set(self._draws.found)
+
+    def after_first_batch(self) -> None:
+        """The train step has been compiled."""
+        self.doubts += _doubts.of_step(self._model.train_function)
+
+    def on_test_begin(self) -> None:
+        """A validation begins; its iterator exists from the first one on."""
+        epoch_iterator = getattr(self._model, "_eval_epoch_iterator", None)
+        if self._validation is None and epoch_iterator is not None:
+            self._validation = Source(epoch_iterator)
+            if self._validation_saved is not None:
+                self._validation.wind(self._validation_saved, verbose=False)
+
+    def warn(self) -> None:
+        """Tell of the doubts that have not been told yet."""
+        for doubt in self.doubts[self._told :]:
+            warnings.warn(f"a resumed run may differ from this one: {doubt}", stacklevel=2)
+        self._told = len(self.doubts)
+
+    # How far the data have been read, and up to there again.
+
+    def take(self, *, inside: bool) -> dict[str, Any]:
+        """How far the data have been read, at a quiet point, ``inside`` an epoch or between two."""
+        training = self.training.take(self.steps if inside else 0)
+        goes_on = training["goes_on"] and self._beginning is not None
+        attributes = self._beginning if goes_on else self._take_attributes()
+        return {
+            "training": training,
+            "validation": None if self._validation is None else self._validation.take(0),
+            "attributes": attributes,
+            "drawn_from": sorted(self._drawn_from),
+        }
+
+    def wind(self, saved: dict[str, Any], *, verbose: bool) -> None:
+        """Go to where a checkpoint at the end of an epoch was."""
+        self._put_back_attributes(saved)
+        self.training.wind(saved["training"], verbose=verbose)
+
+    def enter(
+        self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool
+    ) -> None:
+        """Let the first epoch go on where a checkpoint inside it was; see :meth:`Source.enter`."""
+        self._put_back_attributes(saved)
+        self._entered = saved["training"]["steps"]
+        self.training.enter(saved["training"], then, verbose=verbose, stops=stops)
+
+    def pass_by(self, saved: dict[str, Any]) -> None:
+        """Leave the data as a ``fit`` that has ended left them, without reading them again."""
+        self.training.pass_by(saved["training"])
+        if saved["validation"] is not None and hasattr(self._validation_data, "_variant_tensor"):
+            for _ in range(saved["validation"]["made"]):
+                iter(self._validation_data)
+
+    def _take_attributes(self) -> list[dict[str, Any]]:
+        return [attributes.take() for attributes in self._attributes]
+
+    def _put_back_attributes(self, saved: dict[str, Any]) -> None:
+        self._validation_saved = saved["validation"]
+        self._beginning = saved["attributes"]
+        self._drawn_from = set(saved["drawn_from"])
+        for attributes, taken in zip(self._attributes, saved["attributes"], strict=False):
+            attributes.put_back(taken)
+
+
+def _py_datasets(adapter: Any, validation: Any) -> list[Any]:
+    """The ``keras.utils.PyDataset`` objects among the data, each once."""
+    import keras
+
+    found = [getattr(adapter, "py_dataset", None), validation]
+    datasets = {id(d): d for d in found if isinstance(d, keras.utils.PyDataset)}
+    return list(datasets.values())

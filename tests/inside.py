@@ -1,0 +1,381 @@
+"""Runs that save per batch and are killed inside an epoch: every kind of data, model and argument of ``fit``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from harness import Killed, PerBatch, bytes_of, halve, states_of
+
+from callback_state import ModelCheckpointEnhanced, data, restore_callbacks, stateful
+
+EPOCHS, BATCHES, BATCH = 3, 5, 8
+_random = np.random.default_rng(11)
+#: 37 samples: four whole batches, and one of five.
+X = _random.normal(size=(37, 4)).astype("float32")
+Y = (X.sum(axis=1, keepdims=True) > 0).astype("float32")
+WEIGHTS = _random.uniform(0.5, 1.5, size=37).astype("float32")
+X_VAL, Y_VAL = X[::-2].copy(), Y[::2].copy()
+
+
+# What a run is made of.
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to train; the defaults are the plainest."""
+
+    data: str = "arrays"
+    model: str = "sequential"
+    optimizer: str = "adam"
+    mode: str = "graph"
+    steps_per_execution: int = 1
+    validation: str = "none"
+    weights: str = "none"
+    name: str = "last"
+    initial_epoch: int = 0
+    stop: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        plain = Cell()
+        names = [f"{v}" for k, v in vars(self).items() if v != getattr(plain, k) or k == "data"]
+        return "-".join(names)
+
+    def is_possible(self) -> bool:
+        """Whether Keras itself trains this."""
+        if self.weights == "class" and self.model == "multi":
+            return False
+        if self.weights == "sample" and self.data == "arrays-split":
+            return True
+        return not (self.mode == "jit" and self.optimizer == "scale")
+
+
+AXES: dict[str, tuple[Any, ...]] = {
+    "data": (
+        "arrays", "arrays-unshuffled", "arrays-split", "arrays-steps", "tensors", "dataset",
+        "dataset-one-order", "dataset-repeat", "dataset-interleave", "generator", "py", "py-global",
+        "py-workers", "shuffled", "epochs",
+    ),
+    "model": ("sequential", "subclass", "multi", "step"),
+    "optimizer": ("adam", "ema", "schedule", "accumulation", "scale"),
+    "mode": ("graph", "eager", "jit"),
+    "steps_per_execution": (1, 3),
+    "validation": ("none", "arrays", "every-second", "dataset"),
+    "weights": ("none", "class", "sample"),
+    "name": ("last", "{epoch}", "{epoch}-{batch}"),
+    "initial_epoch": (0, 1),
+}
+
+
+# The callbacks.
+
+
+@stateful
+class Heard(keras.callbacks.Callback):
+    """Everything that a callback hears, and a draw from the global generators at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Any] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.heard.append(("epoch begins", epoch, random.random()))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.heard.append(("batch begins", batch, random.random(), np.random.random()))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.heard.append(("batch ends", batch, dict(logs)))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.heard.append(("epoch ends", epoch, dict(logs)))
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.heard.append(["test begins"])
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.heard.append(("test batch ends", batch, dict(logs)))
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.heard.append(("test ends", dict(logs)))
+
+
+@stateful
+class StopAt(keras.callbacks.Callback):
+    """Stops training inside an epoch."""
+
+    def __init__(self, at: tuple[int, int]) -> None:
+        super().__init__()
+        self.at, self.epoch = at, -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if (self.epoch, batch) == self.at:
+            self.model.stop_training = True
+
+
+@stateful(exclude=("left",))
+class KillAfter(keras.callbacks.Callback):
+    """Dies so many events after training began; an event is the begin of a batch or the end of an epoch."""
+
+    def __init__(self, events: int) -> None:
+        super().__init__()
+        self.left = events
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._count()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._count()
+
+
+# The data.
+
+
+def rows_of(parts: Any, rows: Any) -> tuple[Any, ...]:
+    return tuple(tf.nest.map_structure(lambda part: part[rows], parts))
+
+
+class Shuffles(keras.utils.PyDataset):
+    """Shuffles in place after each epoch, with a generator of its own or the global one."""
+
+    def __init__(self, parts: Any, own: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.parts, self.order = parts, np.arange(len(X))
+        self.random = np.random.default_rng(5) if own else None
+
+    def __len__(self) -> int:
+        return BATCHES
+
+    def __getitem__(self, i: int) -> Any:
+        rows = self.order[i * BATCH : (i + 1) * BATCH]
+        return rows_of(self.parts, rows)
+
+    def on_epoch_end(self) -> None:
+        (self.random or np.random).shuffle(self.order)
+
+
+def endless(parts: Any) -> Iterator[Any]:
+    """Batches that never repeat."""
+    generator = np.random.default_rng(6)
+    while True:
+        rows = generator.permutation(len(X))[:BATCH]
+        yield rows_of(parts, rows)
+
+
+def with_noise(*parts: Any) -> Any:
+    """A random map, seeded."""
+    noise = tf.random.uniform((), 0.9, 1.1, seed=4)
+    return (tf.nest.map_structure(lambda part: part * noise, parts[0]), *parts[1:])
+
+
+def dataset_of(parts: Any, kind: str) -> Any:
+    rows = tf.data.Dataset.from_tensor_slices(tuple(parts))
+    if kind == "dataset":
+        return rows.shuffle(37, seed=2).batch(BATCH).map(with_noise).prefetch(2)
+    if kind == "dataset-one-order":
+        return rows.shuffle(37, seed=2, reshuffle_each_iteration=False).batch(BATCH)
+    if kind == "dataset-repeat":
+        return rows.shuffle(37, seed=2).repeat().batch(BATCH)
+    blocks = tf.data.Dataset.range(4).shuffle(4, seed=3)
+    return blocks.interleave(
+        lambda i: rows.shard(4, i).shuffle(9, seed=8), cycle_length=2, num_parallel_calls=2
+    ).batch(BATCH)
+
+
+def arguments_of(cell: Cell) -> dict[str, Any]:
+    """The arguments of ``fit`` that say what is trained on."""
+    x: Any = (X, X[:, :2].copy()) if cell.model == "multi" else X
+    y: Any = (Y, 1 - Y) if cell.model == "multi" else Y
+    weights: Any = (WEIGHTS, WEIGHTS[::-1].copy()) if cell.model == "multi" else WEIGHTS
+    parts = (x, y, weights) if cell.weights == "sample" else (x, y)
+    found = _data(cell, parts)
+    if cell.weights == "class":
+        found["class_weight"] = {0: 1.0, 1: 2.5}
+    if cell.validation != "none" and cell.data != "arrays-split":
+        val = tf.nest.map_structure(lambda part: part[::2].copy(), parts)
+        found["validation_data"] = val
+        if cell.validation == "dataset":
+            found["validation_data"] = tf.data.Dataset.from_tensor_slices(val).shuffle(19, seed=9).batch(7)
+    if cell.validation == "every-second":
+        found["validation_freq"] = 2
+    return found
+
+
+def _data(cell: Cell, parts: Any) -> dict[str, Any]:
+    kind, names = cell.data.partition("-")[0], ("x", "y", "sample_weight")
+    if kind in ("arrays", "tensors"):
+        if kind == "tensors":
+            parts = tf.nest.map_structure(tf.constant, parts)
+        more = {
+            "arrays-unshuffled": {"shuffle": False}, "arrays-split": {"validation_split": 0.2},
+            "arrays-steps": {"steps_per_epoch": 3},
+        }
+        return {**dict(zip(names, parts, strict=False)), "batch_size": BATCH, **more.get(cell.data, {})}
+    if kind == "dataset":
+        steps = {"steps_per_epoch": 4} if cell.data == "dataset-repeat" else {}
+        return {"x": dataset_of(parts, cell.data), **steps}
+    if kind == "generator":
+        return {"x": endless(parts), "steps_per_epoch": 4}
+    if kind == "py":
+        workers = {"workers": 3} if cell.data == "py-workers" else {}
+        return {"x": Shuffles(parts, cell.data != "py-global", **workers)}
+    if kind == "shuffled":
+        return {"x": data.shuffled(*parts, batch_size=BATCH, seed=1)}
+
+    def make_epoch(epoch: int) -> Any:
+        return tf.data.Dataset.from_tensor_slices(tuple(parts)).shuffle(37, seed=epoch).batch(BATCH)
+
+    return {"x": data.epochs(make_epoch)}
+
+
+# The model.
+
+
+class Subclassed(keras.Model):
+    """A model whose variables Keras finds by its attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.drop = keras.layers.Dense(4, "relu"), keras.layers.Dropout(0.3)
+        self.out = keras.layers.Dense(1, "sigmoid")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return self.out(self.drop(self.hidden(x), training=training))
+
+
+class OwnStep(Subclassed):
+    """A train step of its own, whose logs are not the metrics' names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = keras.metrics.Mean("mean_output")
+
+    def train_step(self, batch: Any) -> Any:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(x, y, predicted, weights)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self.mean.update_state(predicted)
+        logs = self.compute_metrics(x, y, predicted, weights)
+        return {**logs, "mean_output": self.mean.result(), "now": loss}
+
+
+def _network(cell: Cell) -> Any:
+    if cell.model in ("subclass", "step"):
+        model = Subclassed() if cell.model == "subclass" else OwnStep()
+        model(X[:1])
+        return model
+    inputs = [keras.Input((4,)), keras.Input((2,))][: 1 + (cell.model == "multi")]
+    joined = inputs[0] if len(inputs) == 1 else keras.layers.Concatenate()(inputs)
+    hidden = keras.layers.Dense(4, activation="relu")(joined)
+    hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization()(hidden))
+    outputs = [keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=n)(hidden)
+               for n in ("a", "b")[: len(inputs)]]
+    return keras.Model(inputs, outputs) if len(inputs) > 1 else keras.Model(inputs[0], outputs[0])
+
+
+def _optimizer(cell: Cell) -> Any:
+    if cell.optimizer == "schedule":
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 12))
+    options: dict[str, Any] = {
+        "ema": {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 4},
+        "accumulation": {"gradient_accumulation_steps": 3},
+    }.get(cell.optimizer, {})
+    inner = keras.optimizers.Adam(0.05, **options)
+    if cell.optimizer == "scale":
+        return keras.optimizers.LossScaleOptimizer(inner, initial_scale=4.0, dynamic_growth_steps=3)
+    return inner
+
+
+def model_of(cell: Cell) -> Any:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16" if cell.optimizer == "scale" else "float32")
+    try:
+        keras.utils.set_random_seed(3)
+        model = _network(cell)
+    finally:
+        keras.config.set_dtype_policy(before)
+    outputs = 1 + (cell.model == "multi")
+    metrics: Any = [[keras.metrics.BinaryAccuracy(name="accuracy")] for _ in range(outputs)]
+    model.compile(
+        _optimizer(cell), keras.losses.BinaryCrossentropy(), metrics=metrics if outputs > 1 else metrics[0],
+        weighted_metrics=None if outputs > 1 else [keras.metrics.AUC(num_thresholds=9, name="auc")],
+        run_eagerly=cell.mode == "eager", jit_compile=cell.mode == "jit",
+        steps_per_execution=cell.steps_per_execution,
+    )
+    return model
+
+
+# The run.
+
+
+@dataclass
+class Ended:
+    """What a run ended with."""
+
+    weights: list[bytes]
+    optimizer: list[bytes]
+    seeds: list[bytes]
+    history: dict[str, list[float]]
+    epochs: list[int]
+    heard: list[Any]
+    states: list[str]
+    files: list[str]
+
+    def differences(self, other: Ended) -> list[str]:
+        return [name for name, value in vars(self).items() if value != getattr(other, name)]
+
+
+def start(
+    directory: Path, cell: Cell, *, kill: int | None = None, save_freq: Any = 1,
+    more: Callable[[], list[Any]] = list, **options: Any,
+) -> Ended | None:
+    """One start of a script that saves per batch; None if it was killed."""
+    model = model_of(cell)
+    heard = Heard()
+    callbacks: list[Any] = [
+        ModelCheckpointEnhanced(directory / f"{cell.name}.weights.h5", "loss", save_weights_only=True,
+                                save_freq=save_freq),
+        heard, keras.callbacks.EarlyStopping("loss", patience=9), *more(),
+    ]
+    if cell.optimizer != "schedule":
+        callbacks[1:1] = [PerBatch(0.05)] if cell.stop else [keras.callbacks.LearningRateScheduler(halve)]
+    if cell.stop is not None:
+        callbacks.append(StopAt(cell.stop))
+    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+    killer = [] if kill is None else [KillAfter(kill)]
+    try:
+        history = model.fit(
+            **{**arguments_of(cell), **options}, epochs=EPOCHS, verbose=0, callbacks=[*callbacks, *killer],
+            initial_epoch=max(restored.initial_epoch, cell.initial_epoch),
+        )
+    except Killed:
+        return None
+    known = {id(v) for v in (*model.weights, *model.metrics_variables)}
+    return Ended(
+        bytes_of(model.weights), bytes_of(model.optimizer.variables),
+        bytes_of(v for v in model.variables if id(v) not in known),
+        history.history, history.epoch, heard.heard, states_of(callbacks),
+        sorted(path.name for path in directory.iterdir()),
+    )
+
+
+def plainly(cell: Cell, **changes: Any) -> Cell:
+    return replace(cell, **changes)
