@@ -11,9 +11,10 @@
 
 Each pass over such data is one epoch, counted from 0, and what it reads follows from that number alone, not from
 what was read before. ``fit`` makes iterators that nobody reads; a pass begins when its first element is read.
-Whatever reads the data counts: ``train.take(1)`` is a pass, a ``.repeat()`` after it begins passes ahead of
-training. ``fit`` needs no ``.repeat()``. ``.map``, ``.prefetch`` and the like may follow, ``.cache()`` and
-``.shuffle()`` make what ``fit`` reads depend on what was read before.
+Whatever reads the data counts: ``train.take(1)`` is a pass, and so is the batch that Keras reads under a
+``MirroredStrategy`` before it trains; a ``.repeat()`` after it begins passes ahead of training (``fit`` needs
+none). ``.map``, ``.prefetch`` and the like may follow; ``.cache()`` and ``.shuffle()`` make what ``fit`` reads
+depend on what was read before. Data of several worker processes are not supported.
 """
 
 from __future__ import annotations
