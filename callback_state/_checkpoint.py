@@ -218,7 +218,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
                 f"restore_callbacks(..., into=callbacks).",
                 stacklevel=2,
             )
-        epochs = getattr(loop.model.history, "epoch", None)
+        epochs = _runstate.history_of(loop.model)["epochs"]
         if epochs and loop.trains and not loop.enters:
             self._write_what_is_due(Event(epochs[-1], None, _last_of(loop.model)), loop)
         if loop.ends and self._due is not None:
@@ -379,7 +379,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
 
 def _last_of(model: Any) -> dict[str, Any]:
     """The logs of the last epoch, as the history has them."""
-    return {name: values[-1] for name, values in model.history.history.items() if values}
+    return {name: values[-1] for name, values in _runstate.history_of(model)["series"].items() if values}
 
 
 def _moment_of(path: str) -> tuple[int, int | None] | None:

@@ -9,7 +9,7 @@ from ._capture import state_of
 from ._fit import Fit
 from ._inventory import mismatches
 from ._runstate import digest_of, iterations_of
-from .exceptions import ResumeError
+from .exceptions import CallbackStateError, ResumeError
 
 __all__ = ["Expected"]
 
@@ -21,12 +21,15 @@ class Expected:
         meta: of its state file.
         path: its model file, for errors.
         strict: whether a difference is an error, or only a warning.
+        error: of which class.
 
-    Every check raises ResumeError where ``strict``; it says the argument that is missing.
+    The message of each check says the argument that is missing.
     """
 
-    def __init__(self, meta: dict[str, Any], path: str, *, strict: bool) -> None:
-        self._meta, self._path, self._strict = meta, path, strict
+    def __init__(
+        self, meta: dict[str, Any], path: str, *, strict: bool, error: type[CallbackStateError] = ResumeError
+    ) -> None:
+        self._meta, self._path, self._strict, self._error = meta, path, strict, error
 
     def check_epoch(self, fit: Fit | None) -> None:
         expected = self._meta["initial_epoch"]
@@ -89,5 +92,5 @@ class Expected:
     def complain(self, message: str) -> None:
         message = f"{self._path}: {message} (restore_callbacks(..., strict=False) goes on all the same.)"
         if self._strict:
-            raise ResumeError(message)
+            raise self._error(message)
         warnings.warn(message, stacklevel=2)

@@ -10,7 +10,8 @@ __all__ = ["inventory", "mismatches"]
 
 def inventory(model: Any) -> list[str]:
     """One line per weight: ``"dense/kernel (6, 8) float32"``."""
-    return [f"{v.path} {tuple(v.shape)} {v.dtype}" for v in model.weights]
+    # The rest of the path depends on whether the model was built or loaded.
+    return [f"{'/'.join(v.path.split('/')[-2:])} {tuple(v.shape)} {v.dtype}" for v in model.weights]
 
 
 def mismatches(model: Any, saved: list[str]) -> list[str]:
@@ -33,5 +34,4 @@ def mismatches(model: Any, saved: list[str]) -> list[str]:
 def _comparable(line: str) -> str:
     """Without the number that Keras gives a layer by how many of its kind the process has made."""
     name, shape = line.split(" ", 1)
-    # The model's own name, which Keras gives it too, is in the path of some of its variables.
     return re.sub(r"_\d+(?=/|$)", "", name) + " " + shape

@@ -114,7 +114,7 @@ class Reading:
         attributes = self._beginning if goes_on else self._take_attributes()
         return {
             "training": training,
-            "validation": None if self._validation is None else self._validation.take(0),
+            "validation": self._validation.take(0) if self._validation else self._validation_saved,
             "attributes": attributes,
             "drawn_from": sorted(self._drawn_from),
         }

@@ -79,6 +79,13 @@ class Restored:
     def __getitem__(self, key: str | int) -> Any:
         return self.callbacks[key] if isinstance(key, int) else self._keyed[key]
 
+    def first_batch(self, epoch: int) -> int:
+        """The 0-based batch with which this 0-based epoch goes on, for a training loop of your own.
+
+        0, but for the epoch that was interrupted. ``fit`` finds it by itself.
+        """
+        return self.batch + 1 if self.batch is not None and epoch == self.epoch else 0
+
     def __repr__(self) -> str:
         if self.model_path is None:
             return "<Restored: nothing, there is no checkpoint yet>"
@@ -140,10 +147,11 @@ def restore_callbacks(
         keyed, report = _match(snapshot, callbacks, strict)
     prepared = snapshot.prepare(keyed, model=model, trusted=trusted)
     if model is not None:
-        Expected(snapshot.meta, found.model_path, strict=strict).check_variables(model)
+        expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
+        expected.check_variables(model)
     _put_back(found, snapshot, prepared, model)
     for entry in snapshot.meta["callbacks"]:
-        if entry["key"] in keyed and entry["outside"] is not None:
+        if entry["key"] in keyed:
             note_outside(keyed[entry["key"]], entry["outside"])
     Resume(
         snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped,

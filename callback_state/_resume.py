@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from ._adapters import appending
@@ -177,7 +178,8 @@ class Resume(Listener):
 
     def _hand_over_logs(self, model: Any) -> None:
         """``fit`` ends an epoch with what its last step gave; it has none when no step was left."""
-        give = model._get_metrics_result_or_logs
+        # Of the class: one that was handed over to a fit which was killed may still be there.
+        give = partial(type(model)._get_metrics_result_or_logs, model)
 
         def given(logs: Any) -> Any:
             del model._get_metrics_result_or_logs
@@ -208,7 +210,7 @@ class Resume(Listener):
     def _each_outside(self, act: Callable[[Any, Any], None]) -> None:
         """Let what the callbacks have done outside this process follow."""
         for entry in self._meta["callbacks"]:
-            if entry["key"] in self._keyed and entry["outside"] is not None:
+            if entry["key"] in self._keyed:
                 act(self._keyed[entry["key"]], entry["outside"])
 
     def _choose(self, loop: Loop) -> str:

@@ -10,7 +10,7 @@ __all__ = ["surplus"]
 
 def surplus(
     written: Sequence[tuple[str, float | None]], *, newest: int | None, best: int | None,
-    better: Callable[[Any, Any], Any],
+    better: Callable[[Any, Any], Any] | None,
 ) -> list[str]:
     """The names of the checkpoints to delete.
 
@@ -18,7 +18,7 @@ def surplus(
         written: (name, monitored value or None) of those there are, oldest first.
         newest: how many of the newest to keep; None for no such rule.
         best: how many of the best to keep; None for no such rule.
-        better: ``better(a, b)`` is true if the value a is better than b.
+        better: ``better(a, b)`` is true if the value a is better than b; not needed without ``best``.
 
     Returns:
         Those that no rule keeps, oldest first. The newest is kept always: nothing is deleted before
@@ -31,9 +31,10 @@ def surplus(
     if newest is None:
         kept |= {name for name, value in written if value is None}
     valued = [(name, value) for name, value in written if value is not None and value == value]
-    for i, (name, value) in enumerate(valued):
+    for i, (name, value) in enumerate(valued if best is not None else ()):
+        assert better is not None
         ahead = sum(bool(better(other, value)) for _, other in valued)
         ahead += sum(other == value for _, other in valued[:i])
-        if ahead < (best or 0):
+        if best is not None and ahead < best:
             kept.add(name)
     return [name for name, _ in written if name not in kept]

@@ -286,7 +286,10 @@ def history_of(model: Any) -> dict[str, Any]:
 
 
 def put_back_history(model: Any, saved: dict[str, Any]) -> None:
-    """Let the History callback of the running ``fit`` go on from ``saved``."""
-    model.history.epoch = list(saved["epochs"])
-    model.history.history.clear()
-    model.history.history.update({name: list(v) for name, v in saved["series"].items()})
+    """Let the History callback of the running ``fit`` go on from ``saved``; a loop of one's own may have none."""
+    history = getattr(model, "history", None)
+    if history is None:
+        return
+    history.epoch = list(saved["epochs"])
+    history.history.clear()
+    history.history.update({name: list(v) for name, v in saved["series"].items()})

@@ -48,10 +48,13 @@ def complete(decoded: Any) -> Any:
     for part, defaults in _LATER.items():
         _expect(decoded[part], dict, f".{part}")
         decoded[part] = {**defaults, **decoded[part]}
-    meta = decoded["meta"]
-    for entry in meta["callbacks"]:
+    callbacks, model = decoded["meta"]["callbacks"], decoded["meta"]["model"]
+    _expect(callbacks, list, ".meta.callbacks")
+    for entry in callbacks:
+        _expect(entry, dict, ".meta.callbacks")
         entry.setdefault("outside", None)
-    meta["model"].setdefault("variables", [])
+    _expect(model, dict, ".meta.model")
+    model.setdefault("variables", [])
     return decoded
 
 

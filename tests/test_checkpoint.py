@@ -242,17 +242,14 @@ def test_training_args_of_a_namespace_and_what_is_not_plain() -> None:
         ModelCheckpointEnhanced("m.keras", training_args={"model": object()})
 
 
-def test_a_save_inside_an_epoch_is_resumed_at_its_beginning_with_a_warning(tmp_path: Path) -> None:
-    """Not exact yet, and said so."""
+def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
+    """Epoch and batch are 0-based; the epoch to go on with is the one that was interrupted."""
     saver = ModelCheckpointEnhanced(tmp_path / "m.keras", save_freq=3)
     with pytest.raises(Killed):
         make_model().fit(**FIT, epochs=4, callbacks=[saver, KillAt(1)])
-    model = make_model()
-    saver = ModelCheckpointEnhanced(tmp_path / "m.keras", save_freq=3)
-    restored = restore_callbacks(tmp_path, into=[saver], model=model)
+    restored = restore_callbacks(tmp_path, into=[saver], model=make_model())
     assert (restored.epoch, restored.batch, restored.initial_epoch) == (0, 2, 0)
-    with pytest.warns(UserWarning, match="saved inside epoch 0"):
-        model.fit(**FIT, epochs=2, callbacks=[saver], initial_epoch=restored.initial_epoch)
+    assert "initial_epoch=0, after batch 2" in repr(restored)
 
 
 def test_save_best_only_within_an_epoch(tmp_path: Path) -> None:

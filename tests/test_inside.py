@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from harness import pairwise
-from inside import AXES, BATCHES, Cell, Ended, start
+from inside import AXES, BATCHES, Cell, Ended, start, start_stock
+from test_readme import part
 
 pytestmark = [
     # Keras says so where an epoch's data end before steps_per_epoch, which some cells are about.
@@ -52,7 +53,11 @@ def rows() -> Iterator[Any]:
             yield pytest.param(cell, kill, id=f"{cell}-after{kill}")
 
 
-@pytest.mark.parametrize(("cell", "kill"), rows())
+ROWS = list(rows())
+TITLE = "killed inside an epoch and started again: the run that was never killed, byte for byte"
+
+
+@pytest.mark.parametrize(("cell", "kill"), ROWS)
 def test_resumed_run_is_the_uninterrupted_run(tmp_path: Path, uninterrupted: Any, cell: Cell, kill: int) -> None:
     """Weights, optimizer, seeds, history, every hook heard, states and files are equal, for every pair of
     {data, model, optimizer, mode, steps per execution, validation, weights, name, first epoch, kill}."""
@@ -79,3 +84,19 @@ def test_killed_at_every_batch(tmp_path: Path, uninterrupted: Any, cell: Cell, f
     starts, resumed = killed_again_and_again(tmp_path, cell, itertools.chain([first], itertools.repeat(3)))
     assert starts > BATCHES
     assert resumed.differences(uninterrupted(cell)) == []
+
+
+@pytest.mark.heavy
+def test_stock_keras_on_the_same_rows(tmp_path: Path, uninterrupted: Any) -> None:
+    """The README says how many rows of the matrix are the same run again, with this package and with Keras's
+    BackupAndRestore, of which only the weights at the end are compared."""
+    same = {"callback_state": 0, "BackupAndRestore": 0}
+    for i, (cell, kill) in enumerate(row.values for row in ROWS):
+        directory = tmp_path / str(i)
+        assert start(directory / "ours", cell, kill=kill) is None
+        same["callback_state"] += start(directory / "ours", cell).differences(uninterrupted(cell)) == []
+        assert start_stock(directory / "stock", cell, kill=kill) is None
+        resumed = start_stock(directory / "stock", cell)
+        same["BackupAndRestore"] += resumed == start_stock(directory / "whole", cell)
+    lines = [f"    {name:17}{count:4} of {len(ROWS)}" for name, count in same.items()]
+    part("matrix", "\n".join([".. code-block:: text", "", f"    {TITLE}", *lines, ""]))

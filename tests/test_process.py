@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -51,3 +52,51 @@ def test_a_killed_process_is_resumed_as_the_same_run(
     assert uninterrupted["epochs"] == list(range(12))
     assert uninterrupted["wait"] != 0
     assert run(tmp_path / "killed", ending) == {**resumed}  # started once more: nothing is trained
+
+
+INSIDE = SCRIPT.with_name("process_inside.py")
+
+
+def run_inside(directory: Path, epochs: int, batches: int, *, kill_after: float | None = None) -> Any:
+    """Run the script that saves inside its epochs; kill it so many seconds after training has begun."""
+    warned = ["-W", "error::UserWarning", "-W", "ignore:stored by value:UserWarning"]
+    command = [sys.executable, *warned, str(INSIDE), str(directory), str(epochs), str(batches)]
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True,
+            env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
+        ) as process:
+            assert process.stdout is not None
+            begins = process.stdout.readline()
+            if kill_after is not None:
+                try:
+                    process.wait(kill_after)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            rest = process.stdout.read()
+        errors.seek(0)
+        assert begins.startswith("BEGINS") and process.returncode in (0, -9), errors.read()
+    return json.loads(rest.removeprefix("RESULT")) if process.returncode == 0 else None
+
+
+def check_random_kills(directory: Path, epochs: int, batches: int, kills: int) -> None:
+    """Kill a run so many times, each time at a random moment, and compare it with one that nobody killed."""
+    uninterrupted = run_inside(directory / "whole", epochs, batches)
+    moments = random.Random(3)
+    for kill in range(kills):
+        ended = run_inside(directory / "killed", epochs, batches, kill_after=moments.uniform(0.3, 2))
+        assert ended is None, f"the run ended before kill {kill}: train longer"
+    assert run_inside(directory / "killed", epochs, batches) == uninterrupted
+    assert [row[0] for row in uninterrupted["rows"]] == ["epoch", *map(str, range(epochs))]
+
+
+def test_a_process_killed_inside_its_epochs_is_resumed_as_the_same_run(tmp_path: Path) -> None:
+    """SIGKILL at random moments of a run that saves every seven batches of a shuffled data set: weights,
+    history, every hook with its logs and random draws, and the rows of the log are those of the whole run."""
+    check_random_kills(tmp_path, epochs=3, batches=200, kills=2)
+
+
+@pytest.mark.heavy
+def test_thirty_random_kills(tmp_path: Path) -> None:
+    """The same with thirty kills in a row."""
+    check_random_kills(tmp_path, epochs=20, batches=500, kills=30)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from examples import is_short, path_of, start
 
 import callback_state
 
@@ -37,44 +36,12 @@ def block(language: str, text: str) -> str:
     return f".. code-block:: {language}\n\n{textwrap.indent(text, '    ')}"
 
 
-#: Sends the process a SIGKILL at its 110th training step, the 14th of the fourth epoch.
-DIES = """
-import os, runpy, signal
-import keras
-
-steps = 0
-
-def on_train_batch_begin(self, batch, logs=None):
-    global steps
-    steps += 1
-    if steps == 110:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-keras.callbacks.EarlyStopping.on_train_batch_begin = on_train_batch_begin
-runpy.run_path({path!r}, run_name="__main__")
-"""
-
-
-def start(directory: Path, *, dies: bool = False) -> str:
-    """Run the program of the README, if asked until it is killed in its fourth epoch."""
-    path = str(ROOT / "examples" / "train.py")
-    program = ["-c", DIES.format(path=path)] if dies else [path]
-    done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", *program],
-        cwd=directory, env=ENVIRONMENT, capture_output=True, text=True,
-    )
-    assert done.returncode == (-9 if dies else 0), done.stderr
-    return done.stdout
-
-
 def test_the_program_and_its_output(tmp_path: Path) -> None:
     """The first thing in the README is examples/train.py, killed and started again, as it printed."""
-    part("program", block("python", (ROOT / "examples" / "train.py").read_text(encoding="utf-8")))
-    whole_directory = tmp_path / "whole"
-    whole_directory.mkdir()
-    whole = start(whole_directory)
-    died = start(tmp_path, dies=True)
-    resumed = start(tmp_path)
+    part("program", block("python", path_of("train.py").read_text(encoding="utf-8")))
+    whole = start("train.py", tmp_path / "whole").stdout
+    died = start("train.py", tmp_path, dies_at=110).stdout  # the 14th of the fourth epoch
+    resumed = start("train.py", tmp_path).stdout
     shown = f"$ python train.py\n{died}Killed\n$ python train.py\n{resumed}"
     part("output", block("console", shown))
     assert resumed.splitlines()[1:] == whole.splitlines()[-len(resumed.splitlines()) + 1 :]
@@ -82,7 +49,7 @@ def test_the_program_and_its_output(tmp_path: Path) -> None:
 
 def test_the_program_is_short() -> None:
     """A complete program, shorter than sixty lines."""
-    assert len((ROOT / "examples" / "train.py").read_text().splitlines()) < 60
+    assert is_short("train.py")
 
 
 @pytest.mark.parametrize("name", [n for n in callback_state.__all__ if not n.endswith("Error")])

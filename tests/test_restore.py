@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +257,8 @@ def test_a_model_of_another_shape_is_refused(checkpoints: Path) -> None:
     model = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(3)])
     model.compile("adam", "mse")
     callbacks, before = [*make(), saver(checkpoints)], bytes_of(model.weights)
-    with pytest.raises(RestoreError, match="does not fit the model"):
+    differences = r"another one.*weight 0: expected .*\(6, 8\).*found .*\(6, 3\).*6 missing"
+    with pytest.raises(RestoreError, match=differences):
         restore_callbacks(checkpoints, into=callbacks, model=model)
     assert bytes_of(model.weights) == before and callbacks[0].step == 0
 
@@ -349,41 +349,6 @@ def test_the_check_can_be_overridden(checkpoints: Path) -> None:
     with pytest.warns(UserWarning, match="the optimizer has taken 0 steps"):
         model.fit(**FIT, epochs=4, callbacks=callbacks, initial_epoch=restored.initial_epoch)
     assert callbacks[0].step == 16
-
-
-@pytest.mark.parametrize("kind", ["tf.data", "PyDataset", "generator", "unseeded shuffle"])
-def test_data_whose_order_is_not_proved_is_warned_of_once(checkpoints: Path, kind: str) -> None:
-    """One warning when the resumed fit begins; arrays and tensors with a seed get none."""
-    import tensorflow as tf
-
-    class Data(keras.utils.PyDataset):
-        def __len__(self) -> int:
-            return 4
-
-        def __getitem__(self, i: int) -> Any:
-            return X[16 * i:16 * i + 16], Y[16 * i:16 * i + 16]
-
-    def endless() -> Any:
-        while True:
-            yield X[:16], Y[:16]
-
-    data: dict[str, dict[str, Any]] = {
-        "tf.data": {"x": tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64).batch(16)},
-        "PyDataset": {"x": Data()},
-        "generator": {"x": endless(), "steps_per_epoch": 4},
-        "unseeded shuffle": {"x": X, "y": Y, "batch_size": 16},
-    }
-    callbacks, model = [*make(), saver(checkpoints)], make_model()
-    restored = restore_callbacks(checkpoints, into=callbacks, model=model)
-    if kind == "unseeded shuffle":
-        tf.random.set_seed(None)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(
-            **data[kind], verbose=0, epochs=5, callbacks=callbacks,
-            initial_epoch=restored.initial_epoch,
-        )
-    assert len([w for w in caught if "order cannot be proved" in str(w.message)]) == 1
 
 
 def test_state_survives_without_a_checkpoint_in_the_new_fit(checkpoints: Path) -> None:
@@ -569,7 +534,7 @@ def test_a_sealed_file_of_another_shape_changes_nothing(checkpoints: Path) -> No
     """Whoever can write a file can seal it: each part of what it says is judged before it is believed."""
     import copy
 
-    from callback_state import _pair, _statefile
+    from callback_state import _pair, _shape, _statefile
     from callback_state._build import Decoder
     from callback_state._plain import Encoder
     from callback_state._table import Table
@@ -586,6 +551,8 @@ def test_a_sealed_file_of_another_shape_changes_nothing(checkpoints: Path) -> No
                 data = copy.deepcopy(whole)
                 if type(wrong) is type(data[part][key]) or (key, wrong) == ("goes_on_from", "text"):
                     continue  # of the right shape
+                if wrong is ... and key in _shape._LATER[part]:
+                    continue  # of an older release
                 data[part][key] = wrong
                 if wrong is ...:
                     del data[part][key]

@@ -83,3 +83,9 @@ def test_nothing_better_is_deleted(written: Written, best: int) -> None:
     assert not any(v is not None and w < v for v in stay for w in lost)
     valued = [v for _, v in written if v is not None and v == v]
     assert len([v for v in stay if v is not None]) >= min(best, len(valued)) - 1
+
+
+def test_the_newest_are_kept_without_knowing_what_is_better() -> None:
+    """Inside the first epoch nobody has decided yet whether smaller or larger is."""
+    written = [("a", 1.0), ("b", 2.0), ("c", 3.0)]
+    assert surplus(written, newest=2, best=None, better=None) == ["a"]
