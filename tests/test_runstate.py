@@ -83,6 +83,26 @@ def test_generators_that_were_not_there_are_taken_away() -> None:
     assert DRAWS["keras"]() == first
 
 
+@pytest.mark.parametrize("but", [[], ["python"], ["numpy"], ["numpy", "python"]], ids=" ".join)
+def test_generators_that_threads_go_on_with_are_left(but: list[str]) -> None:
+    """Those that are named stay where they are, all others are put back."""
+    names = ["python", "numpy", "tensorflow eager", "keras"]
+    for name in names:
+        DRAWS[name]()
+    taken = copy(_runstate.take_generators())
+    first = {name: DRAWS[name]() for name in names}
+    keras.utils.set_random_seed(11)
+    DRAWS["keras"]()  # to make it draws from Python's
+    random.seed(12)
+    np.random.seed(13)
+    left = copy(_runstate.take_generators())
+    own = {"python": DRAWS["python"](), "numpy": DRAWS["numpy"]()}
+    random.setstate(_runstate._unpacked(left["python"]))
+    np.random.set_state(left["numpy"])
+    _runstate.put_back_generators(taken, but=but)
+    assert {name: DRAWS[name]() for name in names} == {**first, **{name: own[name] for name in but}}
+
+
 def test_asking_makes_no_generator() -> None:
     """Neither TensorFlow's nor Keras's global generator comes into being because a state was taken."""
     taken = _runstate.take_generators()
