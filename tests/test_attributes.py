@@ -110,8 +110,8 @@ def test_what_was_put_back_is_saved_from_then_on() -> None:
     """Although it has not changed since: a second restart needs it too."""
     dataset = Data(order=[1, 2], other=3)
     found = Attributes(dataset)
-    found.put_back({"order": [2, 1]})
-    assert found.take() == {"order": [2, 1]}
+    found.put_back({"order": [1, 2]})
+    assert found.take() == {"order": [1, 2]}
 
 
 def test_what_was_taken_does_not_change_with_the_data_set() -> None:
@@ -175,18 +175,21 @@ def test_large_arrays_are_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("data", "change"),
     [
-        lambda: [np.zeros(3)], lambda: {"x": np.zeros(3)}, lambda: (1, [object()]), lambda: deque([np.zeros(1)]),
-        lambda: [[[[1]]]], lambda: {"a": {"b": {"c": {"d": 1}}}},
+        ([np.zeros(3)], lambda v: v[0].fill(1)), ({"x": np.zeros(3)}, lambda v: v["x"].fill(1)),
+        ((1, [object()]), lambda v: v[1].append(2)), (deque([np.zeros(1)]), lambda v: v[0].fill(1)),
+        ([[[[1]]]], lambda v: v[0][0][0].append(1)),
+        ({"a": {"b": {"c": {"d": 0}}}}, lambda v: v["a"]["b"]["c"].update(d=1)),
     ],
     ids=["list", "dict", "tuple", "deque", "deep list", "deep dict"],
 )
-def test_containers_of_other_things_are_data(make: Callable[[], Any]) -> None:
+def test_containers_of_other_things_are_data(data: Any, change: Change) -> None:
     """Of arrays, of objects, and of more than three levels: they may be of any size."""
-    dataset = Data(data=make(), epoch=0)
+    dataset = Data(data=data, epoch=0)
     found = Attributes(dataset)
-    dataset.data, dataset.epoch = copy.deepcopy(make()) * 2 if isinstance(make(), list) else make(), 1
+    change(data)
+    dataset.epoch = 1
     assert found.take() == {"epoch": 1} and found.lost == set()
 
 

@@ -94,20 +94,27 @@ class Fit:
     def save(self, epoch: int, steps: int) -> None:
         self.saves.append(Save(epoch, steps, self.source.take(steps), take_generators(), len(self.seen)))
 
+    def batches(self) -> list[Any]:
+        return [step[:3] for step in self.seen if len(step) > 2]
+
     def run(self, first: int, last: int, entered: int = 0) -> None:
         for epoch in range(first, last):
-            steps, entered, is_new = entered, 0, self.has_python and not entered
+            steps, is_new = entered, self.has_python and not entered
             if is_new:
                 self.source.note_epoch()
+            if epoch == 0 and not entered:
+                np.random.random()  # later on a thread that reads ahead may draw
             with self.keras.catch_stop_iteration():
                 for item in self.keras:
+                    drawn = random.random()
                     if is_new:
                         self.source.note_first_batch()
-                    self.seen.append((epoch, item[0], self.step(item[-1]), random.random()))
+                    self.seen.append((epoch, item[0], self.step(item[-1]), drawn, random.random()))
                     steps += self.at_once
                     self.save(epoch, steps)
             self.seen.append((epoch, "ended"))
             self.save(epoch, 0)
+            entered = 0
 
     def step(self, iterator: Any) -> list[Any]:
         batches: list[Any] = []
@@ -195,18 +202,76 @@ def test_goes_on_with_the_next_batch(kind: str, at_once: int) -> None:
         assert resumed.seen[-1][1:] == ("ended",)
 
 
-def test_batches_that_were_made_of_others_are_read_again() -> None:
-    """Of data of this package behind a step that is not one to one, such as ``skip``, the pass is entered at its
+def test_batches_that_were_made_of_others_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of data of this package behind a step that is not one to one, such as ``batch``, the pass is entered at its
     beginning, and read up to the batch."""
-    KINDS["skipped"] = lambda: {"x": shuffled().map(lambda v: v + 1).skip(1).map(lambda v: v - 1)}
-    try:
-        whole = begin("skipped")
-        whole.run(0, 2)
-        for save in (whole.saves[1], next(s for s in whole.saves if s.epoch == 1 and s.steps == 2)):
-            resumed = resume("skipped", 1, save)
-            assert resumed.seen[:3] == whole.seen[save.seen :][:3]
-    finally:
-        del KINDS["skipped"]
+
+    def batched() -> dict[str, Any]:
+        return {"x": shuffled().map(lambda v: v + 1).unbatch().batch(3).map(lambda v: v - 1)}
+
+    monkeypatch.setitem(KINDS, "batched again", batched)
+    whole = begin("batched again")
+    whole.run(0, 2)
+    for save in (whole.saves[1], next(s for s in whole.saves if s.epoch == 1 and s.steps == 2)):
+        resumed = resume("batched again", 1, save)
+        assert resumed.seen[:3] == whole.seen[save.seen :][:3]
+
+
+def drawing() -> Iterator[Any]:
+    while True:
+        yield (np.random.permutation(ROWS)[:BATCH],)
+
+
+#: By name the data, and after which (epoch, steps) they are left; 0 steps: at its end.
+DRAWN: dict[str, tuple[Any, list[tuple[int, int]]]] = {
+    "PyDataset": (lambda: {"x": Batches(), "shuffle": True, "steps_per_epoch": 3}, [(0, 2), (0, 0), (1, 1)]),
+    "generator": (lambda: {"x": drawing(), "steps_per_epoch": 3}, [(0, 2), (0, 0)]),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_what_threads_draw_is_drawn_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a global generator: the order when the first batch of an iterator is read, or each batch."""
+    make, left = DRAWN[kind]
+    monkeypatch.setitem(KINDS, "drawn", make)
+    whole = begin("drawn")
+    whole.run(0, 2)
+    for epoch, steps in left:
+        save = next(s for s in whole.saves if (s.epoch, s.steps) == (epoch, steps))
+        fit = begin("drawn")
+        random.seed(1), np.random.seed(2)
+        if steps:
+            fit.source.enter(save.taken, lambda: None, verbose=False, stops=False)
+        else:
+            fit.source.wind(save.taken, verbose=False)
+        fit.run(epoch + (steps == 0), 2, steps)
+        assert fit.batches() == whole.batches()[-len(fit.batches()) :] != whole.batches()
+
+
+def test_no_thread_reads_a_generator_ahead_between_epochs() -> None:
+    """It has given out just the batches before the checkpoint when the next epoch begins."""
+    whole = begin("generator")
+    whole.run(0, 3)
+    given_out: list[Any] = []
+    fit = Fit({"x": (given_out.append(1) or batch for batch in endless()), "steps_per_epoch": 4})
+    fit.source.wind(whole.saves[-1].taken, verbose=False)
+    assert len(given_out) == whole.saves[-1].taken["seen"] == 12
+
+
+def test_where_it_began_is_noted_once_for_an_iterator() -> None:
+    """The global generators before it was made and before its first batch, through all epochs that read it;
+    nothing is noted between two epochs that have an iterator each."""
+    stream, epochs = begin("generator"), begin("PyDataset")
+    stream.run(0, 2)
+    epochs.run(0, 2)
+    noted = [plain(s.taken["generators"]) for s in stream.saves]
+    assert len(noted) == 10 and len(noted[0]) == 2 and all(n == noted[0] for n in noted)
+    between = [s.taken for s in epochs.saves if not s.steps]
+    assert [(t["made"], t["goes_on"], t["seen"], t["generators"]) for t in between] == [
+        (2, False, 0, []), (4, False, 0, []),
+    ]
+    first, second = (next(s for s in epochs.saves if (s.epoch, s.steps) == (epoch, 1)) for epoch in range(2))
+    assert plain(first.taken["generators"]) != plain(second.taken["generators"])
 
 
 def test_stopped_inside_an_epoch_draws_no_more() -> None:
@@ -220,19 +285,19 @@ def test_stopped_inside_an_epoch_draws_no_more() -> None:
     assert "_enumerate_iterator" not in vars(fit.keras)
 
 
-@pytest.mark.parametrize("kind", ["dataset", "shuffled", "arrays, steps"])
+@pytest.mark.parametrize("kind", ["dataset", "dataset, steps", "shuffled", "arrays, steps"])
 def test_passed_by_without_reading(kind: str) -> None:
     """After a fit that had ended the data are where it left them: a fit after that reads what follows."""
     whole = begin(kind)
     whole.run(0, 1)
-    ended, seen = whole.saves[-1], len(whole.seen)
+    ended = whole.saves[-1]
     whole.keras.reset()
     whole.run(1, 2)
     fit = begin(kind)
     fit.source.pass_by(ended.taken)
     assert fit.keras._current_iterator is None
     fit.run(1, 2)
-    assert [s[:3] for s in fit.seen] == [s[:3] for s in whole.seen[seen:]]
+    assert fit.batches() == whole.batches()[-len(fit.batches()) :] != []
 
 
 def test_no_row_is_read_while_iterators_are_made_again() -> None:
@@ -246,7 +311,7 @@ def test_no_row_is_read_while_iterators_are_made_again() -> None:
 
     spec = tf.TensorSpec((), tf.int32)
     fit = Fit({"x": tf.data.Dataset.from_generator(count, output_signature=spec).batch(2)})
-    fit.source.wind({"made": 3, "goes_on": False, "batches": None, "pass": None}, verbose=False)
+    fit.source.wind({**fit.source.take(0), "made": 3}, verbose=False)
     assert read == [] and fit.source.take(0)["made"] == 3
 
 
