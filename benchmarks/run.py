@@ -130,11 +130,26 @@ def entering(quick: bool) -> Iterator[Row]:
     yield Row(what, milliseconds(late), milliseconds(early), late / early, 1.5, " x")
 
 
+def inside(quick: bool) -> Iterator[Row]:
+    """Saving and resuming inside an epoch."""
+    import inside
+
+    rounds = 2 if quick else 8
+    for what, measure, budget in (
+        ("batch, saving every 1,000, beside none", inside.batch_times, 1.02),
+        ("resume at batch 10,000 of tf.data, beside reading it", inside.entry_times, 1.5),
+        ("a generator read up to the checkpoint, beside reading it", inside.generator_times, 2.0),
+    ):
+        ours, theirs = measure(rounds)
+        yield Row(what, milliseconds(ours), milliseconds(theirs), ours / theirs, budget, " x")
+
+
 GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "imports": imports,
     "size": size,
     "step": step,
     "data": entering,
+    "inside": inside,
     "small": small,
     "saves": saves,
 }

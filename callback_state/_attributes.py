@@ -37,39 +37,52 @@ class Attributes:
         self._changed: set[str] = set()
         self.lost: set[str] = set()
 
-    def take(self) -> dict[str, Any]:
-        """Copies of those that have changed since, by name."""
+    def take(self, memo: dict[int, Any] | None = None) -> dict[str, Any]:
+        """Copies of those that have changed since, by name.
+
+        Args:
+            memo: of :func:`copy.deepcopy`, where another data set may share a generator with this one.
+        """
+        memo = {} if memo is None else memo
         taken = {}
         for name, value in attributes(self._dataset).items():
             now = _print_of(value)
             if name not in self._changed and now == self._before.get(name):
                 continue
             self._changed.add(name)
-            if now.startswith("id"):
+            if now.startswith(_UNSAVED):
                 self.lost.add(name)
             else:
-                taken[name] = copy.deepcopy(value)
+                taken[name] = copy.deepcopy(value, memo)
         return taken
 
-    def put_back(self, taken: dict[str, Any]) -> None:
-        """Let the data set have them."""
+    def put_back(self, taken: dict[str, Any], memo: dict[int, Any] | None = None) -> None:
+        """Let the data set have copies of them."""
         self._changed |= taken.keys()
-        for name, value in copy.deepcopy(taken).items():
-            object.__setattr__(self._dataset, name, value)
+        for name, value in taken.items():
+            object.__setattr__(self._dataset, name, copy.deepcopy(value, {} if memo is None else memo))
 
 
-def _print_of(value: Any) -> str:
-    """What changes when a value does; that of one which cannot be saved begins with "id"."""
+#: How the print of a value begins that cannot be saved.
+_UNSAVED = "unsaved"
+
+
+def _print_of(value: Any, depth: int = 0) -> str:
+    """What changes when a value does."""
     import numpy
 
     if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
         return "large" if value.nbytes > _LARGE else fingerprint([value])
+    if isinstance(value, numpy.ndarray):
+        return f"{_UNSAVED} {value.tolist()}"
     if not _is_light(value):
-        return "data"
+        items = value.values() if isinstance(value, dict) else value
+        return f"{_UNSAVED} {[id(item) for item in items]}"  # arrays: not looked into, but known by their order
     try:
         return repr(Encoder(canonical=True).table(value))
     except PlainError:
-        return f"id {id(value)}"
+        inner = attributes(value) if depth < 3 else {}
+        return f"{_UNSAVED} {id(value)} {sorted((name, _print_of(v, depth + 1)) for name, v in inner.items())}"
 
 
 def _is_light(value: Any, depth: int = 0) -> bool:

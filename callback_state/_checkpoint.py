@@ -241,13 +241,13 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
 
     def after_event(self, loop: Loop | None) -> None:
         event, self._event = self._event, None
-        if event is None:
+        if event is None or (self._due is None and event.batch is not None):
             return
         if self._due is not None:
             self._save(self._path(self._due), self._meta(event, loop), loop)
             for name in self._surplus:
                 _store.delete(self._path(name))
-        elif event.batch is None and loop is not None and loop.is_last(event.epoch):
+        elif loop is not None and loop.is_last(event.epoch):
             self._saver.note(self._registered(loop), super().model)
         if loop is not None:
             loop.watch.warn()
@@ -331,7 +331,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
             "goes_on_from": None,
             "exact_end": True,
             "stops": bool(super().model.stop_training),
-            "data": {} if reading is None else reading.training.described,
+            "data": {} if loop is None else loop.described,
             "doubts": [] if reading is None else list(reading.doubts),
             "template": self.template,
             "monitor": (self.monitor, float(value) if isinstance(value, (int, float)) else None),
@@ -344,6 +344,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
         epoch = {
             "metrics": take_metrics(model) if inside else [],
             "logs": logs_of(loop.logs) if inside and loop is not None else {},
+            "seconds": time.monotonic() - loop.began if inside and loop is not None else 0.0,
             "data": loop.reading.take(inside=inside) if loop is not None and loop.reading else None,
         }
         self._saver.save(path, self._registered(loop), model, meta, epoch, self.save_weights_only)

@@ -2,6 +2,7 @@
 
     of_data(adapter, dataset, shuffle)   what in the data a new process draws or orders anew
     of_step(train_function)              what in the compiled train step has a counter that is not saved
+    of_python, of_attributes             what Python code keeps that reads the data
     has_python(adapter, dataset)         whether Python code of the user's reads the data
     InputDraws, of_draws(found)          whether that code draws from a global generator
 
@@ -32,7 +33,9 @@ from ._graphs import (
 )
 from ._runstate import _keras_generator, _tensorflow_generator
 
-__all__ = ["InputDraws", "has_python", "of_data", "of_draws", "of_step"]
+__all__ = [
+    "InputDraws", "has_python", "of_attributes", "of_data", "of_draws", "of_python", "of_step",
+]
 
 #: Keras's adapters whose order follows from what is saved.
 _KNOWN = ("ArrayDataAdapter", "TFDatasetAdapter", "GeneratorDataAdapter", "PyDatasetAdapter")
@@ -74,12 +77,42 @@ def has_python(data_adapter: Any, dataset: Any) -> bool:
     return any(op.type in _PYTHON for step in steps for op in _operations(functions_of(step)))
 
 
+def of_python(data_adapter: Any, *, streams: bool) -> list[str]:
+    """Why Python code that reads the data may read others: what it keeps for itself is not known.
+
+    Args:
+        data_adapter: what Keras made of the argument ``x`` of ``fit``.
+        streams: whether one iterator is read over several epochs.
+    """
+    kind = type(data_adapter).__name__
+    if kind == "TFDatasetAdapter" and not streams:
+        return [
+            "Python code in the tf.data pipeline is not run again for the epochs before a checkpoint, so what it "
+            "counts or draws in variables of its own is lost; if it does, pass "
+            "callback_state.data.epochs(make_epoch) to fit, which makes each epoch from its number."
+        ]
+    if kind == "PyDatasetAdapter" and streams and data_adapter.num_batches is not None:
+        return [
+            "steps_per_epoch divides a PyDataset, whose on_epoch_end is then called while its batches are read; "
+            "leave out steps_per_epoch, or give the data set the length of an epoch."
+        ]
+    return []
+
+
+def of_attributes(lost: Iterable[str]) -> str:
+    """The reason for attributes of a PyDataset that have changed and cannot be saved."""
+    return (
+        f"the data set's {', '.join(lost)} changed while training ran and cannot be saved; keep the order in an "
+        f"attribute of numbers (an array of indices) and a numpy.random.default_rng(seed) in another."
+    )
+
+
 def of_step(train_function: Any) -> list[str]:
     """Why the random numbers of the train step may be others in a new process.
 
     Args:
         train_function: ``model.train_function``, after the first batch. Nothing is found in a step that runs
-            eagerly: what its operations draw from is saved.
+            eagerly: what its operations draw from is saved, but for those with a seed= of their own.
     """
     names: list[str] = []
     generator = getattr(_tensorflow_generator(), "state", None)
@@ -103,8 +136,8 @@ def of_draws(found: Iterable[str]) -> str:
     drawn, cures = zip(*(names[name] for name in found), strict=True)
     return (
         f"the input pipeline draws from {' and '.join(drawn)} while batches are read ahead, so after a resume "
-        f"inside an epoch the numbers fall on other batches; give the data set a generator of its own, "
-        f"{' and '.join(cures)}, and draw from that."
+        f"inside an epoch the numbers fall on other batches; give a PyDataset a generator of its own as an "
+        f"attribute, {' and '.join(cures)}, or make each epoch of its number: callback_state.data.epochs(...)."
     )
 
 

@@ -85,8 +85,8 @@ class Expected:
         if different:
             self.complain(
                 f"the data of this fit are not those of the run that is resumed: {'; '.join(different)}. "
-                f"Pass the same data, batch_size= and steps_per_epoch=, and compile with the same "
-                f"steps_per_execution=."
+                f"Pass the same data and arguments (batch_size=, steps_per_epoch=, shuffle=...), and compile with "
+                f"the same steps_per_execution=."
             )
 
     def complain(self, message: str) -> None:

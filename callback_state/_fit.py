@@ -23,6 +23,7 @@ class Fit:
         shuffle: as given.
         epoch_iterator: Keras's iterator over the training data.
         validation: the validation data as given, without the targets; None if there are none.
+        class_weight: as given.
     """
 
     initial_epoch: int
@@ -31,6 +32,15 @@ class Fit:
     shuffle: Any
     epoch_iterator: Any
     validation: Any
+    class_weight: Any
+
+    def described(self) -> dict[str, Any]:
+        """Arguments that must be the same in the ``fit`` that resumes, beside what is known of the data."""
+        weights = self.class_weight
+        return {
+            "shuffle": str(self.shuffle), "validation_data": self.validation is not None,
+            "class_weight": None if weights is None else str(sorted(weights.items())),
+        }
 
     @classmethod
     def find(cls, model: Any) -> Fit | None:
@@ -50,6 +60,7 @@ class Fit:
             return cls(
                 names["initial_epoch"], names["epochs"], names["verbose"] in (1, "auto"), names["shuffle"],
                 names["epoch_iterator"], None if names["validation_data"] is None else names["val_x"],
+                names["class_weight"],
             )
         except KeyError as error:
             import keras

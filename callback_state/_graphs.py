@@ -37,6 +37,17 @@ def compiled(function: Any) -> list[Any]:
     return []
 
 
+def outermost(function: Any) -> list[Any]:
+    """The outermost ``tf.function`` that a Python function calls, whether it has been called or not."""
+    waiting = [function]
+    while waiting:
+        found = [f for f in waiting if hasattr(f, "get_concrete_function")]
+        if found:
+            return found[:1]
+        waiting = [inner for f in waiting for inner in _enclosed(f)]
+    return []
+
+
 def _enclosed(function: Any) -> list[Any]:
     """The functions that a Python function has in its closure."""
     if not isinstance(function, FunctionType):
@@ -182,3 +193,13 @@ def where(step: Any) -> str:
         if code is not None:
             return f"{name}({code.co_name}, {os.path.basename(code.co_filename)}:{code.co_firstlineno})"
     return f"{name}()"
+
+
+def is_pure(step: Any) -> bool:
+    """Whether what a step of a pipeline makes of an element follows from that element alone."""
+    return not any(op.op_def.is_stateful for function in functions_of(step) for op in operations_of(function))
+
+
+def reshuffles(dataset: Any) -> bool:
+    """Whether a pipeline gives each of its iterators an order of its own."""
+    return any(getattr(step, "_reshuffle_each_iteration", False) for step in steps_of(dataset))

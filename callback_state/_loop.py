@@ -9,6 +9,7 @@ where it no longer holds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -88,8 +89,10 @@ class Loop:
         watch: who is not saved, and changes.
         fit: the arguments of ``fit``; None in a hand-written loop.
         reading: how ``fit`` reads its data; None in a hand-written loop.
+        described: what is known of the data and arguments of ``fit``.
         epoch: the 0-based epoch that has ended last in this ``fit``; None before.
         logs: what the last train step gave, as it gave it.
+        began: when the present epoch began, in seconds of ``time.monotonic``.
         enters: whether this ``fit`` begins inside an epoch.
         ends: whether the last epoch was trained before a restart, and only the end of the run is left.
         trains: false if this ``fit`` was given nothing to do, as its run has ended already.
@@ -103,8 +106,10 @@ class Loop:
         self.model: Any = None
         self.fit: Fit | None = None
         self.reading: Reading | None = None
+        self.described: dict[str, Any] = {}
         self.epoch: int | None = None
         self.logs: Any = None
+        self.began = 0.0
         self.trains = True
         self.enters = False
         self.ends = False
@@ -158,6 +163,7 @@ class Loop:
         self.reading = None
         if fit is not None:
             self.reading = Reading(self.model, fit.epoch_iterator, fit.shuffle, fit.validation)
+            self.described = {**self.reading.training.described, **fit.described()}
         self.epoch, self.trains, self.enters, self.ends = None, True, False, False
         for callback in self._list.callbacks:
             # Of a CallbackList that was made before the restore, set_model is not called again.
@@ -174,6 +180,7 @@ class Loop:
             self.reading.warn()
 
     def _on_epoch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        self.began = time.monotonic()
         heard(*args, **kwargs)
         for listener in self._listeners:
             listener.after_epoch_begin(self)

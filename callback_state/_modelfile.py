@@ -158,7 +158,7 @@ def _read_yaml(text: str) -> Any:
     )
 
 
-def load(model: Any, path: str, digest: str) -> None:
+def load(model: Any, path: str, digest: str, *, optimizes: bool = True) -> None:
     """Put the weights and the optimizer's variables of a model file into a live model.
 
     Args:
@@ -166,6 +166,8 @@ def load(model: Any, path: str, digest: str) -> None:
         path: a file of any of the three formats.
         digest: :func:`digest_of` the model when the file was written. Keras only warns, or says nothing,
             where a file does not fit; so what was loaded is compared.
+        optimizes: whether the optimizer had been built; a model whose train step has optimizers of its own
+            leaves it as it is.
 
     Raises:
         RestoreError: the model does not fit the file; nothing in the model has changed.
@@ -176,7 +178,7 @@ def load(model: Any, path: str, digest: str) -> None:
             f"call it on one batch, before restore_callbacks(..., model=model)."
         )
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built:
+    if optimizer is not None and not optimizer.built and optimizes:
         with model.distribute_strategy.scope():  # where its variables belong
             optimizer.build(model.trainable_variables)
     _check_optimizer(model, path, digest)
@@ -193,7 +195,15 @@ def load(model: Any, path: str, digest: str) -> None:
         raise RestoreError(
             f"{path}: does not fit the model ({type(error).__name__}: {first}). The model here has "
             f"{len(variables_of(model))} variables; build and compile it as it was when it was saved."
+            f"{_unbuilt(model)}"
         ) from error
+
+
+def _unbuilt(model: Any) -> str:
+    """What else to do where a train step of one's own has optimizers that ``compile`` does not know."""
+    own = [name for name, o in vars(model).items() if hasattr(o, "apply_gradients") and not o.built]
+    listed = ", ".join(name for name in own if name not in ("optimizer", "_optimizer"))
+    return f" First build its own optimizers ({listed}): optimizer.build(variables)." if listed else ""
 
 
 def _check_optimizer(model: Any, path: str, digest: str) -> None:

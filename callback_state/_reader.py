@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from typing import Any
 
 from .exceptions import ResumeError
@@ -26,12 +27,17 @@ class Reader:
         self._bar: Any = None
         self.drawn = 0
 
+    @property
+    def is_there(self) -> bool:
+        """Whether all have been read or passed."""
+        return self.drawn >= self._expected
+
     def draw(self, iterator: Any, n: int, at_once: int) -> None:
         """Draw and drop ``n`` batches, unless they have been passed already.
 
         The last execution of several steps ``at_once`` may find fewer than it asks for.
         """
-        if self.drawn >= self._expected:
+        if self.is_there:
             return
         found = self._drop(iterator, n)
         if n - found >= at_once:
@@ -49,7 +55,10 @@ class Reader:
     def _drop(self, batches: Any, n: int) -> int:
         found, piece = 0, max(1, n // 100)
         while found < n:
-            got = sum(1 for _ in itertools.islice(batches, min(piece, n - found)))
+            count = itertools.count()
+            # Consumed by C code: an iteration in Python would cost more than a fast generator itself.
+            deque(zip(itertools.islice(batches, min(piece, n - found)), count, strict=False), maxlen=0)
+            got = next(count)
             if not got:
                 break
             found += got

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _doubts
 from ._attributes import Attributes
+from ._pipelines import pass_iterators
 from ._source import Source
 
 __all__ = ["Reading"]
@@ -35,16 +36,19 @@ class Reading:
         self._validation_data = validation
         self._validation: Source | None = None
         self._validation_saved: dict[str, Any] | None = None
+        self._validation_wound = False
         self._has_python = _doubts.has_python(adapter, dataset)
-        # An eager step may draw from a global generator itself, in its own turn.
-        self._draws = _doubts.InputDraws() if self._has_python and not model.run_eagerly else None
+        self._draws = _doubts.InputDraws() if self._has_python else None
         self._drawn_from: set[str] = set()
         self._attributes = [Attributes(d) for d in _py_datasets(adapter, validation)]
         self._beginning: list[dict[str, Any]] | None = None
         self._entered: int | None = None
+        self._has_lost = False
         self._told = 0
         self.steps = 0
         self.doubts = _doubts.of_data(adapter, dataset, shuffle)
+        if self._has_python:
+            self.doubts += _doubts.of_python(adapter, streams=self.training.is_stream)
 
     # What the loop calls.
 
@@ -83,9 +87,9 @@ class Reading:
             self._note_draws()
 
     def _note_draws(self) -> None:
-        if self._draws is not None and self._draws.done and self._draws.found:
-            self.doubts.append(_doubts.of_draws(self._draws.found))
+        if self._draws is not None and not self._drawn_from.issuperset(self._draws.found):
             self._drawn_from |= set(self._draws.found)
+            self.doubts.append(_doubts.of_draws(sorted(self._drawn_from)))
 
     def after_first_batch(self) -> None:
         """The train step has been compiled."""
@@ -95,8 +99,10 @@ class Reading:
         """A validation begins; its iterator exists from the first one on."""
         epoch_iterator = getattr(self._model, "_eval_epoch_iterator", None)
         if self._validation is None and epoch_iterator is not None:
-            self._validation = Source(epoch_iterator)
-            if self._validation_saved is not None:
+            self._validation = Source(epoch_iterator, validates=True)
+            if self._validation_saved is not None and self._validation_wound:
+                self._validation.has_passed(self._validation_saved)
+            elif self._validation_saved is not None:
                 self._validation.wind(self._validation_saved, verbose=False)
 
     def warn(self) -> None:
@@ -116,7 +122,8 @@ class Reading:
             "training": training,
             "validation": self._validation.take(0) if self._validation else self._validation_saved,
             "attributes": attributes,
-            "drawn_from": sorted(self._drawn_from),
+            # An eager step may draw from them itself, in its own turn.
+            "drawn_from": [] if self._model.run_eagerly else sorted(self._drawn_from),
         }
 
     def wind(self, saved: dict[str, Any], *, verbose: bool) -> None:
@@ -134,20 +141,34 @@ class Reading:
 
     def pass_by(self, saved: dict[str, Any]) -> None:
         """Leave the data as a ``fit`` that has ended left them, without reading them again."""
+        self._put_back_validation(saved)
         self.training.pass_by(saved["training"])
-        if saved["validation"] is not None and hasattr(self._validation_data, "_variant_tensor"):
-            for _ in range(saved["validation"]["made"]):
-                iter(self._validation_data)
 
     def _take_attributes(self) -> list[dict[str, Any]]:
-        return [attributes.take() for attributes in self._attributes]
+        memo: dict[int, Any] = {}  # two data sets may share a generator
+        taken = [attributes.take(memo) for attributes in self._attributes]
+        lost = sorted(set().union(*(attributes.lost for attributes in self._attributes)))
+        if lost and not self._has_lost:
+            self._has_lost = True
+            self.doubts.append(_doubts.of_attributes(lost))
+        return taken
+
+    def _put_back_validation(self, saved: dict[str, Any]) -> None:
+        """Before the training data are read: both may come from one shuffle, which counts iterators of both."""
+        self._validation_saved = found = saved["validation"]
+        # That of a strategy is another data set, which Keras makes when it validates.
+        is_distributed = type(self.training.dataset).__name__.startswith("Distributed")
+        if found is not None and hasattr(self._validation_data, "_variant_tensor") and not is_distributed:
+            self._validation_wound = True
+            pass_iterators(self._validation_data, found["before"] + found["made"])
 
     def _put_back_attributes(self, saved: dict[str, Any]) -> None:
-        self._validation_saved = saved["validation"]
+        self._put_back_validation(saved)
         self._beginning = saved["attributes"]
         self._drawn_from = set(saved["drawn_from"])
+        memo: dict[int, Any] = {}
         for attributes, taken in zip(self._attributes, saved["attributes"], strict=False):
-            attributes.put_back(taken)
+            attributes.put_back(taken, memo)
 
 
 def _py_datasets(adapter: Any, validation: Any) -> list[Any]:

@@ -213,7 +213,8 @@ def _put_back(found: Found, snapshot: Snapshot, prepared: Any, model: Any) -> No
         return
     before = take_variables(model) if model.built else []
     try:
-        _modelfile.load(model, found.model_path, snapshot.meta["model"]["digest"])
+        saved = snapshot.meta["model"]
+        _modelfile.load(model, found.model_path, saved["digest"], optimizes=saved["optimizes"])
         put_back_seeds(model, snapshot.run["seeds"])
         prepared.put_back()
     except ValueError as error:

@@ -90,8 +90,8 @@ class Resume(Listener):
         if self._mode in ("resume", "go on", "end"):
             self._expected.check_epoch(loop.fit)
             self._expected.check_callbacks(self._keyed, loop.callbacks)
-        if self._mode in ("resume", "go on") and loop.reading is not None:
-            self._expected.check_data(loop.reading.training.described)
+        if self._mode in ("resume", "go on"):
+            self._expected.check_data(loop.described)
         if self._mode != "nothing" or self._is_the_finished(loop.fit):
             self._expected.check_model(model)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
@@ -127,13 +127,13 @@ class Resume(Listener):
             return
         self._put_back(loop.model)
         loop.model.stop_training = self._meta["stops"]
+        loop.began -= self._run["seconds"]
         put_back_generators(self._run["generators"], but=self._drawn_from)
         if loop.reading is None:
             self._arrive(loop)
         else:
             self._hand_over_logs(loop.model)
         self._each_outside(pick_up)
-        self._show_progress(loop.callbacks)
 
     def after_train_end(self, loop: Loop) -> None:
         for log in self._logs:
@@ -167,11 +167,13 @@ class Resume(Listener):
     def _arrive(self, loop: Loop) -> None:
         """The next batch would be the one after the checkpoint."""
         model = loop.model
-        if loop.reading is not None and len(model.metrics_variables) != len(self._run["metrics"]):
-            build_metrics(model, loop.reading.training.dataset)
-        put_back_metrics(model, self._run["metrics"])
+        metrics = self._run["metrics"]
+        if loop.reading is not None:
+            build_metrics(model, loop.reading.training.dataset, len(metrics))
+        put_back_metrics(model, metrics, partly=loop.reading is None)
         put_back_generators(self._run["generators"], but=self._drawn_from)
         loop.logs = self._run["logs"]
+        self._show_progress(loop.callbacks)
         for listener in loop.listeners:
             listener.after_arrival(loop, self._meta["epoch"], self._meta["batch"])
         self._finish()
@@ -193,7 +195,10 @@ class Resume(Listener):
 
         for callback in callbacks:
             if isinstance(callback, keras.callbacks.ProgbarLogger):
-                callback.on_train_batch_end(self._meta["batch"], self._run["logs"])
+                # Of which it tells the time that is left; without it that is wrong until the epoch ends.
+                if hasattr(callback.progbar, "_start"):
+                    callback.progbar._start -= self._run["seconds"]
+                callback.on_train_batch_end(self._meta["batch"], dict(sorted(self._run["logs"].items())))
 
     # The rest.
 
@@ -261,7 +266,8 @@ class Resume(Listener):
         path = os.path.join(os.path.dirname(self._path), name)
         snapshot = Snapshot.open(path)
         prepared = snapshot.prepare(self._keyed, model=model, trusted=self._trusted)
-        load(model, path, snapshot.meta["model"]["digest"])
+        saved = snapshot.meta["model"]
+        load(model, path, saved["digest"], optimizes=saved["optimizes"])
         prepared.put_back()
         self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
         self._expected = Expected(self._meta, path, strict=self._strict)

@@ -31,9 +31,12 @@ __all__ = [
 
 
 def variables_of(model: Any) -> list[Any]:
-    """The variables that a checkpoint's model file holds: weights, then the optimizer's."""
-    optimizer = getattr(model, "optimizer", None)
-    return [*model.weights, *(optimizer.variables if optimizer is not None else ())]
+    """The variables that a checkpoint's model file holds: weights, then those of all its optimizers."""
+    import keras
+
+    own = [o for o in vars(model).values() if isinstance(o, keras.optimizers.Optimizer)]
+    optimizers = {id(o): o for o in (getattr(model, "optimizer", None), *own) if o is not None}
+    return [*model.weights, *(v for o in optimizers.values() for v in o.variables)]
 
 
 def digest_of(model: Any) -> str:
@@ -88,7 +91,10 @@ def _seed_variables(model: Any) -> list[Any]:
     layers: list[Any] = getattr(model, "_flatten_layers", list)()
     states = [s for layer in layers for s in keras.tree.flatten(getattr(layer, "states", None))]
     remembered = [s for s in states if isinstance(s, keras.Variable)]
-    found = {id(v): v for v in (*model.variables, *remembered)}
+    losses = keras.tree.flatten(getattr(model, "loss", None))  # which Keras does not look into
+    held = [value for loss in losses for value in getattr(loss, "__dict__", {}).values()]
+    drawn = [value.state for value in held if isinstance(value, keras.random.SeedGenerator)]
+    found = {id(v): v for v in (*model.variables, *remembered, *drawn)}
     return [v for v in found.values() if id(v) not in others]
 
 
@@ -194,6 +200,7 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     import numpy
     from tensorflow.python.eager import context
 
+    python = random.getstate() if "python" in but else _unpacked(taken["python"])
     if taken["tensorflow_seed"] != context.global_seed():
         _warn_of_seed(taken["tensorflow_seed"], context.global_seed())
     eager = _tensorflow_eager()
@@ -203,8 +210,7 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     _put_back_keras_generator(taken["keras"])
     if "numpy" not in but:
         numpy.random.set_state(taken["numpy"])
-    if "python" not in but:
-        random.setstate(_unpacked(taken["python"]))
+    random.setstate(python)
 
 
 def _warn_of_seed(saved: int | None, now: int | None) -> None:

@@ -54,6 +54,7 @@ class Saver:
         digest = _runstate.digest_of(model)
         meta = {**meta, "model": {
             "digest": digest, "iterations": _runstate.iterations_of(model), "variables": inventory(model),
+            "optimizes": bool(getattr(getattr(model, "optimizer", None), "built", False)),
         }}
         run = {
             "generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model), **inside,

@@ -18,19 +18,20 @@ SHAPE: dict[str, Any] = {
         "goes_on_from": (str, type(None)), "exact_end": bool, "template": str, "monitor": tuple,
         "versions": dict, "training_args": dict,
         "history": {"epochs": list, "series": dict},
-        "model": {"digest": str, "iterations": int, "variables": [str]},
+        "model": {"digest": str, "iterations": int, "variables": [str], "optimizes": bool},
         "callbacks": [{"key": str, "class": str, "version": int, "arguments": dict}],
         "stops": bool, "data": dict, "doubts": [str],
     },
     "run": {
-        "generators": dict, "seeds": {"seeds": list, "replicas": dict}, "metrics": list, "logs": dict,
+        "generators": dict, "seeds": {"seeds": list, "replicas": dict}, "metrics": [tuple], "logs": dict,
+        "seconds": float,
         "data": (dict, type(None)),
     },
 }
 
 _SOURCE: dict[str, Any] = {
-    "made": int, "goes_on": bool, "seen": int, "steps": int, "batches": (int, type(None)),
-    "pass": (int, type(None)), "generators": [dict],
+    "before": int, "made": int, "goes_on": bool, "seen": int, "steps": int, "batches": (int, type(None)),
+    "passes": [int], "generators": [dict],
 }
 _DATA: dict[str, Any] = {
     "training": _SOURCE, "validation": (dict, type(None)), "attributes": [dict], "drawn_from": [str],
@@ -39,7 +40,7 @@ _DATA: dict[str, Any] = {
 #: What files of the first days do not say, and what it is then.
 _LATER: dict[str, dict[str, Any]] = {
     "meta": {"stops": False, "data": {}, "doubts": []},
-    "run": {"metrics": [], "logs": {}, "data": None},
+    "run": {"metrics": [], "logs": {}, "seconds": 0.0, "data": None},
 }
 
 
@@ -55,6 +56,7 @@ def complete(decoded: Any) -> Any:
         entry.setdefault("outside", None)
     _expect(model, dict, ".meta.model")
     model.setdefault("variables", [])
+    model.setdefault("optimizes", True)
     return decoded
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._pipelines import begun, count_iterator, iterators_of, pass_iterators, passes_in
 from ._reader import Reader
 from ._runstate import put_back_generators, take_generators
 from .exceptions import ResumeError
@@ -30,6 +31,7 @@ class Source:
 
     Args:
         epoch_iterator: of a ``fit`` that has not read from it yet.
+        validates: whether it is that of the validation data, which are read from their beginning each time.
 
     Attributes:
         described: what must be the same in the ``fit`` that resumes; None for what cannot be known.
@@ -38,7 +40,7 @@ class Source:
         ResumeError: Keras's epoch iterator is not written as it was.
     """
 
-    def __init__(self, epoch_iterator: Any) -> None:
+    def __init__(self, epoch_iterator: Any, *, validates: bool = False) -> None:
         for name in _USED:
             if not hasattr(epoch_iterator, name):
                 import keras
@@ -51,8 +53,9 @@ class Source:
         self._keras = epoch_iterator
         self.described = _described(epoch_iterator)
         self._make = epoch_iterator._get_iterator
-        self._made = 0
-        self._pass = 0  # of data of ours: the one with which the present iterator begins
+        self._validates = validates
+        self._made, self._before = 0, iterators_of(self.dataset)
+        self._passes: list[int] = []  # of data of ours: those with which the present iterator begins
         # The global generators when the present iterator was about to be made, and before its first batch.
         self._beginning: list[Any] = []
         self._begun_with = -1
@@ -60,8 +63,8 @@ class Source:
 
     def _counted(self) -> Any:
         self._made += 1
-        passes, _ = _passes_in(self.dataset)
-        self._pass = 0 if passes is None else passes.begun
+        count_iterator(self.dataset)
+        self._passes = begun(self.dataset)
         return self._make()
 
     @property
@@ -82,7 +85,7 @@ class Source:
     @property
     def is_stream(self) -> bool:
         """Whether one iterator is read over several epochs."""
-        return self._keras.steps_per_epoch is not None
+        return self._keras.steps_per_epoch is not None and not self._validates
 
     # How far it has been read.
 
@@ -105,15 +108,15 @@ class Source:
         Args:
             steps: the batches of the epoch that is going on; 0 between two epochs.
         """
-        passes, _ = _passes_in(self.dataset)
         goes_on = steps > 0 or self.goes_on
         return {
+            "before": self._before,
             "made": self._made,
             "goes_on": goes_on,
             "seen": int(self._keras._steps_seen) if goes_on else 0,
             "steps": steps,
             "batches": _number(self._keras._num_batches),
-            "pass": None if passes is None else self._pass if goes_on else passes.begun,
+            "passes": list(self._passes) if goes_on else begun(self.dataset),
             "generators": list(self._beginning) if goes_on else [],
         }
 
@@ -138,7 +141,8 @@ class Source:
             self._approach(saved, reader)
             self._open(saved["seen"])
             reader.draw(self._keras._current_iterator, saved["seen"], self.steps_per_execution)
-            self._beginning, self._begun_with = saved["generators"], self._made
+            self._beginning = saved["generators"]
+            self._begun_with = self._made if saved["seen"] else -1
 
     def enter(
         self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool
@@ -172,7 +176,8 @@ class Source:
         _put_back_each(saved["generators"][:1])
         self._approach(saved, reader)
         if earlier:  # one iterator over several epochs
-            _put_back_each(saved["generators"][1:])
+            if not reader.is_there:
+                _put_back_each(saved["generators"][1:])
             self._open(earlier)
             reader.draw(self._keras._current_iterator, earlier, at_once)
         there = False
@@ -180,7 +185,7 @@ class Source:
             if item[0] >= steps:
                 yield item
                 continue
-            if item[0] == earlier == 0:
+            if item[0] == earlier == 0 and not reader.is_there:
                 _put_back_each(saved["generators"][1:])
             reader.draw(item[-1], at_once, at_once)
             if item[0] + at_once >= steps:
@@ -190,6 +195,10 @@ class Source:
         if not there:
             raise reader.too_short()
 
+    def has_passed(self, saved: dict[str, Any]) -> None:
+        """The iterators that are behind have been made by somebody else."""
+        self._made, self._before = saved["made"], saved["before"]
+
     def pass_by(self, saved: dict[str, Any]) -> None:
         """Make all iterators that have been made, and read none."""
         self._skip_iterators({**saved, "goes_on": False})
@@ -198,14 +207,15 @@ class Source:
         """Make the iterators that are behind, without reading: a shuffle takes its next seed for each."""
         behind = saved["made"] - saved["goes_on"]
         if type(self.adapter).__name__ == "TFDatasetAdapter":
-            for _ in range(behind):
-                iter(self._make())
-        self._made = behind
+            pass_iterators(self.dataset, saved["before"] + behind)
+        self._made, self._before = behind, saved["before"]
         if self._keras._num_batches is None:  # found out at the end of the first epoch
             self._keras._num_batches = saved["batches"]
-        passes, _ = _passes_in(self.dataset)
-        if passes is not None and saved["pass"] is not None:
-            passes.enter(saved["pass"])
+        self._enter_passes(saved["passes"])
+
+    def _enter_passes(self, numbers: list[int], seen: int = 0) -> None:
+        for passes, number in zip(passes_in(self.dataset)[0], numbers, strict=False):
+            passes.enter(number, seen)
 
     def _open(self, seen: int) -> None:
         """Make the iterator that is read over several epochs."""
@@ -214,12 +224,14 @@ class Source:
 
     def _approach(self, saved: dict[str, Any], reader: Reader) -> None:
         """Move the data themselves to the batch, where they can be moved before they are iterated."""
-        passes, one_to_one = _passes_in(self.dataset)
+        passes, one_to_one = passes_in(self.dataset)
         seen, batches = saved["seen"], saved["batches"]
-        if passes is not None and saved["pass"] is not None:
+        if passes and saved["passes"]:
             done = batches is not None and seen >= batches
-            passes.enter(saved["pass"] + done, seen if one_to_one and not done else 0)
-            reader.drawn = seen if one_to_one else 0
+            # An execution of several steps would read on, past the end of the epoch, where it does not divide.
+            jumps = one_to_one and not done and not (batches or 0) % self.steps_per_execution
+            self._enter_passes([number + done for number in saved["passes"]], seen if jumps else 0)
+            reader.drawn = seen if jumps or done else 0
         elif type(self.adapter).__name__ == "GeneratorDataAdapter":
             _put_back_each(saved["generators"][1:])
             reader.read(self.adapter)
@@ -240,7 +252,7 @@ def _described(epoch_iterator: Any) -> dict[str, Any]:
 def _of(adapter: Any, name: str) -> int | None:
     try:
         return _number(getattr(adapter, name))
-    except NotImplementedError:  # not every adapter can know
+    except (NotImplementedError, IndexError):  # not every adapter can know
         return None
 
 
@@ -251,23 +263,3 @@ def _number(value: Any) -> int | None:
 def _put_back_each(generators: Any) -> None:
     for taken in generators:
         put_back_generators(taken)
-
-
-def _passes_in(dataset: Any) -> tuple[Any, bool]:
-    """The counter of the data of :mod:`callback_state.data` that a pipeline reads, None if it has none.
-
-    With it, whether each batch of the pipeline is made of the batch of the same number of those data.
-    """
-    inputs = [(dataset, True)]
-    while inputs:
-        found, one_to_one = inputs.pop()
-        passes = getattr(found, "_callback_state_passes", None)
-        if passes is not None:
-            return passes, one_to_one
-        follows = one_to_one and type(found).__name__ in _ONE_TO_ONE
-        inputs += [(inner, follows) for inner in getattr(found, "_inputs", list)()]
-    return None, False
-
-
-#: Of these each element comes from one element of the input.
-_ONE_TO_ONE = ("_MapDataset", "_ParallelMapDataset", "_OptionsDataset", "_PrefetchDataset")

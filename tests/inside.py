@@ -11,17 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import Killed, PerBatch, bytes_of, halve, states_of
+from harness import Killed, PerBatch, X, Y, bytes_of, halve, states_of
+from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, data, restore_callbacks, stateful
 
-EPOCHS, BATCHES, BATCH = 3, 5, 8
-_random = np.random.default_rng(11)
-#: 37 samples: four whole batches, and one of five.
-X = _random.normal(size=(37, 4)).astype("float32")
-Y = (X.sum(axis=1, keepdims=True) > 0).astype("float32")
-WEIGHTS = _random.uniform(0.5, 1.5, size=37).astype("float32")
-X_VAL, Y_VAL = X[::-2].copy(), Y[::2].copy()
+EPOCHS, BATCHES, BATCH = 3, 5, 13  # 64 samples: four whole batches, and one of twelve
+WEIGHTS = np.random.default_rng(11).uniform(0.5, 1.5, size=len(X)).astype("float32")
 
 
 # What a run is made of.
@@ -182,14 +178,18 @@ def with_noise(*parts: Any) -> Any:
     return (tf.nest.map_structure(lambda part: part * noise, parts[0]), *parts[1:])
 
 
-def dataset_of(parts: Any, kind: str) -> Any:
+def _dataset(parts: Any, kind: str) -> Any:
     rows = tf.data.Dataset.from_tensor_slices(tuple(parts))
     if kind == "dataset":
-        return rows.shuffle(37, seed=2).batch(BATCH).map(with_noise).prefetch(2)
+        return rows.shuffle(64, seed=2).batch(BATCH).map(with_noise).prefetch(2)
+    if kind == "dataset-twice":  # each iterator that is read takes two seeds
+        return rows.shuffle(64, seed=2).repeat(2).batch(2 * BATCH)
+    if kind == "dataset-split":
+        return rows.shuffle(64, seed=2)
     if kind == "dataset-one-order":
-        return rows.shuffle(37, seed=2, reshuffle_each_iteration=False).batch(BATCH)
+        return rows.shuffle(64, seed=2, reshuffle_each_iteration=False).batch(BATCH)
     if kind == "dataset-repeat":
-        return rows.shuffle(37, seed=2).repeat().batch(BATCH)
+        return rows.shuffle(64, seed=2).repeat().batch(BATCH)
     blocks = tf.data.Dataset.range(4).shuffle(4, seed=3)
     return blocks.interleave(
         lambda i: rows.shard(4, i).shuffle(9, seed=8), cycle_length=2, num_parallel_calls=2
@@ -208,6 +208,9 @@ def arguments_of(cell: Cell) -> dict[str, Any]:
     if cell.validation != "none" and cell.data != "arrays-split":
         val = tf.nest.map_structure(lambda part: part[::2].copy(), parts)
         found["validation_data"] = val
+        if cell.validation == "steps":
+            endless = tf.data.Dataset.from_tensor_slices(val).shuffle(19, seed=9).repeat().batch(7)
+            found |= {"validation_data": endless, "validation_steps": 2}
         if cell.validation == "dataset":
             found["validation_data"] = tf.data.Dataset.from_tensor_slices(val).shuffle(19, seed=9).batch(7)
     if cell.validation == "every-second":
@@ -225,19 +228,26 @@ def _data(cell: Cell, parts: Any) -> dict[str, Any]:
             "arrays-steps": {"steps_per_epoch": 3},
         }
         return {**dict(zip(names, parts, strict=False)), "batch_size": BATCH, **more.get(cell.data, {})}
+    if cell.data == "dataset-split":  # one shuffle, which counts the iterators of both
+        both = _dataset(parts, cell.data)
+        return {"x": both.skip(20).batch(BATCH), "validation_data": both.take(20).batch(7)}
     if kind == "dataset":
         steps = {"steps_per_epoch": 4} if cell.data == "dataset-repeat" else {}
-        return {"x": dataset_of(parts, cell.data), **steps}
+        return {"x": _dataset(parts, cell.data), **steps}
     if kind == "generator":
         return {"x": endless(parts), "steps_per_epoch": 4}
     if kind == "py":
         workers = {"workers": 3} if cell.data == "py-workers" else {}
         return {"x": Shuffles(parts, cell.data != "py-global", **workers)}
+    if cell.data == "shuffled-mapped":
+        return {"x": data.shuffled(*parts, batch_size=BATCH, seed=1).map(with_noise)}
+    if cell.data == "shuffled-zipped":
+        return {"x": tf.data.Dataset.zip(tuple(data.shuffled(p, batch_size=BATCH, seed=1) for p in parts))}
     if kind == "shuffled":
         return {"x": data.shuffled(*parts, batch_size=BATCH, seed=1)}
 
     def make_epoch(epoch: int) -> Any:
-        return tf.data.Dataset.from_tensor_slices(tuple(parts)).shuffle(37, seed=epoch).batch(BATCH)
+        return tf.data.Dataset.from_tensor_slices(tuple(parts)).shuffle(64, seed=epoch).batch(BATCH)
 
     return {"x": data.epochs(make_epoch)}
 
@@ -277,12 +287,44 @@ class OwnStep(Subclassed):
         return {**logs, "mean_output": self.mean.result(), "now": loss}
 
 
+class OwnMetric(Subclassed):
+    """A train step with a metric that makes its variables when it sees its first batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f1 = keras.metrics.F1Score(threshold=0.5)
+
+    def train_step(self, batch: Any) -> Any:
+        self.f1.update_state(keras.ops.reshape(batch[1], (-1, 1)), self(batch[0]))
+        return super().train_step(batch)
+
+
+class TwoOptimizers(Subclassed):
+    """A train step with optimizers of its own, which ``compile`` knows nothing of."""
+
+    def train_step(self, batch: Any) -> Any:
+        with tf.GradientTape(persistent=True) as tape:
+            loss = keras.ops.mean((self(batch[0], training=True) - keras.ops.reshape(batch[1], (-1, 1))) ** 2)
+        for optimizer, layer in ((self.first, self.hidden), (self.second, self.out)):
+            optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
+        return {"loss": loss}
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        super().compile()
+        self.first, self.second = keras.optimizers.Adam(0.05), keras.optimizers.SGD(0.05, momentum=0.9)
+        self.first.build(self.hidden.trainable_variables)
+        self.second.build(self.out.trainable_variables)
+
+
+MODELS = {"subclass": Subclassed, "step": OwnStep, "metric": OwnMetric, "optimizers": TwoOptimizers}
+
+
 def _network(cell: Cell) -> Any:
-    if cell.model in ("subclass", "step"):
-        model = Subclassed() if cell.model == "subclass" else OwnStep()
+    if cell.model in MODELS:
+        model = MODELS[cell.model]()
         model(X[:1])
         return model
-    inputs = [keras.Input((4,)), keras.Input((2,))][: 1 + (cell.model == "multi")]
+    inputs = [keras.Input((6,)), keras.Input((2,))][: 1 + (cell.model == "multi")]
     joined = inputs[0] if len(inputs) == 1 else keras.layers.Concatenate()(inputs)
     hidden = keras.layers.Dense(4, activation="relu")(joined)
     hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization()(hidden))
@@ -305,6 +347,9 @@ def _optimizer(cell: Cell) -> Any:
 
 
 def model_of(cell: Cell) -> Any:
+    """Compiled; where the model is the plainest, the one that all runs share, which is faster."""
+    if (cell.model, cell.optimizer, cell.mode, cell.weights) == ("sequential", "adam", "graph", "none"):
+        return fresh_model(steps_per_execution=cell.steps_per_execution)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if cell.optimizer == "scale" else "float32")
     try:
@@ -345,7 +390,7 @@ class Ended:
 
 def start(
     directory: Path, cell: Cell, *, kill: int | None = None, save_freq: Any = 1,
-    more: Callable[[], list[Any]] = list, **options: Any,
+    more: Callable[[], list[Any]] = list, verbose: int = 0,
 ) -> Ended | None:
     """One start of a script that saves per batch; None if it was killed."""
     model = model_of(cell)
@@ -363,7 +408,7 @@ def start(
     killer = [] if kill is None else [KillAfter(kill)]
     try:
         history = model.fit(
-            **{**arguments_of(cell), **options}, epochs=EPOCHS, verbose=0, callbacks=[*callbacks, *killer],
+            **arguments_of(cell), epochs=EPOCHS, verbose=verbose, callbacks=[*callbacks, *killer],
             initial_epoch=max(restored.initial_epoch, cell.initial_epoch),
         )
     except Killed:

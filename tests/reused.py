@@ -13,7 +13,7 @@ from callback_state._runstate import put_back_variables, take_variables
 
 
 @functools.cache
-def _made(ema: bool) -> tuple[Any, list[Any]]:
+def _made(ema: bool, steps_per_execution: int) -> tuple[Any, list[Any]]:
     keras.utils.set_random_seed(3)
     model = keras.Sequential([
         keras.Input((6,)),
@@ -25,7 +25,7 @@ def _made(ema: bool) -> tuple[Any, list[Any]]:
         keras.optimizers.Adam(0.05, use_ema=ema, ema_momentum=0.9),
         keras.losses.BinaryCrossentropy(),
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
-        jit_compile=False,
+        jit_compile=False, steps_per_execution=steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)
     initial = take_variables(model)
@@ -33,9 +33,9 @@ def _made(ema: bool) -> tuple[Any, list[Any]]:
     return model, initial
 
 
-def fresh_model(*, ema: bool = False) -> Any:
+def fresh_model(*, ema: bool = False, steps_per_execution: int = 1) -> Any:
     """The model as a new process makes it; what an earlier run holds of it changes with it."""
-    model, initial = _made(ema)
+    model, initial = _made(ema, steps_per_execution)
     keras.utils.set_random_seed(3)
     put_back_variables(initial)
     model.reset_metrics()

@@ -16,11 +16,13 @@ META = {
     "saved_at": 0, "epoch": 0, "batch": None, "initial_epoch": 1, "epochs": 2, "last": False,
     "finished": False, "goes_on_from": None, "exact_end": True, "template": "m.keras",
     "monitor": ("val_loss", None), "versions": {}, "training_args": {},
-    "history": {"epochs": [], "series": {}}, "model": {"digest": "", "iterations": 0, "variables": []},
+    "history": {"epochs": [], "series": {}},
+    "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True},
     "stops": False, "data": {}, "doubts": [],
 }
 RUN = {
-    "generators": {}, "seeds": {"seeds": [], "replicas": {}}, "metrics": [], "logs": {}, "data": None,
+    "generators": {}, "seeds": {"seeds": [], "replicas": {}}, "metrics": [], "logs": {},
+    "seconds": 0.0, "data": None,
 }
 
 

@@ -112,7 +112,8 @@ def test_other_data_are_refused(checkpoints: dict[str, Path], where: str, name: 
         model.fit(**arguments)
     assert str(caught.value) == (
         f"{directory / 'last.weights.h5'}: the data of this fit are not those of the run that is resumed: "
-        f"{OTHER_DATA[name][1]}. Pass the same data, batch_size= and steps_per_epoch=, and compile with the same "
+        f"{OTHER_DATA[name][1]}. Pass the same data and arguments "
+        f"(batch_size=, steps_per_epoch=, shuffle=...), and compile with the same "
         f"steps_per_execution=. {GOES_ON}"
     )
     assert callbacks[0].steps == 0
@@ -219,7 +220,7 @@ def expected(*, strict: bool = True, **changes: Any) -> Expected:
 
 
 def fit_from(epoch: int) -> Fit:
-    return Fit(epoch, 9, False, True, None, None)
+    return Fit(epoch, 9, False, True, None, None, None)
 
 
 def moved(peak: float = 0.1) -> PerBatch:
@@ -257,7 +258,8 @@ WRONG: dict[str, tuple[Callable[[Expected], None], str]] = {
     "data": (
         lambda e: e.check_data({"batches": 5, "batch size": 3, "new": 1}),
         "the data of this fit are not those of the run that is resumed: batches: expected 4, found 5; batch size: "
-        "expected None, found 3. Pass the same data, batch_size= and steps_per_epoch=, and compile with the same "
+        "expected None, found 3. Pass the same data and arguments "
+        f"(batch_size=, steps_per_epoch=, shuffle=...), and compile with the same "
         "steps_per_execution=.",
     ),
 }

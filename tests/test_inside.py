@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,15 @@ PLAIN = [Cell(data=kind) for kind in AXES["data"]]
 ARGUMENTS = [
     Cell(**{axis: value}) for axis, values in AXES.items() if axis != "data" for value in values[1:]
 ]
+#: What an attack has found: one shuffle under both data, maps that draw, two passes in step, ...
+FOUND = [
+    Cell(data="dataset-split"), Cell(data="shuffled-mapped"), Cell(data="shuffled-zipped"),
+    Cell(validation="steps"), Cell(model="metric"), Cell(model="optimizers"), Cell(data="dataset-twice"),
+    Cell(data="shuffled", steps_per_execution=3), Cell(data="epochs", steps_per_execution=3),
+]
 STOPS = [Cell(stop=(1, 2)), Cell(stop=(1, BATCHES - 1), validation="arrays")]
-#: How many events a run lives: batches begun and epochs ended. The kill comes in either of the first two epochs.
-KILLS = (1, 3, BATCHES, BATCHES + 2)
+#: How many events a run lives: batches begun and epochs ended.
+KILLS = (1, 3, BATCHES)
 
 
 def ids(value: Any) -> str:
@@ -45,22 +52,27 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return run
 
 
-def rows() -> Iterator[Any]:
-    names = tuple(AXES)
+def rows(*names: str) -> Iterator[Any]:
+    """Few rows with every pair of values of these axes and of the moments of the kill."""
     for *values, kill in pairwise(*(AXES[name] for name in names), KILLS):
         cell = Cell(**dict(zip(names, values, strict=True)))
         if cell.is_possible():
             yield pytest.param(cell, kill, id=f"{cell}-after{kill}")
 
 
-ROWS = list(rows())
+#: How data are read does not depend on the model, nor what it computes on how they are read.
+ROWS = [
+    *rows("data", "steps_per_execution", "validation", "initial_epoch"),
+    *rows("model", "optimizer", "mode", "steps_per_execution", "weights", "name"),
+]
 TITLE = "killed inside an epoch and started again: the run that was never killed, byte for byte"
 
 
 @pytest.mark.parametrize(("cell", "kill"), ROWS)
 def test_resumed_run_is_the_uninterrupted_run(tmp_path: Path, uninterrupted: Any, cell: Cell, kill: int) -> None:
     """Weights, optimizer, seeds, history, every hook heard, states and files are equal, for every pair of
-    {data, model, optimizer, mode, steps per execution, validation, weights, name, first epoch, kill}."""
+    {data, steps per execution, validation, first epoch, kill}, and of {model, optimizer, mode, steps per
+    execution, weights, name, kill}."""
     assert start(tmp_path, cell, kill=kill) is None
     resumed = start(tmp_path, cell)
     assert resumed.differences(uninterrupted(cell)) == []
@@ -75,9 +87,17 @@ def killed_again_and_again(directory: Path, cell: Cell, lives: Iterator[int]) ->
     raise AssertionError
 
 
+@pytest.mark.parametrize("cell", FOUND, ids=ids)
+def test_resumed_twice_it_is_the_uninterrupted_run(tmp_path: Path, uninterrupted: Any, cell: Cell) -> None:
+    """Killed in the second epoch, and again before its validation."""
+    assert start(tmp_path, cell, kill=BATCHES + 3) is None
+    assert start(tmp_path, cell, kill=1) is None
+    assert start(tmp_path, cell).differences(uninterrupted(cell)) == []
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("first", [1, 2, 3])
-@pytest.mark.parametrize("cell", [*PLAIN, *ARGUMENTS, *STOPS], ids=ids)
+@pytest.mark.parametrize("cell", [*PLAIN, *ARGUMENTS, *STOPS, *FOUND], ids=ids)
 def test_killed_at_every_batch(tmp_path: Path, uninterrupted: Any, cell: Cell, first: int) -> None:
     """A run that dies every three events, beginning with the first, second and third, so after every
     single batch, in validations and between epochs, is still the same run."""
@@ -100,3 +120,14 @@ def test_stock_keras_on_the_same_rows(tmp_path: Path, uninterrupted: Any) -> Non
         same["BackupAndRestore"] += resumed == start_stock(directory / "whole", cell)
     lines = [f"    {name:17}{count:4} of {len(ROWS)}" for name, count in same.items()]
     part("matrix", "\n".join([".. code-block:: text", "", f"    {TITLE}", *lines, ""]))
+
+
+def test_the_progress_bar_starts_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first thing that it shows is the batch of the checkpoint, with its logs."""
+    assert start(tmp_path, Cell(), kill=3) is None
+    capsys.readouterr()
+    resumed = start(tmp_path, Cell(), verbose=1)
+    shown = capsys.readouterr().out.partition("Epoch 1/3")[2]
+    loss = next(e[2]["loss"] for e in resumed.heard if e[:2] == ("batch ends", 2))
+    assert re.findall(r"(\d)/5", shown)[0] == "3"
+    assert f"loss: {loss:.4f}" in shown.partition("4/5")[0]

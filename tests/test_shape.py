@@ -17,12 +17,15 @@ ENTRY = {"key": "A", "class": "a.A", "version": 1, "arguments": {}}
 LATER = {
     ("meta", "stops"): False, ("meta", "data"): {}, ("meta", "doubts"): [], ("meta", "model", "variables"): [],
     ("meta", "callbacks", 0, "outside"): None, ("run", "metrics"): [], ("run", "logs"): {}, ("run", "data"): None,
+    ("meta", "model", "optimizes"): True, ("run", "seconds"): 0.0,
 }
-SOURCE = {"made": 1, "goes_on": True, "seen": 3, "steps": 1, "batches": 5, "pass": None, "generators": [{}]}
+SOURCE = {
+    "before": 0, "made": 1, "goes_on": True, "seen": 3, "steps": 1, "batches": 5, "passes": [], "generators": [{}],
+}
 NOW = {
     ("meta", "stops"): True, ("meta", "data"): {"batches": 3}, ("meta", "doubts"): ["perhaps"],
     ("meta", "model", "variables"): ["a (2,) float32"], ("meta", "callbacks", 0, "outside"): {"log": 3},
-    ("run", "metrics"): [1], ("run", "logs"): {"loss": 1.0},
+    ("run", "metrics"): [("loss/total", 1)], ("meta", "model", "optimizes"): False, ("run", "seconds"): 2.5, ("run", "logs"): {"loss": 1.0},
     ("run", "data"): {"training": SOURCE, "validation": None, "attributes": [{}], "drawn_from": ["numpy"]},
 }
 
@@ -85,7 +88,7 @@ def test_parts_that_are_missing_are_refused() -> None:
     ("path", "wrong"),
     [
         (("made",), None), (("goes_on",), 1), (("seen",), 1.5), (("steps",), "1"), (("batches",), "5"),
-        (("pass",), []), (("generators",), {}), (("generators", 0), []),
+        (("before",), None), (("passes",), None), (("generators",), {}), (("generators", 0), []),
     ],
     ids=lambda value: str(value[-1]) if isinstance(value, tuple) else "",
 )
