@@ -318,7 +318,6 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
     def _meta(self, event: Event, loop: Loop | None) -> dict[str, Any]:
         value = event.logs.get(self.monitor)
         epochs = (self.params or {}).get("epochs") if loop is None else loop.epochs
-        reading = None if loop is None else loop.reading
         return {
             "saved_at": self._stamp,
             "versions": _snapshot.versions(),
@@ -332,7 +331,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
             "exact_end": True,
             "stops": bool(super().model.stop_training),
             "data": {} if loop is None else loop.described,
-            "doubts": [] if reading is None else list(reading.doubts),
+            "doubts": [],
             "template": self.template,
             "monitor": (self.monitor, float(value) if isinstance(value, (int, float)) else None),
             "history": _runstate.history_of(super().model),
@@ -341,12 +340,16 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
 
     def _save(self, path: str, meta: dict[str, Any], loop: Loop | None) -> None:
         model, inside = super().model, meta["batch"] is not None
+        reading = None if loop is None else loop.reading
         epoch = {
             "metrics": take_metrics(model) if inside else [],
             "logs": logs_of(loop.logs) if inside and loop is not None else {},
             "seconds": time.monotonic() - loop.began if inside and loop is not None else 0.0,
-            "data": loop.reading.take(inside=inside) if loop is not None and loop.reading else None,
+            "data": None if reading is None else reading.take(inside=inside),
         }
+        if reading is not None:
+            meta = {**meta, "doubts": list(reading.doubts)}
+            reading.warn()
         self._saver.save(path, self._registered(loop), model, meta, epoch, self.save_weights_only)
 
     def _write_what_is_due(self, event: Event, loop: Loop) -> None:

@@ -2,7 +2,7 @@
 
     of_data(adapter, dataset, shuffle)   what in the data a new process draws or orders anew
     of_step(train_function)              what in the compiled train step has a counter that is not saved
-    of_python, of_attributes             what Python code keeps that reads the data
+    of_reading, of_attributes            what cannot be brought back without reading, or at all
     has_python(adapter, dataset)         whether Python code of the user's reads the data
     InputDraws, of_draws(found)          whether that code draws from a global generator
 
@@ -27,6 +27,7 @@ from ._graphs import (
     operations_of,
     parallel_in,
     random_in,
+    repeats_shuffled,
     steps_of,
     value_of,
     where,
@@ -34,7 +35,7 @@ from ._graphs import (
 from ._runstate import _keras_generator, _tensorflow_generator
 
 __all__ = [
-    "InputDraws", "has_python", "of_attributes", "of_data", "of_draws", "of_python", "of_step",
+    "InputDraws", "has_python", "of_attributes", "of_data", "of_draws", "of_reading", "of_step",
 ]
 
 #: Keras's adapters whose order follows from what is saved.
@@ -77,19 +78,25 @@ def has_python(data_adapter: Any, dataset: Any) -> bool:
     return any(op.type in _PYTHON for step in steps for op in _operations(functions_of(step)))
 
 
-def of_python(data_adapter: Any, *, streams: bool) -> list[str]:
-    """Why Python code that reads the data may read others: what it keeps for itself is not known.
+def of_reading(data_adapter: Any, dataset: Any, *, streams: bool) -> list[str]:
+    """Why what was read before a checkpoint cannot be passed without reading it.
 
     Args:
         data_adapter: what Keras made of the argument ``x`` of ``fit``.
-        streams: whether one iterator is read over several epochs.
+        dataset: the ``tf.data.Dataset`` that ``fit`` iterates, or the distributed one.
+        streams: whether one iterator is read over several epochs; such a one is read again from its beginning.
     """
     kind = type(data_adapter).__name__
-    if kind == "TFDatasetAdapter" and not streams:
+    if kind == "TFDatasetAdapter" and not streams and has_python(data_adapter, dataset):
         return [
             "Python code in the tf.data pipeline is not run again for the epochs before a checkpoint, so what it "
             "counts or draws in variables of its own is lost; if it does, pass "
             "callback_state.data.epochs(make_epoch) to fit, which makes each epoch from its number."
+        ]
+    if kind == "TFDatasetAdapter" and not streams and repeats_shuffled(dataset):
+        return [
+            "the data set is repeated after a shuffle, whose orders before a checkpoint are not counted; write "
+            ".repeat(...) before .shuffle(...), or pass steps_per_epoch= to fit."
         ]
     if kind == "PyDatasetAdapter" and streams and data_adapter.num_batches is not None:
         return [

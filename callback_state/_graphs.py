@@ -13,8 +13,9 @@ from types import CellType, FunctionType
 from typing import Any
 
 __all__ = [
-    "compiled", "functions_of", "holds", "is_sloppy", "is_unseeded", "makes_sloppy", "operations_of",
-    "parallel_in", "random_in", "steps_of", "value_of", "where",
+    "compiled", "functions_of", "holds", "is_pure", "is_sloppy", "is_unseeded", "makes_sloppy",
+    "operations_of", "outermost", "parallel_in", "random_in", "repeats_shuffled", "reshuffles", "steps_of",
+    "value_of", "where",
 ]
 
 Test = Callable[[Any], bool]
@@ -198,6 +199,11 @@ def where(step: Any) -> str:
 def is_pure(step: Any) -> bool:
     """Whether what a step of a pipeline makes of an element follows from that element alone."""
     return not any(op.op_def.is_stateful for function in functions_of(step) for op in operations_of(function))
+
+
+def repeats_shuffled(dataset: Any) -> bool:
+    """Whether one iterator of a pipeline goes through several orders of a shuffle."""
+    return any("Repeat" in type(step).__name__ and reshuffles(step) for step in steps_of(dataset))
 
 
 def reshuffles(dataset: Any) -> bool:

@@ -1,7 +1,7 @@
 """What the metrics of a model have summed up since the epoch began: in no Keras file.
 
 A compiled metric makes its variables in the first step that it sees. Resuming inside an epoch they are made
-before, without running a step: as Keras itself makes them under a strategy, or by compiling the train step.
+before, without running a step: by compiling it, or as Keras itself makes them under a strategy.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def build_metrics(model: Any, dataset: Any, number: int) -> None:
     """
     try:
         if len(model.metrics_variables) != number:
-            _build_compiled(model, dataset)
-        if len(model.metrics_variables) != number:
             _trace(model, dataset)
+        if len(model.metrics_variables) != number:
+            _build_compiled(model, dataset)
     except Exception as error:  # whatever somebody's model raises
         raise ResumeError(
             f"the metrics of the model cannot be built before its first step, which a resume inside an epoch "
@@ -67,7 +67,7 @@ def build_metrics(model: Any, dataset: Any, number: int) -> None:
 
 
 def _build_compiled(model: Any, dataset: Any) -> None:
-    """Those of ``compile``: by the shapes of a batch."""
+    """Those of ``compile``, where the step is not compiled: by the shapes of a batch."""
     import keras
     import tensorflow
 
@@ -79,7 +79,7 @@ def _build_compiled(model: Any, dataset: Any) -> None:
 
 
 def _trace(model: Any, dataset: Any) -> None:
-    """Those that a train step of one's own asks: the step is compiled, as its first call would have done."""
+    """Compile the train step, as its first call would have done; that finds it compiled."""
     import tensorflow
 
     iterator = tensorflow.data.IteratorSpec(dataset.element_spec)

@@ -47,8 +47,7 @@ class Reading:
         self._told = 0
         self.steps = 0
         self.doubts = _doubts.of_data(adapter, dataset, shuffle)
-        if self._has_python:
-            self.doubts += _doubts.of_python(adapter, streams=self.training.is_stream)
+        self.doubts += _doubts.of_reading(adapter, dataset, streams=self.training.is_stream)
 
     # What the loop calls.
 
@@ -166,6 +165,8 @@ class Reading:
         self._put_back_validation(saved)
         self._beginning = saved["attributes"]
         self._drawn_from = set(saved["drawn_from"])
+        if self._drawn_from:
+            self.doubts.append(_doubts.of_draws(sorted(self._drawn_from)))
         memo: dict[int, Any] = {}
         for attributes, taken in zip(self._attributes, saved["attributes"], strict=False):
             attributes.put_back(taken, memo)

@@ -182,8 +182,6 @@ def _dataset(parts: Any, kind: str) -> Any:
     rows = tf.data.Dataset.from_tensor_slices(tuple(parts))
     if kind == "dataset":
         return rows.shuffle(64, seed=2).batch(BATCH).map(with_noise).prefetch(2)
-    if kind == "dataset-twice":  # each iterator that is read takes two seeds
-        return rows.shuffle(64, seed=2).repeat(2).batch(2 * BATCH)
     if kind == "dataset-split":
         return rows.shuffle(64, seed=2)
     if kind == "dataset-one-order":

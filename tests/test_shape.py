@@ -25,7 +25,8 @@ SOURCE = {
 NOW = {
     ("meta", "stops"): True, ("meta", "data"): {"batches": 3}, ("meta", "doubts"): ["perhaps"],
     ("meta", "model", "variables"): ["a (2,) float32"], ("meta", "callbacks", 0, "outside"): {"log": 3},
-    ("run", "metrics"): [("loss/total", 1)], ("meta", "model", "optimizes"): False, ("run", "seconds"): 2.5, ("run", "logs"): {"loss": 1.0},
+    ("run", "metrics"): [("loss/total", 1)], ("meta", "model", "optimizes"): False,
+    ("run", "seconds"): 2.5, ("run", "logs"): {"loss": 1.0},
     ("run", "data"): {"training": SOURCE, "validation": None, "attributes": [{}], "drawn_from": ["numpy"]},
 }
 
