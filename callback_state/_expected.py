@@ -89,6 +89,15 @@ class Expected:
                 f"the same steps_per_execution=."
             )
 
+    def check_place(self, fit: Fit | None, data: dict[str, Any] | None) -> None:
+        """Refuse to enter an epoch where nobody knows how far its data had been read."""
+        batch = self._meta["batch"]
+        if fit is not None and batch is not None and data is None:
+            self.complain(
+                f"was saved after batch {batch} (0-based) by a training loop of your own, and fit cannot go on "
+                f"inside that epoch: it would begin it again. Go on in that loop."
+            )
+
     def complain(self, message: str) -> None:
         message = f"{self._path}: {message} (restore_callbacks(..., strict=False) goes on all the same.)"
         if self._strict:

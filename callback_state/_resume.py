@@ -92,6 +92,7 @@ class Resume(Listener):
             self._expected.check_callbacks(self._keyed, loop.callbacks)
         if self._mode in ("resume", "go on"):
             self._expected.check_data(loop.described)
+            self._expected.check_place(loop.fit, self._run["data"])
         if self._mode != "nothing" or self._is_the_finished(loop.fit):
             self._expected.check_model(model)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
@@ -117,6 +118,8 @@ class Resume(Listener):
         self._wind(loop)
         put_back_generators(self._run["generators"], but=self._drawn_from)
         loop.enters = self._mode == "resume" and self._meta["batch"] is not None
+        if loop.fit is not None and self._run["data"] is None:
+            loop.enters = False
         if self._mode != "nothing" and not loop.enters:
             self._each_outside(pick_up)
             self._finish()

@@ -62,7 +62,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "optimizer": ("adam", "ema", "schedule", "accumulation", "scale"),
     "mode": ("graph", "eager", "jit"),
     "steps_per_execution": (1, 3),
-    "validation": ("none", "arrays", "every-second", "dataset"),
+    "validation": ("none", "every-second", "dataset"),
     "weights": ("none", "class", "sample"),
     "name": ("last", "{epoch}", "{epoch}-{batch}"),
     "initial_epoch": (0, 1),

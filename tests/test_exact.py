@@ -150,7 +150,7 @@ def test_control_without_it_the_run_differs(
     elif lost == "history":
         monkeypatch.setattr(_resume, "put_back_history", lambda model, history: None)
     elif lost == "generators":
-        monkeypatch.setattr(_resume, "put_back_generators", lambda generators: None)
+        monkeypatch.setattr(_resume, "put_back_generators", lambda generators, **but: None)
     assert fit(tmp_path / "killed", make, kill=3) is None
     if lost == "state of a callback":
         monkeypatch.setattr(_prepared.Prepared, "put_back", lambda self: None)
