@@ -143,8 +143,9 @@ def of_draws(found: Iterable[str]) -> str:
     drawn, cures = zip(*(names[name] for name in found), strict=True)
     return (
         f"the input pipeline draws from {' and '.join(drawn)} while batches are read ahead, so after a resume "
-        f"inside an epoch the numbers fall on other batches; give a PyDataset a generator of its own as an "
-        f"attribute, {' and '.join(cures)}, or make each epoch of its number: callback_state.data.epochs(...)."
+        f"inside an epoch the numbers fall on other batches; draw from {' and '.join(cures)}, made in a generator "
+        f"function or an attribute of a PyDataset; in tf.data make each epoch of its number: "
+        f"callback_state.data.epochs(...)."
     )
 
 

@@ -38,7 +38,7 @@ class Fit:
         """Arguments that must be the same in the ``fit`` that resumes, beside what is known of the data."""
         weights = self.class_weight
         return {
-            "shuffle": str(self.shuffle), "validation_data": self.validation is not None,
+            "shuffle": str(self.shuffle),
             "class_weight": None if weights is None else str(sorted(weights.items())),
         }
 

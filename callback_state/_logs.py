@@ -31,7 +31,9 @@ def outside(callback: Any) -> dict[str, Any]:
     if not is_remote(callback.filename) and os.path.isfile(callback.filename):
         size = os.stat(callback.filename).st_size  # every row is flushed by Keras
         end = _digest_before(callback.filename, size)
-    return {"size": size, "end": end, "header": bool(callback.append_header and callback.writer is None)}
+    # Without a writer a log is not opened yet, or closed: then its columns are known.
+    is_new = callback.writer is None and (callback.keys is None or size is None)
+    return {"size": size, "end": end, "header": bool(callback.append_header and is_new)}
 
 
 def wind_back(callback: Any, taken: dict[str, Any]) -> None:

@@ -90,11 +90,11 @@ class Resume(Listener):
         if self._mode in ("resume", "go on", "end"):
             self._expected.check_epoch(loop.fit)
             self._expected.check_callbacks(self._keyed, loop.callbacks)
+        if self._mode != "nothing" or self._is_the_finished(loop.fit):
+            self._expected.check_model(model)
         if self._mode in ("resume", "go on"):
             self._expected.check_data(loop.described)
             self._expected.check_place(loop.fit, self._run["data"])
-        if self._mode != "nothing" or self._is_the_finished(loop.fit):
-            self._expected.check_model(model)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
         self._logs = self._guard.enter_context(appending(loop.callbacks))
         if self._mode != "nothing":

@@ -241,8 +241,8 @@ def _described(epoch_iterator: Any) -> dict[str, Any]:
     adapter = epoch_iterator.data_adapter
     return {
         "kind": type(adapter).__name__.removesuffix("Adapter"),
-        "batches": _of(adapter, "num_batches"),
-        "batch size": _of(adapter, "batch_size"),
+        "batches of an epoch": _of(adapter, "num_batches"),
+        "batch size": _of(adapter, "batch_size") or _looked_at(adapter),
         "samples in the last batch": _of(adapter, "partial_batch_size"),
         "steps_per_epoch": _number(epoch_iterator.steps_per_epoch),
         "steps_per_execution": int(epoch_iterator.steps_per_execution),
@@ -254,6 +254,15 @@ def _of(adapter: Any, name: str) -> int | None:
         return _number(getattr(adapter, name))
     except (NotImplementedError, IndexError):  # not every adapter can know
         return None
+
+
+def _looked_at(adapter: Any) -> int | None:
+    """The size of the first batch of a generator, which Keras has looked at."""
+    import keras
+
+    leaves = keras.tree.flatten(list(getattr(adapter, "_first_batches", ())))
+    shape = list(getattr(leaves[0], "shape", [])) if leaves else []
+    return int(shape[0]) if shape else None
 
 
 def _number(value: Any) -> int | None:

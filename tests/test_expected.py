@@ -60,16 +60,17 @@ def dataset(rows: int = 64) -> Any:
 ARRAYS = {"x": X, "y": Y, "batch_size": 16}
 #: By name the arguments of ``fit``, and what is found that was not expected.
 OTHER_DATA: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
-    "shorter": (lambda: {**ARRAYS, "x": X[:48], "y": Y[:48]}, "batches: expected 4, found 3"),
+    "shorter": (lambda: {**ARRAYS, "x": X[:48], "y": Y[:48]}, "batches of an epoch: expected 4, found 3"),
     "longer": (
         lambda: {**ARRAYS, "x": np.concatenate([X, X[:16]]), "y": np.concatenate([Y, Y[:16]])},
-        "batches: expected 4, found 5",
+        "batches of an epoch: expected 4, found 5",
     ),
     "a row fewer": (
         lambda: {**ARRAYS, "x": X[:63], "y": Y[:63]}, "samples in the last batch: expected None, found 15",
     ),
     "batch size": (
-        lambda: {**ARRAYS, "batch_size": 32}, "batches: expected 4, found 2; batch size: expected 16, found 32",
+        lambda: {**ARRAYS, "batch_size": 32},
+        "batches of an epoch: expected 4, found 2; batch size: expected 16, found 32",
     ),
     "steps_per_epoch": (lambda: {**ARRAYS, "steps_per_epoch": 3}, "steps_per_epoch: expected None, found 3"),
     "steps_per_execution": (lambda: ARRAYS, "steps_per_execution: expected 1, found 2"),
@@ -143,7 +144,7 @@ def test_data_too_short_for_the_batch_are_refused_on_demand_too(checkpoints: dic
     """There is no batch to go on with: no step is trained, and both numbers are named."""
     model, callbacks, arguments = resumed(checkpoints["inside"], "inside", "shorter", strict=False)
     with (
-        pytest.warns(UserWarning, match="batches: expected 4, found 1"),
+        pytest.warns(UserWarning, match="batches of an epoch: expected 4, found 1"),
         pytest.raises(ResumeError, match=r"ended after 1 batches .*taken after 2"),
     ):
         model.fit(**{**arguments, "x": X[:16], "y": Y[:16]})

@@ -13,9 +13,11 @@ from typing import Any
 
 import keras
 import pytest
+from harness import fit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from killed import SAVING, start
+from reused import fresh_model
 
 from callback_state import ResumeError, _atomic
 from callback_state._capture import outside_of, pick_up, wind_back
@@ -393,3 +395,16 @@ def test_a_finished_run_started_again_leaves_its_log(loggers: Any) -> None:
         expected = log.read_bytes()
     start(Path("ckpt"), lambda: loggers(False))
     assert log.read_bytes() == expected
+
+
+@pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
+@pytest.mark.parametrize("saving", [{}, {"save_freq": 3}], ids=["epochs", "batches"])
+def test_one_header_where_a_finished_run_goes_on(tmp_path: Path, append: bool, saving: dict[str, Any]) -> None:
+    """With more epochs than it had, from the checkpoint that was marked when the log had been closed."""
+    def make(name: str) -> Any:
+        return lambda: [keras.callbacks.CSVLogger(str(tmp_path / name), append=append)]
+
+    fit(tmp_path / "whole", make("whole.csv"), epochs=3, model=fresh_model(), checkpoint=saving)
+    fit(tmp_path / "ended", make("ended.csv"), epochs=2, model=fresh_model(), checkpoint=saving)
+    fit(tmp_path / "ended", make("ended.csv"), epochs=3, model=fresh_model(), checkpoint=saving)
+    assert (tmp_path / "ended.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -399,7 +399,7 @@ DESCRIBED: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
     "arrays that fit": ({"x": ROWS[:8], "batch_size": 8, "steps_per_epoch": 1}, ("ArrayData", 1, 8, 0, 1)),
     "dataset": ({"x": rows().batch(BATCH)}, ("TFDataset", 5, None, None, None)),
     "dataset of unknown length": ({"x": rows(9).batch(BATCH)}, ("TFDataset", None, None, None, None)),
-    "generator": ({"x": endless(), "steps_per_epoch": 7}, ("GeneratorData", None, None, None, 7)),
+    "generator": ({"x": endless(), "steps_per_epoch": 7}, ("GeneratorData", None, BATCH, None, 7)),
     "PyDataset": ({"x": Batches()}, ("PyDataset", 5, None, None, None)),
 }
 
@@ -408,7 +408,7 @@ DESCRIBED: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
 def test_what_must_be_the_same_is_described(name: str) -> None:
     """Kind, length and batches of the data, and None for what Keras cannot know."""
     arguments, described = DESCRIBED[name]
-    names = ("kind", "batches", "batch size", "samples in the last batch", "steps_per_epoch")
+    names = ("kind", "batches of an epoch", "batch size", "samples in the last batch", "steps_per_epoch")
     fit = Fit(arguments, at_once=2)
     expected = {**dict(zip(names, described, strict=True)), "steps_per_execution": 2}
     if name == "arrays that fit":
