@@ -12,11 +12,11 @@ import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 from ._adapters import appending
 from ._capture import pick_up, wind_back
+from ._epoch import hand_over_logs, show_progress
 from ._expected import Expected
 from ._fit import Fit
 from ._kept import Kept
@@ -135,7 +135,7 @@ class Resume(Listener):
         if loop.reading is None:
             self._arrive(loop)
         else:
-            self._hand_over_logs(loop.model)
+            hand_over_logs(loop.model, self._run["logs"])
         self._each_outside(pick_up)
 
     def after_train_end(self, loop: Loop) -> None:
@@ -176,32 +176,10 @@ class Resume(Listener):
         put_back_metrics(model, metrics, partly=loop.reading is None)
         put_back_generators(self._run["generators"], but=self._drawn_from)
         loop.logs = self._run["logs"]
-        self._show_progress(loop.callbacks)
+        show_progress(loop.callbacks, self._meta["batch"], self._run["logs"], self._run["seconds"])
         for listener in loop.listeners:
             listener.after_arrival(loop, self._meta["epoch"], self._meta["batch"])
         self._finish()
-
-    def _hand_over_logs(self, model: Any) -> None:
-        """``fit`` ends an epoch with what its last step gave; it has none when no step was left."""
-        # Of the class: one that was handed over to a fit which was killed may still be there.
-        give = partial(type(model)._get_metrics_result_or_logs, model)
-
-        def given(logs: Any) -> Any:
-            del model._get_metrics_result_or_logs
-            return give(logs or self._run["logs"])
-
-        model._get_metrics_result_or_logs = given
-
-    def _show_progress(self, callbacks: list[Any]) -> None:
-        """Let Keras's progress bar start where it was."""
-        import keras
-
-        for callback in callbacks:
-            if isinstance(callback, keras.callbacks.ProgbarLogger):
-                # Of which it tells the time that is left; without it that is wrong until the epoch ends.
-                if hasattr(callback.progbar, "_start"):
-                    callback.progbar._start -= self._run["seconds"]
-                callback.on_train_batch_end(self._meta["batch"], dict(sorted(self._run["logs"].items())))
 
     # The rest.
 

@@ -260,7 +260,7 @@ WRONG: dict[str, tuple[Callable[[Expected], None], str]] = {
         lambda e: e.check_data({"batches": 5, "batch size": 3, "new": 1}),
         "the data of this fit are not those of the run that is resumed: batches: expected 4, found 5; batch size: "
         "expected None, found 3. Pass the same data and arguments "
-        f"(batch_size=, steps_per_epoch=, shuffle=...), and compile with the same "
+        "(batch_size=, steps_per_epoch=, shuffle=...), and compile with the same "
         "steps_per_execution=.",
     ),
 }

@@ -58,6 +58,7 @@ ORDER = [
     "_fit",
     "_loop",
     "_metrics",
+    "_epoch",
     "_expected",
     "_kept",
     "_resume",
