@@ -70,7 +70,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint, Listener):
     callback has heard the event, wherever each stands in the list; so with ``SwapEMAWeights`` the model
     is saved after the swap. When the run has ended, the last checkpoint is marked as finished; if the
     end changed the weights (``restore_best_weights``, EMA) or the last epoch was not saved, the final
-    model is written as ``<name>.final<ending>`` beside it.
+    model is written as ``<name>.final<ending>`` beside it. With an integer ``save_freq`` it saves inside
+    epochs, and the run goes on at the batch after the last save; what cannot be exact then, or at all, is
+    told in a warning when training starts.
 
     Args:
         filepath, monitor, verbose, save_best_only, save_weights_only, mode, save_freq,
