@@ -116,7 +116,7 @@ def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool =
         )
     left = list(taken)
     for variable in model.metrics_variables:
-        name, values = next(item for item in left if item[0] == _name_of(variable))
+        values = next(values for name, values in left if name == _name_of(variable))
         left = [item for item in left if item[1] is not values]
         for copy, value in zip(copies_of(variable), values, strict=True):
             copy.assign(value)
