@@ -136,7 +136,7 @@ def inside(quick: bool) -> Iterator[Row]:
 
     rounds = 2 if quick else 8
     for what, measure, budget in (
-        ("batch, saving every 1,000, beside none", inside.batch_times, 1.02),
+        ("batch, saving every 1,000, beside ModelCheckpoint", inside.batch_times, 1.02),
         ("resume at batch 10,000 of tf.data, beside reading it", inside.entry_times, 1.5),
         ("a generator read up to the checkpoint, beside reading it", inside.generator_times, 2.0),
     ):
