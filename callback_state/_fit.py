@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from .exceptions import ResumeError
+from .exceptions import unsupported_keras
 
 __all__ = ["Fit", "frames_above"]
 
@@ -63,12 +63,7 @@ class Fit:
                 names["class_weight"],
             )
         except KeyError as error:
-            import keras
-
-            raise ResumeError(
-                f"keras {keras.__version__}: Model.fit has no {error}. This release of callback_state does "
-                f"not support this Keras; install a newer callback_state or an older Keras."
-            ) from error
+            raise unsupported_keras(f"Model.fit has no {error}") from error
 
 
 def frames_above(depth: int) -> Iterator[FrameType]:

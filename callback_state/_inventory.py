@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["inventory", "mismatches"]
+__all__ = ["inventory", "mismatches", "unnumbered"]
 
 
 def inventory(model: Any) -> list[str]:
     """One line per weight: ``"dense/kernel (6, 8) float32"``."""
-    # The rest of the path depends on whether the model was built or loaded.
-    return [f"{'/'.join(v.path.split('/')[-2:])} {tuple(v.shape)} {v.dtype}" for v in model.weights]
+    return [f"{_short(v)} {tuple(v.shape)} {v.dtype}" for v in model.weights]
 
 
 def mismatches(model: Any, saved: list[str]) -> list[str]:
@@ -32,6 +31,20 @@ def mismatches(model: Any, saved: list[str]) -> list[str]:
 
 
 def _comparable(line: str) -> str:
-    """Without the number that Keras gives a layer by how many of its kind the process has made."""
     name, shape = line.split(" ", 1)
-    return re.sub(r"_\d+(?=/|$)", "", name) + " " + shape
+    return _without_numbers(name) + " " + shape
+
+
+def unnumbered(variable: Any) -> str:
+    """``owner/variable``, of a layer or a metric, as it is named in every process."""
+    return _without_numbers(_short(variable))
+
+
+def _short(variable: Any) -> str:
+    # The rest of the path depends on whether the model was built or loaded.
+    return "/".join(variable.path.split("/")[-2:])
+
+
+def _without_numbers(name: str) -> str:
+    """Without the number that Keras gives a layer or metric by how many of its kind the process has made."""
+    return re.sub(r"_\d+(?=/|$)", "", name)

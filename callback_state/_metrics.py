@@ -6,11 +6,11 @@ before, without running a step: by compiling it, or as Keras itself makes them u
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import Any
 
 from ._graphs import outermost
+from ._inventory import unnumbered
 from ._runstate import copies_of
 from .exceptions import ResumeError
 
@@ -22,13 +22,8 @@ def take_metrics(model: Any) -> list[tuple[str, Any]]:
     import numpy
 
     return [
-        (_name_of(v), numpy.stack([copy.numpy() for copy in copies_of(v)])) for v in model.metrics_variables
+        (unnumbered(v), numpy.stack([copy.numpy() for copy in copies_of(v)])) for v in model.metrics_variables
     ]
-
-
-def _name_of(variable: Any) -> str:
-    """``metric/variable``, without the number that Keras gives a metric by how many the process has made."""
-    return re.sub(r"_\d+(?=/|$)", "", "/".join(variable.path.split("/")[-2:]))
 
 
 def logs_of(logs: Any) -> dict[str, Any]:
@@ -98,7 +93,7 @@ def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool =
     Raises:
         ResumeError: the model has other metrics than the one they were taken from.
     """
-    found = [(_name_of(v), tuple(v.shape), len(copies_of(v))) for v in model.metrics_variables]
+    found = [(unnumbered(v), tuple(v.shape), len(copies_of(v))) for v in model.metrics_variables]
     saved = [(name, values.shape[1:], len(values)) for name, values in taken]
     if partly and len(found) < len(saved) and all(item in saved for item in found):
         missing = sorted({name for name, _, _ in saved} - {name for name, _, _ in found})
@@ -116,7 +111,7 @@ def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool =
         )
     left = list(taken)
     for variable in model.metrics_variables:
-        values = next(values for name, values in left if name == _name_of(variable))
+        values = next(values for name, values in left if name == unnumbered(variable))
         left = [item for item in left if item[1] is not values]
         for copy, value in zip(copies_of(variable), values, strict=True):
             copy.assign(value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
-from ._graphs import is_pure, reshuffles
+from ._graphs import is_pure, reshuffles, steps_of
 from .exceptions import ResumeError
 
-__all__ = ["begun", "count_iterator", "iterators_of", "pass_iterators", "passes_in"]
+__all__ = ["begun", "count_iterator", "is_one_to_one", "iterators_of", "pass_iterators", "passes_in"]
 
 #: How many iterators every ``fit`` of this process has made of a data set, as far as it was heard of.
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
@@ -21,7 +22,7 @@ def iterators_of(dataset: Any) -> int:
 
 def count_iterator(dataset: Any) -> None:
     """One more is made."""
-    _made[dataset] = _made.get(dataset, 0) + 1
+    _made[dataset] = iterators_of(dataset) + 1
 
 
 def pass_iterators(dataset: Any, number: int) -> None:
@@ -30,7 +31,7 @@ def pass_iterators(dataset: Any, number: int) -> None:
     Raises:
         ResumeError: there have been more, and each has an order of its own.
     """
-    missing = number - _made.get(dataset, 0)
+    missing = number - iterators_of(dataset)
     if missing < 0 and reshuffles(dataset):
         raise ResumeError(
             f"the tf.data.Dataset was iterated {-missing} times more in this process than it had been at the "
@@ -43,25 +44,28 @@ def pass_iterators(dataset: Any, number: int) -> None:
 
 def begun(dataset: Any) -> list[int]:
     """The passes over data of ours that an iterator which is made now begins with."""
-    return [passes.begun for passes in passes_in(dataset)[0]]
+    return [passes.begun for passes in passes_in(dataset)]
 
 
-def passes_in(dataset: Any) -> tuple[list[Any], bool]:
-    """The counters of all data of :mod:`callback_state.data` that a pipeline reads.
-
-    With them, whether each batch of the pipeline is made of nothing but the batch of that number of one of them.
-    """
-    found, one_to_one, inputs = [], True, [dataset]
-    while inputs:
-        step = inputs.pop()
-        passes = getattr(step, "_callback_state_passes", None)
-        if passes is not None:
-            found.append(passes)
-            continue
-        one_to_one = one_to_one and type(step).__name__ in _ONE_TO_ONE and is_pure(step)
-        inputs += getattr(step, "_inputs", list)()
-    return found, one_to_one and len(found) == 1
+def passes_in(dataset: Any) -> list[Any]:
+    """The counters of all data of :mod:`callback_state.data` that a pipeline reads."""
+    found = (getattr(step, _PASSES, None) for step in _steps_of(dataset))
+    return [passes for passes in found if passes is not None]
 
 
+def is_one_to_one(dataset: Any) -> bool:
+    """Whether each batch of a pipeline is made of nothing but the batch of that number of data of ours."""
+    steps = [step for step in _steps_of(dataset) if not hasattr(step, _PASSES)]
+    named = all(type(step).__name__ in _ONE_TO_ONE for step in steps)
+    return named and len(passes_in(dataset)) == 1 and all(map(is_pure, steps))
+
+
+def _steps_of(dataset: Any) -> Iterator[Any]:
+    # A strategy reads ahead of the training, so the passes that its data set has begun say nothing.
+    return iter(()) if hasattr(dataset, "_original_dataset") else steps_of(dataset)
+
+
+#: What data of ours are known by.
+_PASSES = "_callback_state_passes"
 #: Of these each element comes from one element of the input.
 _ONE_TO_ONE = ("_MapDataset", "_ParallelMapDataset", "_OptionsDataset", "_PrefetchDataset")

@@ -131,7 +131,6 @@ class Resume(Listener):
         self._put_back(loop.model)
         loop.model.stop_training = self._meta["stops"]
         loop.began -= self._run["seconds"]
-        put_back_generators(self._run["generators"], but=self._drawn_from)
         if loop.reading is None:
             self._arrive(loop)
         else:

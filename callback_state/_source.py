@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._pipelines import begun, count_iterator, iterators_of, pass_iterators, passes_in
+from ._pipelines import (
+    begun, count_iterator, is_one_to_one, iterators_of, pass_iterators, passes_in,
+)
 from ._reader import Reader
 from ._runstate import put_back_generators, take_generators
-from .exceptions import ResumeError
+from .exceptions import unsupported_keras
 
 __all__ = ["Source"]
 
@@ -43,13 +45,7 @@ class Source:
     def __init__(self, epoch_iterator: Any, *, validates: bool = False) -> None:
         for name in _USED:
             if not hasattr(epoch_iterator, name):
-                import keras
-
-                raise ResumeError(
-                    f"keras {keras.__version__}: the iterator of Model.fit has no {name}. This release of "
-                    f"callback_state does not support this Keras; install a newer callback_state or an older "
-                    f"Keras."
-                )
+                raise unsupported_keras(f"the iterator of Model.fit has no {name}")
         self._keras = epoch_iterator
         self.described = _described(epoch_iterator)
         self._make = epoch_iterator._get_iterator
@@ -214,7 +210,7 @@ class Source:
         self._enter_passes(saved["passes"])
 
     def _enter_passes(self, numbers: list[int], seen: int = 0) -> None:
-        for passes, number in zip(passes_in(self.dataset)[0], numbers, strict=False):
+        for passes, number in zip(passes_in(self.dataset), numbers, strict=False):
             passes.enter(number, seen)
 
     def _open(self, seen: int) -> None:
@@ -224,12 +220,12 @@ class Source:
 
     def _approach(self, saved: dict[str, Any], reader: Reader) -> None:
         """Move the data themselves to the batch, where they can be moved before they are iterated."""
-        passes, one_to_one = passes_in(self.dataset)
         seen, batches = saved["seen"], saved["batches"]
-        if passes and saved["passes"]:
+        if saved["passes"] and passes_in(self.dataset):
             done = batches is not None and seen >= batches
             # An execution of several steps would read on, past the end of the epoch, where it does not divide.
-            jumps = one_to_one and not done and not (batches or 0) % self.steps_per_execution
+            divides = not (batches or 0) % self.steps_per_execution
+            jumps = not done and divides and is_one_to_one(self.dataset)
             self._enter_passes([number + done for number in saved["passes"]], seen if jumps else 0)
             reader.drawn = seen if jumps or done else 0
         elif type(self.adapter).__name__ == "GeneratorDataAdapter":

@@ -5,6 +5,8 @@ Every message says where, what was expected, what was found and what to do next.
 
 from __future__ import annotations
 
+import sys
+
 __all__ = [
     "BackendError",
     "CallbackStateError",
@@ -113,3 +115,12 @@ class ResumeError(CallbackStateError, RuntimeError):
     """``fit`` was about to go on from something else than the checkpoint that was restored."""
 
     __module__ = "callback_state"
+
+
+def unsupported_keras(found: str) -> ResumeError:
+    """The error for a Keras that is not written as it was; ``found`` says where."""
+    version = sys.modules["keras"].__version__
+    return ResumeError(
+        f"keras {version}: {found}. This release of callback_state does not support this Keras; install a "
+        f"newer callback_state or an older Keras."
+    )

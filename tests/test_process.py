@@ -8,6 +8,8 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,31 @@ import pytest
 SCRIPT = Path(__file__).with_name("process_script.py")
 
 
+@contextmanager
+def started(script: Path, *arguments: Any, options: tuple[str, ...] = ()) -> Iterator[Any]:
+    """(the process of a script, a function that gives what it wrote to stderr)."""
+    command = [sys.executable, "-W", "error::UserWarning", *options, str(script), *map(str, arguments)]
+    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=errors, text=True,
+        env={**os.environ, "PYTHONPATH": str(script.parents[1])},
+    ) as process:
+        def written() -> str:
+            errors.seek(0)
+            return errors.read()
+
+        yield process, written
+
+
 def run(directory: Path, ending: str, *, kill_after: int | None = None) -> Any:
     """Run the script; kill it when it has reported that epoch, or return its result."""
-    command = [sys.executable, "-W", "error::UserWarning", str(SCRIPT), str(directory), ending]
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True,
-            env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("RESULT"):
-                    return json.loads(line.removeprefix("RESULT"))
-                if kill_after is not None and line.split()[1] == str(kill_after):
-                    process.kill()
-        errors.seek(0)
-        assert kill_after is not None and process.returncode == -9, errors.read()
+    with started(SCRIPT, directory, ending) as (process, errors):
+        for line in process.stdout:
+            if line.startswith("RESULT"):
+                return json.loads(line.removeprefix("RESULT"))
+            if kill_after is not None and line.split()[1] == str(kill_after):
+                process.kill()
+        process.wait()
+        assert kill_after is not None and process.returncode == -9, errors()
     return None
 
 
@@ -59,23 +70,17 @@ INSIDE = SCRIPT.with_name("process_inside.py")
 
 def run_inside(directory: Path, epochs: int, batches: int, *, kill_after: float | None = None) -> Any:
     """Run the script that saves inside its epochs; kill it so many seconds after training has begun."""
-    warned = ["-W", "error::UserWarning", "-W", "ignore:stored by value:UserWarning"]
-    command = [sys.executable, *warned, str(INSIDE), str(directory), str(epochs), str(batches)]
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True,
-            env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
-        ) as process:
-            assert process.stdout is not None
-            begins = process.stdout.readline()
-            if kill_after is not None:
-                try:
-                    process.wait(kill_after)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-            rest = process.stdout.read()
-        errors.seek(0)
-        assert begins.startswith("BEGINS") and process.returncode in (0, -9), errors.read()
+    ignored = ("-W", "ignore:stored by value:UserWarning")
+    with started(INSIDE, directory, epochs, batches, options=ignored) as (process, errors):
+        begins = process.stdout.readline()
+        if kill_after is not None:
+            try:
+                process.wait(kill_after)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        rest = process.stdout.read()
+        process.wait()
+        assert begins.startswith("BEGINS") and process.returncode in (0, -9), errors()
     return json.loads(rest.removeprefix("RESULT")) if process.returncode == 0 else None
 
 

@@ -7,11 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from examples import is_short, start
-
-pytest.importorskip("tqdm")
-pytest.importorskip("sklearn")
 
 EXAMPLE = "third_party.py"
 
