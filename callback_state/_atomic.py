@@ -19,7 +19,7 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 WINDOWS = os.name == "nt"
 #: Bytes per system call: macOS and Windows refuse 2 GiB at once.
@@ -245,10 +245,17 @@ def digest(path: str) -> tuple[bytes, int]:
     return sha.digest(), size
 
 
-def sync_and_digest(path: str) -> tuple[bytes, int]:
-    """:func:`sync_file` and :func:`digest` at the same time: one waits for the disk, one computes."""
-    with ThreadPoolExecutor(1) as pool:
-        syncing = pool.submit(sync_file, path)
-        found = digest(path)
+def sync_and_digest(
+    path: str, meanwhile: Callable[[str], object] = lambda path: None
+) -> tuple[bytes, int]:
+    """:func:`sync_file` and :func:`digest`, in threads, while this one reads the file too.
+
+    Args:
+        path: a file that is closed.
+        meanwhile: is called with the path; what it raises is raised when the others have ended.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        syncing, found = pool.submit(sync_file, path), pool.submit(digest, path)
+        meanwhile(path)
         syncing.result()
-    return found
+    return found.result()

@@ -67,11 +67,12 @@ class Saver:
         if path not in self._recovered:
             _store.recover(path)
             self._recovered.add(path)
-        _store.commit(
+        with _store.write(
             path,
             lambda staged: _modelfile.write(model, staged, weights_only=weights_only, meta=in_model),
             lambda sha256, size: _statefile.seal(taken.tree, sha256, size),
-        )
+        ) as written:
+            _store.commit(written)
         self._last = _Last(path, digest, taken, meta, run)
 
     def note(self, callbacks: list[Any], model: Any) -> None:

@@ -7,35 +7,65 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from . import _atomic
 from ._pair import SUFFIX, Path, all_staged, has_digest, look, staged_path
 from .exceptions import CallbackStateError
 
-__all__ = ["commit", "commit_state", "delete", "recover"]
+__all__ = ["Written", "commit", "commit_state", "delete", "recover", "write"]
 
 
-def commit(
+@dataclass(frozen=True)
+class Written:
+    """Both files of a checkpoint in a staging directory, durable there, and the name it is to get."""
+
+    new_model: str
+    model: str
+    digest: bytes
+
+
+@contextlib.contextmanager
+def write(
     model_path: Path,
     write_model: Callable[[str], None],
     make_state: Callable[[bytes, int], bytes],
-) -> None:
-    """Writes a checkpoint so that at every instant either the old or the new one is whole.
+    check_model: Callable[[str], None] = lambda path: None,
+) -> Iterator[Written]:
+    """Writes both files of a checkpoint where no reader looks, for :func:`commit` within the block.
 
     Args:
         model_path: ``M``; missing directories are made, a link is followed.
         write_model: writes the model under the path given to it, and closes it.
         make_state: from SHA-256 (32 bytes) and size (bytes) of that file to a sealed state.
+        check_model: reads that file again and raises if it is not what was meant; called while the
+            file is synced.
 
     Raises:
-        OSError: and whatever the two functions raise. Before step 5 the previous checkpoint is then
-            as it was; from step 5 on the new one is there and :func:`open_pair` finds it.
+        OSError: and whatever the three functions raise; no checkpoint has changed then.
+    """
+    model = os.path.realpath(model_path)
+    _atomic.make_directories(os.path.dirname(model))
+    with _atomic.staging(model) as stage:
+        new_model = os.path.join(stage, os.path.basename(model))
+        write_model(new_model)
+        digest, size = _atomic.sync_and_digest(new_model, check_model)
+        _atomic.write_bytes(new_model + SUFFIX, make_state(digest, size))
+        yield Written(new_model, model, digest)
 
-    The order is the design:
+
+def commit(written: Written) -> None:
+    """Puts a checkpoint in its place: at every instant either the old or the new one is whole.
+
+    Raises:
+        OSError: before step 5 the previous checkpoint is as it was; from step 5 on the new one is
+            there and :func:`open_pair` finds it.
+
+    The order is the design; steps 1 to 3 are :func:`write`, the last one is the end of its block:
 
     1. Make the staging directory.
-    2. Write the model there under its own base name; sync it.
+    2. Write the model there under its own base name; sync it; compare it with what was meant.
     3. Write the state, which holds the model's digest, there; sync it.
     4. Rename the state to its staged name; sync the directory: it lasts before the model moves.
     5. Rename the model to ``M``. This is the one commit point.
@@ -48,27 +78,15 @@ def commit(
     that digest; see :func:`open_pair` for readers and :func:`recover` for the next writer.
 
     Not guaranteed: which one of two writers of the same ``M`` at the same time wins, and that two
-    at the very same step leave a pair; and anything that ``write_model`` got wrong without raising.
+    at the very same step leave a pair.
     """
-    model = os.path.realpath(model_path)
-    _atomic.make_directories(os.path.dirname(model))
-    with _atomic.staging(model) as stage:
-        new_model = os.path.join(stage, os.path.basename(model))
-        write_model(new_model)
-        digest, size = _atomic.sync_and_digest(new_model)
-        new_state = new_model + SUFFIX
-        _atomic.write_bytes(new_state, make_state(digest, size))
-        _publish(new_model, new_state, model, digest)
-
-
-def _publish(new_model: str, new_state: str, model: str, digest: bytes) -> None:
-    """Steps 4 to 7 of :func:`commit`."""
+    model, new_model, digest = written.model, written.new_model, written.digest
     directory, staged = os.path.dirname(model), staged_path(model, digest)
-    written = _atomic.identity(new_model)
+    identity = _atomic.identity(new_model)
     # The same bytes may be saved again; then this may be the only state of the old model.
     used = os.path.exists(staged)
     try:
-        _atomic.rename(new_state, staged)
+        _atomic.rename(new_model + SUFFIX, staged)
         _atomic.sync_directory(directory)
         _atomic.rename(new_model, model)
     except BaseException:
@@ -78,7 +96,7 @@ def _publish(new_model: str, new_state: str, model: str, digest: bytes) -> None:
                 _atomic.remove(staged)
         raise
     _atomic.sync_directory(directory)
-    if _atomic.identity(model) == written or has_digest(model, digest):
+    if _atomic.identity(model) == identity or has_digest(model, digest):
         # It is gone if the recovery of another writer took this step for us.
         with contextlib.suppress(FileNotFoundError):
             _atomic.rename(staged, model + SUFFIX)

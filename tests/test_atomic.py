@@ -451,22 +451,25 @@ def test_sync_and_digest_does_both(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "model"
     path.write_bytes(b"model")
     synced: list[str] = []
+    checked: list[str] = []
     monkeypatch.setattr(_atomic, "sync_file", synced.append)
-    assert _atomic.sync_and_digest(str(path)) == (hashlib.sha256(b"model").digest(), 5)
-    assert synced == [str(path)]
+    found = _atomic.sync_and_digest(str(path), checked.append)
+    assert found == (hashlib.sha256(b"model").digest(), 5)
+    assert synced == checked == [str(path)]
 
 
-@pytest.mark.parametrize("step", ["sync_file", "digest"])
-def test_a_fault_of_either_is_a_fault_of_both(
+@pytest.mark.parametrize("step", ["sync_file", "digest", "meanwhile"])
+def test_a_fault_of_one_is_a_fault_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """An error in the other thread is not lost."""
+    """An error in another thread is not lost."""
     path = tmp_path / "model"
     path.write_bytes(b"model")
 
     def fails(path: str) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(_atomic, step, fails)
+    if step != "meanwhile":
+        monkeypatch.setattr(_atomic, step, fails)
     with pytest.raises(OSError, match="Input/output"):
-        _atomic.sync_and_digest(str(path))
+        _atomic.sync_and_digest(str(path), fails if step == "meanwhile" else len)

@@ -137,10 +137,10 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
 
     commit = _store.commit
 
-    def dies(path: str, *rest: Any) -> None:
-        if "best" in path:
+    def dies(written: _store.Written) -> None:
+        if "best" in written.model:
             raise Killed
-        commit(path, *rest)
+        commit(written)
 
     monkeypatch.setattr(_store, "commit", dies)
     with pytest.raises(Killed):

@@ -20,7 +20,7 @@ import pytest
 
 from callback_state import _atomic, _pair, _statefile, _store
 from callback_state._pair import SUFFIX, Pair, Rejected, open_pair, peek, scan
-from callback_state._store import commit, commit_state, delete, recover
+from callback_state._store import commit_state, delete, recover, write
 from callback_state.exceptions import (
     CallbackStateError,
     CheckpointNotFoundError,
@@ -47,11 +47,18 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault at the n-th step needs steps in an order; test_atomic.py tests the two at the same time."""
 
-    def sync_and_digest(path: str) -> tuple[bytes, int]:
+    def sync_and_digest(path: str, meanwhile: Callable[[str], None]) -> tuple[bytes, int]:
+        meanwhile(path)
         _atomic.sync_file(path)
         return _atomic.digest(path)
 
     monkeypatch.setattr(_atomic, "sync_and_digest", sync_and_digest)
+
+
+def commit(path: Any, write_model: Callable[[str], Any], make_state: Callable[[bytes, int], bytes]) -> None:
+    """Both steps of a save."""
+    with write(path, write_model, make_state) as written:
+        _store.commit(written)
 
 
 def model_of(number: int) -> bytes:
@@ -432,7 +439,7 @@ def test_a_process_that_really_ends(tmp_path: Path) -> None:
         "def write_model(path):\n"
         "    open(path, 'wb').write(b'half')\n"
         "    os._exit(9)\n"
-        "_store.commit(sys.argv[1], write_model, None)\n"
+        "_store.write(sys.argv[1], write_model, None).__enter__()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / NAME)],
