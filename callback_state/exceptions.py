@@ -12,6 +12,7 @@ __all__ = [
     "CallbackStateError",
     "CheckpointNotFoundError",
     "CorruptCheckpointError",
+    "InUseError",
     "MismatchError",
     "NotPicklableError",
     "NotRebuildableError",
@@ -69,6 +70,12 @@ class UnsupportedFormatError(_FileError, ValueError):
 
 class MismatchError(_FileError, ValueError):
     """The model file at ``path`` is not the one that its state file was written for."""
+
+    __module__ = "callback_state"
+
+
+class InUseError(_FileError, RuntimeError):
+    """Another process writes checkpoints into the directory at ``path``."""
 
     __module__ = "callback_state"
 

@@ -17,6 +17,7 @@ ORDER = [
     "exceptions",
     "_allowlist",
     "_atomic",
+    "_lock",
     "_read",
     "_statefile",
     "_arrays",
