@@ -23,6 +23,7 @@ from .exceptions import (
     ResumeError,
     UnsupportedFormatError,
     UntrustedError,
+    WriteError,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ __all__ = [
     "ResumeError",
     "UnsupportedFormatError",
     "UntrustedError",
+    "WriteError",
     "adapter",
     "latest_checkpoint",
     "list_checkpoints",

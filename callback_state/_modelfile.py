@@ -21,7 +21,10 @@ from urllib.parse import unquote
 from ._runstate import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 from .exceptions import RestoreError
 
-__all__ = ["load", "read_meta", "write"]
+__all__ = ["LAYOUT", "compile_configuration_kept", "load", "put_meta", "read_meta", "write"]
+
+#: The versions of HDF5's layout to write: attributes above 64 kB need the newer one.
+LAYOUT = ("v108", "latest")
 
 
 def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) -> None:
@@ -33,7 +36,7 @@ def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) ->
         weights_only: whether to write weights and optimizer only (``.weights.h5``).
         meta: ``epochs``, one list per series, and ``training_args``; written into HDF5 files.
     """
-    with _compile_configuration_kept(model):
+    with compile_configuration_kept(model):
         if weights_only:
             model.save_weights(path, overwrite=True)
         elif path.endswith(".h5"):
@@ -57,7 +60,7 @@ def _save_h5(model: Any, path: str) -> None:
 
 
 @contextmanager
-def _compile_configuration_kept(model: Any) -> Iterator[None]:
+def compile_configuration_kept(model: Any) -> Iterator[None]:
     """Saving to ``.h5`` takes the optimizer out of the live model's compile configuration (Keras 3.15):
     every later ``.keras`` file of that model would load with another optimizer."""
     configuration = getattr(getattr(model, "_compile_config", None), "config", None)
@@ -73,13 +76,17 @@ def _compile_configuration_kept(model: Any) -> Iterator[None]:
 def _write_meta(path: str, meta: dict[str, Any]) -> None:
     import h5py
 
-    # Attributes above 64 kB need the newer layout.
-    with h5py.File(path, "r+", libver=("v108", "latest")) as file:
-        group = file.create_group("meta")
-        for name, values in meta.items():
-            if name != "training_args":
-                group.create_dataset(_quoted(name), data=_column(values))
-        group.attrs["training_args"] = _yaml(meta.get("training_args", {}))
+    with h5py.File(path, "r+", libver=LAYOUT) as file:
+        put_meta(file, meta)
+
+
+def put_meta(file: Any, meta: dict[str, Any]) -> None:
+    """Makes the group ``meta`` in an open HDF5 file, or in what compares where that would write."""
+    group = file.create_group("meta")
+    for name, values in meta.items():
+        if name != "training_args":
+            group.create_dataset(_quoted(name), data=_column(values))
+    group.attrs["training_args"] = _yaml(meta.get("training_args", {}))
 
 
 def read_meta(path: str) -> dict[str, Any] | None:

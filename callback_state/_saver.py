@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store
+from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store, _verify
 from ._inventory import inventory
 from ._snapshot import Taken
 
@@ -71,6 +71,7 @@ class Saver:
             path,
             lambda staged: _modelfile.write(model, staged, weights_only=weights_only, meta=in_model),
             lambda sha256, size: _statefile.seal(taken.tree, sha256, size),
+            lambda staged: _verify.verify(model, staged, weights_only=weights_only, meta=in_model, name=path),
         ) as written:
             _store.commit(written)
         self._last = _Last(path, digest, taken, meta, run)

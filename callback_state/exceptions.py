@@ -21,6 +21,7 @@ __all__ = [
     "ResumeError",
     "UnsupportedFormatError",
     "UntrustedError",
+    "WriteError",
 ]
 
 
@@ -82,6 +83,12 @@ class InUseError(_FileError, RuntimeError):
 
 class UntrustedError(_FileError, PermissionError):
     """The file at ``path`` needs code to be run, and the caller did not say that he trusts it."""
+
+    __module__ = "callback_state"
+
+
+class WriteError(_FileError, OSError):
+    """What was read back of a new file for ``path`` is not what was meant; it was not committed."""
 
     __module__ = "callback_state"
 

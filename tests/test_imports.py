@@ -36,6 +36,8 @@ ORDER = [
     "_runstate",
     "_inventory",
     "_modelfile",
+    "_compare",
+    "_verify",
     "_variables",
     "_byvalue",
     "_adapter",
