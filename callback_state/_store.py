@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import _atomic
-from ._pair import SUFFIX, Path, all_staged, has_digest, look, staged_path
+from . import _atomic, _lock
+from ._pair import MODEL_SUFFIXES, SUFFIX, Path, all_staged, has_digest, look, staged_path
 from .exceptions import CallbackStateError
 
-__all__ = ["Written", "commit", "commit_state", "delete", "recover", "write"]
+__all__ = ["Written", "commit", "commit_state", "delete", "recover", "recover_all", "write"]
+
+#: Seconds after which nobody is at work any more in a staging directory in which nothing has changed.
+UNTOUCHED = 3600
+_LEFTOVER = re.compile(r"\.(.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-[0-9a-f]{32})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,67 @@ def recover(model_path: Path) -> bool:
         _atomic.sync_directory(directory)
     _sweep(model, before)
     return True
+
+
+def recover_all(directory: Path) -> list[str]:
+    """:func:`recover` for every name of a directory that has hidden leftovers: at the start of a writer.
+
+    A staging directory of an unknown writer (another host or container, or a process number that is in
+    use again) is swept too, under two conditions, since neither proves alone that its writer is dead:
+
+    * this process holds the directory's lock, so nobody else whom the lock reaches is writing. Other
+      hosts it may not reach, see :mod:`._lock`;
+    * when the directory was locked, nothing in there had changed for ``UNTOUCHED`` seconds, by the clock
+      of that file system. A writer never rests for so long between two writes.
+
+    If both were wrong, the other's save fails with an error of the system, and no checkpoint is lost: its
+    staged states go only when no staging directory is left.
+
+    Args:
+        directory: need not exist; not searched below. Links to model files elsewhere are left alone.
+
+    Returns:
+        The model files that have leftovers and no state that matches them: evidence, all left as it is.
+
+    Raises:
+        OSError: as :func:`recover`.
+    """
+    directory = os.path.realpath(directory)
+    evidence = []
+    for name in _with_leftovers(directory):
+        model = os.path.join(directory, name)
+        before = _atomic.identity(model)
+        if os.path.islink(model):
+            continue
+        if not recover(model) and os.path.lexists(model):
+            evidence.append(model)
+        else:
+            _sweep_abandoned(model, before)
+    return evidence
+
+
+def _with_leftovers(directory: str) -> list[str]:
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    found = {match[1] for match in map(_LEFTOVER.fullmatch, names) if match is not None}
+    return sorted(name for name in found if name.endswith(MODEL_SUFFIXES))
+
+
+def _sweep_abandoned(model: str, before: object) -> None:
+    locked = _lock.locked_at(os.path.dirname(model))
+    if locked is None:
+        return
+    for stage in _atomic.stagings(model)[1]:
+        if _touched(stage) < locked - UNTOUCHED:
+            _atomic.remove_tree(stage)
+    _sweep(model, before)
+
+
+def _touched(stage: str) -> float:
+    """When a staging directory or a file in it was last changed, in seconds since 1970."""
+    try:
+        return max(os.lstat(path).st_mtime for path in [stage, *(e.path for e in os.scandir(stage))])
+    except FileNotFoundError:  # somebody is at work there
+        return float("inf")
 
 
 def delete(model_path: Path) -> None:
