@@ -35,6 +35,8 @@ _NO_FULL_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 #: The staging directories in use by this process; one with its number that is not here is older.
 _ACTIVE: set[str] = set()
+#: The directories whose own names this process has made durable, with their identity (device, number).
+_DURABLE: set[tuple[str, int, int]] = set()
 
 
 def write_bytes(path: str, data: bytes | memoryview) -> None:
@@ -115,14 +117,28 @@ def make_directory(path: str) -> None:
 
 
 def make_directories(path: str) -> None:
-    """Makes a directory and its missing parents, and each name durable. Raises OSError."""
-    if not path or os.path.isdir(path):
+    """Makes a directory and its missing parents, and each name durable up to the mount. Raises OSError.
+
+    Also the names that are there already, once in a process: whoever made them may have died before
+    he synced them, and no one can see that.
+    """
+    if not path or os.path.ismount(path) or _is_durable(path):
         return
     parent = os.path.dirname(path.rstrip(os.sep))
     make_directories(parent)
     # Another process may have been faster.
     os.makedirs(path, exist_ok=True)
     sync_directory(parent)
+    found = os.stat(path)
+    _DURABLE.add((path, found.st_dev, found.st_ino))
+
+
+def _is_durable(path: str) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return (path, found.st_dev, found.st_ino) in _DURABLE
 
 
 def rename(source: str, target: str) -> None:

@@ -253,14 +253,48 @@ def test_macos_does_not_sync_again_after_an_error(
 
 
 @POSIX
-def test_missing_directories_are_made_durable(tmp_path: Path, synced: list[str]) -> None:
+def test_missing_directories_are_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
     """A file in a directory whose own name was lost would be lost too."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(_atomic, "_DURABLE", set())
     _atomic.make_directories(str(tmp_path / "a" / "b" / "c"))
     assert (tmp_path / "a" / "b" / "c").is_dir()
     assert synced == [tmp_path.name, "a", "b"]
     _atomic.make_directories(str(tmp_path / "a" / "b"))
     _atomic.make_directories("")
     assert synced == [tmp_path.name, "a", "b"]
+
+
+@POSIX
+def test_directories_that_are_there_are_made_durable_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
+    """Whoever made them may have died before he synced; and one that was made anew is another one."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(_atomic, "_DURABLE", set())
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for _ in range(2):
+        _atomic.make_directories(str(tmp_path / "a" / "b"))
+        assert synced == [tmp_path.name, "a"]
+    (tmp_path / "a" / "b").rename(tmp_path / "a" / "c")
+    _atomic.make_directories(str(tmp_path / "a" / "b"))
+    assert synced == [tmp_path.name, "a", "a"]
+
+
+@POSIX
+def test_a_directory_that_could_not_be_made_durable_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is there now does not say that its name will last."""
+    monkeypatch.setattr(_atomic, "_DURABLE", set())
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", raises(errno.EIO))
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                _atomic.make_directories(str(tmp_path / "a"))
+    _atomic.make_directories(str(tmp_path / "a"))
 
 
 def test_a_file_is_no_directory(tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""Every system call of a save: the process ends there, the call fails, the power is cut.
+
+All of them are enumerated, for each history of a directory, and each time a reader must find the old or the
+new checkpoint whole, the next process must recover and go on, and nothing may be left over.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from calls import Now
+from faults import Fault
+from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, recover_all, seen
+from test_readme import part
+
+from callback_state import _atomic
+
+CASES = """\
+Every system call of a save was made to fail, to be the last one, and to be followed by a power cut: in each of
+{} cases the old or the new checkpoint is whole afterwards, and the next save works.
+"""
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EINTR)
+
+
+def acts(history: History, base: Path, **fault: object) -> Iterator[Act]:
+    """The act of a history with a fault at every call, until there is no call left to strike."""
+    for at in itertools.count():
+        with pytest.MonkeyPatch.context() as patch:
+            done = act(history, base / f"{len(os.listdir(base))}", patch, Fault(at, **fault))  # type: ignore[arg-type]
+        if len(done.disk.calls) <= at:
+            return
+        yield done
+
+
+def old_or_new(history: History, done: Act) -> int:
+    """Which of the two a reader finds after an act."""
+    newest, found, _ = seen(history, Path(done.disk.root))
+    allowed = {history.before, history.before + (history.act != "recover")}
+    kept = history.entitled(done.writer, history.before, done=history.act != "save")
+    if newest not in (allowed if done.failed else {max(allowed)}) or not kept.items() <= found.items():
+        raise Lost(f"found {newest} of {sorted(allowed)}, {found} of {kept} after {done.disk.calls}")
+    return newest
+
+
+def deaths(history: History, base: Path) -> int:
+    """The process ends instead of, or just after, each call."""
+    cases = 0
+    for after in (False, True):
+        for done in acts(history, base, after=after):
+            goes_on(history, Path(done.disk.root), old_or_new(history, done))
+            cases += 1
+    return cases
+
+
+def errors(history: History, base: Path) -> int:
+    """Each call fails, once or from then on, or writes too little; the same process goes on."""
+    cases = 0
+    kinds = [(number, lasting) for number in ERRORS for lasting in (False, True)]
+    for number, lasting in [*kinds, (0, False), (0, True)]:
+        for done in acts(history, base, error=number, lasting=lasting):
+            fault, root = done.disk.fault, Path(done.disk.root)
+            if number == 0 and (fault is None or fault.kind != "write"):
+                continue  # only a write can be short
+            if number == 0 and done.failed:
+                raise Lost("a short write was not continued")
+            newest = old_or_new(history, done)
+            left = hidden(done.writer.directory)
+            if not set(left) <= set(excused(history, done, newest)):
+                raise Lost(f"{fault} left {left}")
+            done.writer.save(newest + 1)
+            if seen(history, root)[0] != newest + 1 or not set(hidden(done.writer.directory)) <= set(left):
+                raise Lost(f"after {fault} and another save: {os.listdir(done.writer.directory)}")
+            goes_on(history, root, newest + 1)
+            cases += 1
+    return cases
+
+
+def hidden(directory: Path) -> list[str]:
+    return [name for name in os.listdir(directory) if name.startswith(".")] if directory.is_dir() else []
+
+
+def excused(history: History, done: Act, newest: int) -> list[str]:
+    """What an act that failed may leave: what it could not remove, and after the commit point a staged state."""
+    could_not_remove = done.disk.fault is not None and done.disk.fault.kind in ("unlink", "rmdir")
+    staged = newest > history.before or history.act in ("recover", "again") or "same" in name_of(history)
+    return [
+        name for name in hidden(done.writer.directory)
+        if could_not_remove or (staged and ".state-" in name) or (history.act == "recover" and ".tmp-" in name)
+    ]
+
+
+def name_of(history: History) -> str:
+    return next(name for name, one in HISTORIES.items() if one is history)
+
+
+def cuts(history: History, base: Path) -> int:
+    """The power is cut at each instant of the act."""
+    judge = judge_of(history)
+    before = judge.cases
+    with pytest.MonkeyPatch.context() as patch:
+        done = act(history, base / "0", patch, None, watch_cuts=True)
+    judge.cuts(done.disk, base / "cut")
+    return judge.cases - before
+
+
+def cuts_after(history: History, base: Path, **fault: object) -> int:
+    """After a fault at each call, while somebody recovers and saves again."""
+    judge = judge_of(history)
+    before = judge.cases
+    for at in itertools.count():
+        with pytest.MonkeyPatch.context() as patch:
+            done = act(history, base / f"{at}", patch, Fault(at, **fault), watch_cuts=True)  # type: ignore[arg-type]
+            if len(done.disk.calls) <= at:
+                return judge.cases - before
+            next_process(history, done)
+        judge.cuts(done.disk, base / "cut")
+    raise AssertionError
+
+
+def next_process(history: History, done: Act) -> None:
+    disk, writer = done.disk, history.writer(Path(done.disk.root))
+    disk.restart()
+    newest = old_or_new(history, done)
+    recover_all(writer.directory)
+    disk.promise(newest, {}, plain=True)
+    writer.save(newest + 1)
+    disk.promise(newest + 1, history.entitled(writer, newest + 1, done=True), plain=True)
+
+
+@functools.cache
+def judge_of(history: History) -> Judge:
+    return Judge(history)
+
+
+CHECKS = {
+    "deaths": deaths,
+    "errors": errors,
+    "cuts": cuts,
+    "cuts-after-deaths": functools.partial(cuts_after, after=True),
+    "cuts-after-errors": functools.partial(cuts_after, error=errno.EIO),
+}
+
+
+@functools.cache
+def cases(check: str, history: str) -> int:
+    """How many cases there are, all of them looked at. Raises Lost at the first that is wrong."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory) as base, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        patch.setattr(_atomic, "ThreadPoolExecutor", Now)
+        return CHECKS[check](HISTORIES[history], Path(os.path.realpath(base)))
+
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows syncs no directories")
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_old_or_the_new_checkpoint_is_whole(check: str, history: str) -> None:
+    """Whatever happens at whichever call: one of the two is found, and the next process goes on with it."""
+    assert cases(check, history) > 7
+
+
+def test_the_readme_says_how_many_cases() -> None:
+    """The number in the README is the number of cases that were looked at."""
+    total = sum(cases(check, history) for check in CHECKS for history in HISTORIES)
+    part("cases", CASES.format(f"{total:,}"))
