@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from disk import File, Folder, State, after_cut, read
-from faults import Died, Fault
+from strikes import Died, Fault
 
 from callback_state import _atomic
 

@@ -159,11 +159,3 @@ class Writer:
 
     def owns(self, name: str) -> bool:
         return re.fullmatch(re.sub(r"\\\{.*\\\}", "[0-9]+", re.escape(self.template)), name) is not None
-
-
-def recover_all(directory: Path) -> None:
-    """What the first start of a process does: recover every name of which something is there."""
-    if directory.is_dir():
-        names = {re.sub(r"^\.(.*)\.(tmp-.*|state-[0-9a-f]{32})$", r"\1", name) for name in os.listdir(directory)}
-        for name in sorted({name.removesuffix(SUFFIX) for name in names}):
-            _store.recover(directory / name)

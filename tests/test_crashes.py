@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from calls import Now
-from faults import Fault
-from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, recover_all, seen
+from strikes import Fault
+from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, recover_newest, seen
 from test_readme import part
 
 from callback_state import _atomic
@@ -128,7 +128,7 @@ def next_process(history: History, done: Act) -> None:
     disk, writer = done.disk, history.writer(Path(done.disk.root))
     disk.restart()
     newest = old_or_new(history, done)
-    recover_all(writer.directory)
+    recover_newest(writer, newest)
     disk.promise(newest, {}, plain=True)
     writer.save(newest + 1)
     disk.promise(newest + 1, history.entitled(writer, newest + 1, done=True), plain=True)
