@@ -140,8 +140,15 @@ class Writer:
         """All that is too much, not only by one: kills may have come before the last ones were deleted."""
         if self.keep is None or "{" not in self.template:
             return []
-        old = [self.path(n) for n in range(1, number - self.keep + 1)]
-        return [n for n, path in enumerate(old, 1) if path.exists() or os.path.exists(f"{path}{SUFFIX}")]
+        models = {name.removesuffix(SUFFIX) for name in os.listdir(self.directory)}
+        numbers = sorted(int(found) for name in models if (found := self.number_in_name(name)))
+        return [n for n in numbers if n <= number - self.keep]
+
+    def number_in_name(self, name: str) -> str:
+        """The digits that stand for ``{epoch}``; empty if the name is not one of this writer's."""
+        before, _, after = re.sub(r"\{.*\}", "{}", self.template).partition("{}")
+        digits = name.removeprefix(before).removesuffix(after)
+        return digits if digits.isdecimal() and name == before + digits + after else ""
 
     def expected(self, number: int) -> Content:
         """All that may be there after the save ``number``."""
@@ -158,4 +165,4 @@ class Writer:
         return max((n for name, n in whole(self.directory).items() if self.owns(name)), default=0)
 
     def owns(self, name: str) -> bool:
-        return re.fullmatch(re.sub(r"\\\{.*\\\}", "[0-9]+", re.escape(self.template)), name) is not None
+        return name == self.template or self.number_in_name(name) != ""
