@@ -21,6 +21,7 @@ from .exceptions import (
     NotRegisteredError,
     RestoreError,
     ResumeError,
+    StoppedBySignal,
     UnsupportedFormatError,
     UntrustedError,
     WriteError,
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from . import data as data
     from ._adapter import adapter
     from ._checkpoint import ModelCheckpointEnhanced
-    from ._find import Checkpoint, latest_checkpoint, list_checkpoints, load_meta
-    from ._restore import Restored, restore_callbacks
+    from ._find import load_meta
+    from ._listing import Checkpoint, latest_checkpoint, list_checkpoints
+    from ._restore import restore_callbacks
+    from ._restored import Restored
     from ._stateful import stateful
 
 __version__ = "0.1.0"
@@ -51,6 +54,7 @@ __all__ = [
     "RestoreError",
     "Restored",
     "ResumeError",
+    "StoppedBySignal",
     "UnsupportedFormatError",
     "UntrustedError",
     "WriteError",
@@ -63,12 +67,12 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Checkpoint": "_find",
+    "Checkpoint": "_listing",
     "ModelCheckpointEnhanced": "_checkpoint",
-    "Restored": "_restore",
+    "Restored": "_restored",
     "adapter": "_adapter",
-    "latest_checkpoint": "_find",
-    "list_checkpoints": "_find",
+    "latest_checkpoint": "_listing",
+    "list_checkpoints": "_listing",
     "load_meta": "_find",
     "restore_callbacks": "_restore",
     "stateful": "_stateful",

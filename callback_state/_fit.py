@@ -10,7 +10,7 @@ from typing import Any
 
 from .exceptions import unsupported_keras
 
-__all__ = ["Fit", "frames_above"]
+__all__ = ["Fit", "frames_above", "running_frame"]
 
 
 @dataclass
@@ -64,6 +64,14 @@ class Fit:
             )
         except KeyError as error:
             raise unsupported_keras(f"Model.fit has no {error}") from error
+
+
+def running_frame(model: Any) -> FrameType:
+    """The frame of the ``fit`` of ``model`` that is calling, or of the hand-written loop."""
+    package = __name__.partition(".")[0]
+    outside = [f for f in frames_above(2) if f.f_globals.get("__name__", "").partition(".")[0] != package]
+    fits = (f for f in outside if f.f_code.co_name == "fit" and f.f_locals.get("self") is model)
+    return next(fits, outside[0])
 
 
 def frames_above(depth: int) -> Iterator[FrameType]:

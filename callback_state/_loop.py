@@ -13,38 +13,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ._fit import Fit, frames_above
+from ._fit import Fit, frames_above, running_frame
+from ._listener import Listener
+from ._metrics import logs_of
 from ._reading import Reading
+from ._signals import StopSignals
 from ._watch import Watch
 
-__all__ = ["Listener", "Loop", "join"]
+__all__ = ["Loop", "join"]
 
 _LOOP = "_callback_state_loop"
-
-
-class Listener:
-    """What takes part in a loop: a checkpoint, or a resume."""
-
-    def before_train(self, loop: Loop) -> None:
-        """Before anybody hears ``on_train_begin``."""
-
-    def after_train_begin(self, loop: Loop) -> None:
-        """After everybody has heard it."""
-
-    def after_epoch_begin(self, loop: Loop) -> None:
-        """After everybody has heard ``on_epoch_begin``."""
-
-    def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
-        """When a resume inside an epoch is where the checkpoint was: after this 0-based batch."""
-
-    def decide(self, loop: Loop) -> None:
-        """After the end of an epoch, or of a batch where these are watched: change what is state."""
-
-    def after_event(self, loop: Loop) -> None:
-        """When every listener has decided: write."""
-
-    def after_train_end(self, loop: Loop) -> None:
-        """After everybody has heard ``on_train_end``."""
 
 
 def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) -> Loop | None:
@@ -96,12 +74,16 @@ class Loop:
         enters: whether this ``fit`` begins inside an epoch.
         ends: whether the last epoch was trained before a restart, and only the end of the run is left.
         trains: false if this ``fit`` was given nothing to do, as its run has ended already.
+        rests: whether nobody has heard an event since the end of the last batch or epoch.
+        signals: those that ask the run to stop; None if nobody listens for them.
+        is_interrupted: whether a signal ends the run before its end.
+        has_end: whether the end of the run is on disk.
     """
 
     def __init__(self, callback_list: Any) -> None:
         self._list = callback_list
         self._listeners: list[Listener] = []
-        self._watches_batches = False
+        self._watches_batches = self._watches_begins = False
         self._has_stepped = False
         self.model: Any = None
         self.fit: Fit | None = None
@@ -113,6 +95,11 @@ class Loop:
         self.trains = True
         self.enters = False
         self.ends = False
+        self.rests = False
+        self.signals: StopSignals | None = None
+        self.is_interrupted = False
+        self.has_end = False
+        self._has_left = False
         self.watch = Watch([])
         setattr(callback_list, _LOOP, self)
         for event in _EVENTS:
@@ -143,16 +130,42 @@ class Loop:
         if not any(known is listener for known in self._listeners):
             self._listeners.insert(0 if first else len(self._listeners), listener)
 
-    def watch_batches(self) -> None:
-        """Hear the ends of all batches too; a run that saves once an epoch does not pay for them."""
+    def watch_batches(self, *, begins: bool = False) -> None:
+        """Hear the ends of all batches too; a run that saves once an epoch does not pay for them.
+
+        Args:
+            begins: also their beginnings, which :attr:`rests` depends on.
+        """
         self._watches_batches = True
         self._hear("on_train_batch_end")
+        if begins:
+            self._watches_begins = True
+            self._hear("on_train_batch_begin")
+
+    def listen_for_signals(self, numbers: list[int], exit_code: int | None) -> None:
+        """Stop the run when one of these comes; the first to ask says how the process ends.
+
+        Raises:
+            CallbackStateError: this is not the main thread.
+        """
+        if self.signals is None:
+            self.signals = StopSignals(running_frame(self.model), exit_code)
+        self.signals.listen(numbers)
 
     def _hear(self, event: str) -> None:
         """Let a method of ours be called in place of the list's, which it gets as its first argument."""
-        if event not in vars(self._list):
-            heard, ours = getattr(self._list, event), getattr(self, f"_{event}")
-            setattr(self._list, event, lambda *args, **kwargs: ours(heard, *args, **kwargs))
+        if event in vars(self._list):
+            return
+        heard, ours = getattr(self._list, event), getattr(self, f"_{event}")
+
+        def hear(*args: Any, **kwargs: Any) -> None:
+            try:
+                ours(heard, *args, **kwargs)
+            except BaseException:
+                self._fail()
+                raise
+
+        setattr(self._list, event, hear)
 
     def _leave(self, *events: str) -> None:
         for event in events:
@@ -162,9 +175,13 @@ class Loop:
         self.fit = fit = Fit.find(self.model)
         self.reading = None
         if fit is not None:
-            self.reading = Reading(self.model, fit.epoch_iterator, fit.shuffle, fit.validation)
+            self.reading = Reading(
+                self.model, fit.epoch_iterator, fit.shuffle, fit.validation, lambda error: self._fail()
+            )
             self.described = {**self.reading.training.described, **fit.described()}
         self.epoch, self.trains, self.enters, self.ends = None, True, False, False
+        self.rests = self.is_interrupted = self.has_end = self._has_left = False
+        self.signals = None
         for callback in self._list.callbacks:
             # Of a CallbackList that was made before the restore, set_model is not called again.
             waiting = getattr(vars(callback).get("set_model"), "listener", None)
@@ -180,7 +197,7 @@ class Loop:
             self.reading.warn()
 
     def _on_epoch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self.began = time.monotonic()
+        self.began, self.rests = time.monotonic(), False
         heard(*args, **kwargs)
         for listener in self._listeners:
             listener.after_epoch_begin(self)
@@ -191,12 +208,14 @@ class Loop:
                 self._hear("on_train_batch_end")
 
     def _on_train_batch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        self.rests = False
         heard(*args, **kwargs)
-        assert self.reading is not None
+        if self.reading is None:
+            return
         self.reading.after_batch_begin()
         if self.reading.wants_batches(self._watches_batches):
             self._hear("on_train_batch_end")
-        else:
+        elif not self._watches_begins:
             self._leave("on_train_batch_begin")
 
     def _on_train_batch_end(
@@ -219,6 +238,9 @@ class Loop:
             self._leave("on_train_batch_end")
 
     def _on_test_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        for listener in self._listeners:
+            listener.before_validation(self)
+        self.rests = False
         if self.reading is not None:
             self.reading.on_test_begin()
         heard(*args, **kwargs)
@@ -226,6 +248,7 @@ class Loop:
     def _on_epoch_end(
         self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any
     ) -> None:
+        self.rests = False
         heard(epoch, *args, **kwargs)
         self.epoch = epoch
         self._after_event()
@@ -236,11 +259,37 @@ class Loop:
             listener.decide(self)
         for listener in self._listeners:
             listener.after_event(self)
+        self.rests = True
+        if self.is_interrupted:
+            if self.reading is not None:
+                self.reading.forget_validation()
+            self._list.on_train_end(logs_of(self.logs))
 
     def _on_train_end(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        try:
-            heard(*args, **kwargs)
-            for listener in self._listeners:
-                listener.after_train_end(self)
-        finally:
-            self._leave(*_EVENTS, _LOOP)
+        heard(*args, **kwargs)
+        for listener in self._listeners:
+            listener.after_train_end(self)
+        self._end()
+        if self.signals is not None and self.signals.pending is not None:
+            self.signals.stop()
+
+    def _fail(self) -> None:
+        """An exception is leaving: the checkpoints may save, then all is as before.
+
+        A hand-written loop may go on after one.
+        """
+        if not self._has_left and self.fit is not None:
+            self._has_left = True
+            try:
+                for listener in self._listeners:
+                    listener.after_failure(self)
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        self._has_left = True
+        self._leave(*_EVENTS, _LOOP)
+        if self.signals is not None:
+            self.signals.restore()
+        for listener in self._listeners:
+            listener.leave(self)

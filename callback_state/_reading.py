@@ -22,6 +22,7 @@ class Reading:
         epoch_iterator: Keras's, of the training data.
         shuffle: the argument of ``fit``.
         validation: the validation data as given to ``fit``, or None.
+        tell: is called with what is raised while an epoch or a validation goes on.
 
     Attributes:
         training: the training data.
@@ -29,9 +30,13 @@ class Reading:
         doubts: why a resumed run may differ from this one; grows as it is found out.
     """
 
-    def __init__(self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any) -> None:
-        self._model = model
+    def __init__(
+        self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any,
+        tell: Callable[[BaseException], None],
+    ) -> None:
+        self._model, self._tell = model, tell
         self.training = Source(epoch_iterator)
+        self.training.tell_of_failure(tell)
         adapter, dataset = self.training.adapter, self.training.dataset
         self._validation_data = validation
         self._validation: Source | None = None
@@ -99,10 +104,16 @@ class Reading:
         epoch_iterator = getattr(self._model, "_eval_epoch_iterator", None)
         if self._validation is None and epoch_iterator is not None:
             self._validation = Source(epoch_iterator, validates=True)
+            self._validation.tell_of_failure(self._tell)
             if self._validation_saved is not None and self._validation_wound:
                 self._validation.has_passed(self._validation_saved)
             elif self._validation_saved is not None:
                 self._validation.wind(self._validation_saved, verbose=False)
+
+    def forget_validation(self) -> None:
+        """What ``fit`` does at its end: the next one may have other data."""
+        if getattr(self._model, "_eval_epoch_iterator", None) is not None:
+            del self._model._eval_epoch_iterator
 
     def warn(self) -> None:
         """Tell of the doubts that have not been told yet."""

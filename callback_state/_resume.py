@@ -20,7 +20,8 @@ from ._epoch import hand_over_logs, show_progress
 from ._expected import Expected
 from ._fit import Fit
 from ._kept import Kept
-from ._loop import Listener, Loop, join
+from ._listener import Listener
+from ._loop import Loop, join
 from ._metrics import build_metrics, put_back_metrics
 from ._modelfile import load
 from ._runstate import put_back_generators, put_back_history, put_back_seeds

@@ -1,4 +1,4 @@
-"""One save: the state is taken, both files are committed; and the mark that a run has ended."""
+"""One save: the state is taken, both files are written and committed; and the mark that a run has ended."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store, _veri
 from ._inventory import inventory
 from ._snapshot import Taken
 
-__all__ = ["Saver"]
+__all__ = ["Saver", "Taking"]
 
 
 @dataclass
 class _Last:
-    """The last quiet point that was saved, or (path None) the last epoch's that was not."""
+    """The last quiet point that was saved, or (path None) one of which no file will stay."""
 
     path: str | None
     digest: str
@@ -30,26 +30,35 @@ class _Last:
         return self.taken.same_state(_snapshot.take(callbacks, model, {}, {}))
 
 
+@dataclass(frozen=True)
+class Taking:
+    """What was taken of one quiet point, to be written; ``digest`` is that of the model."""
+
+    digest: str
+    taken: Taken
+    meta: dict[str, Any]
+    run: dict[str, Any]
+
+
 class Saver:
     """Writes the checkpoints of one ``fit``."""
 
     def __init__(self) -> None:
         self._last: _Last | None = None
-        self._recovered: set[str] = set()
 
-    def save(
-        self, path: str, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any],
-        weights_only: bool,
-    ) -> None:
-        """Take the state, then write both files.
+    def take(
+        self, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any]
+    ) -> Taking:
+        """Take everything that this moment's state file is to say.
 
         Args:
-            path: the model file.
             callbacks: whose state to save.
             model: the model to save.
             meta: what the state file says of the moment.
             inside: what it says of the epoch and its data: ``metrics``, ``logs``, ``data``.
-            weights_only: whether the model file holds weights and optimizer only.
+
+        Raises:
+            NotPicklableError: an attribute cannot be saved.
         """
         digest = _runstate.digest_of(model)
         meta = {**meta, "model": {
@@ -59,22 +68,35 @@ class Saver:
         run = {
             "generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model), **inside,
         }
-        taken = _snapshot.take(callbacks, model, meta, run)
+        return Taking(digest, _snapshot.take(callbacks, model, meta, run), meta, run)
+
+    def write(self, path: str, taking: Taking, model: Any, *, weights_only: bool, interim: bool) -> None:
+        """Write both files and commit them.
+
+        Args:
+            path: the model file.
+            taking: of this moment; the model has not changed since.
+            model: the model to save.
+            weights_only: whether the model file holds weights and optimizer only.
+            interim: whether the file goes when a regular one is there.
+
+        Raises:
+            OSError: and whatever Keras raises; the checkpoint before is there.
+        """
+        history = taking.meta["history"]
         in_model = {
-            **meta["history"]["series"], "epochs": meta["history"]["epochs"],
-            "training_args": meta["training_args"],
+            **history["series"], "epochs": history["epochs"], "training_args": taking.meta["training_args"],
         }
-        if path not in self._recovered:
-            _store.recover(path)
-            self._recovered.add(path)
         with _store.write(
             path,
             lambda staged: _modelfile.write(model, staged, weights_only=weights_only, meta=in_model),
-            lambda sha256, size: _statefile.seal(taken.tree, sha256, size),
+            lambda sha256, size: _statefile.seal(taking.taken.tree, sha256, size),
             lambda staged: _verify.verify(model, staged, weights_only=weights_only, meta=in_model, name=path),
         ) as written:
             _store.commit(written)
-        self._last = _Last(path, digest, taken, meta, run)
+        self._last = _Last(
+            None if interim else path, taking.digest, taking.taken, taking.meta, taking.run
+        )
 
     def note(self, callbacks: list[Any], model: Any) -> None:
         """Remember the last epoch, which is not saved: does the end of the run change it?"""

@@ -10,6 +10,7 @@ is drawn and dropped, so no callback hears a batch twice and no step is faked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._pipelines import (
@@ -24,7 +25,7 @@ __all__ = ["Source"]
 #: What is used of Keras's EpochIterator; ``tests/test_source.py`` fails on a Keras without them.
 _USED = (
     "data_adapter", "steps_per_epoch", "steps_per_execution", "_current_iterator", "_distributed_dataset",
-    "_enumerate_iterator", "_get_iterator", "_num_batches", "_steps_seen",
+    "_enumerate_iterator", "_get_iterator", "_num_batches", "_steps_seen", "catch_stop_iteration",
 )
 
 
@@ -82,6 +83,21 @@ class Source:
     def is_stream(self) -> bool:
         """Whether one iterator is read over several epochs."""
         return self._keras.steps_per_epoch is not None and not self._validates
+
+    def tell_of_failure(self, tell: Callable[[BaseException], None]) -> None:
+        """Call ``tell`` with what is raised while an epoch goes on, by the data or by a step."""
+        catch = self._keras.catch_stop_iteration
+
+        @contextmanager
+        def caught() -> Iterator[None]:
+            try:
+                with catch():
+                    yield
+            except BaseException as error:
+                tell(error)
+                raise
+
+        self._keras.catch_stop_iteration = caught
 
     # How far it has been read.
 

@@ -19,6 +19,7 @@ __all__ = [
     "NotRegisteredError",
     "RestoreError",
     "ResumeError",
+    "StoppedBySignal",
     "UnsupportedFormatError",
     "UntrustedError",
     "WriteError",
@@ -129,6 +130,19 @@ class ResumeError(CallbackStateError, RuntimeError):
     """``fit`` was about to go on from something else than the checkpoint that was restored."""
 
     __module__ = "callback_state"
+
+
+class StoppedBySignal(CallbackStateError):
+    """A run was saved and stopped because of the signal ``name``; started again, it goes on."""
+
+    __module__ = "callback_state"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name}: the run was saved and stopped; start its script again to go on"
 
 
 def unsupported_keras(found: str) -> ResumeError:

@@ -16,7 +16,7 @@ from callback_state import (
     CallbackStateError, ModelCheckpointEnhanced, list_checkpoints, load_meta, restore_callbacks,
     stateful,
 )
-from callback_state import _modelfile, _statefile, _store
+from callback_state import _store
 
 FIT: dict[str, Any] = {
     "x": X, "y": Y, "batch_size": 16, "verbose": 0, "validation_data": (X_VAL, Y_VAL),
@@ -153,33 +153,6 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
         model.fit(**FIT, epochs=6, initial_epoch=1, callbacks=[*callbacks, KillAt(1)])
     assert restored.initial_epoch == 1
     assert load_meta(tmp_path / "best" / "best.keras")["epochs"] == [0]
-
-
-@pytest.mark.parametrize("step", ["model", "state", "commit"])
-def test_a_save_that_fails_leaves_the_previous_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """Under a fixed name, at every step: the old pair is whole, no temporary file is left."""
-    saver = ModelCheckpointEnhanced(tmp_path / "latest.keras")
-
-    def fails(*args: Any, **kwargs: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    class FailsLater(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            if epoch == 2:
-                if step == "model":
-                    monkeypatch.setattr(_modelfile, "write", fails)
-                elif step == "state":
-                    monkeypatch.setattr(_statefile, "seal", fails)
-                else:
-                    monkeypatch.setattr(_store._atomic, "rename", fails)
-
-    with pytest.raises(OSError, match="No space"):
-        make_model().fit(**FIT, epochs=4, callbacks=[saver, FailsLater()])
-    monkeypatch.undo()
-    assert files(tmp_path) == ["latest.keras", "latest.keras.callbacks.pkl"]
-    assert [c.epoch for c in list_checkpoints(tmp_path)] == [1]
 
 
 def test_callbacks_names_them_explicitly(tmp_path: Path) -> None:

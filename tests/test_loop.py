@@ -21,7 +21,8 @@ from callback_state import (
     BackendError, CallbackStateError, ModelCheckpointEnhanced, ResumeError, restore_callbacks, stateful,
 )
 from callback_state._fit import Fit
-from callback_state._loop import Listener, Loop, join
+from callback_state._listener import Listener
+from callback_state._loop import Loop, join
 from callback_state._snapshot import Snapshot
 
 WRAPPED = {*_loop._EVENTS, "_callback_state_loop"}

@@ -1,0 +1,308 @@
+"""What one ``ModelCheckpointEnhanced`` does in one ``fit``: when it saves, and what if that fails."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from . import _atomic, _ledger, _lock, _runstate, _snapshot, _store
+from ._capture import is_registered, remember
+from ._decision import Event
+from ._overwrites import names_of
+from ._listener import Listener
+from ._loop import Loop
+from ._moment import last_logs, meta_of, moment_of, reading_of
+from ._naming import final_name, interim_name
+from ._resume import check_nobody_waits
+from ._saver import Saver, Taking
+from .exceptions import InUseError
+
+__all__ = ["Keeper"]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """An interim save that was taken in case the validation fails, and the callback's entries for it."""
+
+    taking: Taking
+    entries: dict[str, Any]
+
+
+class Keeper(Listener):
+    """Saves for a checkpoint callback, which holds what was configured and what is state.
+
+    Args:
+        checkpoint: the callback.
+        model: the model being trained.
+    """
+
+    def __init__(self, checkpoint: Any, model: Any) -> None:
+        self.checkpoint, self.model = checkpoint, model
+        self._saver = Saver()
+        self._event: Event | None = None
+        self._last_event: Event | None = None
+        self._entries: dict[str, Any] = {}
+        self._ahead: _Ahead | None = None
+        self._lock: _lock.Held | None = None
+        self._has_saved = False
+        self._saved_at = time.monotonic()
+
+    def hear(self, event: Event, loop: Loop | None) -> None:
+        """The callback hears an event; in a loop, others have yet to."""
+        self._event = event
+        if loop is None:
+            self.decide(None)
+            self.after_event(None)
+
+    # What the loop calls.
+
+    def before_train(self, loop: Loop) -> None:
+        check_nobody_waits(loop)
+        checkpoint = self.checkpoint
+        checkpoint._due = None
+        self._saved_at = time.monotonic()
+        if checkpoint.hears_batches:
+            loop.watch_batches(begins=checkpoint.save_on_exception)
+        self._warn_of_what_is_there()
+        if loop.trains:
+            self._attempt(self._enter_directory, checkpoint.root)
+            loop.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
+
+    def after_train_begin(self, loop: Loop) -> None:
+        """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
+        self.warn_of_code(loop)
+        if loop.trains:
+            _ledger.find_replaced(self.checkpoint)
+            _ledger.delete_surplus(self.checkpoint)
+        epochs = _runstate.history_of(loop.model)["epochs"]
+        if epochs and loop.trains and not loop.enters:
+            self._write_what_is_due(Event(epochs[-1], None, last_logs(loop.model)), loop)
+        if not loop.ends:
+            return
+        due = self.checkpoint._due
+        if due is not None and due != self.checkpoint._interim:
+            self._saver.adopt(self.checkpoint.path_of(due), self._registered(loop), self.model)
+        else:
+            self._saver.note(self._registered(loop), self.model)
+
+    def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
+        self._write_what_is_due(Event(epoch, batch, loop.logs), loop)
+
+    def decide(self, loop: Loop | None) -> None:
+        """Change every attribute of the callback that is state; then nothing is written yet."""
+        event, checkpoint = self._event, self.checkpoint
+        checkpoint._due = None
+        if event is None:
+            return
+        self._entries = _ledger.remember(checkpoint)
+        name = checkpoint.ask(event)
+        if name is not None:
+            _ledger.enter(checkpoint, name, event.logs.get(checkpoint.monitor))
+        elif self._is_asked(loop) or self._is_time():
+            _ledger.enter_interim(checkpoint, interim_name(checkpoint.template))
+        if checkpoint._due is not None:
+            checkpoint._stamp = self._next_stamp(loop)
+
+    def after_event(self, loop: Loop | None) -> None:
+        event, self._event, self._ahead = self._event, None, None
+        if event is None:
+            return
+        self._last_event = event
+        due = self.checkpoint._due
+        if due is not None:
+            self._save(due, event, loop)
+            if loop is not None and self._is_asked(loop):
+                loop.is_interrupted = True
+        elif event.batch is None and loop is not None and loop.is_last(event.epoch):
+            self._saver.note(self._registered(loop), self.model)
+        if loop is not None and (due is not None or event.batch is None):
+            loop.watch.warn()
+
+    def before_validation(self, loop: Loop) -> None:
+        """A validation may fail in the middle: what the run is now is the last that can be resumed from."""
+        event = self._last_event
+        if self.checkpoint.save_on_exception and loop.rests and event is not None:
+            self._ahead = self._look_ahead(event, loop)
+
+    def after_train_end(self, loop: Loop) -> None:
+        if loop.is_interrupted or loop.epoch is None or not self._speaks_for_directory(loop):
+            return
+        epoch = loop.epoch
+        loop.has_end = self._attempt(lambda: self._finish(epoch, loop), self.checkpoint.root)
+
+    def after_failure(self, loop: Loop) -> None:
+        event = self._last_event
+        if not self.checkpoint.save_on_exception or not loop.trains:
+            return
+        if loop.rests and event is not None:
+            self._ahead = self._look_ahead(event, loop)
+        ahead = self._ahead
+        if ahead is None or ahead.taking.digest != _runstate.digest_of(self.model):
+            warnings.warn(
+                "save_on_exception: nothing was saved, as the exception came in the middle of a step or of "
+                "an event, where the run can not be resumed exactly. The last checkpoint holds; "
+                "save_every= makes what is lost small.",
+                stacklevel=2,
+            )
+            return
+        self._entries = _ledger.remember(self.checkpoint)
+        vars(self.checkpoint).update(ahead.entries)
+        path = self.checkpoint.path_of(ahead.entries["_due"])
+        self._attempt(lambda: self._write(path, ahead.taking, interim=True), path, may_raise=False)
+
+    def leave(self, loop: Loop) -> None:
+        if loop.has_end:
+            _ledger.give_up_interim(self.checkpoint)
+            _ledger.delete_surplus(self.checkpoint)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        self.checkpoint.leave()
+
+    # When.
+
+    def _is_asked(self, loop: Loop | None) -> bool:
+        """Whether a signal has come that this checkpoint answers."""
+        signals = None if loop is None else loop.signals
+        return bool(self.checkpoint.save_on_signal and signals and signals.pending is not None)
+
+    def _is_time(self) -> bool:
+        seconds = self.checkpoint.save_every
+        return seconds is not None and time.monotonic() - self._saved_at >= seconds
+
+    def _next_stamp(self, loop: Loop | None) -> int:
+        """Later than every save of the run, also where the clock was set back."""
+        stamps = [k.checkpoint._stamp for k in (self, *_keepers(loop))]
+        return max(time.time_ns(), 1 + max(stamps))
+
+    # What.
+
+    def _registered(self, loop: Loop | None) -> list[Any]:
+        if self.checkpoint.callbacks is not None:
+            return [*self.checkpoint.callbacks, self.checkpoint]
+        apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+        siblings = [] if loop is None else loop.callbacks
+        return [c for c in siblings if is_registered(c) and not isinstance(c, apart)]
+
+    def _take(self, event: Event, loop: Loop | None, **meta: Any) -> Taking:
+        inside = reading_of(self.model, event, loop)
+        meta = {**meta_of(self.checkpoint, self.model, event, loop), **meta}
+        if loop is not None and loop.reading is not None:
+            loop.reading.warn()
+        return self._saver.take(self._registered(loop), self.model, meta, inside)
+
+    def _look_ahead(self, event: Event, loop: Loop) -> _Ahead:
+        """Take an interim save without saving."""
+        checkpoint = self.checkpoint
+        names = ("_interim", "_replaced", "_due", "_stamp")
+        entries = {name: getattr(checkpoint, name) for name in names}
+        _ledger.enter_interim(checkpoint, interim_name(checkpoint.template))
+        checkpoint._stamp = self._next_stamp(loop)
+        try:
+            taking = self._take(event, loop)
+            return _Ahead(taking, {name: getattr(checkpoint, name) for name in names})
+        finally:
+            vars(checkpoint).update(entries)
+
+    # How.
+
+    def _save(self, name: str, event: Event, loop: Loop | None) -> None:
+        path, interim = self.checkpoint.path_of(name), name == self.checkpoint._interim
+        taking = self._take(event, loop)
+        if self._attempt(lambda: self._write(path, taking, interim=interim), path):
+            _ledger.delete_surplus(self.checkpoint)
+        else:
+            _ledger.take_back(self.checkpoint, self._entries)
+
+    def _write(self, path: str, taking: Taking, *, interim: bool) -> None:
+        weights_only = self.checkpoint.save_weights_only
+        self._saver.write(path, taking, self.model, weights_only=weights_only, interim=interim)
+        self._has_saved = True
+        self._saved_at = time.monotonic()
+
+    def _attempt(self, act: Callable[[], None], path: str, *, may_raise: bool = True) -> bool:
+        """Whether it succeeded; a disk that fails is told of, and training goes on.
+
+        An error that is not the system's is raised unless a save has succeeded before: it would come again
+        and again. (HDF5 reports a full disk in many ways.)
+        """
+        try:
+            act()
+        except Exception as error:
+            lasting = isinstance(error, InUseError) or not (isinstance(error, OSError) or self._has_saved)
+            if may_raise and (lasting or self.checkpoint.on_save_error == "raise"):
+                raise
+            warnings.warn(
+                f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is untouched, "
+                f"training goes on, and the next save tries again. on_save_error='raise' ends training "
+                f"instead.",
+                stacklevel=2,
+            )
+            return False
+        return True
+
+    def _enter_directory(self) -> None:
+        """Alone from now on; what a dead process left half done is completed or undone."""
+        root = self.checkpoint.root
+        _atomic.make_directories(root)
+        self._lock = _lock.hold(root)
+        _store.recover_all(root)
+
+    def _warn_of_what_is_there(self) -> None:
+        checkpoint, root = self.checkpoint, self.checkpoint.root
+        if not checkpoint._stamp and (names := names_of(checkpoint.template, root)[0]):
+            warnings.warn(
+                f"{root} has checkpoints of this name ({', '.join(names[:3])}...), nothing was restored "
+                f"from them, and this run will write over them. Call restore_callbacks({root!r}, "
+                f"into=callbacks, model=model) before fit, or choose another filepath.",
+                stacklevel=2,
+            )
+
+    def warn_of_code(self, loop: Loop) -> None:
+        for callback in self._registered(loop):
+            remember(callback)
+        by_value = _snapshot.take(self._registered(loop), self.model, {}, {}).by_value
+        if by_value and not self.checkpoint._warned:
+            self.checkpoint._warned = True
+            warnings.warn(
+                f"stored by value, as code that only a trusted file may run: {', '.join(by_value)}. "
+                f"To restore without trust, give callbacks that hold their own: "
+                f"restore_callbacks(..., into=callbacks).",
+                stacklevel=2,
+            )
+
+    def _write_what_is_due(self, event: Event, loop: Loop) -> None:
+        """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
+        due = self.checkpoint._due
+        if due is not None and moment_of(self.checkpoint.path_of(due)) != (event.epoch, event.batch):
+            self._entries = _ledger.remember(self.checkpoint)
+            self._save(due, event, loop)
+
+    # The end.
+
+    def _speaks_for_directory(self, loop: Loop) -> bool:
+        """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
+        own = os.path.abspath(self.checkpoint.root)
+        here = [k for k in _keepers(loop) if os.path.abspath(k.checkpoint.root) == own]
+        return min(here, key=lambda k: k.checkpoint.save_best_only) is self
+
+    def _finish(self, epoch: int, loop: Loop) -> None:
+        """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
+        callbacks, checkpoint = self._registered(loop), self.checkpoint
+        if self._saver.mark_finished(epoch, callbacks, self.model):
+            return
+        end = self._saver.end_of(epoch, callbacks, self.model)  # before the stamp: that is state too
+        event = Event(epoch, None, last_logs(self.model))
+        checkpoint._stamp = self._next_stamp(loop)
+        path = final_name(checkpoint.filepath.format(epoch=epoch + 1, batch=0, **event.logs))
+        self._write(path, self._take(event, loop, **end), interim=False)
+
+
+def _keepers(loop: Loop | None) -> list[Keeper]:
+    return [] if loop is None else [k for k in loop.listeners if isinstance(k, Keeper)]

@@ -1,0 +1,66 @@
+"""What a state file says of the moment of a save, beside the callbacks' state."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from . import _runstate
+from ._decision import Event, number
+from ._loop import Loop
+from ._metrics import logs_of, take_metrics
+from ._snapshot import Snapshot, versions
+from .exceptions import CallbackStateError
+
+__all__ = ["last_logs", "meta_of", "moment_of", "reading_of"]
+
+
+def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:
+    """Where the run is, for the part ``meta`` of a state file (its shape stands in ``_shape.py``)."""
+    epochs = (checkpoint.params or {}).get("epochs") if loop is None else loop.epochs
+    reading = None if loop is None else loop.reading
+    return {
+        "saved_at": checkpoint._stamp,
+        "versions": versions(),
+        "epoch": int(event.epoch),
+        "batch": None if event.batch is None else int(event.batch),
+        "initial_epoch": int(event.epoch) + (event.batch is None),
+        "epochs": None if epochs is None else int(epochs),
+        "last": event.batch is None and loop is not None and loop.is_last(event.epoch),
+        "finished": False,
+        "goes_on_from": None,
+        "exact_end": True,
+        "stops": bool(model.stop_training),
+        "data": {} if loop is None else loop.described,
+        "doubts": [] if reading is None else list(reading.doubts),
+        "template": checkpoint.template,
+        "monitor": (checkpoint.monitor, number(event.logs.get(checkpoint.monitor))),
+        "history": _runstate.history_of(model),
+        "training_args": checkpoint.training_args,
+    }
+
+
+def reading_of(model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:
+    """How far the epoch and its data have come, for the part ``run``."""
+    inside = event.batch is not None
+    reading = None if loop is None else loop.reading
+    return {
+        "metrics": take_metrics(model) if inside else [],
+        "logs": logs_of(loop.logs) if inside and loop is not None else {},
+        "seconds": time.monotonic() - loop.began if inside and loop is not None else 0.0,
+        "data": None if reading is None else reading.take(inside=inside),
+    }
+
+
+def last_logs(model: Any) -> dict[str, Any]:
+    """The logs of the last epoch, as the history has them."""
+    return {name: values[-1] for name, values in _runstate.history_of(model)["series"].items() if values}
+
+
+def moment_of(path: str) -> tuple[int, int | None] | None:
+    """The (epoch, batch) of a checkpoint, None if there is none that is whole."""
+    try:
+        meta = Snapshot.open(path).meta
+    except CallbackStateError:
+        return None
+    return meta["epoch"], meta["batch"]
