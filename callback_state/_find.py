@@ -1,43 +1,32 @@
-"""Finding checkpoints: the newest in a directory, all of them, and what they say of the run.
+"""Finding a checkpoint: the one at a path, or the newest of a directory that verifies.
 
-None of this needs TensorFlow.
+None of this needs TensorFlow. A writer may be at work: what he replaced or deleted while it was being looked
+at is looked at again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import _pair
-from ._snapshot import Snapshot
-from .exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
+from . import _atomic, _pair
+from ._overwrites import names_of, templates_of
+from ._snapshot import Snapshot, glance
+from .exceptions import (
+    CallbackStateError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsupportedFormatError,
+)
 
-__all__ = ["Checkpoint", "Found", "find", "latest_checkpoint", "list_checkpoints", "load_meta"]
+__all__ = ["Found", "find", "load_meta"]
 
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One checkpoint of a directory that verifies.
-
-    Attributes:
-        path: the model file.
-        epoch: the 0-based epoch in or after which it was saved.
-        batch: the 0-based batch after which it was saved; None at the end of an epoch.
-        finished: whether the run had ended.
-        monitor: (name of the monitored series, its value or None).
-        saved_at: nanoseconds since 1970, growing along a run.
-    """
-
-    path: str
-    epoch: int
-    batch: int | None
-    finished: bool
-    monitor: tuple[str, float | None]
-    saved_at: int
+_OF_ONE_FILE = (CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError)
 
 
 @dataclass(frozen=True)
@@ -46,6 +35,7 @@ class Found:
 
     model_path: str
     snapshot: Snapshot
+    identity: object
 
     @property
     def saved_at(self) -> int:
@@ -55,7 +45,11 @@ class Found:
     @classmethod
     def open(cls, path: str) -> Found:
         pair = _pair.open_pair(path)
-        return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed))
+        return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed), pair.identity)
+
+    def is_replaced(self) -> bool:
+        """Whether the model file is another one by now, or gone."""
+        return _atomic.identity(self.model_path) != self.identity
 
 
 def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found | None:
@@ -65,59 +59,75 @@ def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found |
         path: a model file, a state file, or a directory.
         callbacks: where a checkpoint callback is among them, only what it wrote counts in a directory.
         missing_ok: whether None is an answer.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError: of one file
+            the message names another checkpoint of its directory that is whole.
     """
+    if os.path.isdir(path):
+        found = _newest(path, templates_of(callbacks))
+        if found is None and not missing_ok:
+            raise CheckpointNotFoundError(
+                path,
+                "no checkpoint here: expected model files (.keras, .h5, .weights.h5), each with its "
+                ".callbacks.pkl. Pass missing_ok=True for a run that may be the first.",
+            )
+        return found
     try:
-        if not os.path.isdir(path):
-            return Found.open(path)
-        return _newest(path, _templates(callbacks))
-    except CheckpointNotFoundError:
-        if missing_ok and not _is_half_there(path):
+        return Found.open(path)
+    except _OF_ONE_FILE as error:
+        if missing_ok and isinstance(error, CheckpointNotFoundError) and not _is_half_there(path):
             return None
-        raise
+        raise _with_another(error, path) from error.__cause__
 
 
 def _is_half_there(path: str) -> bool:
     """A model without its state, or the reverse, is something lost, not something that never was."""
-    return not os.path.isdir(path) and os.path.exists(path)
+    model = path.removesuffix(_pair.SUFFIX)
+    return os.path.lexists(model) or os.path.lexists(model + _pair.SUFFIX)
 
 
-def _templates(callbacks: list[Any] | None) -> set[str]:
-    return {
-        c.template
-        for c in callbacks or ()
-        if hasattr(type(c), "template")  # ours, told without importing Keras
-    }
+def _with_another(error: Any, path: str) -> CallbackStateError:
+    """The error; of a file it also names the newest whole checkpoint of its directory."""
+    model, directory = path.removesuffix(_pair.SUFFIX), os.path.dirname(path)
+    if model.endswith(_pair.MODEL_SUFFIXES) and os.path.isdir(directory or os.curdir):
+        others = [c for c in _candidates(directory) if c.path != model]
+        for _, opened in _opened(others):
+            if isinstance(opened, Found):
+                message = f"{error.message.rstrip('.')}. The newest whole checkpoint there is {opened.model_path}"
+                return type(error)(error.path, message)
+    return error
 
 
 def _newest(directory: str, templates: set[str]) -> Found | None:
     """The newest that verifies; what is older is not read, as it may be terabytes."""
-    candidates = sorted(_candidates(directory), key=lambda c: c.saved_at, reverse=True)
-    _warn_of_bare(directory, templates)
-    mine = [c for c in candidates if not templates or c.template in (None, *templates)]
-    _warn_of_others(directory, candidates, templates)
-    found: Found | None = None
-    errors: list[CallbackStateError] = []
-    for candidate in mine:
-        if found is not None and found.saved_at > candidate.saved_at:
+    for _ in range(_pair.LOOKS):
+        candidates = _candidates(directory)
+        mine = [c for c in candidates if not templates or c.template in (None, *templates)]
+        found, rejected = _first_whole(mine)
+        if not any(candidate.is_replaced() for candidate, _ in rejected):
             break
-        try:
-            opened = Found.open(candidate.path)
-        except CallbackStateError as error:
-            errors.append(error)
-            warnings.warn(f"left aside: {error}", stacklevel=4)
-        else:
-            found = max(found or opened, opened, key=lambda f: f.saved_at)
-    if found is None and errors:
+    _warn_of_bare(directory, templates)
+    _warn_of_others(directory, candidates, templates)
+    for _, error in rejected:
+        warnings.warn(f"left aside: {error}", stacklevel=4)
+    if found is None and rejected:
         raise CorruptCheckpointError(
-            directory, f"none of {len(errors)} checkpoints verifies; the first: {errors[0]}"
-        )
-    if found is None:
-        raise CheckpointNotFoundError(
-            directory,
-            "no checkpoint here: expected model files (.keras, .h5, .weights.h5), each with its "
-            ".callbacks.pkl. Pass missing_ok=True for a run that may be the first.",
+            directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}"
         )
     return found
+
+
+def _first_whole(
+    candidates: list[_Candidate],
+) -> tuple[Found | None, list[tuple[_Candidate, CallbackStateError]]]:
+    """The first that verifies, and those before it that did not."""
+    rejected: list[tuple[_Candidate, CallbackStateError]] = []
+    for candidate, opened in _opened(candidates):
+        if isinstance(opened, Found):
+            return opened, rejected
+        rejected.append((candidate, opened))
+    return None, rejected
 
 
 @dataclass(frozen=True)
@@ -125,22 +135,57 @@ class _Candidate:
     """A model file or a state file, and what its state says before anything is verified against it."""
 
     path: str
+    identity: object
     saved_at: float
     template: str | None
 
+    @classmethod
+    def of(cls, model: str, states: list[str]) -> _Candidate:
+        identity = _atomic.identity(model)
+        summaries = []
+        for state in states:
+            with contextlib.suppress(CallbackStateError, OSError):  # opening it will say what is wrong
+                summaries.append(glance(state)[0])
+        if not summaries:
+            # First, so that it is opened, warned of, and left aside.
+            return cls(model, identity, float("inf"), None)
+        newest = max(summaries, key=lambda summary: summary.saved_at)
+        return cls(model, identity, newest.saved_at, newest.template)
+
+    def is_replaced(self) -> bool:
+        """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
+        return _atomic.identity(self.path) != self.identity
+
+    def open(self) -> Found | CallbackStateError:
+        try:
+            return Found.open(self.path)
+        except CallbackStateError as error:
+            return error
+        except OSError as error:
+            return CorruptCheckpointError(self.path, f"cannot be read: {error}")
+
 
 def _candidates(directory: str) -> list[_Candidate]:
-    found = []
-    for path, states in _pair.peek(directory):
-        # Damaged: first, so that it is opened, warned of, and left aside.
-        best = _Candidate(path, float("inf"), None)
-        with contextlib.suppress(CorruptCheckpointError):
-            metas = [Snapshot.read(path, sealed).meta for sealed in states]
-            newest = max(metas, key=lambda meta: meta["saved_at"], default=None)
-            if newest is not None:
-                best = _Candidate(path, newest["saved_at"], newest["template"])
-        found.append(best)
-    return found
+    """Those of a directory, newest first."""
+    found = [_Candidate.of(model, states) for model, states in _pair.states(directory)]
+    return sorted(found, key=lambda candidate: candidate.saved_at, reverse=True)
+
+
+def _opened(candidates: list[_Candidate]) -> Iterator[tuple[_Candidate, Found | CallbackStateError]]:
+    """Candidates, newest first, each opened only when it is asked for.
+
+    One with two states may turn out older than it looked; then it waits for its turn.
+    """
+    waiting: list[tuple[_Candidate, Found]] = []
+    for candidate in candidates:
+        while waiting and waiting[0][1].saved_at > candidate.saved_at:
+            yield waiting.pop(0)
+        opened = candidate.open()
+        if isinstance(opened, Found):
+            waiting = sorted([*waiting, (candidate, opened)], key=lambda pair: -pair[1].saved_at)
+        else:
+            yield candidate, opened
+    yield from waiting
 
 
 def _warn_of_bare(directory: str, templates: set[str]) -> None:
@@ -161,117 +206,6 @@ def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]
             f"{', '.join(sorted(templates))}: nothing to restore for this run.",
             stacklevel=5,
         )
-
-
-def names_of(template: str, directory: str) -> tuple[list[str], list[str]]:
-    """The model files of a directory whose names a template gives: those with a state file, and without.
-
-    Only names are read.
-    """
-    parts = re.split(r"(\{[^}]*\})", template)
-    pattern = re.compile("".join(map(_pattern_of, parts)))
-    try:
-        names = set(os.listdir(directory or os.curdir))
-    except (FileNotFoundError, NotADirectoryError):
-        return [], []
-    models = sorted(name for name in names if pattern.fullmatch(name))
-    with_state = [name for name in models if name + _pair.SUFFIX in names]
-    return with_state, [name for name in models if name + _pair.SUFFIX not in names]
-
-
-def _pattern_of(part: str) -> str:
-    if not part.startswith("{"):
-        return re.escape(part)
-    return r"\d+" if re.match(r"\{(epoch|batch)\b", part) else ".+"
-
-
-def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
-    """A run that would begin anew and write over what is there has lost its checkpoints, not none.
-
-    Raises:
-        CheckpointNotFoundError: the checkpoint callback's directory is another one and has checkpoints,
-            or the model files are there and their state files are not.
-    """
-    for callback in callbacks:
-        if not hasattr(type(callback), "template"):
-            continue
-        directory = os.path.dirname(callback.filepath) or os.curdir
-        whole, bare = names_of(callback.template, directory)
-        if whole and not _is_same(path, directory):
-            raise CheckpointNotFoundError(
-                path,
-                f"expected a checkpoint, found none; but {directory}, where ModelCheckpointEnhanced in into= "
-                f"writes, has {len(whole)}, which a new run would write over. "
-                f"Write restore_callbacks({directory!r}, ...).",
-            )
-        if bare and not whole:
-            raise CheckpointNotFoundError(
-                directory,
-                f"has {len(bare)} model files of this run's name without state files ({', '.join(bare[:3])}), "
-                f"which a new run would write over. Put the .callbacks.pkl files back, or, if the models "
-                f"are of another run, move them or choose another filepath.",
-            )
-
-
-def _is_same(path: str, directory: str) -> bool:
-    return os.path.realpath(path) == os.path.realpath(directory)
-
-
-def _scan(directory: str) -> tuple[list[Found], list[tuple[str, CallbackStateError]]]:
-    found: list[Found] = []
-    rejected: list[tuple[str, CallbackStateError]] = []
-    for item in _pair.scan(directory):
-        if isinstance(item, _pair.Rejected):
-            # A model file without a state file is somebody else's.
-            if os.path.exists(f"{item.path.removesuffix(_pair.SUFFIX)}{_pair.SUFFIX}"):
-                rejected.append((item.path, item.error))
-            continue
-        try:
-            found.append(Found(item.model_path, Snapshot.read(item.state_path, item.sealed)))
-        except CallbackStateError as error:
-            rejected.append((item.state_path, error))
-    return found, rejected
-
-
-def list_checkpoints(directory: str | os.PathLike[str]) -> list[Checkpoint]:
-    """The checkpoints of a directory that verify, oldest first; a damaged one is warned of.
-
-    Args:
-        directory: where to look; not in directories below it.
-
-    Raises:
-        CheckpointNotFoundError: there is no such directory.
-
-    Example:
-        >>> import tempfile
-        >>> from callback_state import list_checkpoints
-        >>> list_checkpoints(tempfile.mkdtemp())
-        []
-    """
-    found, rejected = _scan(os.fspath(directory))
-    for path, error in rejected:
-        warnings.warn(f"{path}: left aside: {error}", stacklevel=2)
-    listed = [
-        Checkpoint(f.model_path, m["epoch"], m["batch"], m["finished"], m["monitor"], m["saved_at"])
-        for f in found
-        for m in (f.snapshot.meta,)
-    ]
-    return sorted(listed, key=lambda checkpoint: checkpoint.saved_at)
-
-
-def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
-    """The path of the newest model file in a directory that verifies; None where there is none.
-
-    Example:
-        >>> import tempfile
-        >>> from callback_state import latest_checkpoint
-        >>> latest_checkpoint(tempfile.mkdtemp()) is None
-        True
-    """
-    if not os.path.isdir(directory):
-        return None
-    checkpoints = list_checkpoints(directory)
-    return checkpoints[-1].path if checkpoints else None
 
 
 def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from . import _atomic
 from ._statefile import Sealed, unseal
@@ -27,7 +28,7 @@ from .exceptions import (
 
 __all__ = [
     "MODEL_SUFFIXES", "SUFFIX", "Pair", "Path", "Rejected", "all_staged", "has_digest", "look",
-    "open_pair", "peek", "scan", "staged_path",
+    "open_pair", "scan", "staged_path", "states",
 ]
 
 SUFFIX = ".callbacks.pkl"
@@ -35,16 +36,23 @@ MODEL_SUFFIXES = (".keras", ".weights.h5", ".h5")
 #: How often a reader looks anew because a writer changed what it was looking at.
 LOOKS = 10
 
+_STAGED = re.compile(r"\.(.+)\.state-[0-9a-f]{32}")
+
 Path = str | os.PathLike[str]
+Read = Callable[[bytes, str], Sealed]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A checkpoint that verified; ``state_path`` is the name ``S``, also while it is staged."""
+    """A checkpoint that verified; ``state_path`` is the name ``S``, also while it is staged.
+
+    ``identity`` is that of ``M`` before it was read: as long as it is the same, so is the file.
+    """
 
     model_path: str
     state_path: str
     sealed: Sealed
+    identity: object = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,12 @@ class Rejected:
     error: CallbackStateError
 
 
-def open_pair(path: Path) -> Pair:
+def open_pair(path: Path, read: Read = unseal) -> Pair:
     """The checkpoint at a path, verified: the digest of ``M``, and the state that holds it.
 
     Args:
         path: a model file or its state file. Links are followed.
+        read: :func:`unseal`, or :func:`unseal_first` where that is enough.
 
     Raises:
         CheckpointNotFoundError: a file is missing; the message says which.
@@ -68,11 +77,12 @@ def open_pair(path: Path) -> Pair:
         OSError: a file cannot be read.
 
     A writer may work at the same time. Not guaranteed: that ``M`` is still that file when you load
-    it; compare ``sealed.model_digest`` with the bytes that you load.
+    it; compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that you load.
     """
     model = os.fspath(path).removesuffix(SUFFIX)
     model = os.path.realpath(model) if os.path.islink(model) else model
-    return Pair(model, model + SUFFIX, look(model)[1])
+    identity = _atomic.identity(model)
+    return Pair(model, model + SUFFIX, look(model, read)[1], identity)
 
 
 def scan(directory: Path) -> list[Pair | Rejected]:
@@ -87,41 +97,53 @@ def scan(directory: Path) -> list[Pair | Rejected]:
     Raises:
         CheckpointNotFoundError: there is no such directory.
     """
-    return [_attempt(path) for path in _models(os.fspath(directory))]
+    directory = os.fspath(directory)
+    return [_attempt(path) for path in _models(directory, _names(directory))]
 
 
-def peek(directory: Path) -> list[tuple[str, list[Sealed]]]:
-    """What the state files of a directory say, without reading a model file: nothing is verified.
+def states(directory: Path) -> list[tuple[str, list[str]]]:
+    """The state files of a directory, none of them read.
 
     Returns:
         For each model file with a state, and each state without a model file, sorted by name: the path
-        of the model file, and the states that may be its own. None of them may be whole.
+        of the model file, and of the states that may be its own, ``S`` first. None of them may be whole.
 
     Raises:
         CheckpointNotFoundError: there is no such directory.
     """
+    directory = os.fspath(directory)
+    names = _names(directory)
+    staged: dict[str, list[str]] = {}
+    for match in map(_STAGED.fullmatch, sorted(names)):
+        if match is not None:
+            staged.setdefault(match[1], []).append(match[0])
     found = []
-    for model in _models(os.fspath(directory)):
-        paths = [model + SUFFIX, *all_staged(model)]
-        if any(os.path.lexists(path) for path in paths):
-            found.append((model, [sealed for path in paths for sealed in _unsealed(path)]))
+    for model in _models(directory, names):
+        base = os.path.basename(model)
+        own = [base + SUFFIX] if base + SUFFIX in names else []
+        paths = [os.path.join(directory, name) for name in (*own, *staged.get(base, ()))]
+        if paths := _states_of_link(model) if os.path.islink(model) else paths:
+            found.append((model, paths))
     return found
 
 
-def _unsealed(path: str) -> list[Sealed]:
-    with contextlib.suppress(CallbackStateError, OSError):  # open_pair says what is wrong with it
-        return [unseal(_atomic.read_bytes(path), path)]
-    return []
+def _states_of_link(link: str) -> list[str]:
+    model = os.path.realpath(link)
+    staged = all_staged(model) if os.path.isdir(os.path.dirname(model)) else []
+    return [path for path in (model + SUFFIX, *staged) if os.path.lexists(path)]
 
 
-def _models(directory: str) -> list[str]:
-    """The paths of all model files in a directory, those included of which only the state is there."""
+def _names(directory: str) -> set[str]:
     try:
-        names = os.listdir(directory or os.curdir)
+        return set(os.listdir(directory or os.curdir))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointNotFoundError(
             directory, "expected a directory of checkpoints, found none; check the path"
         ) from error
+
+
+def _models(directory: str, names: set[str]) -> list[str]:
+    """The paths of all model files among some names, those included of which only the state is there."""
     models = {name.removesuffix(SUFFIX) for name in names}
     models = {m for m in models if m.endswith(MODEL_SUFFIXES) and not m.startswith(".")}
     paths = (os.path.join(directory, name) for name in sorted(models))
@@ -156,12 +178,12 @@ def has_digest(model: str, digest: bytes) -> bool:
     return False
 
 
-def look(model: str) -> tuple[str, Sealed]:
+def look(model: str, read: Read = unseal) -> tuple[str, Sealed]:
     """The reading rule: the file that holds the state of ``M``, and what it holds."""
     for _ in range(LOOKS):
         before = _atomic.identity(model), _atomic.identity(model + SUFFIX)
         try:
-            return _look_once(model)
+            return _look_once(model, read)
         except CallbackStateError as error:
             problem = error
         # A writer that was between two steps has changed one of them; at no instant do both stay
@@ -171,7 +193,7 @@ def look(model: str) -> tuple[str, Sealed]:
     raise problem
 
 
-def _look_once(model: str) -> tuple[str, Sealed]:
+def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     if not os.path.isfile(model):
         raise _no_model(model)
     try:
@@ -185,7 +207,7 @@ def _look_once(model: str) -> tuple[str, Sealed]:
     )
     for path in (model + SUFFIX, staged_path(model, digest)):
         try:
-            sealed = unseal(_atomic.read_bytes(path), path)
+            sealed = read(_atomic.read_bytes(path), path)
         except CallbackStateError as error:
             problem = error
         except FileNotFoundError:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["ReadError", "dump", "parse"]
+__all__ = ["ReadError", "dump", "parse", "parse_first"]
 
 #: How many lists and tuples may lie within each other.
 MAX_DEPTH = 100
@@ -97,6 +97,17 @@ def parse(data: bytes | memoryview) -> object:
         raise ReadError(parser.start, "the data does not fit into memory") from None
 
 
+def parse_first(data: bytes | memoryview) -> object:
+    """The first tuple that is complete in the list within the list which ``data`` hold; None if there is none.
+
+    What comes after it is not looked at.
+
+    Raises:
+        ReadError: up to there they are not what :func:`dump` writes.
+    """
+    return _Parser(memoryview(data)).run(only_first=True)
+
+
 class _Parser:
     """The stack machine. A mark is a height of the stack, below which no opcode may reach."""
 
@@ -113,7 +124,7 @@ class _Parser:
         self.depths: list[int] = []
         self.marks: list[int] = []
 
-    def run(self) -> object:
+    def run(self, only_first: bool = False) -> object:
         if self.take(2) != PROTOCOL:
             self.fail(f"expected the header {PROTOCOL!r} of a pickle of protocol 4")
         while (opcode := self.next_opcode()) != STOP:
@@ -123,11 +134,13 @@ class _Parser:
                 step(self)
             else:
                 self.fail(f"opcode {opcode:#04x} is not one that this package writes")
+            if only_first and self.marks == [1, 2] and len(self.stack) == 3 and type(self.stack[2]) is tuple:
+                return self.stack[2]
         if self.pos != len(self.data):
             self.fail(f"{len(self.data) - self.pos} bytes follow the end")
         if len(self.stack) != 1 or self.marks:
             self.fail(f"expected one value at the end, found {len(self.stack)}")
-        return self.stack[0]
+        return None if only_first else self.stack[0]
 
     def next_opcode(self) -> int:
         if self.pos == self.limit:

@@ -4,96 +4,25 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from . import _modelfile
 from ._capture import is_registered, names, note_outside, state_of
 from ._expected import Expected
-from ._find import Found, find, refuse_to_begin_anew
+from ._find import Found, find
 from ._match import Change, match
+from ._overwrites import refuse_to_begin_anew
 from ._rebuild import OWN, rebuild
+from ._restored import Report, Restored
 from ._resume import Resume
 from ._runstate import put_back_seeds, put_back_variables, take_variables
 from ._snapshot import Snapshot
 from .exceptions import RestoreError
 
-__all__ = ["Report", "Restored", "restore_callbacks"]
+__all__ = ["restore_callbacks"]
 
-
-@dataclass(frozen=True)
-class Report:
-    """What a restore did.
-
-    Attributes:
-        restored: the keys of the callbacks that got their state.
-        missing: keys in the checkpoint for which ``into`` has no callback.
-        unexpected: keys of callbacks in ``into`` of which the checkpoint knows nothing.
-        changed: constructor arguments that are not what they were; the new ones hold.
-        versions: the software that wrote the checkpoint.
-        doubts: why the run may not be resumed exactly, as it was told when it was saved.
-    """
-
-    restored: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    changed: tuple[Change, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
-    doubts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What :func:`restore_callbacks` returns: iterable, and indexable by key or 0-based position.
-
-    Attributes:
-        callbacks: the callbacks, in the order of ``into``, or in which they were saved.
-        epoch: the 0-based epoch that the checkpoint was saved in or after; None without a checkpoint.
-        batch: the 0-based batch after which it was saved; None at the end of an epoch.
-        initial_epoch: what to pass to ``fit``; 0 without a checkpoint.
-        model_path: the model file; None without a checkpoint.
-        history: ``epochs`` (0-based) and one list per series.
-        training_args: the arguments that the user had stored.
-        finished: whether the run had ended by itself, or by early stopping.
-        report: what was restored, missing, unexpected, changed.
-    """
-
-    callbacks: list[Any]
-    epoch: int | None = None
-    batch: int | None = None
-    initial_epoch: int = 0
-    model_path: str | None = None
-    history: dict[str, list[Any]] = field(default_factory=dict)
-    training_args: dict[str, Any] = field(default_factory=dict)
-    finished: bool = False
-    report: Report = field(default_factory=Report)
-    _keyed: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.callbacks)
-
-    def __len__(self) -> int:
-        return len(self.callbacks)
-
-    def __getitem__(self, key: str | int) -> Any:
-        return self.callbacks[key] if isinstance(key, int) else self._keyed[key]
-
-    def first_batch(self, epoch: int) -> int:
-        """The 0-based batch with which this 0-based epoch goes on, for a training loop of your own.
-
-        0, but for the epoch that was interrupted. ``fit`` finds it by itself.
-        """
-        return self.batch + 1 if self.batch is not None and epoch == self.epoch else 0
-
-    def __repr__(self) -> str:
-        if self.model_path is None:
-            return "<Restored: nothing, there is no checkpoint yet>"
-        state = f"initial_epoch={self.initial_epoch}"
-        state += "" if self.batch is None else f", after batch {self.batch}"
-        state += ", finished" if self.finished else ""
-        keys = ", ".join(self.report.restored) or "no callbacks"
-        return f"<Restored {self.model_path}: {keys}; {state}>"
+#: How often a checkpoint is looked for anew because a writer replaced it while it was being loaded.
+REPLACED = 100
 
 
 def restore_callbacks(
@@ -134,10 +63,22 @@ def restore_callbacks(
         0
     """
     callbacks = _as_list(into)
-    found = find(os.fspath(path), callbacks, missing_ok=missing_ok)
-    if found is None:
-        refuse_to_begin_anew(os.fspath(path), callbacks or [])
-        return Restored(callbacks or [])
+    for _ in range(REPLACED):
+        found = find(os.fspath(path), callbacks, missing_ok=missing_ok)
+        if found is None:
+            refuse_to_begin_anew(os.fspath(path), callbacks or [])
+            return Restored(callbacks or [])
+        try:
+            return _restore(found, callbacks, model, trusted, strict)
+        except RestoreError as error:
+            # Keras opens the file again by its name; by then a writer may have put another there.
+            if model is None or not found.is_replaced():
+                raise
+            problem = error
+    raise problem
+
+
+def _restore(found: Found, callbacks: list[Any] | None, model: Any, trusted: bool, strict: bool) -> Restored:
     snapshot = found.snapshot
     if callbacks is None:
         keyed = rebuild(snapshot, trusted=trusted, directory=os.path.dirname(found.model_path))
@@ -199,7 +140,7 @@ def _match(
         message = f"{snapshot.where}: {'; '.join(problems)}. With strict=False the rest is restored."
         if strict:
             raise RestoreError(message)
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=4)
     return matched.pairs, Report(
         tuple(matched.pairs), tuple(matched.missing), tuple(matched.unexpected),
         tuple(matched.changed), snapshot.meta["versions"], tuple(snapshot.meta["doubts"]),
@@ -233,7 +174,7 @@ def _warn_of_h5(path: str) -> None:
             f"{path}: keras.models.load_model loads a whole model in .h5 without what its optimizer knows, "
             f"or not at all. Build and compile the model as before and write "
             f"restore_callbacks(..., model=model), which puts back both; or save as .keras.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -242,7 +183,7 @@ def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
         listed = "; ".join(map(str, changed))
         warnings.warn(
             f"{path}: other arguments than in the checkpoint, and the new ones hold: {listed}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

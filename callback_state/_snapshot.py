@@ -4,8 +4,9 @@
     run     generators and seeds
     state   {key: {attribute: value}} of the callbacks
 
-The three are one table of nodes, so that objects which callbacks share stay shared; beside it stands
-the by-value section, a list of pickles that only a trusted file's reader opens.
+The three are one table of nodes, so that objects which callbacks share stay shared; its first node is the
+summary, see :mod:`._summary`. Beside it stands the by-value section, a list of pickles that only a trusted
+file's reader opens.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from . import _pair
+from . import _atomic, _pair
 from ._build import Decoder
 from ._byvalue import ByValue
 from ._capture import class_of, configuration, names, outside_of, state_of
 from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
 from ._shape import SHAPE, check, check_states, complete
-from ._statefile import Sealed
+from ._statefile import Sealed, unseal, unseal_first
 from ._stateful import registration_of
+from ._summary import PLACEHOLDER, Summary
 from .exceptions import CorruptCheckpointError, NotPicklableError
 
-__all__ = ["Snapshot", "Taken", "keep", "take"]
+__all__ = ["Snapshot", "Taken", "glance", "keep", "summary_of", "take"]
 
 
 @dataclass
@@ -61,9 +63,12 @@ def take(callbacks: list[Any], model: Any, meta: dict[str, Any], run: dict[str, 
     if run:
         check({"meta": meta, "run": run}, SHAPE, "")  # what could not be read is not written
     try:
-        state = Encoder(fallback).table(_states(keyed))
         encoder = Encoder(fallback)
-        encoder.nodes, state_root = list(state.nodes), state.root
+        encoder.nodes.append(PLACEHOLDER)
+        state = encoder.table(_states(keyed))
+        encoder = Encoder(fallback)
+        first = Summary.of(meta).node() if run else PLACEHOLDER
+        encoder.nodes, state_root = [first, *state.nodes[1:]], state.root
         root = encoder.table({"meta": meta, "run": run})
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
@@ -164,6 +169,7 @@ class Snapshot:
                     decoded = complete(Decoder(Table.from_tree([nodes, root])).value())
                     states = Table.from_tree([nodes, state])
                     check(decoded, SHAPE, "")
+                    Summary.of(decoded["meta"]).check(states.nodes[0])
                     check_states(states, {entry["key"] for entry in decoded["meta"]["callbacks"]})
                     if not all(type(data) is bytes for data in pickles):
                         raise TypeError("the by-value section holds something else than bytes")
@@ -171,3 +177,26 @@ class Snapshot:
         except (PlainError, KeyError, TypeError, ValueError, IndexError) as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")
+
+
+def glance(path: str) -> tuple[Summary, Sealed]:
+    """What the state file at ``path`` says of its moment, its seal verified, and nothing else of it.
+
+    Raises:
+        CallbackStateError: as :func:`unseal`, and :meth:`Snapshot.read` of a file without a summary.
+        OSError: it cannot be read.
+    """
+    data = _atomic.read_bytes(path)
+    sealed = unseal_first(data, path)
+    summary = Summary.from_node(sealed.tree)
+    return summary or Summary.of(Snapshot.read(path, unseal(data, path)).meta), sealed
+
+
+def summary_of(path: str) -> Summary:
+    """The moment of the checkpoint at ``path``, verified like :meth:`Snapshot.open`, without reading the rest.
+
+    Raises:
+        CallbackStateError, OSError: as :func:`_pair.open_pair` and :meth:`Snapshot.read`.
+    """
+    pair = _pair.open_pair(path, unseal_first)
+    return Summary.from_node(pair.sealed.tree) or Summary.of(Snapshot.open(path).meta)

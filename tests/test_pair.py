@@ -12,7 +12,7 @@ from between import between
 from saves import NAME, STATE, Content, listing, model_of, number_of, put, save, sealed, staged_name
 
 from callback_state import _atomic, _pair, _statefile
-from callback_state._pair import SUFFIX, Pair, Rejected, open_pair, peek, scan
+from callback_state._pair import SUFFIX, Pair, Rejected, open_pair, scan, states
 from callback_state._store import recover
 from callback_state.exceptions import (
     CheckpointNotFoundError,
@@ -228,15 +228,20 @@ def test_a_scan_changes_nothing(tmp_path: Path) -> None:
     assert listing(tmp_path) == before
 
 
-def test_a_peek_reads_states_and_no_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each model file with every state that may be its own; a damaged one says nothing."""
+def test_the_states_of_a_directory_are_named_and_not_read(tmp_path: Path) -> None:
+    """Each model file with every state that may be its own, also a damaged one, also that of a link."""
     put(tmp_path, {NAME: model_of(2), STATE: sealed(1), staged_name(model_of(2)): sealed(2)})
     put(tmp_path, {"n.keras": model_of(1), "o.keras" + SUFFIX: sealed(3), "p.h5" + SUFFIX: b""})
-    monkeypatch.setattr(_atomic, "digest", lambda path: pytest.fail("a model file was read"))
-    found = [(os.path.basename(path), [s.tree for s in states]) for path, states in peek(tmp_path)]
-    assert found == [(NAME, [[1], [2]]), ("o.keras", [[3]]), ("p.h5", [])]
+    (tmp_path / "elsewhere").mkdir()
+    put(tmp_path / "elsewhere", {NAME: model_of(4), STATE: sealed(4)})
+    (tmp_path / "q.keras").symlink_to(tmp_path / "elsewhere" / NAME)
+    (tmp_path / "r.keras").symlink_to(tmp_path / "nowhere" / NAME)
+    found = {os.path.basename(path): list(map(os.path.basename, paths)) for path, paths in states(tmp_path)}
+    assert found == {
+        NAME: [STATE, staged_name(model_of(2))], "o.keras": ["o.keras" + SUFFIX], "p.h5": ["p.h5" + SUFFIX],
+        "q.keras": [STATE],
+    }
+    assert dict(states(tmp_path))[str(tmp_path / "q.keras")] == [str(tmp_path / "elsewhere" / STATE)]
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])

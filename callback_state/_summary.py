@@ -1,0 +1,63 @@
+"""The first node of a state file: what a listing needs, so that the rest need not be parsed.
+
+Nothing refers to this node, so readers that do not know it find the file as it always was; files of the first days
+begin with another node. It says again what ``meta`` says, and a file in which the two differ is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any
+
+__all__ = ["PLACEHOLDER", "Summary"]
+
+KIND = "summary"
+#: Keeps the place of a summary in a table that is only compared.
+PLACEHOLDER = (KIND,)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The moment of a checkpoint; the attributes are those of ``meta``."""
+
+    saved_at: int
+    epoch: int
+    batch: int | None
+    finished: bool
+    monitor_name: str
+    monitor_value: float | None
+    template: str
+
+    @property
+    def monitor(self) -> tuple[str, float | None]:
+        return self.monitor_name, self.monitor_value
+
+    @classmethod
+    def of(cls, meta: dict[str, Any]) -> Summary:
+        """The summary of a ``meta`` that has its shape."""
+        name, value = meta["monitor"]
+        return cls(
+            meta["saved_at"], meta["epoch"], meta["batch"], meta["finished"], name, value, meta["template"]
+        )
+
+    def node(self) -> tuple[Any, ...]:
+        return (KIND, *astuple(self))
+
+    @classmethod
+    def from_node(cls, node: object) -> Summary | None:
+        """The summary in the first node of a file; None where it is another node."""
+        match node:
+            case (
+                "summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str(),
+            ) if type(node) is tuple:
+                return cls(*node[1:])
+        return None
+
+    def check(self, first: tuple[Any, ...]) -> None:
+        """Compare with the first node of the same file.
+
+        Raises:
+            ValueError: it is a summary of another moment.
+        """
+        if first[0] == KIND and repr(first) != repr(self.node()):  # NaN is not equal to itself
+            raise ValueError("its summary and the rest are of two moments")
