@@ -59,7 +59,7 @@ class Window(io.RawIOBase):
 class Comparison:
     """Takes what was meant, part by part, and remembers where the file says something else.
 
-    A part is judged only by :meth:`finish`: until then it may be taken back.
+    What it remembers counts when everything has been told: until then a part may be taken back.
 
     Args:
         window: the file. Never its path: HDF5 knows a file again that it could not close, and would show
@@ -137,15 +137,11 @@ class Comparison:
         """What is in the file at this place."""
         return self._file[path or "/"]
 
-    def finish(self) -> None:
-        """Raises WriteError if a part was not what was meant, or if there is one that was not meant."""
+    def differences(self) -> dict[str, str]:
+        """By place: what was meant and is not there, or is another, and what is there and was not meant."""
         parents = {m[:at] for m in self._meant for at, letter in enumerate(m) if letter == "/"}
-        for link in sorted(self._links - self._meant - parents):
-            self._wrong[link] = "expected nothing of this name, found it"
-        if self._wrong:
-            path, what = next(iter(self._wrong.items()))
-            more = f" (the first of {len(self._wrong)} differences)" if len(self._wrong) > 1 else ""
-            raise refused(self.name, f"{path}: {what}{more}")
+        surplus = sorted(self._links - self._meant - parents)
+        return {**self._wrong, **dict.fromkeys(surplus, "expected nothing of this name, found it")}
 
     @contextmanager
     def _looking(self, path: str, expected: str) -> Iterator[None]:

@@ -23,6 +23,7 @@ import zipfile
 from typing import Any, BinaryIO
 
 import h5py
+import numpy
 
 from . import _modelfile
 from ._compare import Comparison, Window, refused
@@ -48,6 +49,19 @@ def verify(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], n
         ResumeError: this Keras saves in a way that is not known here.
     """
     name = name or path
+    wrong = _differences(model, path, weights_only, meta, name)
+    if wrong:
+        # A class of the user's may save something else each time, the hour for example. What is meant
+        # there is not known: only where two looks agree, the file is wrong.
+        again = _differences(model, path, weights_only, meta, name)
+        wrong = {where: what for where, what in wrong.items() if again.get(where) == what}
+    if wrong:
+        where, what = next(iter(wrong.items()))
+        more = f" (the first of {len(wrong)} differences)" if len(wrong) > 1 else ""
+        raise refused(name, f"{where}: {what}{more}")
+
+
+def _differences(model: Any, path: str, weights_only: bool, meta: dict[str, Any], name: str) -> dict[str, str]:
     with open(path, "rb", buffering=0) as file:
         whole = Window(file, 0, os.fstat(file.fileno()).st_size)
         window = whole if path.endswith(".h5") else _weights_of_archive(file, name)
@@ -58,7 +72,7 @@ def verify(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], n
                 _save_state(model, _Group(comparison, ""))
             if path.endswith(".h5"):
                 _modelfile.put_meta(_Group(comparison, ""), meta)
-            comparison.finish()
+            return comparison.differences()
 
 
 def _weights_of_archive(file: BinaryIO, name: str) -> Window:
@@ -94,12 +108,38 @@ def _save_state(model: Any, root: _Group) -> None:
     try:
         from keras.src.saving import saving_lib
 
-        save, store = saving_lib._save_state, saving_lib.H5IOStore(io.BytesIO(), mode="w")
+        save, store = saving_lib._save_state, _store_of(saving_lib.H5IOStore)(io.BytesIO(), mode="w")
         store.h5_file.close()
     except (ImportError, AttributeError, TypeError) as error:
         raise unsupported_keras(f"saving weights goes another way ({error})") from error
     store.h5_file = root
     save(model, store, None, "", set())
+
+
+def _store_of(kind: Any) -> Any:
+    """Keras's store for weights (it asks for this class), without its copy of each value (Keras 3.15)."""
+    import keras
+
+    class Store(kind):
+        def __setitem__(self, key: str, value: Any) -> None:
+            known = isinstance(value, (keras.Variable, numpy.ndarray))
+            super().__setitem__(key, _Uncopied(value) if known else value)
+
+    return Store
+
+
+class _Uncopied:
+    """A variable or array of which NumPy gets the memory itself where it asks for a copy; only to be read."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import tensorflow
+
+        if isinstance(self._value, numpy.ndarray):
+            return numpy.asarray(self._value, dtype)
+        return numpy.asarray(tensorflow.convert_to_tensor(self._value), dtype)
 
 
 def _save_h5(model: Any, root: _Group) -> None:
