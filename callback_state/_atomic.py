@@ -215,7 +215,7 @@ def _host() -> str:
 
 def _is_dead(stage: str, stem: str) -> bool:
     tail = re.fullmatch(r"-([1-9][0-9]{0,8})-[0-9a-f]{8}", stage.removeprefix(stem))
-    if tail is None or not stage.startswith(stem):
+    if tail is None:
         return False
     pid = int(tail[1])
     if pid == os.getpid():

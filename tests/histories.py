@@ -43,8 +43,9 @@ class History:
 
     def prepare(self, root: Path) -> None:
         writer = self.writer(root)
-        for number in range(1, self.before + 1):
-            writer.save(number)
+        if self.before:
+            writer.directory.mkdir(parents=True)
+            put(writer.directory, writer.expected(self.before))
         if self.act in ("recover", "again"):  # as after a kill before the last rename of a save
             name, data = writer.name_of(self.before), self.model(self.before)
             os.rename(writer.directory / (name + SUFFIX), writer.directory / staged_name(data, name))

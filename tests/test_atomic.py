@@ -279,6 +279,7 @@ def test_directories_that_are_there_are_made_durable_once(
         _atomic.make_directories(str(tmp_path / "a" / "b"))
         assert synced == [tmp_path.name, "a"]
     (tmp_path / "a" / "b").rename(tmp_path / "a" / "c")
+    (tmp_path / "a" / "b").mkdir()
     _atomic.make_directories(str(tmp_path / "a" / "b"))
     assert synced == [tmp_path.name, "a", "a"]
 
@@ -288,6 +289,7 @@ def test_a_directory_that_could_not_be_made_durable_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That it is there now does not say that its name will last."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
     monkeypatch.setattr(_atomic, "_DURABLE", set())
     for _ in range(2):
         with monkeypatch.context() as patch:
@@ -389,6 +391,8 @@ def test_identity_follows_the_file_not_the_name(tmp_path: Path) -> None:
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
     _atomic.write_bytes(a, b"x")
     _atomic.write_bytes(b, b"x")
+    os.utime(a, ns=(1, 1))
+    os.utime(b, ns=(1, 1))  # as two files that were written in the same moment
     of_a, of_b = _atomic.identity(a), _atomic.identity(b)
     assert of_a != of_b
     _atomic.rename(a, b)

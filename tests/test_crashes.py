@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from calls import Now
@@ -60,11 +61,20 @@ def deaths(history: History, base: Path) -> int:
 
 
 def errors(history: History, base: Path) -> int:
-    """Each call fails, once or from then on, or writes too little; the same process goes on."""
+    """Each call fails, once or from then on, or writes too little; the same process goes on.
+
+    Also one that did its work and fails all the same, as on a network.
+    """
     cases = 0
-    kinds = [(number, lasting) for number in ERRORS for lasting in (False, True)]
-    for number, lasting in [*kinds, (0, False), (0, True)]:
-        for done in acts(history, base, error=number, lasting=lasting):
+    kinds: list[dict[str, Any]] = [
+        *({"error": number} for number in ERRORS),
+        *({"error": number, "lasting": True} for number in (errno.ENOSPC, errno.EIO)),
+        {"error": errno.EIO, "after": True},
+        *({"error": 0, "lasting": lasting} for lasting in (False, True)),
+    ]
+    for kind in kinds:
+        for done in acts(history, base, **kind):
+            number = kind["error"]
             fault, root = done.disk.fault, Path(done.disk.root)
             if number == 0 and (fault is None or fault.kind != "write"):
                 continue  # only a write can be short
@@ -155,6 +165,7 @@ def cases(check: str, history: str) -> int:
     with tempfile.TemporaryDirectory(dir=memory) as base, pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda fd: None)
         patch.setattr(_atomic, "ThreadPoolExecutor", Now)
+        patch.setattr(_atomic, "READ_SIZE", 4096)
         return CHECKS[check](HISTORIES[history], Path(os.path.realpath(base)))
 
 

@@ -92,7 +92,7 @@ def traced(tmp_path: Path) -> Iterator[Traced]:
         process.process.wait(60)
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("error", ["ENOSPC", pytest.param("EIO", marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("call", CALLS)
 def test_every_call_of_a_real_save_fails_once(traced: Traced, call: str, error: str) -> None:
     """The old or the new checkpoint is there, the next save works, and afterwards nothing is left over."""

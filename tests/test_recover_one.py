@@ -134,6 +134,17 @@ def test_recovery_sweeps_nothing_when_the_model_changed_meanwhile(
     assert number_of(tmp_path / NAME) == 2
 
 
+def test_a_state_that_is_staged_while_recovery_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer began after recovery had looked for writers: it is nobody's leftover."""
+    save(tmp_path / NAME, 1)
+    new = {staged_name(model_of(2)): sealed(2)}
+    between(monkeypatch, "stagings", 1, lambda: put(tmp_path, new))
+    assert recover(tmp_path / NAME)
+    assert listing(tmp_path) == {NAME: model_of(1), STATE: sealed(1)} | new
+
+
 def test_recovery_where_nothing_is(tmp_path: Path) -> None:
     """A first run has no directory yet; none is made."""
     assert not recover(tmp_path / "missing" / NAME)

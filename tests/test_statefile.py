@@ -143,7 +143,7 @@ def test_the_error_says_what_is_wrong(data: bytes, reason: str) -> None:
     assert reason in refused(data)
 
 
-@pytest.mark.parametrize("number", [FORMAT + 1, FORMAT + 7, 2**32 - 1])
+@pytest.mark.parametrize("number", [0, FORMAT + 1, FORMAT + 7, 2**32 - 1])
 def test_a_newer_format_is_not_called_damaged(number: int) -> None:
     """Its trailer is sound, so the error names both numbers and what to install."""
     payload = b"whatever that release writes"
@@ -154,6 +154,13 @@ def test_a_newer_format_is_not_called_damaged(number: int) -> None:
         f"{WHERE}: the state file has format {number}, this release reads formats up to {FORMAT}; "
         "install a newer callback_state"
     )
+
+
+def test_a_trailer_of_another_kind_of_file() -> None:
+    """Right in all but its first bytes: somebody else's."""
+    payload = dump(TREE)
+    fields = b"\x89CBSU\r\n\x1a" + trailer(payload)[8:-32]
+    assert "is no state file" in refused(payload + fields + hashlib.sha256(fields).digest())
 
 
 def test_a_damaged_format_number_is_damage() -> None:
