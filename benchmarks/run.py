@@ -144,10 +144,28 @@ def inside(quick: bool) -> Iterator[Row]:
         yield Row(what, milliseconds(ours), milliseconds(theirs), ours / theirs, budget, " x")
 
 
+def directory(quick: bool) -> Iterator[Row]:
+    """A directory of a thousand checkpoints, and how fast one is verified."""
+    import directory
+
+    rounds = 3 if quick else 10
+    *times, size = directory.listing_times(rounds)
+    for what, time_taken, budget in zip(
+        ("listing 1,000 checkpoints", "listing and verifying 1,000", "finding the newest of 1,000"),
+        times, (0.2, 0.8, 0.4), strict=True,
+    ):
+        what = f"{what}, states of {size / 1000:.0f} kB"
+        yield Row(what, milliseconds(time_taken), "", time_taken, budget, " s")
+    ours, alone = directory.verify_times(rounds)
+    what = "verifying 256 MB, beside SHA-256 alone"
+    yield Row(what, milliseconds(ours), milliseconds(alone), ours / alone, 1.25, " x")
+
+
 GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "imports": imports,
     "size": size,
     "step": step,
+    "directory": directory,
     "data": entering,
     "inside": inside,
     "small": small,

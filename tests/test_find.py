@@ -50,7 +50,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_each_newer_one_that_does_not_verify_is_named_with_its_reason(tmp_path: Path, damage: str) -> None:
-    """In a warning each, at the caller's line; the next is taken; nothing is deleted, older ones are not told of."""
+    """In a warning each, at the caller's line; the next is taken, nothing deleted, and no older one told of."""
     models = [put(tmp_path, f"{i}.keras", i) for i in range(5)]
     spoil, reason = DAMAGE[damage]
     spoil(models[4])
@@ -118,7 +118,7 @@ def test_where_none_verifies_the_error_says_so(tmp_path: Path) -> None:
     for i in range(3):
         flip(put(tmp_path, f"{i}.keras", i))
     with pytest.warns(UserWarning) as told, pytest.raises(
-        CorruptCheckpointError, match="none of 3 checkpoints verifies; the first: .*2.keras"
+        CorruptCheckpointError, match=r"none of 3 checkpoints verifies; the first: .*2\.keras"
     ):
         find(str(tmp_path), None, missing_ok=True)
     assert len(told) == 3
@@ -265,7 +265,7 @@ def test_without_verifying_no_model_is_read_and_no_state_parsed(
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("damage", [d for d in DAMAGE if d != "model flipped"])
 def test_a_listing_leaves_out_what_is_damaged(tmp_path: Path, damage: str, verify: bool) -> None:
-    """With a warning at the caller's line that says why; without verifying, a model of another size is seen too."""
+    """With a warning at the caller's line that says why; a model of another size is seen without verifying."""
     models = [put(tmp_path, f"{i}.keras", i) for i in range(3)]
     spoil, reason = DAMAGE[damage]
     spoil(models[1])
@@ -296,3 +296,15 @@ def test_a_link_to_a_checkpoint_elsewhere_counts(tmp_path: Path) -> None:
     for verify in (True, False):
         assert [c.epoch for c in list_checkpoints(tmp_path / "best", verify=verify)] == [3]
     assert latest_checkpoint(tmp_path / "best") == str(model)
+
+
+def test_of_equal_age_one_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of one checkpoint under other names: the first that verifies is as new as the others."""
+    for i in range(5):
+        put(tmp_path, f"{i}.keras", 7)
+    flip(tmp_path / "0.keras")
+    opened, true = [], _find.Found.open
+    monkeypatch.setattr(_find.Found, "open", lambda path: (opened.append(path), true(path))[1])
+    with pytest.warns(UserWarning, match=r"0\.keras"):
+        assert found_in(tmp_path) == "1.keras"
+    assert len(opened) == 2
