@@ -9,7 +9,7 @@ import keras
 import pytest
 from harness import Batches, PerBatch, fit
 
-from callback_state import load_meta, restore_callbacks
+from callback_state import latest_checkpoint, list_checkpoints, load_meta, restore_callbacks
 
 GOLDEN = sorted(path for path in (Path(__file__).parent / "golden").iterdir() if path.is_dir())
 
@@ -35,3 +35,14 @@ def test_an_old_checkpoint_goes_on_here(directory: Path, tmp_path: Path) -> None
     resumed = fit(moved, make, epochs=4, checkpoint={"max_to_keep": 1})
     assert resumed.restored.initial_epoch == 2
     assert resumed.epochs == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("directory", GOLDEN, ids=lambda path: path.name)
+def test_an_old_checkpoint_is_listed(directory: Path) -> None:
+    """Verified or not, with what it says of its moment, though it has no summary at its beginning."""
+    listed = [list_checkpoints(directory, verify=verify) for verify in (True, False)]
+    assert listed[0] == listed[1] != []
+    last = listed[0][-1]
+    assert last.path == latest_checkpoint(directory)
+    assert (last.epoch, last.batch, last.monitor[0]) == (1, None, "val_loss")
+    assert last.monitor[1] == load_meta(directory)["val_loss"][-1]
