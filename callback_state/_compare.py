@@ -71,17 +71,18 @@ class Comparison:
         self.name = name
         self._window = window
         self._meant: set[str] = set()
-        self._wrong: dict[str, str] = {}
         self._buffer = numpy.empty(CHUNK, "u1")
         # What HDF5 makes of a value that is not just numbers.
         self._sample = h5py.File(io.BytesIO(), "w", libver=LAYOUT)
-        links: list[bytes] = []
+        links: dict[bytes, int] = {}
         try:
             self._file = h5py.File(window, "r")
-            self._file.id.links.visit(links.append)
+            self._file.id.links.visit(lambda link, info: links.update({link: info.type}), info=True)
         except Exception as error:  # whatever HDF5 makes of a damaged file
             raise refused(name, f"expected an HDF5 file, found what cannot be read ({_first(error)})") from error
-        self._links = {link.decode("utf-8", "surrogateescape") for link in links}
+        self._links = {link.decode("utf-8", "surrogateescape"): kind for link, kind in links.items()}
+        soft = [link for link, kind in self._links.items() if kind != h5py.h5l.TYPE_HARD]
+        self._wrong = dict.fromkeys(soft, "expected no link, found one")
 
     def __enter__(self) -> Comparison:
         return self
@@ -101,10 +102,10 @@ class Comparison:
         self._sample.attrs["value"] = value
         expected = self._sample.attrs["value"]
         del self._sample.attrs["value"]
-        with self._looking(f"{path} (attribute {name})", f"{expected!r:.80}"):
+        with self._looking(f"{path} (attribute {name})", _short(expected)):
             found = self._file[path or "/"].attrs[name]
             if not _same(expected, found):
-                raise _OtherError(f"{found!r:.80}")
+                raise _OtherError(_short(found))
 
     def dataset(self, path: str, value: Any) -> None:
         """A data set with this value was meant here."""
@@ -115,10 +116,10 @@ class Comparison:
             return
         self._sample["value"] = value
         expected = self._sample["value"]
-        with self._looking(path, f"{expected[()]!r:.80}"):
+        with self._looking(path, _short(expected[()])):
             found = self._file[path]
             if found.id.get_type() != expected.id.get_type() or not _same(expected[()], found[()]):
-                raise _OtherError(f"{found[()]!r:.80}")
+                raise _OtherError(_short(found[()]))
         del self._sample["value"]
 
     def take_back(self, path: str) -> None:
@@ -140,7 +141,7 @@ class Comparison:
     def differences(self) -> dict[str, str]:
         """By place: what was meant and is not there, or is another, and what is there and was not meant."""
         parents = {m[:at] for m in self._meant for at, letter in enumerate(m) if letter == "/"}
-        surplus = sorted(self._links - self._meant - parents)
+        surplus = sorted(self._links.keys() - self._meant - parents - self._wrong.keys())
         return {**self._wrong, **dict.fromkeys(surplus, "expected nothing of this name, found it")}
 
     @contextmanager
@@ -199,6 +200,11 @@ class _OtherError(Exception):
 def _first(error: Exception) -> str:
     """An error of HDF5 in one line."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+
+
+def _short(value: Any) -> str:
+    """A value in one line of at most 80 characters."""
+    return " ".join(repr(value).split())[:80]
 
 
 @lru_cache

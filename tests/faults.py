@@ -1,21 +1,23 @@
 """Saves while the system refuses single writes; a program, run by test_verify.py in processes of its own.
 
-    python faults.py DIRECTORY ENDING FIRST checked|unchecked [ERROR ...]
+    python faults.py DIRECTORY ENDING checked|unchecked STEP ERROR...
 
-For each error (a number of ``errno``, 0 for a write of half the bytes) and each n from FIRST on, a first
-model is saved, then a second one over it while the n-th write fails; until n is more than there are writes.
-Each save is one line of JSON. Needs the library of :func:`compiled`, preloaded.
+For each error (a number of ``errno``, 0 for a write of half the bytes) and each STEP-th n, a model is saved
+and then a second one over it, while the n-th write fails, until n is more than there are writes. Each such
+save is a process, and a line of JSON. Needs the library of :func:`compiled`, preloaded.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,25 +131,36 @@ def save(saved: Any, path: Path) -> None:
         _store.commit(written)
 
 
-def saves(directory: Path, ending: str, first: int, error: int) -> Iterator[dict[str, Any]]:
-    """What became of each save over another one."""
+def attempt(path: Path, before: Any, after: Any, n: int, error: int) -> dict[str, Any]:
+    """Save a model over another one while the n-th write fails."""
     library = ctypes.CDLL(None)
-    before, after = model(1), model(2)
-    for n in itertools.count(first):
-        path = directory / str(error) / str(n) / f"m{ending}"
-        save(before, path)
-        library.arm(str(directory).encode(), n, error)
-        try:
-            save(after, path)
-            outcome = "committed"
-        except Exception as refused:
-            outcome = f"{type(refused).__name__}: {refused}"
-        if library.arm(b"", 0, 0) < n:
-            return
-        yield {"error": error, "n": n, "outcome": outcome}
+    save(before, path)
+    library.arm(str(path.parent).encode(), n, error)
+    try:
+        save(after, path)
+        outcome = "committed"
+    except Exception as refused:
+        outcome = f"{type(refused).__name__}: {refused}"
+    writes = library.arm(b"", 0, 0)
+    return {"error": error, "n": n, "writes": writes, "outcome": outcome}
 
 
-def main(directory: str, ending: str, first: str, checked: str, *errors: str) -> None:
+def in_a_process(function: Callable[[], dict[str, Any]], **known: Any) -> dict[str, Any]:
+    """What the function returns in a process of its own, or what that died of: HDF5 leaves it unsound."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, json.dumps(function()).encode())
+        ctypes.CDLL(None).exit(0)  # HDF5 writes what it still has; Python's own end takes seconds
+    os.close(write)
+    _, status = os.waitpid(child, 0)
+    with open(read, "rb") as pipe:
+        found = pipe.read()
+    died = {"died": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {}
+    return {**known, **json.loads(found or b'{"outcome": "none"}'), **died}
+
+
+def main(directory: str, ending: str, checked: str, step: str, *errors: str) -> None:
     import keras
 
     from callback_state import _verify
@@ -156,10 +169,14 @@ def main(directory: str, ending: str, first: str, checked: str, *errors: str) ->
         keras.src.saving.saving_lib.is_memory_sufficient = lambda model: False
     if checked == "unchecked":
         _verify.verify = lambda *arguments, **options: None
-    for error in errors:
-        for saved in saves(Path(directory), ending, int(first), int(error)):
+    models = model(1), model(2)
+    for error in map(int, errors):
+        for n in itertools.count(1, int(step)):
+            path = Path(directory) / str(error) / str(n) / f"m{ending}"
+            saved = in_a_process(functools.partial(attempt, path, *models, n, error), error=error, n=n)
+            if saved.get("writes", n) < n:
+                break
             print(json.dumps(saved), flush=True)
-        first = "1"
 
 
 if __name__ == "__main__":
