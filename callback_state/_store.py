@@ -22,6 +22,10 @@ UNTOUCHED = 3600
 _LEFTOVER = re.compile(r"\.(.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-[0-9a-f]{32})", re.ASCII)
 
 
+#: The model files whose last save in this process failed.
+_FAILED: set[str] = set()
+
+
 @dataclass(frozen=True)
 class Written:
     """Both files of a checkpoint in a staging directory, durable there, and the name it is to get."""
@@ -52,12 +56,17 @@ def write(
     """
     model = os.path.realpath(model_path)
     _atomic.make_directories(os.path.dirname(model))
-    with _atomic.staging(model) as stage:
-        new_model = os.path.join(stage, os.path.basename(model))
-        write_model(new_model)
-        digest, size = _atomic.sync_and_digest(new_model, check_model)
-        _atomic.write_bytes(new_model + SUFFIX, make_state(digest, size))
-        yield Written(new_model, model, digest)
+    _finish_failed(os.path.dirname(model))
+    try:
+        with _atomic.staging(model) as stage:
+            new_model = os.path.join(stage, os.path.basename(model))
+            write_model(new_model)
+            digest, size = _atomic.sync_and_digest(new_model, check_model)
+            _atomic.write_bytes(new_model + SUFFIX, make_state(digest, size))
+            yield Written(new_model, model, digest)
+    except BaseException:
+        _FAILED.add(model)
+        raise
 
 
 def commit(written: Written) -> None:
@@ -106,6 +115,14 @@ def commit(written: Written) -> None:
         with contextlib.suppress(FileNotFoundError):
             _atomic.rename(staged, model + SUFFIX)
         _atomic.sync_directory(directory)
+
+
+def _finish_failed(directory: str) -> None:
+    """Before a save: recover what earlier ones of this process left, or else it would pile up."""
+    for model in [model for model in _FAILED if os.path.dirname(model) == directory]:
+        with contextlib.suppress(OSError):  # tried again before the next save
+            recover(model)
+            _FAILED.discard(model)
 
 
 def commit_state(model_path: Path, data: bytes) -> None:

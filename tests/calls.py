@@ -17,7 +17,7 @@ import pytest
 from disk import File, Folder, State, after_cut, read
 from strikes import Died, Fault
 
-from callback_state import _atomic
+from callback_state import _atomic, _store
 
 #: What a reader is entitled to: the newest save, those saves that must all be there, and whether the newest
 #: must have its plain names.
@@ -72,7 +72,8 @@ class Disk:
         patch.setattr(_atomic.shutil, "rmtree", _remove_tree)
         listdir = os.listdir
         patch.setattr(os, "listdir", lambda path=".": sorted(listdir(path)))
-        patch.setattr(_atomic, "_DURABLE", set(), raising=False)
+        patch.setattr(_atomic, "_DURABLE", set())
+        _store._FAILED.clear()
         # The same name in every run, so that the same state is looked at once.
         numbers = itertools.count(1)
         patch.setattr(_atomic.secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
@@ -81,6 +82,7 @@ class Disk:
         """Another process begins, which no fault strikes."""
         self.dead, self.fault = False, None
         _atomic._DURABLE.clear()
+        _store._FAILED.clear()
 
     def promise(self, newest: int, all_of: dict[str, int], plain: bool = False) -> None:
         """From now on this is what a reader must find, also after a power cut."""
@@ -102,9 +104,13 @@ class Disk:
         struck = fault is not None and fault.strikes(len(self.calls) - 1, kind)
         result = None
         if fault is None or not struck or fault.after:
-            result = real()
-            note()
-            self._note()
+            try:
+                result = real()
+                note()
+                self._note()
+            except OSError:
+                if not struck:
+                    raise
         if fault is None or not struck:
             return result
         if hasattr(result, "close"):  # nobody gets it

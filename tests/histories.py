@@ -120,7 +120,8 @@ def _is_plain(model: Path) -> bool:
 def goes_on(history: History, root: Path, newest: int) -> None:
     """Another process starts, recovers, saves on: nothing is lost and nothing is left over."""
     writer = history.writer(root)
-    recover_newest(writer, newest)
+    if _store.recover_all(writer.directory):
+        raise Lost("recovery found a model file of which no state is left")
     again = seen(history, root)
     if again[0] != newest or not again[2]:
         raise Lost(f"found {newest}, after recovery {again}")
@@ -130,14 +131,6 @@ def goes_on(history: History, root: Path, newest: int) -> None:
     found = listing(writer.directory)
     if found != writer.expected(last) or len(os.listdir(writer.directory)) != len(found):
         raise Lost(f"after the save {last} there are {sorted(os.listdir(writer.directory))}")
-
-
-def recover_newest(writer: Writer, newest: int) -> None:
-    """What another process does first: for the whole directory, and for the checkpoint that it goes on from."""
-    if _store.recover_all(writer.directory):
-        raise Lost("recovery found a model file of which no state is left")
-    if newest:
-        _store.recover(writer.directory / _holding(whole(writer.directory), newest))
 
 
 class Judge:

@@ -27,9 +27,10 @@ class Mutant:
     def mutated(self) -> str:
         """The text of the module with the one change. Raises LookupError if the table is out of date."""
         source = (PACKAGE / f"{self.module}.py").read_text(encoding="utf-8")
-        if source.count(self.old) != 1:
-            raise LookupError(f"{self.module}.py has this {source.count(self.old)} times, not once:\n{self.old}")
-        return source.replace(self.old, self.new)
+        found = source.count(f"\n{self.old}")
+        if found != 1:
+            raise LookupError(f"{self.module}.py has this {found} times, not once:\n{self.old}")
+        return source.replace(f"\n{self.old}", f"\n{self.new}")
 
 
 def table(module: str) -> list[Mutant]:

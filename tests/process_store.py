@@ -49,9 +49,6 @@ def loop(directory: Path, last: int) -> None:
     """Recover, say what is there, and save on until the number ``last``."""
     _store.recover_all(directory)
     fixed, numbered = both = writers(directory)
-    for writer in both:
-        if newest := writer.newest():
-            _store.recover(writer.path(newest))
     hidden = [name for name in listing(directory) if name.startswith(".")]
     say(found=max(fixed.newest(), numbered.newest()), hidden=hidden)
     for number in range(max(fixed.newest(), numbered.newest()) + 1, last + 1):

@@ -120,19 +120,17 @@ class Writer:
         model: Callable[[int], bytes] = model_of,
     ) -> None:
         self.directory, self.template, self.keep, self.model = directory, template, keep, model
-        self.recovered: set[Path] = set()
+        self.started = False
 
     def path(self, number: int) -> Path:
         return self.directory / self.template.format(epoch=number)
 
     def save(self, number: int) -> None:
-        """Recover before the first save of a name and after one that failed; delete what is too many."""
-        path = self.path(number)
-        if path not in self.recovered:
-            _store.recover(path)
-        self.recovered.discard(path)
-        save(path, number, self.model(number))
-        self.recovered.add(path)
+        """Recover the directory before the first save; delete what is too many."""
+        if not self.started:
+            _store.recover_all(self.directory)
+        self.started = True
+        save(self.path(number), number, self.model(number))
         for old in self.surplus(number):
             _store.delete(self.path(old))
 

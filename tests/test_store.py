@@ -22,10 +22,11 @@ from saves import (
     number_of,
     save,
     sealed,
+    staged_name,
     write_model,
 )
 
-from callback_state import _atomic
+from callback_state import _atomic, _store
 from callback_state._pair import SUFFIX, Pair, open_pair, scan
 from callback_state._store import commit_state, recover
 
@@ -156,6 +157,50 @@ def test_the_old_state_goes_only_with_the_new_one(tmp_path: Path) -> None:
     save(tmp_path / NAME, 2, b"same")
     assert number_of(tmp_path / NAME) == 2
     assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
+
+
+# After a save that failed
+
+
+def fail(path: Path) -> None:
+    """A save that fails just after its commit point, and leaves a staged state."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="mine"):
+        between(patch, "rename", 2, lambda: _raise(OSError("mine")))
+        save(path, 1)
+    assert [name for name in os.listdir(path.parent) if ".state-" in name] == [staged_name(model_of(1), path.name)]
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_what_a_failed_save_left_is_swept_before_the_next_one(tmp_path: Path) -> None:
+    """Also if the next one has another name; in another directory nothing is done."""
+    for directory in ("a", "b"):
+        (tmp_path / directory).mkdir()
+        fail(tmp_path / directory / "1.keras")
+    for number in (2, 3):
+        save(tmp_path / "a" / "2.keras", number)
+        assert listing(tmp_path / "a") == {
+            "1.keras": model_of(1), "1.keras" + SUFFIX: sealed(1),
+            "2.keras": model_of(number), "2.keras" + SUFFIX: sealed(number),
+        }
+    assert set(os.listdir(tmp_path / "b")) == {"1.keras", staged_name(model_of(1), "1.keras")}
+    assert {os.path.realpath(tmp_path / "b" / "1.keras")} == {
+        path for path in _store._FAILED if path.startswith(os.path.realpath(tmp_path))
+    }
+
+
+def test_a_sweep_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not keep the next save from its place."""
+    fail(tmp_path / "1.keras")
+    with monkeypatch.context() as patch:
+        patch.setattr(_store, "recover", lambda path: _raise(OSError("cannot be read")))
+        save(tmp_path / NAME, 2)
+    assert number_of(tmp_path / NAME) == 2
+    assert len(os.listdir(tmp_path)) == 4
+    save(tmp_path / NAME, 3)
+    assert sorted(os.listdir(tmp_path)) == ["1.keras", "1.keras" + SUFFIX, NAME, STATE]
 
 
 # Several writers
