@@ -76,7 +76,7 @@ def test_every_thousandth_byte_of_a_model_file(checkpoint: Path) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.tuples(
