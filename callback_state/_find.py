@@ -178,7 +178,7 @@ def _opened(candidates: list[_Candidate]) -> Iterator[tuple[_Candidate, Found | 
     """
     waiting: list[tuple[_Candidate, Found]] = []
     for candidate in candidates:
-        while waiting and waiting[0][1].saved_at >= candidate.saved_at:
+        while waiting and waiting[0][1].saved_at > candidate.saved_at:
             yield waiting.pop(0)
         opened = candidate.open()
         if isinstance(opened, Found):

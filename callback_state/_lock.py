@@ -111,7 +111,7 @@ class _Lock:
 
     def __init__(self, directory: str) -> None:
         self.directory, self.path = directory, os.path.join(directory, NAME)
-        self.pid, self.count = os.getpid(), 0
+        self.count = 0
         self.identity: tuple[int, int] | None = None
         self.file = _filelock().FileLock(
             self.path, thread_local=False, fallback_to_soft=False, on_acquired=self._sign
@@ -164,7 +164,7 @@ class _Lock:
 
 
 def _leave(lock: _Lock | None) -> None:
-    if lock is None or lock.pid != os.getpid():
+    if lock is None:
         return
     with _GUARD:
         lock.count -= 1
@@ -186,15 +186,14 @@ def _free_all() -> None:
         lock.free()
 
 
-def _forget() -> None:
-    """A forked child has none of the locks: filelock has closed its copies of the files."""
+def _reset_after_fork() -> None:
+    """In a forked child filelock has closed its copies of the files, and nothing is locked there."""
     global _GUARD
     _GUARD = threading.RLock()  # another thread of the parent may have had it
-    _LOCKS.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _warn(directory: str, error: OSError) -> None:
