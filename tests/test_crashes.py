@@ -24,7 +24,8 @@ from test_readme import part
 from callback_state import _atomic, _store
 
 CASES = """\
-Every system call of a save was made to fail, to be the last one, and to be followed by a power cut: in each of
+Every call of a save that opens, writes, syncs, renames or removes a file was made to fail, to be the last one, and
+to be followed by a power cut, on a simulated disk that forgets what was not synced: in each of
 {} cases the old or the new checkpoint is whole afterwards, and the next save works.
 """
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EINTR)
