@@ -6,7 +6,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -20,18 +19,11 @@ from ._loop import Loop
 from ._moment import last_logs, meta_of, moment_of, reading_of
 from ._naming import final_name, interim_name
 from ._resume import check_nobody_waits
+from ._rescue import Rescue
 from ._saver import Saver, Taking
 from .exceptions import InUseError
 
 __all__ = ["Keeper"]
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """An interim save that was taken in case the validation fails, and the callback's entries for it."""
-
-    taking: Taking
-    entries: dict[str, Any]
 
 
 class Keeper(Listener):
@@ -46,9 +38,8 @@ class Keeper(Listener):
         self.checkpoint, self.model = checkpoint, model
         self._saver = Saver()
         self._event: Event | None = None
-        self._last_event: Event | None = None
         self._entries: dict[str, Any] = {}
-        self._ahead: _Ahead | None = None
+        self._rescue: Rescue | None = None
         self._lock: _lock.Held | None = None
         self._has_saved = False
         self._saved_at = time.monotonic()
@@ -68,7 +59,9 @@ class Keeper(Listener):
         checkpoint._due = None
         self._saved_at = time.monotonic()
         if checkpoint.hears_batches:
-            loop.watch_batches(begins=checkpoint.save_on_exception)
+            loop.watch_batches()
+        if checkpoint.save_on_exception and loop.trains:
+            self._rescue = Rescue(self)
         self._warn_of_what_is_there()
         if loop.trains:
             self._attempt(self._enter_directory, checkpoint.root)
@@ -85,11 +78,14 @@ class Keeper(Listener):
             self._write_what_is_due(Event(epochs[-1], None, last_logs(loop.model)), loop)
         if not loop.ends:
             return
-        due = self.checkpoint._due
-        if due is not None and due != self.checkpoint._interim:
-            self._saver.adopt(self.checkpoint.path_of(due), self._registered(loop), self.model)
+        checkpoint = self.checkpoint
+        if checkpoint._due == checkpoint._interim:  # as if this moment had not been saved
+            checkpoint._due = None
+            _ledger.give_up_interim(checkpoint)
+        if checkpoint._due is not None:
+            self._saver.adopt(checkpoint.path_of(checkpoint._due), self.registered(loop), self.model)
         else:
-            self._saver.note(self._registered(loop), self.model)
+            self._saver.note(self.registered(loop), self.model)
 
     def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
         self._write_what_is_due(Event(epoch, batch, loop.logs), loop)
@@ -107,28 +103,27 @@ class Keeper(Listener):
         elif self._is_asked(loop) or self._is_time():
             _ledger.enter_interim(checkpoint, interim_name(checkpoint.template))
         if checkpoint._due is not None:
-            checkpoint._stamp = self._next_stamp(loop)
+            checkpoint._stamp = self.next_stamp(loop)
 
     def after_event(self, loop: Loop | None) -> None:
-        event, self._event, self._ahead = self._event, None, None
+        event, self._event = self._event, None
         if event is None:
             return
-        self._last_event = event
         due = self.checkpoint._due
         if due is not None:
             self._save(due, event, loop)
             if loop is not None and self._is_asked(loop):
                 loop.is_interrupted = True
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
-            self._saver.note(self._registered(loop), self.model)
+            self._saver.note(self.registered(loop), self.model)
         if loop is not None and (due is not None or event.batch is None):
             loop.watch.warn()
+        if loop is not None and self._rescue is not None:
+            self._rescue.note(event, loop, is_saved=due is not None and self.checkpoint._due == due)
 
-    def before_validation(self, loop: Loop) -> None:
-        """A validation may fail in the middle: what the run is now is the last that can be resumed from."""
-        event = self._last_event
-        if self.checkpoint.save_on_exception and loop.rests and event is not None:
-            self._ahead = self._look_ahead(event, loop)
+    def after_last_batch(self, loop: Loop) -> None:
+        if self._rescue is not None:
+            self._rescue.renew(loop)
 
     def after_train_end(self, loop: Loop) -> None:
         if loop.is_interrupted or loop.epoch is None or not self._speaks_for_directory(loop):
@@ -137,24 +132,13 @@ class Keeper(Listener):
         loop.has_end = self._attempt(lambda: self._finish(epoch, loop), self.checkpoint.root)
 
     def after_failure(self, loop: Loop) -> None:
-        event = self._last_event
-        if not self.checkpoint.save_on_exception or not loop.trains:
-            return
-        if loop.rests and event is not None:
-            self._ahead = self._look_ahead(event, loop)
-        ahead = self._ahead
-        if ahead is None or ahead.taking.digest != _runstate.digest_of(self.model):
-            warnings.warn(
-                "save_on_exception: nothing was saved, as the exception came in the middle of a step or of "
-                "an event, where the run can not be resumed exactly. The last checkpoint holds; "
-                "save_every= makes what is lost small.",
-                stacklevel=2,
-            )
-            return
-        self._entries = _ledger.remember(self.checkpoint)
-        vars(self.checkpoint).update(ahead.entries)
-        path = self.checkpoint.path_of(ahead.entries["_due"])
-        self._attempt(lambda: self._write(path, ahead.taking, interim=True), path, may_raise=False)
+        copy = self._rescue.copy if self._rescue is not None else None
+        if copy is not None:
+            self._entries = _ledger.remember(self.checkpoint)
+            vars(self.checkpoint).update(copy.entries)
+            path = self.checkpoint.path_of(copy.entries["_due"])
+            with copy.put_in_place():
+                self._attempt(lambda: self._write(path, copy.taking, interim=True), path, may_raise=False)
 
     def leave(self, loop: Loop) -> None:
         if loop.has_end:
@@ -176,45 +160,32 @@ class Keeper(Listener):
         seconds = self.checkpoint.save_every
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
-    def _next_stamp(self, loop: Loop | None) -> int:
+    def next_stamp(self, loop: Loop | None) -> int:
         """Later than every save of the run, also where the clock was set back."""
         stamps = [k.checkpoint._stamp for k in (self, *_keepers(loop))]
         return max(time.time_ns(), 1 + max(stamps))
 
     # What.
 
-    def _registered(self, loop: Loop | None) -> list[Any]:
+    def registered(self, loop: Loop | None) -> list[Any]:
         if self.checkpoint.callbacks is not None:
             return [*self.checkpoint.callbacks, self.checkpoint]
         apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
         siblings = [] if loop is None else loop.callbacks
         return [c for c in siblings if is_registered(c) and not isinstance(c, apart)]
 
-    def _take(self, event: Event, loop: Loop | None, **meta: Any) -> Taking:
+    def take(self, event: Event, loop: Loop | None, **meta: Any) -> Taking:
         inside = reading_of(self.model, event, loop)
         meta = {**meta_of(self.checkpoint, self.model, event, loop), **meta}
         if loop is not None and loop.reading is not None:
             loop.reading.warn()
-        return self._saver.take(self._registered(loop), self.model, meta, inside)
-
-    def _look_ahead(self, event: Event, loop: Loop) -> _Ahead:
-        """Take an interim save without saving."""
-        checkpoint = self.checkpoint
-        names = ("_interim", "_replaced", "_due", "_stamp")
-        entries = {name: getattr(checkpoint, name) for name in names}
-        _ledger.enter_interim(checkpoint, interim_name(checkpoint.template))
-        checkpoint._stamp = self._next_stamp(loop)
-        try:
-            taking = self._take(event, loop)
-            return _Ahead(taking, {name: getattr(checkpoint, name) for name in names})
-        finally:
-            vars(checkpoint).update(entries)
+        return self._saver.take(self.registered(loop), self.model, meta, inside)
 
     # How.
 
     def _save(self, name: str, event: Event, loop: Loop | None) -> None:
         path, interim = self.checkpoint.path_of(name), name == self.checkpoint._interim
-        taking = self._take(event, loop)
+        taking = self.take(event, loop)
         if self._attempt(lambda: self._write(path, taking, interim=interim), path):
             _ledger.delete_surplus(self.checkpoint)
         else:
@@ -265,9 +236,9 @@ class Keeper(Listener):
             )
 
     def warn_of_code(self, loop: Loop) -> None:
-        for callback in self._registered(loop):
+        for callback in self.registered(loop):
             remember(callback)
-        by_value = _snapshot.take(self._registered(loop), self.model, {}, {}).by_value
+        by_value = _snapshot.take(self.registered(loop), self.model, {}, {}).by_value
         if by_value and not self.checkpoint._warned:
             self.checkpoint._warned = True
             warnings.warn(
@@ -294,14 +265,14 @@ class Keeper(Listener):
 
     def _finish(self, epoch: int, loop: Loop) -> None:
         """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
-        callbacks, checkpoint = self._registered(loop), self.checkpoint
+        callbacks, checkpoint = self.registered(loop), self.checkpoint
         if self._saver.mark_finished(epoch, callbacks, self.model):
             return
         end = self._saver.end_of(epoch, callbacks, self.model)  # before the stamp: that is state too
         event = Event(epoch, None, last_logs(self.model))
-        checkpoint._stamp = self._next_stamp(loop)
+        checkpoint._stamp = self.next_stamp(loop)
         path = final_name(checkpoint.filepath.format(epoch=epoch + 1, batch=0, **event.logs))
-        self._write(path, self._take(event, loop, **end), interim=False)
+        self._write(path, self.take(event, loop, **end), interim=False)
 
 
 def _keepers(loop: Loop | None) -> list[Keeper]:

@@ -16,6 +16,7 @@ from typing import Any
 from . import _retention, _store
 from ._decision import number
 from ._naming import interim_name
+from ._pair import SUFFIX
 from ._snapshot import Snapshot
 from .exceptions import CallbackStateError
 
@@ -59,7 +60,7 @@ def enter(checkpoint: Any, name: str, value: Any) -> None:
         written, newest=checkpoint.max_to_keep, best=keep_best, better=checkpoint.monitor_op
     )
     # What could not be deleted the last time, once more.
-    left = [n for n in checkpoint._surplus if os.path.lexists(checkpoint.path_of(n))]
+    left = [n for n in checkpoint._surplus if _is_there(checkpoint.path_of(n))]
     checkpoint._surplus = [n for n in (*left, *gone) if n != name]
     checkpoint._written = [(n, v) for n, v in written if n not in gone]
     checkpoint._due = name
@@ -86,6 +87,11 @@ def find_replaced(checkpoint: Any) -> None:
         meta = Snapshot.open(checkpoint.path_of(name)).meta
         if meta["saved_at"] < checkpoint._stamp and meta["template"] == checkpoint.template:
             checkpoint._replaced = name
+
+
+def _is_there(path: str) -> bool:
+    """Whether one of the two files is: a kill may have come between them."""
+    return os.path.lexists(path) or os.path.lexists(path + SUFFIX)
 
 
 def delete_surplus(checkpoint: Any) -> None:

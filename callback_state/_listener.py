@@ -31,8 +31,8 @@ class Listener:
     def after_event(self, loop: Loop) -> None:
         """When every listener has decided: write."""
 
-    def before_validation(self, loop: Loop) -> None:
-        """Before anybody hears ``on_test_begin``."""
+    def after_last_batch(self, loop: Loop) -> None:
+        """Of an epoch: before anybody hears that a validation begins, or that the epoch ends."""
 
     def after_train_end(self, loop: Loop) -> None:
         """After everybody has heard ``on_train_end``."""

@@ -74,7 +74,6 @@ class Loop:
         enters: whether this ``fit`` begins inside an epoch.
         ends: whether the last epoch was trained before a restart, and only the end of the run is left.
         trains: false if this ``fit`` was given nothing to do, as its run has ended already.
-        rests: whether nobody has heard an event since the end of the last batch or epoch.
         signals: those that ask the run to stop; None if nobody listens for them.
         is_interrupted: whether a signal ends the run before its end.
         has_end: whether the end of the run is on disk.
@@ -83,7 +82,7 @@ class Loop:
     def __init__(self, callback_list: Any) -> None:
         self._list = callback_list
         self._listeners: list[Listener] = []
-        self._watches_batches = self._watches_begins = False
+        self._watches_batches = False
         self._has_stepped = False
         self.model: Any = None
         self.fit: Fit | None = None
@@ -95,7 +94,7 @@ class Loop:
         self.trains = True
         self.enters = False
         self.ends = False
-        self.rests = False
+        self._has_open_batches = False
         self.signals: StopSignals | None = None
         self.is_interrupted = False
         self.has_end = False
@@ -130,17 +129,10 @@ class Loop:
         if not any(known is listener for known in self._listeners):
             self._listeners.insert(0 if first else len(self._listeners), listener)
 
-    def watch_batches(self, *, begins: bool = False) -> None:
-        """Hear the ends of all batches too; a run that saves once an epoch does not pay for them.
-
-        Args:
-            begins: also their beginnings, which :attr:`rests` depends on.
-        """
+    def watch_batches(self) -> None:
+        """Hear the ends of all batches too; a run that saves once an epoch does not pay for them."""
         self._watches_batches = True
         self._hear("on_train_batch_end")
-        if begins:
-            self._watches_begins = True
-            self._hear("on_train_batch_begin")
 
     def listen_for_signals(self, numbers: list[int], exit_code: int | None) -> None:
         """Stop the run when one of these comes; the first to ask says how the process ends.
@@ -161,8 +153,8 @@ class Loop:
         def hear(*args: Any, **kwargs: Any) -> None:
             try:
                 ours(heard, *args, **kwargs)
-            except BaseException:
-                self._fail()
+            except BaseException as error:
+                self._fail(error)
                 raise
 
         setattr(self._list, event, hear)
@@ -176,11 +168,11 @@ class Loop:
         self.reading = None
         if fit is not None:
             self.reading = Reading(
-                self.model, fit.epoch_iterator, fit.shuffle, fit.validation, lambda error: self._fail()
+                self.model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail
             )
             self.described = {**self.reading.training.described, **fit.described()}
         self.epoch, self.trains, self.enters, self.ends = None, True, False, False
-        self.rests = self.is_interrupted = self.has_end = self._has_left = False
+        self._has_open_batches = self.is_interrupted = self.has_end = self._has_left = False
         self.signals = None
         for callback in self._list.callbacks:
             # Of a CallbackList that was made before the restore, set_model is not called again.
@@ -197,7 +189,7 @@ class Loop:
             self.reading.warn()
 
     def _on_epoch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self.began, self.rests = time.monotonic(), False
+        self.began = time.monotonic()
         heard(*args, **kwargs)
         for listener in self._listeners:
             listener.after_epoch_begin(self)
@@ -208,20 +200,18 @@ class Loop:
                 self._hear("on_train_batch_end")
 
     def _on_train_batch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self.rests = False
         heard(*args, **kwargs)
-        if self.reading is None:
-            return
+        assert self.reading is not None
         self.reading.after_batch_begin()
         if self.reading.wants_batches(self._watches_batches):
             self._hear("on_train_batch_end")
-        elif not self._watches_begins:
+        else:
             self._leave("on_train_batch_begin")
 
     def _on_train_batch_end(
         self, heard: Callable[..., None], batch: int, logs: Any = None
     ) -> None:
-        reading = self.reading
+        reading, self._has_open_batches = self.reading, True
         if reading is not None:
             reading.before_batch_end()
         heard(batch, logs)
@@ -238,17 +228,22 @@ class Loop:
             self._leave("on_train_batch_end")
 
     def _on_test_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        for listener in self._listeners:
-            listener.before_validation(self)
-        self.rests = False
+        self._close_batches()
         if self.reading is not None:
             self.reading.on_test_begin()
         heard(*args, **kwargs)
 
+    def _close_batches(self) -> None:
+        """The epoch's last batch is over."""
+        if self._has_open_batches:
+            self._has_open_batches = False
+            for listener in self._listeners:
+                listener.after_last_batch(self)
+
     def _on_epoch_end(
         self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any
     ) -> None:
-        self.rests = False
+        self._close_batches()
         heard(epoch, *args, **kwargs)
         self.epoch = epoch
         self._after_event()
@@ -259,7 +254,6 @@ class Loop:
             listener.decide(self)
         for listener in self._listeners:
             listener.after_event(self)
-        self.rests = True
         if self.is_interrupted:
             if self.reading is not None:
                 self.reading.forget_validation()
@@ -273,7 +267,7 @@ class Loop:
         if self.signals is not None and self.signals.pending is not None:
             self.signals.stop()
 
-    def _fail(self) -> None:
+    def _fail(self, error: BaseException) -> None:
         """An exception is leaving: the checkpoints may save, then all is as before.
 
         A hand-written loop may go on after one.

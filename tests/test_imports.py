@@ -77,6 +77,7 @@ ORDER = [
     "_decision",
     "_ledger",
     "_moment",
+    "_rescue",
     "_keeper",
     "_checkpoint",
     "_rebuild",

@@ -88,7 +88,6 @@ def start(directory: Path, sends: SignalAt | None = None, **options: Any) -> Run
     options = {"checkpoint": TERM, "epochs": EPOCHS, **options}
     ended = fit(directory, lambda: [*own(), *sender], **options)
     assert ended is not None
-    ended.states = ended.states[: len(own()) + 1]
     return ended
 
 
