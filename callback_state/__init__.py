@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._checkpoint import ModelCheckpointEnhanced
     from ._find import load_meta
     from ._listing import Checkpoint, latest_checkpoint, list_checkpoints
+    from ._reopen import reopen
     from ._restore import restore_callbacks
     from ._restored import Restored
     from ._stateful import stateful
@@ -62,6 +63,7 @@ __all__ = [
     "latest_checkpoint",
     "list_checkpoints",
     "load_meta",
+    "reopen",
     "restore_callbacks",
     "stateful",
 ]
@@ -74,6 +76,7 @@ _LAZY = {
     "latest_checkpoint": "_listing",
     "list_checkpoints": "_listing",
     "load_meta": "_find",
+    "reopen": "_reopen",
     "restore_callbacks": "_restore",
     "stateful": "_stateful",
 }

@@ -35,16 +35,33 @@ def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) ->
         path: where; its ending chooses the format.
         weights_only: whether to write weights and optimizer only (``.weights.h5``).
         meta: ``epochs``, one list per series, and ``training_args``; written into HDF5 files.
+
+    Raises:
+        OSError: the disk failed, as far as HDF5 says so.
+        Exception: whatever Keras raises for a model that it cannot save.
     """
-    with compile_configuration_kept(model):
-        if weights_only:
-            model.save_weights(path, overwrite=True)
-        elif path.endswith(".h5"):
-            _save_h5(model, path)
-        else:
-            model.save(path, overwrite=True)
-    if path.endswith(".h5"):
-        _write_meta(path, meta)
+    try:
+        with compile_configuration_kept(model):
+            if weights_only:
+                model.save_weights(path, overwrite=True)
+            elif path.endswith(".h5"):
+                _save_h5(model, path)
+            else:
+                model.save(path, overwrite=True)
+        if path.endswith(".h5"):
+            _write_meta(path, meta)
+    except RuntimeError as error:
+        if _is_of_h5py(error):
+            raise OSError(f"{error} (in HDF5; is the disk full?)") from error
+        raise
+
+
+def _is_of_h5py(error: BaseException) -> bool:
+    """HDF5 tells of a full disk by RuntimeErrors too, for example when it cannot close the file."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith("h5py")
 
 
 def _save_h5(model: Any, path: str) -> None:

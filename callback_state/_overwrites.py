@@ -6,6 +6,7 @@ import os
 import re
 from typing import Any
 
+from ._naming import interim_name
 from ._pair import SUFFIX
 from .exceptions import CheckpointNotFoundError
 
@@ -32,7 +33,8 @@ def names_of(template: str, directory: str) -> tuple[list[str], list[str]]:
         names = set(os.listdir(directory or os.curdir))
     except (FileNotFoundError, NotADirectoryError):
         return [], []
-    models = sorted(name for name in names if pattern.fullmatch(name))
+    interim = interim_name(template)
+    models = sorted(name for name in names if pattern.fullmatch(name) or name == interim)
     with_state = [name for name in models if name + SUFFIX in names]
     return with_state, [name for name in models if name + SUFFIX not in names]
 

@@ -211,12 +211,18 @@ class Resume(Listener):
         fit, target = loop.fit, self._meta["epochs"]
         if fit is None:
             return "resume"
-        if self._meta["finished"]:
-            return "go on" if target is None or fit.epochs > target else "nothing"
+        if self._is_end:
+            more = not self._meta["finished"] or target is None or fit.epochs > target
+            return "go on" if more and fit.epochs > self._meta["initial_epoch"] else "nothing"
         has_epochs = fit.epochs > (loop.model._initial_epoch or fit.initial_epoch)
         if self._meta["last"] and target is not None and fit.epochs <= target:
             return "end" if has_epochs or fit.epochs == target else "nothing"
         return "resume" if has_epochs else "nothing"
+
+    @property
+    def _is_end(self) -> bool:
+        """Whether the checkpoint is the end of a run, also of one whose mark was taken off."""
+        return bool(self._meta["finished"] or self._meta["goes_on_from"] or not self._meta["exact_end"])
 
     def _is_of_another_model(self, model: Any) -> bool:
         if self._model is None or model is self._model:

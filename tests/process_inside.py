@@ -1,4 +1,4 @@
-"""A run in a process of its own that saves inside its epochs; started by test_process.py, and killed there.
+"""A run in a process of its own that saves inside its epochs; started by test_process.py, and stopped there.
 
 Prints a line when training is about to go on, and at the end what it ended with.
 """
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
 
-directory, epochs, batches = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+directory, epochs, batches, saves = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
 
 @stateful
@@ -58,7 +58,9 @@ directory.mkdir(exist_ok=True)
 callbacks = [
     Trace(), keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
     keras.callbacks.CSVLogger(directory / "log.csv"), keras.callbacks.EarlyStopping(patience=99),
-    ModelCheckpointEnhanced(directory / "last.weights.h5", save_weights_only=True, save_freq=7),
+    ModelCheckpointEnhanced(directory / "last.weights.h5", save_weights_only=True, **{
+        "in batches": {"save_freq": 7}, "on signals": {"save_on_signal": True, "period": 2},
+    }[saves]),
 ]
 restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
 print("BEGINS", restored.epoch, restored.batch, flush=True)

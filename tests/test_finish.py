@@ -10,7 +10,14 @@ import keras
 import pytest
 from harness import EPOCHS, X_VAL, Y_VAL, Batches, PerBatch, Run, X, Y, bytes_of, fit, make_model
 
-from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks
+from callback_state import (
+    CallbackStateError,
+    ModelCheckpointEnhanced,
+    _lock,
+    list_checkpoints,
+    reopen,
+    restore_callbacks,
+)
 
 
 def stopping() -> list[Any]:
@@ -239,3 +246,47 @@ def test_died_between_the_last_save_and_the_end(
     )
     again = fit(tmp_path / "killed", make, epochs=6, **options)
     assert again.restored.finished and again.differences(whole) == []
+
+
+@pytest.mark.parametrize("make", [plain, stopping], ids=["marked in place", "a final checkpoint"])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_run_whose_mark_was_taken_off_goes_on(tmp_path: Path, make: Any, ending: str) -> None:
+    """From its last epoch, not from the best weights; a run that has done all its epochs does nothing more."""
+    ended = fit(tmp_path, make, ending=ending, epochs=6)
+    assert reopen(tmp_path) == list_checkpoints(tmp_path)[-1].path
+    assert names(tmp_path) == []
+    with pytest.raises(CallbackStateError, match="expected a checkpoint that is marked as finished"):
+        reopen(tmp_path)
+    again = fit(tmp_path, make, ending=ending, epochs=6)
+    assert not again.restored.finished
+    if make is plain:
+        assert again.epochs == ended.epochs and again.weights == ended.weights
+    else:
+        # One epoch more, after which the patience is used up again; as with a larger epochs=.
+        fit(tmp_path / "longer", make, ending=ending, epochs=6)
+        longer = fit(tmp_path / "longer", make, ending=ending, epochs=7)
+        assert len(again.epochs) == len(ended.epochs) + 1
+        assert (again.weights, again.history) == (longer.weights, longer.history)
+
+
+def test_a_run_that_stopped_early_is_taken_up_where_it_stood(tmp_path: Path) -> None:
+    """With the mark taken off and more patience, it is the run that had that patience from the beginning."""
+    def make(patience: int) -> Any:
+        return lambda: [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=patience)]
+
+    fit(tmp_path / "short", make(2))
+    assert names(tmp_path / "short") != []
+    reopen(tmp_path / "short")
+    with pytest.warns(UserWarning, match="EarlyStopping.patience was 2, is 99"):
+        longer = fit(tmp_path / "short", make(99))
+    whole = fit(tmp_path / "long", make(99))
+    assert (longer.weights, longer.optimizer, longer.history) == (whole.weights, whole.optimizer, whole.history)
+
+
+def test_a_directory_in_use_is_not_reopened(tmp_path: Path) -> None:
+    """Within this process it is; the lock is counted."""
+    fit(tmp_path, plain, epochs=2)
+    held = _lock.hold(tmp_path)
+    reopen(tmp_path)
+    held.release()
+    assert sorted(os.listdir(tmp_path))[0] == "001.keras"

@@ -53,6 +53,7 @@ ORDER = [
     "_overwrites",
     "_find",
     "_listing",
+    "_reopen",
     "_watch",
     "_attributes",
     "_graphs",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -451,3 +454,34 @@ def test_file_without_meta_has_none(tmp_path: Path, small: Any) -> None:
     """A file that stock Keras wrote has no group ``meta``, and that is what is said of it."""
     small.save_weights(tmp_path / "m.weights.h5")
     assert _modelfile.read_meta(str(tmp_path / "m.weights.h5")) is None
+
+
+FULL = """
+import resource, signal, sys
+import keras
+from callback_state import _modelfile
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+model = keras.Sequential([keras.layers.Input((100,)), keras.layers.Dense(400), keras.layers.Dense(100)])
+model.compile("adam", "mse")
+weights_only = sys.argv[1].endswith(".weights.h5")
+for limit in (3_000, 20_000, 200_000, 400_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        _modelfile.write(model, sys.argv[1], weights_only=weights_only, meta={"epochs": [0]})
+        print("written", flush=True)
+    except OSError as error:
+        print("OSError", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path: Path, ending: str) -> None:
+    """HDF5 tells of it by RuntimeErrors too, which would look like a model that cannot be saved."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / f"m{ending}")], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(_modelfile.__file__).parents[1])},
+    )
+    # HDF5 may end the process when it exits, so its exit code says nothing.
+    assert done.stdout.split() == ["OSError"] * 3 + ["written"], done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,30 +69,38 @@ def test_a_killed_process_is_resumed_as_the_same_run(
 INSIDE = SCRIPT.with_name("process_inside.py")
 
 
-def run_inside(directory: Path, epochs: int, batches: int, *, kill_after: float | None = None) -> Any:
-    """Run the script that saves inside its epochs; kill it so many seconds after training has begun."""
+def run_inside(
+    directory: Path, epochs: int, batches: int, *, after: float | None = None, saves: str = "in batches",
+    sends: tuple[int, ...] = (signal.SIGKILL,),
+) -> tuple[int, Any]:
+    """Run the script that saves inside its epochs; send it signals so many seconds after it has begun.
+
+    Returns:
+        Its exit code, and its result if it came to its end.
+    """
     ignored = ("-W", "ignore:stored by value:UserWarning")
-    with started(INSIDE, directory, epochs, batches, options=ignored) as (process, errors):
+    with started(INSIDE, directory, epochs, batches, saves, options=ignored) as (process, errors):
         begins = process.stdout.readline()
-        if kill_after is not None:
+        if after is not None:
             try:
-                process.wait(kill_after)
+                process.wait(after)
             except subprocess.TimeoutExpired:
-                process.kill()
+                for number in sends:
+                    process.send_signal(number)
         rest = process.stdout.read()
-        process.wait()
-        assert begins.startswith("BEGINS") and process.returncode in (0, -9), errors()
-    return json.loads(rest.removeprefix("RESULT")) if process.returncode == 0 else None
+        code = process.wait()
+        assert begins.startswith("BEGINS") and code in (0, 75, *(-number for number in sends)), errors()
+    return code, json.loads(rest.removeprefix("RESULT")) if rest.startswith("RESULT") else None
 
 
 def check_random_kills(directory: Path, epochs: int, batches: int, kills: int) -> None:
     """Kill a run so many times, each time at a random moment, and compare it with one that nobody killed."""
-    uninterrupted = run_inside(directory / "whole", epochs, batches)
+    _, uninterrupted = run_inside(directory / "whole", epochs, batches)
     moments = random.Random(3)
     for kill in range(kills):
-        ended = run_inside(directory / "killed", epochs, batches, kill_after=moments.uniform(0.3, 2))
+        _, ended = run_inside(directory / "killed", epochs, batches, after=moments.uniform(0.3, 2))
         assert ended is None, f"the run ended before kill {kill}: train longer"
-    assert run_inside(directory / "killed", epochs, batches) == uninterrupted
+    assert run_inside(directory / "killed", epochs, batches) == (0, uninterrupted)
     assert [row[0] for row in uninterrupted["rows"]] == ["epoch", *map(str, range(epochs))]
 
 
@@ -105,3 +114,34 @@ def test_a_process_killed_inside_its_epochs_is_resumed_as_the_same_run(tmp_path:
 def test_thirty_random_kills(tmp_path: Path) -> None:
     """The same with thirty kills in a row."""
     check_random_kills(tmp_path, epochs=20, batches=500, kills=30)
+
+
+def check_random_signals(directory: Path, epochs: int, batches: int, stops: int) -> None:
+    """Stop a run so many times by signals at random moments, and compare it with one that nobody stopped."""
+    _, uninterrupted = run_inside(directory / "whole", epochs, batches, saves="on signals")
+    moments, codes = random.Random(5), []
+    for _ in range(stops):
+        sends = moments.choice([(signal.SIGTERM,), (signal.SIGUSR1,), (signal.SIGTERM, signal.SIGTERM)])
+        code, ended = run_inside(
+            directory / "stopped", epochs, batches, after=moments.uniform(0.1, 2), saves="on signals", sends=sends,
+        )
+        assert ended is None, f"the run ended after {len(codes)} stops: train longer"
+        codes.append(code)
+    assert run_inside(directory / "stopped", epochs, batches, saves="on signals") == (0, uninterrupted)
+    saved = codes.count(75)
+    print(f"{stops} signals: {saved} runs saved and stopped, {stops - saved} had not begun to train")
+    assert saved >= stops // 2
+    assert sorted(os.listdir(directory / "stopped")) == sorted(os.listdir(directory / "whole"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGUSR1, and SIGTERM ends a process there")
+def test_a_process_stopped_by_signals_is_resumed_as_the_same_run(tmp_path: Path) -> None:
+    """SIGTERM, SIGUSR1, or one right after the other, at random moments; the process exits with 75."""
+    check_random_signals(tmp_path, epochs=4, batches=250, stops=3)
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGUSR1, and SIGTERM ends a process there")
+def test_fifty_random_signals(tmp_path: Path) -> None:
+    """The same with fifty in a row."""
+    check_random_signals(tmp_path, epochs=40, batches=1000, stops=50)

@@ -1,0 +1,70 @@
+"""Taking the mark off a run that has ended."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import _lock, _pair, _statefile, _store
+from ._find import find
+from ._summary import Summary
+from ._table import two_by_two
+from .exceptions import CallbackStateError
+
+__all__ = ["reopen"]
+
+#: What a checkpoint says of a run that goes on.
+_GOES_ON = {"finished": False, "last": False, "stops": False}
+
+
+def reopen(path: str | os.PathLike[str]) -> str:
+    """Take the mark *finished* off a checkpoint: the next start of the script goes on from its last epoch.
+
+    It is for a run that was stopped early; one that has done all its epochs goes on with a larger ``epochs``.
+    ``EarlyStopping`` still knows how long it has waited: give it more patience.
+
+    Args:
+        path: a model file, a state file, or a directory (then its newest checkpoint).
+
+    Returns:
+        The path of the model file; only its state file was written.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
+        InUseError: a process is writing into the directory.
+        CallbackStateError: it is not marked.
+
+    Example:
+        >>> from callback_state import reopen
+        >>> reopen("ckpt")  # doctest: +SKIP
+        'ckpt/012.final.keras'
+    """
+    found = find(os.fspath(path), None, missing_ok=False)
+    assert found is not None
+    if not found.snapshot.meta["finished"]:
+        raise CallbackStateError(
+            f"{found.model_path}: expected a checkpoint that is marked as finished, found one of a run that "
+            f"goes on: start its script"
+        )
+    held = _lock.hold(os.path.dirname(found.model_path) or os.curdir)
+    try:
+        sealed = _pair.open_pair(found.model_path).sealed
+        tree = _changed(sealed.tree, found.snapshot.meta)
+        _store.commit_state(found.model_path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
+    finally:
+        held.release()
+    return found.model_path
+
+
+def _changed(tree: Any, meta: dict[str, Any]) -> list[Any]:
+    """A tree whose ``meta`` says that the run goes on; it has been decoded before, so its form is known."""
+    nodes, root, *rest = tree
+    nodes = list(nodes)
+    parts = dict(two_by_two(nodes[root[0]][1]))
+    (at,) = parts["meta"]
+    kind, flat = nodes[at]
+    changed = ((key, _GOES_ON.get(key, value)) for key, value in two_by_two(flat))
+    nodes[at] = (kind, [item for pair in changed for item in pair])
+    if Summary.from_node(nodes[0]) is not None:
+        nodes[0] = Summary.of({**meta, **_GOES_ON}).node()
+    return [nodes, root, *rest]
