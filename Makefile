@@ -19,7 +19,7 @@ demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: .venv/dev.stamp
 	$(BIN)/python -m ruff check .
@@ -27,7 +27,7 @@ check: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/test_imports.py
 
 heavy: .venv/test.stamp
-	$(BIN)/python -m pytest -m heavy
+	$(BIN)/python -m pytest -m heavy --numprocesses auto
 
 bench: .venv/demo.stamp
 	$(BIN)/python benchmarks/run.py
