@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._checkpoint import ModelCheckpointEnhanced
     from ._find import load_meta
     from ._listing import Checkpoint, latest_checkpoint, list_checkpoints
+    from ._needs import Need, untrusted
     from ._reopen import reopen
     from ._restore import restore_callbacks
     from ._restored import Restored
@@ -49,6 +50,7 @@ __all__ = [
     "InUseError",
     "MismatchError",
     "ModelCheckpointEnhanced",
+    "Need",
     "NotPicklableError",
     "NotRebuildableError",
     "NotRegisteredError",
@@ -66,11 +68,13 @@ __all__ = [
     "reopen",
     "restore_callbacks",
     "stateful",
+    "untrusted",
 ]
 
 _LAZY = {
     "Checkpoint": "_listing",
     "ModelCheckpointEnhanced": "_checkpoint",
+    "Need": "_needs",
     "Restored": "_restored",
     "adapter": "_adapter",
     "latest_checkpoint": "_listing",
@@ -79,6 +83,7 @@ _LAZY = {
     "reopen": "_reopen",
     "restore_callbacks": "_restore",
     "stateful": "_stateful",
+    "untrusted": "_needs",
 }
 
 

@@ -19,6 +19,7 @@ from ._loop import Loop, join
 from ._options import as_dict, check_backend, check_options, seconds_of
 from ._signals import numbers_of
 from ._stateful import stateful
+from ._trust import Keys
 from .exceptions import CallbackStateError
 
 __all__ = ["EXIT_CODE", "ModelCheckpointEnhanced"]
@@ -31,7 +32,7 @@ EXIT_CODE = 75
     exclude=(
         "callbacks", "training_args", "period", "max_to_keep", "keep_best",
         "save_every", "save_on_signal", "exit_code", "save_on_exception", "on_save_error",
-        "_loop", "_keeper", "_recorder", "_replaced", "_warned", "_epoch",
+        "keys",         "_loop", "_keeper", "_recorder", "_replaced", "_warned", "_epoch",
     )
 )
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
@@ -69,6 +70,8 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             from where it is: between two batches, in a validation, or at the end of an epoch.
         on_save_error: ``"warn"``: training goes on when a save fails (a full disk, no permission), and the
             next one tries again. ``"raise"``: it ends.
+        key: a secret (at least 16 bytes; a list: the first signs) with which every state file is signed; by
+            default what the environment has in ``CALLBACK_STATE_KEY``. It is never written or shown.
 
     What ``save_every``, ``save_on_signal`` and ``save_on_exception`` save between two regular files has one
     fixed name, ``<filepath without braces>.interim<ending>``, and goes when a newer file is there.
@@ -97,7 +100,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         callbacks: list[Any] | None = None, period: int | None = None,
         max_to_keep: int | None = None, keep_best: int | None = None, training_args: Any = None,
         save_every: Any = None, save_on_signal: Any = None, exit_code: int | None = EXIT_CODE,
-        save_on_exception: bool = False, on_save_error: str = "warn",
+        save_on_exception: bool = False, on_save_error: str = "warn", key: Any = None,
     ) -> None:
         check_backend()
         self._recorder: Recorder | None = None
@@ -121,7 +124,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self.training_args: dict[str, Any] = as_dict(training_args)
         self.save_every, self.save_on_signal = seconds_of(save_every), numbers_of(save_on_signal)
         self.exit_code, self.save_on_exception = exit_code, save_on_exception
-        self.on_save_error = on_save_error
+        self.on_save_error, self.keys = on_save_error, Keys.of(key)
         # What was written and is still there, oldest first: (name, monitored value). State.
         self._written: list[tuple[str, float | None]] = []
         # The file that is there only until the next regular one is, if any. State.
@@ -141,7 +144,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     def _remember_arguments(self) -> None:
         """No path of this machine, and nothing that is data of the run, is configuration in the file."""
         arguments = mark_of(self).arguments
-        for name in ("callbacks", "training_args"):
+        for name in ("callbacks", "training_args", "key"):
             arguments.pop(name, None)
         if "filepath" in arguments:
             arguments["filepath"] = argument_of(self.template)

@@ -16,17 +16,21 @@ from typing import Any
 from . import _atomic, _pair
 from ._overwrites import names_of, templates_of
 from ._snapshot import Snapshot, glance
+from ._trust import Keys
 from .exceptions import (
     CallbackStateError,
     CheckpointNotFoundError,
     CorruptCheckpointError,
     MismatchError,
     UnsupportedFormatError,
+    UntrustedError,
 )
 
 __all__ = ["Found", "find", "load_meta"]
 
-_OF_ONE_FILE = (CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError)
+_OF_ONE_FILE = (
+    CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError, UntrustedError,
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,10 @@ class Found:
         return saved_at
 
     @classmethod
-    def open(cls, path: str) -> Found:
+    def open(cls, path: str, keys: Keys | None) -> Found:
         pair = _pair.open_pair(path)
+        if keys is not None:
+            keys.check(pair.sealed, pair.model_path)
         return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed), pair.identity)
 
     def is_replaced(self) -> bool:
@@ -52,20 +58,24 @@ class Found:
         return _atomic.identity(self.model_path) != self.identity
 
 
-def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found | None:
+def find(
+    path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys | None = None
+) -> Found | None:
     """The checkpoint at ``path``, or the newest in that directory; None where there is none.
 
     Args:
         path: a model file, a state file, or a directory.
         callbacks: where a checkpoint callback is among them, only what it wrote counts in a directory.
         missing_ok: whether None is an answer.
+        keys: what the state file has to be signed with; None for any.
 
     Raises:
+        UntrustedError: it is not.
         CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError: of one file
             the message names another checkpoint of its directory that is whole.
     """
     if os.path.isdir(path):
-        found = _newest(path, templates_of(callbacks))
+        found = _newest(path, templates_of(callbacks), keys)
         if found is None and not missing_ok:
             raise CheckpointNotFoundError(
                 path,
@@ -74,11 +84,11 @@ def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool) -> Found |
             )
         return found
     try:
-        return Found.open(path)
+        return Found.open(path, keys)
     except _OF_ONE_FILE as error:
         if missing_ok and isinstance(error, CheckpointNotFoundError) and not _is_half_there(path):
             return None
-        raise _with_another(error, path) from error.__cause__
+        raise _with_another(error, path, keys) from error.__cause__
 
 
 def _is_half_there(path: str) -> bool:
@@ -87,24 +97,24 @@ def _is_half_there(path: str) -> bool:
     return os.path.lexists(model) or os.path.lexists(model + _pair.SUFFIX)
 
 
-def _with_another(error: Any, path: str) -> CallbackStateError:
+def _with_another(error: Any, path: str, keys: Keys | None) -> CallbackStateError:
     """The error; of a file it also names the newest whole checkpoint of its directory."""
     model, directory = path.removesuffix(_pair.SUFFIX), os.path.dirname(path)
     if model.endswith(_pair.MODEL_SUFFIXES) and os.path.isdir(directory or os.curdir):
         others = [c for c in _candidates(directory) if c.path != model]
-        for _, opened in _opened(others):
+        for _, opened in _opened(others, keys):
             if isinstance(opened, Found):
                 message = f"{error.message.rstrip('.')}. The newest whole checkpoint there is {opened.model_path}"
                 return type(error)(error.path, message)
     return error
 
 
-def _newest(directory: str, templates: set[str]) -> Found | None:
+def _newest(directory: str, templates: set[str], keys: Keys | None) -> Found | None:
     """The newest that verifies; what is older is not read, as it may be terabytes."""
     for _ in range(_pair.LOOKS):
         candidates = _candidates(directory)
         mine = [c for c in candidates if not templates or c.template in (None, *templates)]
-        found, rejected = _first_whole(mine)
+        found, rejected = _first_whole(mine, keys)
         if not any(candidate.is_replaced() for candidate, _ in rejected):
             break
     _warn_of_bare(directory, templates)
@@ -112,18 +122,17 @@ def _newest(directory: str, templates: set[str]) -> Found | None:
     for _, error in rejected:
         warnings.warn(f"left aside: {error}", stacklevel=4)
     if found is None and rejected:
-        raise CorruptCheckpointError(
-            directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}"
-        )
+        kind = UntrustedError if isinstance(rejected[0][1], UntrustedError) else CorruptCheckpointError
+        raise kind(directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}")
     return found
 
 
 def _first_whole(
-    candidates: list[_Candidate],
+    candidates: list[_Candidate], keys: Keys | None
 ) -> tuple[Found | None, list[tuple[_Candidate, CallbackStateError]]]:
     """The first that verifies, and those before it that did not."""
     rejected: list[tuple[_Candidate, CallbackStateError]] = []
-    for candidate, opened in _opened(candidates):
+    for candidate, opened in _opened(candidates, keys):
         if isinstance(opened, Found):
             return opened, rejected
         rejected.append((candidate, opened))
@@ -156,9 +165,9 @@ class _Candidate:
         """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
         return _atomic.identity(self.path) != self.identity
 
-    def open(self) -> Found | CallbackStateError:
+    def open(self, keys: Keys | None) -> Found | CallbackStateError:
         try:
-            return Found.open(self.path)
+            return Found.open(self.path, keys)
         except CallbackStateError as error:
             return error
         except OSError as error:
@@ -171,7 +180,9 @@ def _candidates(directory: str) -> list[_Candidate]:
     return sorted(found, key=lambda candidate: candidate.saved_at, reverse=True)
 
 
-def _opened(candidates: list[_Candidate]) -> Iterator[tuple[_Candidate, Found | CallbackStateError]]:
+def _opened(
+    candidates: list[_Candidate], keys: Keys | None
+) -> Iterator[tuple[_Candidate, Found | CallbackStateError]]:
     """Candidates, newest first, each opened only when it is asked for.
 
     One with two states may turn out older than it looked; then it waits for its turn.
@@ -180,7 +191,7 @@ def _opened(candidates: list[_Candidate]) -> Iterator[tuple[_Candidate, Found | 
     for candidate in candidates:
         while waiting and waiting[0][1].saved_at > candidate.saved_at:
             yield waiting.pop(0)
-        opened = candidate.open()
+        opened = candidate.open(keys)
         if isinstance(opened, Found):
             waiting = sorted([*waiting, (candidate, opened)], key=lambda pair: -pair[1].saved_at)
         else:

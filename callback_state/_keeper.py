@@ -36,7 +36,7 @@ class Keeper(Listener):
 
     def __init__(self, checkpoint: Any, model: Any) -> None:
         self.checkpoint, self.model = checkpoint, model
-        self._saver = Saver()
+        self._saver = Saver(checkpoint.keys)
         self._event: Event | None = None
         self._entries: dict[str, Any] = {}
         self._rescue: Rescue | None = None

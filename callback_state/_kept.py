@@ -29,7 +29,7 @@ class Kept:
 
     def _prepare(self) -> Prepared:
         prepared = prepare(
-            self._table, self._keyed, None, where=self._where, model=self._model, pickles=None,
+            self._table, self._keyed, None, where=self._where, model=self._model, opener=None,
             kept=self._objects,
         )
         prepared.attributes = [

@@ -14,6 +14,7 @@ from ._build import copy as copy_plain
 from ._capture import BASE, excluded_of, remember, state_of
 from ._fields import attributes, is_plain_class, is_special, stored_name
 from ._kinds import Later
+from ._opener import Opener
 from ._stateful import find_class, registration_of
 from ._table import MISSING, Node, PlainError, Table, order, two_by_two
 from ._variables import Builders
@@ -89,7 +90,7 @@ def _reset(callback: Any, before: dict[str, Any]) -> None:
 
 def prepare(
     table: Table, keyed: dict[str, Any], versions: dict[str, int] | None, *, where: str, model: Any,
-    pickles: list[bytes] | None, kept: list[Any] | None = None,
+    opener: Opener | None, kept: list[Any] | None = None,
     configured: Mapping[str, Container[str]] | None = None,
 ) -> Prepared:
     """Decode the state of callbacks, changing none of them.
@@ -100,7 +101,7 @@ def prepare(
         versions: the version of each key's state; None if it is this moment's.
         where: the state file, for errors.
         model: the model whose variables are meant, or None where there is none yet.
-        pickles: the by-value section, or None if the file is not trusted.
+        opener: reads the by-value section; None where there is none.
         kept: the objects of a table that never left the process.
         configured: the arguments of each key's constructor when the state was taken.
 
@@ -109,7 +110,7 @@ def prepare(
     """
     for callback in keyed.values():
         remember(callback)
-    builders = Builders(where, model, pickles, keyed)
+    builders = Builders(where, model, opener, keyed)
     builders["callback"] = partial(_held, where)
     if kept is not None:
         builders.keep(kept)

@@ -11,9 +11,11 @@ from typing import Any
 from ._adapters import ADAPTERS
 from ._build import Decoder
 from ._capture import names
+from ._opener import Opener
 from ._snapshot import Snapshot
 from ._stateful import find_class, stateful
 from ._table import PlainError, Table, order, two_by_two
+from ._trust import Trust
 from ._variables import Builders
 from .exceptions import CallbackStateError, CorruptCheckpointError, NotRebuildableError
 
@@ -23,12 +25,12 @@ _REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|
 OWN = "callback_state.ModelCheckpointEnhanced"
 
 
-def rebuild(snapshot: Snapshot, *, trusted: bool, directory: str) -> dict[str, Any]:
+def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, Any]:
     """New callbacks, by key, for every one in the snapshot.
 
     Args:
         snapshot: the checkpoint.
-        trusted: whether arguments that are code, or reach outside the process, may come from the file.
+        trust: whether arguments that are code, or reach outside the process, may come from the file.
         directory: the checkpoint's directory, to which our own checkpoint's path is relative.
 
     Raises:
@@ -38,21 +40,22 @@ def rebuild(snapshot: Snapshot, *, trusted: bool, directory: str) -> dict[str, A
     where, entries = snapshot.where, snapshot.meta["callbacks"]
     try:
         classes = {entry["key"]: _class_of(entry) for entry in entries}
-        refused = [reason for e in entries for reason in _reasons(e, classes[e["key"]], trusted)]
+        opener = snapshot.opener(trust)
+        refused = [reason for e in entries for reason in _reasons(e, classes[e["key"]], trust, opener)]
     except PlainError as error:
         raise CorruptCheckpointError(where, f"holds arguments that cannot be decoded ({error})") from error
     if refused:
         raise NotRebuildableError(
             f"{where}: cannot be rebuilt from the file alone: {'; '.join(refused)}. Make them "
             f"yourself and restore with into=[...]"
-            + ("." if trusted else ", or, if you trust whoever wrote the file, with trusted=True.")
+            + ("." if trust.everything else ", or, if you trust whoever wrote the file, with trusted=True.")
         )
-    pickles = Builders(where, None, snapshot.pickles if trusted else None, {})
+    builders = Builders(where, None, opener, {})
     calls = {}
     for entry in entries:
-        arguments = {n: _value(where, entry["key"], n, a, pickles) for n, a in entry["arguments"].items()}
+        arguments = {n: _value(where, entry["key"], n, a, builders) for n, a in entry["arguments"].items()}
         if entry["class"] == OWN:
-            _own_arguments(arguments, directory, snapshot.meta["training_args"])
+            _own_arguments(arguments, directory, snapshot.meta["training_args"], trust)
         # All calls are checked before the first is made: a constructor may open a file.
         calls[entry["key"]] = _call(where, entry["key"], classes[entry["key"]], arguments)
     made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
@@ -76,7 +79,7 @@ def _class_of(entry: dict[str, Any]) -> Any:
     return find_class(name, callbacks=True).cls
 
 
-def _reasons(entry: dict[str, Any], cls: Any, trusted: bool) -> list[str]:
+def _reasons(entry: dict[str, Any], cls: Any, trust: Trust, opener: Opener) -> list[str]:
     """Why a callback cannot be made from the file, argument by argument."""
     key, found = entry["key"], []
     for name, (kind, data, index) in entry["arguments"].items():
@@ -84,9 +87,9 @@ def _reasons(entry: dict[str, Any], cls: Any, trusted: bool) -> list[str]:
             continue
         if kind == "digest":
             found.append(f"{key}: {name} was too large to be stored")
-        elif kind == "opaque" and (index is None or not trusted):
+        elif kind == "opaque" and (index is None or not opener.allows(index)):
             found.append(f"{key}: {name} was {data}")
-        elif kind == "value" and not trusted:
+        elif kind == "value" and not trust.everything:
             found += [f"{key}: {name} is a path or an address ({text!r})" for text in _reaching(name, data)]
     if entry["class"].startswith("keras.callbacks."):
         found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry["arguments"]]
@@ -144,9 +147,11 @@ def _value(where: str, key: str, name: str, argument: tuple[str, Any, Any], buil
         raise CorruptCheckpointError(where, f"{key}: {name} cannot be decoded ({error})") from error
 
 
-def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any) -> None:
+def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any, trust: Trust) -> None:
     arguments["filepath"] = os.path.join(directory, os.path.basename(arguments["filepath"]))
     arguments["training_args"] = training_args
+    if trust.keys is not None:
+        arguments["key"] = trust.keys
 
 
 def _call(

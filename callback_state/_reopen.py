@@ -9,7 +9,8 @@ from . import _lock, _pair, _statefile, _store
 from ._find import find
 from ._summary import Summary
 from ._table import two_by_two
-from .exceptions import CallbackStateError
+from ._trust import Keys
+from .exceptions import CallbackStateError, UntrustedError
 
 __all__ = ["reopen"]
 
@@ -17,7 +18,7 @@ __all__ = ["reopen"]
 _GOES_ON = {"finished": False, "last": False, "stops": False}
 
 
-def reopen(path: str | os.PathLike[str]) -> str:
+def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
     """Take the mark *finished* off a checkpoint: the next start of the script goes on from its last epoch.
 
     It is for a run that was stopped early; one that has done all its epochs goes on with a larger ``epochs``.
@@ -25,6 +26,7 @@ def reopen(path: str | os.PathLike[str]) -> str:
 
     Args:
         path: a model file, a state file, or a directory (then its newest checkpoint).
+        key: what the file is signed with, as for :func:`restore_callbacks`.
 
     Returns:
         The path of the model file; only its state file was written.
@@ -39,7 +41,8 @@ def reopen(path: str | os.PathLike[str]) -> str:
         >>> reopen("ckpt")  # doctest: +SKIP
         'ckpt/012.final.keras'
     """
-    found = find(os.fspath(path), None, missing_ok=False)
+    keys = Keys.of(key)
+    found = find(os.fspath(path), None, missing_ok=False, keys=keys)
     assert found is not None
     if not found.snapshot.meta["finished"]:
         raise CallbackStateError(
@@ -49,8 +52,14 @@ def reopen(path: str | os.PathLike[str]) -> str:
     held = _lock.hold(os.path.dirname(found.model_path) or os.curdir)
     try:
         sealed = _pair.open_pair(found.model_path).sealed
+        if sealed.signature is not None and keys is None:
+            raise UntrustedError(
+                found.model_path, "its state file is signed, and so must the new one be: pass key="
+            )
+        sign = None if keys is None else keys.signer(os.path.basename(found.model_path))
         tree = _changed(sealed.tree, found.snapshot.meta)
-        _store.commit_state(found.model_path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
+        data = _statefile.seal(tree, sealed.model_digest, sealed.model_size, sign)
+        _store.commit_state(found.model_path, data)
     finally:
         held.release()
     return found.model_path

@@ -17,7 +17,9 @@ from ._restored import Report, Restored
 from ._resume import Resume
 from ._runstate import put_back_seeds, put_back_variables, take_variables
 from ._snapshot import Snapshot
-from .exceptions import RestoreError
+from ._trust import Trust
+from ._needs import Need, needs_of
+from .exceptions import RestoreError, UntrustedError
 
 __all__ = ["restore_callbacks"]
 
@@ -26,7 +28,7 @@ REPLACED = 100
 
 
 def restore_callbacks(
-    path: str | os.PathLike[str], into: Any = None, *, model: Any = None, trusted: bool = False,
+    path: str | os.PathLike[str], into: Any = None, *, model: Any = None, trusted: Any = False, key: Any = None,
     missing_ok: bool = False, strict: bool = True,
 ) -> Restored:
     """Restore the callbacks of a checkpoint, and with ``model`` all of the run, so that ``fit`` goes on.
@@ -38,7 +40,13 @@ def restore_callbacks(
             are made again from the file, which works where their constructors took data.
         model: also load weights, optimizer and seeds into this model (built and compiled), whatever the
             format of the file.
-        trusted: read code from the file, that is, let whoever wrote it run any program here.
+        trusted: True: read code from the file, that is, let whoever wrote it run any program here, with
+            your rights. A list of full names (``["package.module.Class"]``): read these too, and what they do
+            when they are called or made. See :func:`untrusted` for what a file would need. With ``into=`` it
+            is seldom needed.
+        key: the secret that the file has to be signed with (see :class:`ModelCheckpointEnhanced`), or a list of
+            them; by default what the environment has in ``CALLBACK_STATE_KEY``. A file that is not rightly
+            signed is refused; in one that is, code is read.
         missing_ok: where there is no checkpoint at all, return a :class:`Restored` that starts anew,
             instead of an error. A checkpoint that is there and damaged is an error all the same.
         strict: a callback with state that is only in ``into`` or only in the checkpoint is an error, and
@@ -51,7 +59,8 @@ def restore_callbacks(
         CheckpointNotFoundError: there is none.
         CorruptCheckpointError, UnsupportedFormatError, MismatchError: it is damaged, newer, or the two
             files do not belong together.
-        UntrustedError: it needs code to be run, and ``trusted`` is false.
+        UntrustedError: it needs code to be run, and ``trusted`` is false; or it is not rightly signed. The
+            error lists what it needs, by callback and attribute.
         RestoreError: it does not fit ``into`` or ``model``. NotRegisteredError and NotRebuildableError
             are of this kind.
         In every case nothing has changed.
@@ -62,14 +71,17 @@ def restore_callbacks(
         >>> restore_callbacks(tempfile.mkdtemp(), into=[], missing_ok=True).initial_epoch
         0
     """
+    trust = Trust.of(trusted, key)
     callbacks = _as_list(into)
     for _ in range(REPLACED):
-        found = find(os.fspath(path), callbacks, missing_ok=missing_ok)
+        found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
         if found is None:
             refuse_to_begin_anew(os.fspath(path), callbacks or [])
             return Restored(callbacks or [])
         try:
-            return _restore(found, callbacks, model, trusted, strict)
+            return _restore(found, callbacks, model, trust, strict)
+        except UntrustedError as error:
+            raise _listing(error, needs_of(found.snapshot)) from error
         except RestoreError as error:
             # Keras opens the file again by its name; by then a writer may have put another there.
             if model is None or not found.is_replaced():
@@ -78,15 +90,23 @@ def restore_callbacks(
     raise problem
 
 
-def _restore(found: Found, callbacks: list[Any] | None, model: Any, trusted: bool, strict: bool) -> Restored:
+def _listing(error: UntrustedError, needs: list[Need]) -> UntrustedError:
+    """The error with everything that the file needs."""
+    listed = "; ".join(map(str, needs))
+    full = UntrustedError(error.path, f"{error.message} The file needs: {listed}." if needs else error.message)
+    full.needs = tuple(needs)
+    return full
+
+
+def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:
     snapshot = found.snapshot
     if callbacks is None:
-        keyed = rebuild(snapshot, trusted=trusted, directory=os.path.dirname(found.model_path))
+        keyed = rebuild(snapshot, trust=trust, directory=os.path.dirname(found.model_path))
         callbacks = list(keyed.values())
         report = Report(tuple(keyed), doubts=tuple(snapshot.meta["doubts"]))
     else:
         keyed, report = _match(snapshot, callbacks, strict)
-    prepared = snapshot.prepare(keyed, model=model, trusted=trusted)
+    prepared = snapshot.prepare(keyed, model=model, trust=trust)
     if model is not None:
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
         expected.check_variables(model)
@@ -96,7 +116,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trusted: boo
             note_outside(keyed[entry["key"]], entry["outside"])
     Resume(
         snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped,
-        trusted=trusted, strict=strict,
+        trust=trust, strict=strict,
     )
     _warn_of_changes(found.model_path, report.changed)
     if model is None:

@@ -26,6 +26,7 @@ from ._metrics import build_metrics, put_back_metrics
 from ._modelfile import load
 from ._runstate import put_back_generators, put_back_history, put_back_seeds
 from ._snapshot import Snapshot
+from ._trust import Trust
 from .exceptions import ResumeError
 
 __all__ = ["Resume", "check_nobody_waits"]
@@ -56,16 +57,16 @@ class Resume(Listener):
         keyed: the callbacks that its state was put into, by their keys in the checkpoint.
         model: the model that it was loaded into, or None if the caller did that himself.
         skipped: (callback, attribute) of what only ``on_train_begin`` can make.
-        trusted: whether code may be read from the checkpoint.
+        trust: whether code may be read from the checkpoint.
         strict: whether a ``fit`` that goes on from something else is an error, or only a warning.
     """
 
     def __init__(
         self, snapshot: Snapshot, model_path: str, keyed: dict[str, Any], *, model: Any,
-        skipped: list[tuple[Any, str]], trusted: bool, strict: bool,
+        skipped: list[tuple[Any, str]], trust: Trust, strict: bool,
     ) -> None:
         self._snapshot, self._meta, self._path = snapshot, snapshot.meta, model_path
-        self._keyed, self._model, self._trusted, self._strict = keyed, model, trusted, strict
+        self._keyed, self._model, self._trust, self._strict = keyed, model, trust, strict
         self._run = snapshot.run
         self._expected = Expected(self._meta, model_path, strict=strict)
         self._skipped = {(id(callback), name) for callback, name in skipped}
@@ -251,8 +252,8 @@ class Resume(Listener):
                 )
             return
         path = os.path.join(os.path.dirname(self._path), name)
-        snapshot = Snapshot.open(path)
-        prepared = snapshot.prepare(self._keyed, model=model, trusted=self._trusted)
+        snapshot = Snapshot.open(path, self._trust.keys)
+        prepared = snapshot.prepare(self._keyed, model=model, trust=self._trust)
         saved = snapshot.meta["model"]
         load(model, path, saved["digest"], optimizes=saved["optimizes"])
         prepared.put_back()

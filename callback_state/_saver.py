@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store, _verify
 from ._inventory import inventory
 from ._snapshot import Taken
+from ._trust import Keys
 
 __all__ = ["Saver", "Taking"]
 
@@ -41,10 +43,18 @@ class Taking:
 
 
 class Saver:
-    """Writes the checkpoints of one ``fit``."""
+    """Writes the checkpoints of one ``fit``.
 
-    def __init__(self) -> None:
+    Args:
+        keys: what signs them; None for nothing.
+    """
+
+    def __init__(self, keys: Keys | None) -> None:
+        self._keys = keys
         self._last: _Last | None = None
+
+    def _signer(self, path: str) -> Callable[[bytes], bytes] | None:
+        return None if self._keys is None else self._keys.signer(os.path.basename(os.path.realpath(path)))
 
     def take(
         self, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any]
@@ -90,7 +100,7 @@ class Saver:
         with _store.write(
             path,
             lambda staged: _modelfile.write(model, staged, weights_only=weights_only, meta=in_model),
-            lambda sha256, size: _statefile.seal(taking.taken.tree, sha256, size),
+            lambda sha256, size: _statefile.seal(taking.taken.tree, sha256, size, self._signer(path)),
             lambda staged: _verify.verify(model, staged, weights_only=weights_only, meta=in_model, name=path),
         ) as written:
             _store.commit(written)
@@ -122,7 +132,8 @@ class Saver:
             return False
         sealed = _pair.open_pair(path).sealed
         tree = _snapshot.take(callbacks, model, {**last.meta, "finished": True}, last.run).tree
-        _store.commit_state(path, _statefile.seal(tree, sealed.model_digest, sealed.model_size))
+        data = _statefile.seal(tree, sealed.model_digest, sealed.model_size, self._signer(path))
+        _store.commit_state(path, data)
         return True
 
     def end_of(self, epoch: int, callbacks: list[Any], model: Any) -> dict[str, Any]:

@@ -20,12 +20,14 @@ from . import _atomic, _pair
 from ._build import Decoder
 from ._byvalue import ByValue
 from ._capture import class_of, configuration, names, outside_of, state_of
+from ._opener import Opener
 from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
 from ._shape import SHAPE, check, check_states, complete
 from ._statefile import Sealed, unseal, unseal_first
 from ._stateful import registration_of
 from ._summary import PLACEHOLDER, Summary
+from ._trust import Keys, Trust
 from .exceptions import CorruptCheckpointError, NotPicklableError
 
 __all__ = ["Snapshot", "Taken", "glance", "keep", "summary_of", "take"]
@@ -131,9 +133,11 @@ class Snapshot:
     pickles: list[bytes]
 
     @classmethod
-    def open(cls, path: str) -> Snapshot:
-        """The snapshot of the checkpoint at ``path``, verified."""
+    def open(cls, path: str, keys: Keys | None = None) -> Snapshot:
+        """The snapshot of the checkpoint at ``path``, verified; with keys its signature too."""
         pair = _pair.open_pair(path)
+        if keys is not None:
+            keys.check(pair.sealed, pair.model_path)
         return cls.read(pair.state_path, pair.sealed)
 
     @property
@@ -145,12 +149,16 @@ class Snapshot:
         states = dict(zip(*(iter(self.state.nodes[self.state.root[0]][1]),) * 2, strict=True))
         return {key for key, ref in states.items() if self.state.nodes[ref[0]][1]}
 
-    def prepare(self, keyed: dict[str, Any], *, model: Any, trusted: bool) -> Prepared:
+    def opener(self, trust: Trust) -> Opener:
+        """What reads the by-value section."""
+        return Opener(self.where, self.pickles, str(self.meta["versions"].get("python")), trust)
+
+    def prepare(self, keyed: dict[str, Any], *, model: Any, trust: Trust) -> Prepared:
         """The state of some callbacks, decoded for them; changes nothing."""
         try:
             return prepare(
                 self.state, keyed, self.versions, where=self.where, model=model,
-                pickles=self.pickles if trusted else None,
+                opener=self.opener(trust),
                 configured={entry["key"]: entry["arguments"] for entry in self.meta["callbacks"]},
             )
         except PlainError as error:

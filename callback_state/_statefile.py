@@ -10,6 +10,9 @@
 The pickle comes first, so plain ``pickle.load`` reads the file; this package never does. The
 digests find damage and pair the file with its model file; they are no signature.
 
+Format 2 is the same with a signature, 32 bytes between the two (see :mod:`._trust`). Files without one
+keep format 1.
+
 To raise the format number (what the payload means changed, or a field is no longer what it was):
 
 1. Raise ``FORMAT`` and let :func:`unseal` return the old number for old files, which stay readable.
@@ -31,7 +34,8 @@ from .exceptions import CorruptCheckpointError, UnsupportedFormatError
 
 __all__ = ["FORMAT", "Sealed", "seal", "unseal", "unseal_first"]
 
-FORMAT = 1
+FORMAT = 2
+SIGNED = 2
 # Bytes that a text mode, a 7-bit channel or an editor would change, as in the header of a PNG file.
 MAGIC = b"\x89CBST\r\n\x1a"
 
@@ -45,22 +49,28 @@ _AGAIN = "use another checkpoint, or a copy of this file"
 class Sealed:
     """What a state file holds: data, the SHA-256 (32 bytes) and size (bytes) of its model file.
 
-    ``tree`` is None or the first node only, if that was asked for.
+    ``tree`` is None or the first node only, if that was asked for. ``fields`` is the trailer without its
+    own digest, and ``signature`` what signs it; whether rightly is not looked at here.
     """
 
     tree: object
     model_digest: bytes
     model_size: int
     format: int
+    fields: bytes = b""
+    signature: bytes | None = None
 
 
-def seal(tree: object, model_digest: bytes, model_size: int) -> bytes:
+def seal(
+    tree: object, model_digest: bytes, model_size: int, sign: Callable[[bytes], bytes] | None = None
+) -> bytes:
     """The bytes of a state file.
 
     Args:
         tree: lists, tuples and scalars, see :func:`callback_state._read.dump`.
         model_digest: SHA-256 of the model file, 32 bytes.
         model_size: size of the model file in bytes.
+        sign: from the trailer's fields to their signature, 32 bytes; None for a file without one.
 
     Raises:
         TypeError, ValueError: ``tree`` cannot be stored, or the digest is not one.
@@ -69,9 +79,10 @@ def seal(tree: object, model_digest: bytes, model_size: int) -> bytes:
         raise ValueError(f"model_digest: expected 32 bytes, found {len(model_digest)}")
     payload = dump(tree)
     fields = _FIELDS.pack(
-        MAGIC, FORMAT, len(payload), _sha256(payload), model_digest, model_size
+        MAGIC, 1 if sign is None else SIGNED, len(payload), _sha256(payload), model_digest, model_size
     )
-    return b"".join((payload, fields, _sha256(fields)))
+    signature = b"" if sign is None else sign(fields)
+    return b"".join((payload, signature, fields, _sha256(fields)))
 
 
 def unseal(data: bytes, where: str) -> Sealed:
@@ -110,6 +121,9 @@ def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Se
             f"the state file has format {number}, this release reads formats up to {FORMAT}; "
             "install a newer callback_state",
         )
+    signature = None
+    if number == SIGNED:
+        body, signature = body[:-_DIGEST_SIZE], bytes(body[-_DIGEST_SIZE:])
     _judge(body, length, digest, where)
     try:
         tree = read(body)
@@ -117,7 +131,8 @@ def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Se
         raise CorruptCheckpointError(
             where, f"the digests are right, but this package never wrote that ({error}); {_AGAIN}"
         ) from error
-    return Sealed(tree, model_digest, model_size, number)
+    fields = bytes(trailer[: _FIELDS.size])
+    return Sealed(tree, model_digest, model_size, number, fields, signature)
 
 
 def _judge(body: memoryview, length: int, digest: bytes, where: str) -> None:

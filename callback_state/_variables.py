@@ -12,8 +12,6 @@ The encoder's fallback (:mod:`._byvalue`) makes a node of it, the builders put i
 
 from __future__ import annotations
 
-import io
-import pickle
 import sys
 import types
 import warnings
@@ -22,8 +20,9 @@ from typing import Any
 
 from ._arguments import describe
 from ._build import Decoder
+from ._opener import Opener
 from ._table import MISSING, Node
-from .exceptions import CallbackStateError, RestoreError, UntrustedError
+from .exceptions import RestoreError, UntrustedError
 
 __all__ = [
     "Builders", "ModelVariable", "has_variables", "is_keras", "is_tensor", "is_variable", "places_of",
@@ -50,20 +49,19 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
     Args:
         where: the state file, for errors.
         model: the model to take variables from, or None where there is none yet.
-        pickles: the by-value section, or None if the file is not trusted.
+        opener: reads the by-value section; None where there is none.
         callbacks: the callbacks by key.
     """
 
     def __init__(
-        self, where: str, model: Any, pickles: list[bytes] | None, callbacks: dict[str, Any]
+        self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]
     ) -> None:
         super().__init__(
             variable=self._variable, tensor=self._tensor, variables=self._variables,
             reference=self._reference, code=self._by_value, value=self._by_value,
         )
-        self._where, self._model, self._pickles = where, model, pickles
+        self._where, self._model, self._opener = where, model, opener
         self._callbacks = callbacks
-        self._loaded: dict[int, Any] = {}
 
     def keep(self, kept: list[Any]) -> None:
         """Build from a table that never left the process."""
@@ -116,7 +114,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
 
     def _by_value(self, decoder: Decoder, node: Node, live: Any) -> Any:
         kind, index, name, path = node
-        if self._pickles is not None:
+        if self._opener is not None and self._opener.allows(index):
             return self.load(index)
         if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
             if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
@@ -140,21 +138,8 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
 
     def load(self, index: int) -> Any:
         """Run the code of one entry of the by-value section; only ever called on trust."""
-        assert self._pickles is not None
-        if index not in self._loaded:
-            unpickler = pickle.Unpickler(io.BytesIO(self._pickles[index]))
-            unpickler.persistent_load = self._persistent  # type: ignore[method-assign]
-            try:
-                self._loaded[index] = unpickler.load()
-            except CallbackStateError:
-                raise
-            except Exception as error:  # whatever the code in the file raises
-                raise RestoreError(
-                    f"{self._where}: what was stored by value cannot be loaded here "
-                    f"({type(error).__name__}: {error}). Make what it needs importable, or leave it out with "
-                    f"exclude=."
-                ) from error
-        return self._loaded[index]
+        assert self._opener is not None
+        return self._opener.open(index, self._persistent)
 
     def _persistent(self, name: Any) -> Any:
         if name == "model" and self._model is not None:

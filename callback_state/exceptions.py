@@ -83,7 +83,12 @@ class InUseError(_FileError, RuntimeError):
 
 
 class UntrustedError(_FileError, PermissionError):
-    """The file at ``path`` needs code to be run, and the caller did not say that he trusts it."""
+    """The file at ``path`` needs code to be run, or is not signed, and the caller did not say that he trusts it.
+
+    ``needs`` holds what :func:`untrusted` lists of it.
+    """
+
+    needs: tuple[object, ...] = ()
 
     __module__ = "callback_state"
 

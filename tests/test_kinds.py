@@ -87,7 +87,9 @@ def test_a_generator_that_stands_in_the_place_is_kept_and_set_later(name: str) -
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-@pytest.mark.parametrize("live", [None, 5, random.SystemRandom(), np.random.MT19937(3)], ids=lambda live: type(live).__name__)
+@pytest.mark.parametrize(
+    "live", [None, 5, random.SystemRandom(), np.random.MT19937(3)], ids=lambda live: type(live).__name__
+)
 def test_where_another_thing_stands_a_new_generator_is_made(name: str, live: Any) -> None:
     """A generator is only ever put into one of its own class."""
     saved = GENERATORS[name][0]()
