@@ -69,7 +69,7 @@ class Keeper(Listener):
 
     def after_train_begin(self, loop: Loop) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
-        self.warn_of_code(loop)
+        self._warn_of_code(loop)
         if loop.trains:
             _ledger.find_replaced(self.checkpoint)
             _ledger.delete_surplus(self.checkpoint)
@@ -192,6 +192,8 @@ class Keeper(Listener):
             _ledger.take_back(self.checkpoint, self._entries)
 
     def _write(self, path: str, taking: Taking, *, interim: bool) -> None:
+        if self._lock is None:
+            self._enter_directory()
         weights_only = self.checkpoint.save_weights_only
         self._saver.write(path, taking, self.model, weights_only=weights_only, interim=interim)
         self._has_saved = True
@@ -235,7 +237,8 @@ class Keeper(Listener):
                 stacklevel=2,
             )
 
-    def warn_of_code(self, loop: Loop) -> None:
+    def _warn_of_code(self, loop: Loop) -> None:
+        """An attribute that cannot be saved at all is an error here."""
         for callback in self.registered(loop):
             remember(callback)
         by_value = _snapshot.take(self.registered(loop), self.model, {}, {}).by_value

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,22 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EIO], ids=errno.errorcode.get)
-@pytest.mark.parametrize("step", STEPS)
+@functools.cache
+def whole(**options: Any) -> tuple[Run, list[str]]:
+    """The run that nothing happened to, and its files."""
+    saves = options.pop("period", None)
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint = {} if saves is None else {"checkpoint": {**SAVES, "period": saves}}
+        return start(Path(directory), At(), **options, **checkpoint), files(Path(directory))
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        *((step, errno.ENOSPC) for step in STEPS),
+        ("model", errno.EACCES), ("model", errno.EDQUOT), ("sync", errno.EIO),
+    ],
+)
 def test_training_survives_a_save_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
@@ -91,7 +107,7 @@ def test_training_survives_a_save_that_fails(
         survived = start(tmp_path / "failing", acts, name=OWN)
     assert listed == [[".callback_state.lock", *pair("latest.keras")], [0]]
     assert [(c.epoch, c.finished) for c in list_checkpoints(tmp_path / "failing")] == [(3, True)]
-    assert survived.differences(start(tmp_path / "whole", At(), name=OWN)) == []
+    assert survived.differences(whole(name=OWN)[0]) == []
 
 
 def test_or_training_ends_where_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +196,7 @@ def test_ctrl_c_at_every_step_of_a_save_finishes_or_undoes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """KeyboardInterrupt before each operation of the second save: a new start goes on as the same run."""
-    whole = start(tmp_path / "whole", At(), name=OWN, epochs=3)
+    uninterrupted, _ = whole(name=OWN, epochs=3)
     interrupted = 0
     left = 0
 
@@ -212,7 +228,7 @@ def test_ctrl_c_at_every_step_of_a_save_finishes_or_undoes_it(
                 break
         assert [c.epoch for c in list_checkpoints(directory)] in ([0], [1])
         resumed = start(directory, At(), name=OWN, epochs=3)
-        assert resumed.differences(whole) == []
+        assert resumed.differences(uninterrupted) == []
         assert [n for n in files(directory) if n != ".callback_state.lock"] == pair("latest.keras")
     assert interrupted >= 8
 
@@ -329,14 +345,13 @@ def test_wherever_an_exception_comes_from_the_last_quiet_point_is_saved(
 ) -> None:
     """And the run goes on from there as if nothing had happened; nobody hears anything twice."""
     options: dict[str, Any] = {"checkpoint": {**SAVES, "period": 3}}
-    whole = start(tmp_path / "whole", At(), **options)
     with pytest.raises(error):
-        start(tmp_path / "failed", FailsAt(event, error), **options)
-    newest = list_checkpoints(tmp_path / "failed")[-1]
+        start(tmp_path, FailsAt(event, error), **options)
+    newest = list_checkpoints(tmp_path)[-1]
     assert (newest.epoch, newest.batch) == moment
-    resumed = start(tmp_path / "failed", At(), **options)
-    assert resumed.differences(whole) == []
-    assert files(tmp_path / "failed") == files(tmp_path / "whole")
+    uninterrupted, left = whole(period=3)
+    assert start(tmp_path, At(), **options).differences(uninterrupted) == []
+    assert files(tmp_path) == left
 
 
 @pytest.mark.usefixtures("every_batch")

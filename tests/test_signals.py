@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +93,14 @@ def start(directory: Path, sends: SignalAt | None = None, **options: Any) -> Run
     return ended
 
 
+@functools.cache
+def whole(name: str, **checkpoint: Any) -> tuple[Run, list[str]]:
+    """The run that nobody stopped, and its files."""
+    with tempfile.TemporaryDirectory() as directory:
+        ended = start(Path(directory), SignalAt("never"), name=name, checkpoint={**TERM, **checkpoint})
+        return ended, names(Path(directory))
+
+
 def names(directory: Path) -> list[str]:
     return sorted(name for name in os.listdir(directory) if not name.startswith("."))
 
@@ -109,28 +119,30 @@ MOMENTS: dict[str, tuple[tuple[Any, ...], tuple[int, int | None]]] = {
 
 
 @pytest.mark.parametrize(("at", "moment"), MOMENTS.values(), ids=MOMENTS)
-@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize(
-    ("name", "checkpoint"),
-    [("{epoch:03d}", {}), ("best-{epoch}-{val_loss:.3f}", {"save_best_only": True}), ("last", {"period": 3})],
-    ids=["every epoch", "best only", "every third epoch"],
+    ("name", "checkpoint", "numbers"),
+    [
+        ("{epoch:03d}", {}, (signal.SIGTERM,)),
+        ("{epoch:03d}", {}, (signal.SIGTERM, signal.SIGUSR1)),
+        ("best-{epoch}-{val_loss:.3f}", {"save_best_only": True}, (signal.SIGUSR1,)),
+        ("last", {"period": 3}, (signal.SIGTERM, signal.SIGTERM)),
+    ],
+    ids=["every epoch", "two signals", "best only", "every third epoch, two signals"],
 )
 def test_stopped_and_started_again_it_is_the_same_run(
-    tmp_path: Path, at: Any, moment: Any, twice: bool, name: str, checkpoint: dict[str, Any]
+    tmp_path: Path, at: Any, moment: Any, name: str, checkpoint: dict[str, Any], numbers: tuple[int, ...]
 ) -> None:
     """The exit code says so, one newest checkpoint is of that moment, and in the end the same files are there."""
     options = {"name": name, "checkpoint": {**TERM, **checkpoint}}
-    whole = start(tmp_path / "whole", SignalAt("never"), **options)
-    numbers = (signal.SIGTERM, signal.SIGUSR1) if twice else (signal.SIGTERM,)
     with pytest.raises(SystemExit) as stopped:
-        start(tmp_path / "stopped", SignalAt(*at, numbers=numbers), **options)
+        start(tmp_path, SignalAt(*at, numbers=numbers), **options)
     assert stopped.value.code == 75
-    newest = list_checkpoints(tmp_path / "stopped")[-1]
+    newest = list_checkpoints(tmp_path)[-1]
     assert (newest.epoch, newest.batch, newest.finished) == (*moment, False)
-    assert sum(".interim." in name for name in names(tmp_path / "stopped")) in (0, 2)
-    resumed = start(tmp_path / "stopped", SignalAt("never"), **options)
-    assert resumed.differences(whole) == []
-    assert names(tmp_path / "stopped") == names(tmp_path / "whole")
+    assert sum(".interim." in name for name in names(tmp_path)) in (0, 2)
+    uninterrupted, files = whole(name, **checkpoint)
+    assert start(tmp_path, SignalAt("never"), **options).differences(uninterrupted) == []
+    assert names(tmp_path) == files
 
 
 def test_a_signal_after_the_last_epoch_stops_a_finished_run(tmp_path: Path) -> None:
@@ -192,10 +204,9 @@ def test_the_exit_code_can_be_chosen(tmp_path: Path) -> None:
 def test_an_exception_can_be_had_instead(tmp_path: Path) -> None:
     """Its name says which signal; another fit in this process goes on from there."""
     options = {"checkpoint": {**TERM, "exit_code": None}}
-    whole = start(tmp_path / "whole", SignalAt("never"), **options)
     with pytest.raises(StoppedBySignal, match="SIGTERM: the run was saved and stopped"):
-        start(tmp_path / "stopped", SignalAt("on_train_batch_end", 1, 1), **options)
-    assert start(tmp_path / "stopped", SignalAt("never"), **options).differences(whole) == []
+        start(tmp_path, SignalAt("on_train_batch_end", 1, 1), **options)
+    assert start(tmp_path, SignalAt("never"), **options).differences(whole("{epoch:03d}")[0]) == []
 
 
 def test_the_previous_handler_hears_of_it_when_the_run_is_safe(tmp_path: Path) -> None:

@@ -1,0 +1,6 @@
+"""A module whose mere import can be seen."""
+
+from . import victim
+
+NAME = "a name"
+victim.fire("imported")

@@ -1,0 +1,132 @@
+"""A state file runs no code, whatever is in it: each technique fires in plain pickle, and none here."""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from hostile import victim
+from hostile.bombs import BOMBS, MALFORMED
+from hostile.files import checkpoint, sealed
+from hostile.streams import TECHNIQUES
+
+from callback_state import (
+    latest_checkpoint, list_checkpoints, load_meta, restore_callbacks,
+)
+from callback_state.exceptions import CallbackStateError, CorruptCheckpointError
+
+STREAMS = {**{key: lambda p, make=make: make() for key, make in (BOMBS | MALFORMED).items()}, **TECHNIQUES}
+#: Codes that stand for names in this process, as some library may have asked for.
+EXTENSIONS = (("os", "mkdir", 0xF1), ("pathlib", "os.mkdir", 0xF2F2), ("posix", "mkdir", 0xF3F3F3))
+
+
+class Unpickler(pickle.Unpickler):
+    """Plain pickle in a program that uses persistent ids."""
+
+    def persistent_load(self, pid: Any) -> Any:
+        victim.fire(pid)
+
+
+@pytest.fixture(autouse=True)
+def extensions() -> Iterator[None]:
+    for of in EXTENSIONS:
+        copyreg.add_extension(*of)
+    yield
+    for of in EXTENSIONS:
+        copyreg.remove_extension(*of)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Callable[[], bool]:
+    """Whether something has happened since the last call."""
+    (tmp_path / "fired").mkdir()
+    victim.fired()
+
+    def happened() -> bool:
+        sys.modules.pop("hostile.sideeffect", None)
+        return victim.fired() or os.listdir(tmp_path / "fired") != []
+
+    return happened
+
+
+ENTRIES: dict[str, Callable[[Path], Any]] = {
+    "restore": lambda path: restore_callbacks(path),
+    "restore-state-file": lambda path: restore_callbacks(f"{path}.callbacks.pkl"),
+    "restore-directory": lambda path: restore_callbacks(path.parent),
+    "restore-into": lambda path: restore_callbacks(path, into=[keras.callbacks.EarlyStopping()]),
+    "load_meta": lambda path: load_meta(path),
+}
+
+
+def refusals(path: Path) -> dict[str, CallbackStateError]:
+    """The error of each entry; another kind of error, or none, is let through."""
+    found = {}
+    for key, entry in ENTRIES.items():
+        with pytest.raises(CallbackStateError) as caught:
+            entry(path)
+        found[key] = caught.value
+    return found
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.filterwarnings("ignore")
+def test_plain_pickle_fires(technique: str, tmp_path: Path, mark: Callable[[], bool]) -> None:
+    """The control: loaded with the standard library, the file does what it was made for."""
+    data = TECHNIQUES[technique](str(tmp_path / "fired" / "mark"))
+    sys.modules.pop("hostile.sideeffect", None)
+    Unpickler(io.BytesIO(data)).load()
+    assert mark()
+
+
+@pytest.mark.parametrize("technique", STREAMS)
+@pytest.mark.filterwarnings("ignore:left aside")
+def test_nothing_fires_here(technique: str, tmp_path: Path, mark: Callable[[], bool]) -> None:
+    """Bare or sealed, by each way in: refused by an error that says at which byte, and nothing is imported."""
+    data = STREAMS[technique](str(tmp_path / "fired" / "mark"))
+    mark()
+    before = set(sys.modules)
+    bare = checkpoint(tmp_path / "bare", data)
+    for error in refusals(bare).values():
+        assert isinstance(error, CorruptCheckpointError)
+        assert "no state file" in str(error) or "too few for a state file" in str(error)
+    path = checkpoint(tmp_path / "sealed", sealed(data))
+    for error in refusals(path).values():
+        assert isinstance(error, CorruptCheckpointError)
+        assert "this package never wrote that (at byte " in str(error)
+    for directory in (bare.parent, path.parent):
+        assert latest_checkpoint(directory) is None
+        assert list_checkpoints(directory) == list_checkpoints(directory, verify=False) == []
+    assert set(sys.modules) == before
+    assert not mark()
+
+
+def test_there_are_many_techniques() -> None:
+    """The corpus is not thinned out by accident."""
+    assert len(TECHNIQUES) >= 110 and len(BOMBS) >= 25 and len(MALFORMED) >= 35
+
+
+@pytest.mark.parametrize(
+    ("technique", "what"),
+    [("GLOBAL", "opcode 0x63"), ("exec", "opcode 0x93"), ("protocol-0", "expected the header"),
+     ("protocol-5", "expected the header"), ("INST", "expected the header"), ("OBJ", "opcode 0x93"),
+     ("EXT1", "opcode 0x82"), ("EXT2", "opcode 0x83"), ("EXT4", "opcode 0x84"), ("BINPERSID", "opcode 0x51"),
+     ("BINPUT-and-BINGET", "opcode 0x93"), ("key-of-a-dict", "opcode 0x7d"), ("dict", "opcode 0x7d"),
+     ("set", "opcode 0x8f"), ("frame-of-2**64-1", "a frame of 18446744073709551615 bytes"),
+     ("BINBYTES8-of-an-exabyte", "expected 1152921504606846976 more bytes, found 1")],
+)
+def test_the_error_names_what_was_refused(technique: str, what: str, tmp_path: Path) -> None:
+    """The opcode, the header or the length."""
+    path = checkpoint(tmp_path, sealed(STREAMS[technique](str(tmp_path / "mark"))))
+    with pytest.raises(CorruptCheckpointError, match="this package never wrote that") as caught, \
+            warnings.catch_warnings():
+        restore_callbacks(path)
+    assert what in str(caught.value)
