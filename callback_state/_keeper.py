@@ -65,7 +65,8 @@ class Keeper(Listener):
         self._warn_of_what_is_there()
         if loop.trains:
             self._attempt(self._enter_directory, checkpoint.root)
-            loop.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
+            if checkpoint.save_on_signal:
+                loop.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
 
     def after_train_begin(self, loop: Loop) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""

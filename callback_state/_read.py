@@ -8,6 +8,7 @@ opcode for a global, a call, an attribute, a memo or a dict, so a hostile file c
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import struct
@@ -91,10 +92,15 @@ def parse(data: bytes | memoryview) -> object:
     of the length of ``data``. Not guaranteed: that :func:`dump` would write the same bytes again.
     """
     parser = _Parser(memoryview(data))
+    collects = gc.isenabled()
+    gc.disable()  # what is built here cannot be cyclic, and looking for that takes longer than building it
     try:
         return parser.run()
     except MemoryError:
         raise ReadError(parser.start, "the data does not fit into memory") from None
+    finally:
+        if collects:
+            gc.enable()
 
 
 def parse_first(data: bytes | memoryview) -> object:
@@ -129,7 +135,8 @@ class _Parser:
             self.fail(f"expected the header {PROTOCOL!r} of a pickle of protocol 4")
         while (opcode := self.next_opcode()) != STOP:
             if value := _VALUES.get(opcode):
-                self.push(value(self), 0)
+                self.stack.append(value(self))
+                self.depths.append(0)
             elif step := _STEPS.get(opcode):
                 step(self)
             else:
@@ -146,7 +153,10 @@ class _Parser:
         if self.pos == self.limit:
             self.limit, self.framed = len(self.data), False
         self.start = self.pos
-        return self.take(1)[0]
+        if self.pos == self.limit:
+            self.fail("expected 1 more bytes, found 0")
+        self.pos += 1
+        return self.data[self.start]
 
     def fail(self, message: str) -> NoReturn:
         raise ReadError(self.start, message)
@@ -168,6 +178,11 @@ class _Parser:
 
     def floor(self) -> int:
         return self.marks[-1] if self.marks else 0
+
+    def mark(self) -> None:
+        if len(self.marks) == MAX_DEPTH:
+            self.fail(f"nested deeper than {MAX_DEPTH} levels")
+        self.marks.append(len(self.stack))
 
     def pop_mark(self) -> int:
         if not self.marks:
@@ -240,7 +255,7 @@ _STEPS: dict[int, Callable[[_Parser], None]] = {
     0x95: lambda p: p.frame(),
     ord("]"): lambda p: p.push([], 1),
     ord(")"): lambda p: p.push((), 1),
-    ord("("): lambda p: p.marks.append(len(p.stack)),
+    ord("("): lambda p: p.mark(),
     ord("a"): lambda p: p.extend(len(p.stack) - 1),
     ord("e"): lambda p: p.extend(p.pop_mark()),
     ord("t"): lambda p: p.tuple_(p.pop_mark()),

