@@ -10,13 +10,13 @@ from . import _modelfile
 from ._capture import is_registered, names, note_outside, state_of
 from ._expected import Expected
 from ._find import Found, find
-from ._match import Change, match
+from ._match import Change, Matched, match
 from ._overwrites import refuse_to_begin_anew
 from ._rebuild import OWN, rebuild
 from ._restored import Report, Restored
 from ._resume import Resume
 from ._runstate import put_back_seeds, put_back_variables, take_variables
-from ._snapshot import Snapshot
+from ._snapshot import Snapshot, versions
 from ._trust import Trust
 from ._needs import Need, needs_of
 from .exceptions import RestoreError, UntrustedError
@@ -103,7 +103,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     if callbacks is None:
         keyed = rebuild(snapshot, trust=trust, directory=os.path.dirname(found.model_path))
         callbacks = list(keyed.values())
-        report = Report(tuple(keyed), doubts=tuple(snapshot.meta["doubts"]))
+        report = _report(snapshot, keyed, Matched(keyed, [], [], []))
     else:
         keyed, report = _match(snapshot, callbacks, strict)
     prepared = snapshot.prepare(keyed, model=model, trust=trust)
@@ -148,7 +148,7 @@ def _match(
     apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
     live = [c for c in callbacks if is_registered(c) and not isinstance(c, apart)]
     matched = match(snapshot.where, snapshot.meta["callbacks"], live)
-    stateful_keys = snapshot.keys_with_state()
+    stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
     # Without a checkpoint callback nothing is saved any more: what it knew is of no use then.
     own = {e["key"] for e in snapshot.meta["callbacks"] if e["class"] == OWN}
     missing = [key for key in matched.missing if key in stateful_keys - own]
@@ -161,10 +161,26 @@ def _match(
         if strict:
             raise RestoreError(message)
         warnings.warn(message, stacklevel=4)
-    return matched.pairs, Report(
-        tuple(matched.pairs), tuple(matched.missing), tuple(matched.unexpected),
-        tuple(matched.changed), snapshot.meta["versions"], tuple(snapshot.meta["doubts"]),
+    return matched.pairs, _report(snapshot, matched.pairs, matched)
+
+
+def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Report:
+    """Made before anything is put back, so that new attributes can be told from restored ones."""
+    stored, appeared = snapshot.stored(), []
+    for entry in snapshot.meta["callbacks"]:
+        if (callback := keyed.get(entry["key"])) is not None:
+            new = state_of(callback).keys() - stored[entry["key"]] - entry["arguments"].keys()
+            appeared += [f"{entry['key']}.{name}" for name in sorted(new)]
+    saved, here = snapshot.meta["versions"], versions()
+    differences = [f"{name} {saved[name]}, here {here[name]}" for name in saved if _differ(saved, here, name)]
+    return Report(
+        tuple(keyed), tuple(matched.missing), tuple(matched.unexpected), tuple(matched.changed),
+        tuple(appeared), saved, tuple(differences), tuple(snapshot.meta["doubts"]),
     )
+
+
+def _differ(saved: dict[str, str], here: dict[str, str], name: str) -> bool:
+    return name in here and str(saved[name]).split(".")[:2] != here[name].split(".")[:2]
 
 
 def _put_back(found: Found, snapshot: Snapshot, prepared: Any, model: Any) -> None:

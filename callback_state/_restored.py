@@ -20,7 +20,11 @@ class Report:
         missing: keys in the checkpoint for which ``into`` has no callback.
         unexpected: keys of callbacks in ``into`` of which the checkpoint knows nothing.
         changed: constructor arguments that are not what they were; the new ones hold.
+        appeared: attributes (``"Key.name"``) of which the checkpoint knows nothing; they are as the constructor
+            made them.
         versions: the software that wrote the checkpoint.
+        differences: what of it is of another release here (of Python, Keras, TensorFlow, NumPy: another minor
+            version); numbers may then differ in the last bits.
         doubts: why the run may not be resumed exactly, as it was told when it was saved.
     """
 
@@ -28,7 +32,9 @@ class Report:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     changed: tuple[Change, ...] = ()
+    appeared: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    differences: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
 

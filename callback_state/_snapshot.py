@@ -27,6 +27,7 @@ from ._shape import SHAPE, check, check_states, complete
 from ._statefile import Sealed, unseal, unseal_first
 from ._stateful import registration_of
 from ._summary import PLACEHOLDER, Summary
+from ._table import two_by_two
 from ._trust import Keys, Trust
 from .exceptions import CorruptCheckpointError, NotPicklableError
 
@@ -144,10 +145,10 @@ class Snapshot:
     def versions(self) -> dict[str, int]:
         return {entry["key"]: entry["version"] for entry in self.meta["callbacks"]}
 
-    def keys_with_state(self) -> set[str]:
-        """The keys of the callbacks that have any attribute stored."""
-        states = dict(zip(*(iter(self.state.nodes[self.state.root[0]][1]),) * 2, strict=True))
-        return {key for key, ref in states.items() if self.state.nodes[ref[0]][1]}
+    def stored(self) -> dict[str, set[str]]:
+        """The names of the attributes that are stored of each callback, by its key."""
+        states = two_by_two(self.state.nodes[self.state.root[0]][1])
+        return {key: {n for n, _ in two_by_two(self.state.nodes[ref[0]][1])} for key, ref in states}
 
     def opener(self, trust: Trust) -> Opener:
         """What reads the by-value section."""
