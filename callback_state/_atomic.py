@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 WINDOWS = os.name == "nt"
 #: Bytes per system call: macOS and Windows refuse 2 GiB at once.
 WRITE_SIZE = 1 << 26
-READ_SIZE = 1 << 20
+READ_SIZE = 1 << 18
 #: Seconds between two tries of a rename on Windows, two seconds in all.
 RETRY_DELAYS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2, 0.5, 1.0)
 

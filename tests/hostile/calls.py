@@ -1,4 +1,4 @@
-"""Calls that do something as soon as they are loaded, by what is called: the value of a pickle, without its ends."""
+"""Calls that do something as soon as they are loaded, by what is called; the value of a pickle alone."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pickle
 from typing import Any
 
 from . import victim
-from .calls import CALLS, Technique, V, code, made
+from .calls import CALLS, Technique, V, code
 from .opcodes import (
     BUILD, MARK, REDUCE, TUPLE, call, data, listed, mapping, name, new, new_ex, old_name, reduced, text, whole,
 )
