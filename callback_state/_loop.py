@@ -10,6 +10,7 @@ where it no longer holds.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -270,15 +271,19 @@ class Loop:
     def _fail(self, error: BaseException) -> None:
         """An exception is leaving: the checkpoints may save, then all is as before.
 
-        A hand-written loop may go on after one.
+        A hand-written loop may go on after one. A signal that has come is not lost: the process ends by it.
         """
-        if not self._has_left and self.fit is not None:
-            self._has_left = True
-            try:
-                for listener in self._listeners:
-                    listener.after_failure(self)
-            finally:
-                self._end()
+        if self._has_left or self.fit is None:
+            return
+        self._has_left = True
+        try:
+            for listener in self._listeners:
+                listener.after_failure(self)
+        finally:
+            self._end()
+        if self.signals is not None and self.signals.pending is not None:
+            warnings.warn(f"fit was told to stop, and failed before it could: {error!r}", stacklevel=2)
+            self.signals.stop()
 
     def _end(self) -> None:
         self._has_left = True

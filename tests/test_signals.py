@@ -282,6 +282,15 @@ def test_after_a_fit_that_failed_signals_do_what_they_did(tmp_path: Path) -> Non
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_signal_is_not_lost_where_fit_fails_before_it_could_stop(tmp_path: Path) -> None:
+    """The process ends as it was told to, and says what failed."""
+    sends = SignalAt("on_train_batch_begin", 0, 0)
+    warns = pytest.warns(UserWarning, match="told to stop, and failed before it could: ZeroDivisionError")
+    with warns, pytest.raises(SystemExit) as stopped:
+        fit(tmp_path, lambda: [sends, Fails()], checkpoint=TERM)
+    assert stopped.value.code == 75
+
+
 def test_a_handler_that_was_left_behind_steps_aside(tmp_path: Path) -> None:
     """A hand-written loop that failed tells nobody; its handler finds no loop running and lets go."""
     heard: list[int] = []
