@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from typing import Any
 
 __all__ = ["decode_array", "decode_dtype", "decode_scalar", "encode"]
+
+
+#: As ``dtype.str`` writes them; NumPy would take much else for a dtype.
+_DTYPE = re.compile(r"[<>|][biufcmMSUV][0-9]{1,10}(\[[0-9]{0,10}[A-Za-z]{1,2}\])?")
+#: How many dimensions NumPy knows, in any release, and how many places an array may have that takes no bytes.
+MAX_DIMENSIONS = 64
+MAX_EMPTY = 1 << 16
 
 
 def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
     """(kind, plain values ...), or None for a value that is none of these or holds Python objects."""
     if type(value) is numpy.ndarray:
         described = _describe(numpy, value.dtype)
+        if value.dtype.itemsize == 0 and value.size > MAX_EMPTY:
+            return None
         order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
         writeable = bool(value.flags.writeable)
         return described and ("array", described, value.shape, order, _bytes(numpy, value, order), writeable)
@@ -49,7 +59,10 @@ def decode_array(described: Any, shape: Any, order: str, data: bytes, writeable:
     """
     numpy: Any = importlib.import_module("numpy")
     dtype = decode_dtype(described)
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(data):
+    if len(shape) > MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 1 << 63 for n in shape):
+        raise ValueError("not a shape")
+    size = math.prod(shape)
+    if size * dtype.itemsize != len(data) or (not dtype.itemsize and size > MAX_EMPTY):
         raise ValueError(f"{len(data)} bytes are not an array of shape {shape} and dtype {dtype}")
     if data:
         array = numpy.frombuffer(data, dtype).reshape(shape, order=order).copy(order)
@@ -70,16 +83,17 @@ def decode_dtype(described: Any) -> Any:
 
     match described:
         case str(text):
-            dtype = numpy.dtype(text) if text.startswith(("<", ">", "|")) else _ml_dtype(text)
-            if not dtype.hasobject and dtype.names is None:
-                return dtype
+            return numpy.dtype(text) if _DTYPE.fullmatch(text) else _ml_dtype(text)
         case tuple(("subarray", base, shape)):
             return numpy.dtype((decode_dtype(base), tuple(shape)))
         case tuple(("struct", fields, itemsize)):
             names, formats, offsets = zip(*fields, strict=True) if fields else ((), (), ())
+            inner = [decode_dtype(f) for f in formats]
+            # NumPy adds them up in too few bits, and reads beyond the end.
+            if not all(0 <= at <= itemsize - f.itemsize for at, f in zip(offsets, inner, strict=True)):
+                raise ValueError(f"a field beyond the {itemsize} bytes of a struct")
             return numpy.dtype({
-                "names": list(names), "formats": [decode_dtype(f) for f in formats],
-                "offsets": list(offsets), "itemsize": itemsize,
+                "names": list(names), "formats": inner, "offsets": list(offsets), "itemsize": itemsize,
             })
     raise ValueError(f"not a dtype of plain data: {described!r}")
 

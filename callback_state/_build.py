@@ -16,6 +16,7 @@ from . import _kinds
 from ._fields import is_plain_class, is_special, left_out, stored_name
 from ._plain import FACTORIES, Encoder
 from ._table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
+from ._work import check_alike, check_work
 from .exceptions import CallbackStateError
 
 __all__ = ["Decoder", "class_of_live", "copy"]
@@ -71,6 +72,7 @@ class Decoder:
     def _value(self) -> Any:
         nodes, reached = self.table.nodes, order(self.table)
         check_depth(nodes, reached, "")
+        check_work(nodes, reached, "")
         self._live = {} if self._root_live is MISSING else dict(pair(self.table, self._root_live))
         for i in reached:
             shell = _SHELLS.get(nodes[i][0])
@@ -113,7 +115,7 @@ class Decoder:
         if kind == "tuple":
             return tuple(map(self.ref, rest[0]))
         if kind == "frozenset":
-            return frozenset(map(self.ref, rest[0]))
+            return frozenset(self._members(rest[0]))
         if kind == "record":
             return self._record(i)
         if kind in self._builders:
@@ -159,16 +161,28 @@ class Decoder:
     def _fill_dict(self, i: int, value: Any) -> None:
         kind, *_, members = self.table.nodes[i]
         if kind == "set":
-            value.update(map(self.ref, members))
+            value.update(self._members(members))
         else:
-            value.update((self.ref(key), self.ref(item)) for key, item in two_by_two(members))
+            value.update(zip(self._members(members[::2]), map(self.ref, members[1::2]), strict=True))
 
     def _fill_counter(self, i: int, value: Any) -> None:
         kind, *factory, members = self.table.nodes[i]
         if kind == "defaultdict":
-            value.default_factory = FACTORIES[factory[0]] if type(factory[0]) is str else self.ref(factory[0])
-        for key, item in two_by_two(members):  # update() of a Counter would add
-            value[self.ref(key)] = self.ref(item)
+            value.default_factory = self._factory(factory[0])
+        for key, item in zip(self._members(members[::2]), members[1::2], strict=True):
+            value[key] = self.ref(item)  # update() of a Counter would add
+
+    def _members(self, refs: list[Ref]) -> list[Any]:
+        """The values that are about to be hashed."""
+        values = [*map(self.ref, refs)]
+        check_alike(values)
+        return values
+
+    def _factory(self, ref: Ref) -> Any:
+        found = FACTORIES[ref] if type(ref) is str else self.ref(ref)
+        if not callable(found) and found is not None and found is not MISSING:
+            raise PlainError("", f"a defaultdict whose factory is of class {type(found).__name__}")
+        return found
 
 
 _COUNTERS = ("Counter", "defaultdict")

@@ -6,6 +6,7 @@ with somebody; on NumPy 1.x a seed sequence that has spawned nothing, where the 
 
 from __future__ import annotations
 
+import numbers
 import random
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = [
 #: Actions that change what lives already; each returns the action that takes it back.
 Later = list[Callable[[], Callable[[], None]]]
 
+#: How many numbers a seed may consist of, and of how many bits each of them.
+MAX_WORDS = 1 << 10
 #: The bit generators, and how far into a buffer of theirs a state may point: nobody else checks that.
 _NAMES = {
     "MT19937": ("pos", 624), "PCG64": None, "PCG64DXSM": None, "Philox": ("buffer_pos", 4), "SFC64": None,
@@ -48,8 +51,22 @@ def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
 
 
 def _is_plain_sequence(numpy: Any, value: Any) -> bool:
-    # A large pool takes its square in time: only the usual one is ever made from a file.
-    return type(value) is numpy.random.SeedSequence and value.pool_size == 4
+    # A large pool takes its square in time, and so do many words: only the usual ones are made from a file.
+    return (
+        type(value) is numpy.random.SeedSequence and value.pool_size == 4
+        and _is_short(value.entropy) and _is_short(value.spawn_key)
+    )
+
+
+def _is_short(words: Any) -> bool:
+    """Whether a seed is an integer or some of them, no more and no longer than MAX_WORDS."""
+    if type(words).__name__ == "ndarray":
+        return bool(words.size <= MAX_WORDS and words.dtype.kind in "iu")
+    parts = words if isinstance(words, (tuple, list)) else (words,)
+    return len(parts) <= MAX_WORDS and all(
+        part is None or (isinstance(part, numbers.Integral) and int(part).bit_length() <= MAX_WORDS)
+        for part in parts
+    )
 
 
 def decode_random(live: Any, later: Later, *state: Any) -> Any:
@@ -66,6 +83,8 @@ def decode_random(live: Any, later: Later, *state: Any) -> Any:
 def decode_seed_sequence(entropy: Any, spawn_key: Any, children: int) -> Any:
     import numpy
 
+    if not (_is_short(entropy) and _is_short(spawn_key)):
+        raise ValueError("a seed that is not made of short numbers")
     return numpy.random.SeedSequence(entropy, spawn_key=spawn_key, n_children_spawned=children)
 
 
@@ -159,6 +178,9 @@ def _frozen(state: Any) -> Any:
 
 
 def _thawed(state: Any) -> Any:
+    """The reverse. What is no part of such a state could still be filled when it has been looked at."""
     if isinstance(state, tuple) and state[:1] == ("dict",):
         return {key: _thawed(value) for key, value in state[1:]}
-    return state
+    if isinstance(state, (int, float, str)) or type(state).__name__ == "ndarray":
+        return state
+    raise TypeError(f"{type(state).__name__} in the state of a generator")

@@ -21,6 +21,8 @@ from ._generators import Later
 
 __all__ = ["IN_PLACE", "Later", "decode", "encode"]
 
+#: The bits of a fraction's parts.
+MAX_FRACTION = 1 << 14
 #: The kinds whose state is put into what stands in the place now.
 IN_PLACE = frozenset({"Random", "BitGenerator", "RandomState"})
 
@@ -29,7 +31,7 @@ def encode(value: Any) -> tuple[Any, ...] | None:
     """(kind, plain values ...), or None for a value that is not of these kinds."""
     name = _NAMES.get(type(value))
     if name is not None:
-        return None if _has_foreign_zone(value) else (name, *_TO_DATA[name](value))
+        return None if _has_foreign_zone(value) or _is_long(value) else (name, *_TO_DATA[name](value))
     numpy = sys.modules.get("numpy")
     random_numbers = _generators.encode(numpy, value)
     if random_numbers is not None or numpy is None:
@@ -73,6 +75,21 @@ def _range(value: Any) -> tuple[Any, ...]:
 
 def _int(value: int) -> tuple[bytes]:
     return (value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True),)
+
+
+def _is_long(value: Any) -> bool:
+    """Whether it is a fraction that takes long to be reduced, which takes the square of its length."""
+    return type(value) is fractions.Fraction and not _are_short(value.numerator, value.denominator)
+
+
+def _are_short(*parts: Any) -> bool:
+    return all(int(part).bit_length() <= MAX_FRACTION for part in parts)
+
+
+def _fraction(*parts: Any) -> fractions.Fraction:
+    if not _are_short(*parts):
+        raise ValueError(f"a fraction of more than {MAX_FRACTION} bits")
+    return fractions.Fraction(*parts)
 
 
 _PURE = type(pathlib.PurePath())
@@ -131,7 +148,7 @@ _FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
     "timedelta": ((int, int, int), datetime.timedelta),
     "timezone": (None, datetime.timezone),
     "Decimal": ((str,), decimal.Decimal),
-    "Fraction": ((numbers.Integral, numbers.Integral), fractions.Fraction),
+    "Fraction": ((numbers.Integral, numbers.Integral), _fraction),
     "UUID": ((bytes,), lambda data: uuid.UUID(bytes=data)),
     "Ellipsis": ((), lambda: ...),
     "NotImplemented": ((), lambda: NotImplemented),

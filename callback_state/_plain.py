@@ -26,6 +26,7 @@ from typing import Any
 from . import _kinds
 from ._fields import attributes, class_name, fields_of, stored_name
 from ._table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth
+from ._work import check_alike, check_work
 
 __all__ = ["MISSING", "Encoder", "PlainError", "Table", "attributes", "class_name", "same", "spell"]
 
@@ -85,6 +86,7 @@ class Encoder:
             i, item, where = self._todo.popleft()
             self.nodes[i] = self._node(item, where)
         check_depth(self.nodes, range(len(self.nodes)), spell(path))
+        check_work(self.nodes, range(len(self.nodes)), spell(path))
         return Table(self.nodes, root)
 
     def ref(self, value: Any, path: Place) -> Ref:
@@ -136,17 +138,26 @@ class Encoder:
         return known or self.ref(value.default_factory, (path, ".", "default_factory"))
 
 
+def apart(value: Any, path: Place) -> Any:
+    """The value, once its keys have been found not to be too many of one hash: no reader would take them."""
+    try:
+        check_alike(value)
+    except PlainError as error:
+        raise PlainError(spell(path), error.message) from None
+    return value
+
+
 _ENCODERS: dict[type, Callable[[Encoder, Any, Place], Node]] = {
     list: lambda e, v, p: ("list", e.items(v, p)),
     tuple: lambda e, v, p: ("tuple", e.items(v, p)),
-    set: lambda e, v, p: ("set", e.members(v, p)),
-    frozenset: lambda e, v, p: ("frozenset", e.members(v, p)),
+    set: lambda e, v, p: ("set", e.members(apart(v, p), p)),
+    frozenset: lambda e, v, p: ("frozenset", e.members(apart(v, p), p)),
     deque: lambda e, v, p: ("deque", v.maxlen, e.items(v, p)),
-    dict: lambda e, v, p: ("dict", e.pairs(v.items(), p)),
-    OrderedDict: lambda e, v, p: ("OrderedDict", e.pairs(v.items(), p)),
-    Counter: lambda e, v, p: ("Counter", e.pairs(v.items(), p)),
+    dict: lambda e, v, p: ("dict", e.pairs(apart(v, p).items(), p)),
+    OrderedDict: lambda e, v, p: ("OrderedDict", e.pairs(apart(v, p).items(), p)),
+    Counter: lambda e, v, p: ("Counter", e.pairs(apart(v, p).items(), p)),
     SimpleNamespace: lambda e, v, p: ("SimpleNamespace", e.pairs(vars(v).items(), p, ".")),
-    defaultdict: lambda e, v, p: ("defaultdict", e.factory(v, p), e.pairs(v.items(), p)),
+    defaultdict: lambda e, v, p: ("defaultdict", e.factory(v, p), e.pairs(apart(v, p).items(), p)),
 }
 
 

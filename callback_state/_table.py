@@ -21,6 +21,8 @@ MUTABLE = frozenset({
 })
 #: All other values are built by recursion; more levels than this are refused on both ways.
 MAX_DEPTH = 100
+#: Python lets go of it by recursion, which ends the process if there are too many levels.
+_RECURSIVE = "defaultdict"
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 
 Ref = Any
@@ -92,7 +94,7 @@ def order(table: Table) -> list[int]:
 def _children(table: Table, node: Any) -> list[int]:
     """The nodes that a node refers to, once it has been found to be a kind and references."""
     if type(node) is not tuple or not node or type(node[0]) is not str:
-        raise PlainError("", f"not a node: {node!r:.100}")
+        raise PlainError("", f"not a node: {_shown(node)}")
     if node[0] in _LENGTH and (len(node) != _LENGTH[node[0]] or type(node[-1]) is not list):
         raise PlainError("", f"a {node[0]} of {len(node)} parts")
     if node[0] in _PAIRS and len(node[-1]) % 2:
@@ -103,11 +105,18 @@ def _children(table: Table, node: Any) -> list[int]:
             if type(ref) in SCALARS:
                 continue
             if type(ref) is not tuple or len(ref) != 1 or type(ref[0]) is not int:
-                raise PlainError("", f"not a reference: {ref!r:.100}")
+                raise PlainError("", f"not a reference: {_shown(ref)}")
             if not 0 <= ref[0] < len(table.nodes):
-                raise PlainError("", f"no node {ref[0]}")
+                raise PlainError("", f"no node {_shown(ref[0])}")
             found.append(ref[0])
     return found
+
+
+def _shown(item: Any) -> str:
+    try:
+        return f"{item!r:.100}"
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
 
 
 def references(node: Node) -> Iterator[int]:
@@ -122,8 +131,11 @@ def check_depth(nodes: list[Node], which: Iterable[int], path: str) -> None:
     """Refuse values nested deeper than MAX_DEPTH without a mutable one: hashing them can end the process.
 
     Raises:
-        PlainError: they are, or one contains itself, which no such value can.
+        PlainError: they are, or one contains itself, which no such value can; or a defaultdict lies in as
+            many others with nothing else between them.
     """
+    which = [*which]
+    _check_defaultdicts(nodes, which, path)
     height: dict[int, int] = {}
     for start in which:
         todo, opened = [start], set()
@@ -142,6 +154,27 @@ def check_depth(nodes: list[Node], which: Iterable[int], path: str) -> None:
             if height[i] > MAX_DEPTH:
                 raise PlainError(path, f"immutable values nested deeper than {MAX_DEPTH} levels")
             todo.pop()
+
+
+def _check_defaultdicts(nodes: list[Node], which: list[int], path: str) -> None:
+    """Take those away level by level that hold no other; those in a circle stay, and count as a level each."""
+    left = {i for i in which if nodes[i][0] == _RECURSIVE}
+    below = {i: {j for j in references(nodes[i]) if j in left} for i in left}
+    above: dict[int, list[int]] = defaultdict(list)
+    for i, found in below.items():
+        for j in found:
+            above[j].append(i)
+    level = [i for i in left if not below[i]]
+    levels = 0
+    while level:
+        levels += 1
+        left.difference_update(level)
+        for j in level:
+            for i in above[j]:
+                below[i].discard(j)
+        level = [i for i in {i for j in level for i in above[j]} if not below[i]]
+    if levels + len(left) > MAX_DEPTH:
+        raise PlainError(path, f"defaultdicts nested deeper than {MAX_DEPTH} levels")
 
 
 def pair(table: Table, live: Any) -> Iterator[tuple[int, Any]]:

@@ -16,9 +16,11 @@ from typing import Any
 import keras
 import pytest
 from hostile import victim
+from hostile.arrays import ARRAYS
 from hostile.bombs import BOMBS, MALFORMED
-from hostile.files import checkpoint, sealed
+from hostile.files import checkpoint, forged, sealed, sealed_tree
 from hostile.streams import TECHNIQUES
+from hostile.values import NODES
 
 from callback_state import (
     latest_checkpoint, list_checkpoints, load_meta, restore_callbacks,
@@ -26,6 +28,7 @@ from callback_state import (
 from callback_state.exceptions import CallbackStateError, CorruptCheckpointError
 
 STREAMS = {**{key: lambda p, make=make: make() for key, make in (BOMBS | MALFORMED).items()}, **TECHNIQUES}
+VALUES = NODES | ARRAYS
 #: Codes that stand for names in this process, as some library may have asked for.
 EXTENSIONS = (("os", "mkdir", 0xF1), ("pathlib", "os.mkdir", 0xF2F2), ("posix", "mkdir", 0xF3F3F3))
 
@@ -112,9 +115,30 @@ def test_nothing_fires_here(technique: str, tmp_path: Path, mark: Callable[[], b
     assert not mark()
 
 
+@pytest.mark.parametrize("lie", VALUES)
+@pytest.mark.filterwarnings("ignore:left aside")
+def test_no_value_is_believed(lie: str, tmp_path: Path, mark: Callable[[], bool]) -> None:
+    """Plain data that lie, behind a right seal: refused before anything is made of them."""
+    path = checkpoint(tmp_path / "ckpt", sealed_tree(forged(VALUES[lie]())))
+    before = set(sys.modules)
+    for error in refusals(path, ["load_meta", "restore-into"]).values():
+        assert isinstance(error, CorruptCheckpointError)
+        assert "no state file of this package (" in str(error)
+    assert latest_checkpoint(path.parent) is None
+    assert set(sys.modules) == before
+    assert not mark()
+
+
+def test_the_file_would_be_read_without_the_lie(tmp_path: Path) -> None:
+    """What is refused is the lie: the rest of the forged file is sound."""
+    path = checkpoint(tmp_path, sealed_tree(forged([1, (2,), {3: "x"}])))
+    assert load_meta(path)["training_args"] == {"value": [1, (2,), {3: "x"}]}
+    assert restore_callbacks(path).callbacks == []
+
+
 def test_there_are_many_techniques() -> None:
     """The corpus is not thinned out by accident."""
-    assert len(TECHNIQUES) >= 110 and len(BOMBS) >= 25 and len(MALFORMED) >= 35
+    assert len(TECHNIQUES) >= 110 and len(BOMBS) >= 25 and len(MALFORMED) >= 35 and len(VALUES) >= 200
 
 
 @pytest.mark.parametrize(

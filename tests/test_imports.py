@@ -27,6 +27,7 @@ ORDER = [
     "_kinds",
     "_fields",
     "_table",
+    "_work",
     "_plain",
     "_build",
     "_arguments",

@@ -5,8 +5,14 @@ from __future__ import annotations
 import hashlib
 import struct
 from pathlib import Path
+from typing import Any
+
+from states import META, RUN
 
 from callback_state._read import dump
+from callback_state._summary import PLACEHOLDER, Summary
+
+from .tables import Liar
 
 MODEL = b"a model file"
 FIELDS = struct.Struct("<8sIQ32s32sQ")
@@ -31,3 +37,27 @@ def checkpoint(directory: Path, state: bytes, name: str = "m.keras") -> Path:
 def sealed_tree(tree: object) -> bytes:
     """Plain data that need not be true."""
     return sealed(dump(tree))
+
+
+def forged(training_args: object = None, meta: dict[str, Any] | None = None, state: object = None) -> list[Any]:
+    """The tree of a state file in which one value, or some of ``meta``, is not as it should be."""
+    encoder = Liar()
+    args = {"value": training_args} if training_args is not None else {}
+    said = {**META, "callbacks": [], "training_args": args, **(meta or {})}
+    encoder.nodes.append(Summary.of(said).node() if len(said["monitor"]) == 2 else PLACEHOLDER)
+    named = said["callbacks"] if isinstance(said["callbacks"], list) else []
+    states = {entry["key"]: {} for entry in named} if state is None else state
+    state_root = encoder.table(states).root
+    return [encoder.nodes, encoder.table({"meta": said, "run": RUN}).root, state_root, []]
+
+
+def described(cls: str, key: str | None = None, **arguments: Any) -> dict[str, Any]:
+    """A callback of a state file; its arguments are (kind, data, place in the by-value section)."""
+    key = key or cls.rpartition(".")[2]
+    return {"key": key, "class": cls, "version": 1, "arguments": arguments, "outside": None}
+
+
+def value(made: object) -> tuple[Any, ...]:
+    """An argument of a constructor: a value, as a table of its own."""
+    table = Liar().table(made)
+    return ("value", (table.nodes, table.root), None)
