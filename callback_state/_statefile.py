@@ -27,15 +27,15 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._read import ReadError, dump, parse, parse_first
 from .exceptions import CorruptCheckpointError, UnsupportedFormatError
 
 __all__ = ["FORMAT", "Sealed", "seal", "unseal", "unseal_first"]
 
-FORMAT = 2
-SIGNED = 2
+UNSIGNED, SIGNED = 1, 2
+FORMAT = SIGNED
 # Bytes that a text mode, a 7-bit channel or an editor would change, as in the header of a PNG file.
 MAGIC = b"\x89CBST\r\n\x1a"
 
@@ -57,7 +57,7 @@ class Sealed:
     model_digest: bytes
     model_size: int
     format: int
-    fields: bytes = b""
+    fields: bytes = field(default=b"", compare=False, repr=False)
     signature: bytes | None = None
 
 
@@ -79,7 +79,7 @@ def seal(
         raise ValueError(f"model_digest: expected 32 bytes, found {len(model_digest)}")
     payload = dump(tree)
     fields = _FIELDS.pack(
-        MAGIC, 1 if sign is None else SIGNED, len(payload), _sha256(payload), model_digest, model_size
+        MAGIC, UNSIGNED if sign is None else SIGNED, len(payload), _sha256(payload), model_digest, model_size
     )
     signature = b"" if sign is None else sign(fields)
     return b"".join((payload, signature, fields, _sha256(fields)))

@@ -7,6 +7,7 @@ from typing import Any
 from callback_state import _snapshot
 from callback_state._snapshot import Snapshot
 from callback_state._statefile import seal, unseal
+from callback_state._trust import Trust
 
 WHERE = "000.keras.callbacks.pkl"
 
@@ -37,6 +38,6 @@ def put_into(
 ) -> Any:
     """Restore into these callbacks, in the order in which they were saved."""
     keys = keys or [entry["key"] for entry in snapshot.meta["callbacks"]]
-    prepared = snapshot.prepare(dict(zip(keys, callbacks, strict=True)), model=model, trusted=trusted)
+    prepared = snapshot.prepare(dict(zip(keys, callbacks, strict=True)), model=model, trust=Trust(trusted))
     prepared.put_back()
     return prepared

@@ -13,6 +13,7 @@ from states import put_into, saved
 from callback_state import RestoreError, stateful
 from callback_state._capture import configuration, is_registered, names, state_of
 from callback_state._fields import attributes
+from callback_state._trust import Trust
 
 Callback = keras.callbacks.Callback
 
@@ -323,7 +324,7 @@ def test_decoding_changes_nothing() -> None:
     live, stopping = Touchy(), keras.callbacks.EarlyStopping()
     look, stock = _look(live), dict(vars(stopping))
     keyed = {"Touchy": live, "EarlyStopping": stopping}
-    _saved_touchy(1).prepare(keyed, model=None, trusted=False)
+    _saved_touchy(1).prepare(keyed, model=None, trust=Trust())
     assert {k: v for k, v in _look(live).items() if not k.startswith("_callback")} == {
         k: v for k, v in look.items() if not k.startswith("_callback")
     }

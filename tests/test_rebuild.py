@@ -17,6 +17,7 @@ from states import WHERE, put_into, saved
 from callback_state import CallbackStateError, NotRebuildableError, NotRegisteredError, RestoreError, stateful
 from callback_state._capture import names
 from callback_state._rebuild import rebuild
+from callback_state._trust import Trust
 
 Callback = keras.callbacks.Callback
 MADE: list[Any] = []
@@ -51,7 +52,7 @@ class Takes(Callback):
 
 
 def remade(*callbacks: Any, trusted: bool = False) -> Any:
-    found = rebuild(saved(*callbacks), trusted=trusted, directory="")
+    found = rebuild(saved(*callbacks), trust=Trust(trusted), directory="")
     return next(iter(found.values())) if len(callbacks) == 1 else found
 
 
@@ -126,7 +127,7 @@ def test_all_reasons_are_named_in_one_error_and_nothing_is_made() -> None:
     )
     MADE.clear()
     with pytest.raises(NotRebuildableError) as info:
-        rebuild(snapshot, trusted=False, directory="")
+        rebuild(snapshot, trust=Trust(), directory="")
     assert MADE == []
     for part in (
         WHERE, "Takes: value is a path or an address ('/x')",
@@ -184,7 +185,7 @@ def test_rebuilt_callbacks_take_their_state() -> None:
     original = Takes([1])
     original.value, original.extra = [2], {"n": 3}  # type: ignore[attr-defined]
     snapshot = saved(original)
-    made = rebuild(snapshot, trusted=False, directory="")["Takes"]
+    made = rebuild(snapshot, trust=Trust(), directory="")["Takes"]
     assert made.value == [1]
     put_into(snapshot, made)
     assert (made.value, made.extra) == ([2], {"n": 3})
@@ -224,7 +225,7 @@ def test_a_constructor_that_changed_is_named(before: str, call: str, after: str,
     _changing(after)
     MADE.clear()
     with pytest.raises(NotRebuildableError, match=named) as info:
-        rebuild(snapshot, trusted=False, directory="")
+        rebuild(snapshot, trust=Trust(), directory="")
     assert "Changing: the constructor Changing(" in str(info.value) and "into=[...]" in str(info.value)
     assert MADE == []
 
@@ -248,7 +249,7 @@ def test_a_constructor_that_still_takes_it_gets_it(before: str, call: str, after
     """Every argument arrives under its name, and none in another's place."""
     snapshot = saved(eval(f"cls({call})", {"cls": _changing(before)}))
     _changing(after)
-    assert rebuild(snapshot, trusted=False, directory="")["Changing"].got == expected
+    assert rebuild(snapshot, trust=Trust(), directory="")["Changing"].got == expected
 
 
 def test_an_error_of_a_constructor_is_named() -> None:
@@ -265,10 +266,10 @@ def test_an_error_of_a_constructor_is_named() -> None:
     snapshot = saved(Fails())
     Fails.wrong = OSError("no disk")
     with pytest.raises(NotRebuildableError, match=r"Fails: .*\(OSError: no disk\).*into="):
-        rebuild(snapshot, trusted=False, directory="")
+        rebuild(snapshot, trust=Trust(), directory="")
     Fails.wrong = CallbackStateError("as it is")
     with pytest.raises(CallbackStateError, match=r"^as it is$"):
-        rebuild(snapshot, trusted=False, directory="")
+        rebuild(snapshot, trust=Trust(), directory="")
 
 
 def test_a_class_that_is_not_registered_any_more_is_named() -> None:
@@ -277,11 +278,11 @@ def test_a_class_that_is_not_registered_any_more_is_named() -> None:
     MADE.clear()
     snapshot.meta["callbacks"][1]["class"] = "gone.Gone"
     with pytest.raises(NotRegisteredError, match=r"gone\.Gone, which is not registered here"):
-        rebuild(snapshot, trusted=False, directory="")
+        rebuild(snapshot, trust=Trust(), directory="")
     for name in ("os.system", "keras.callbacks.Callback", "keras.callbacks.CallbackList", "keras.layers.Dense"):
         snapshot.meta["callbacks"][1]["class"] = name
         with pytest.raises(NotRegisteredError):
-            rebuild(snapshot, trusted=False, directory="")
+            rebuild(snapshot, trust=Trust(), directory="")
     assert MADE == []
 
     @dataclass
@@ -301,7 +302,7 @@ def test_arguments_that_no_release_wrote_are_damage() -> None:
         snapshot.meta["callbacks"][0]["arguments"]["value"] = ("value", bad, None)
         for trusted in (False, True):
             with pytest.raises(CallbackStateError):
-                rebuild(snapshot, trusted=trusted, directory="")
+                rebuild(snapshot, trust=Trust(trusted), directory="")
 
 
 def test_our_own_checkpoint_writes_beside_its_file(tmp_path: Any) -> None:
@@ -309,7 +310,7 @@ def test_our_own_checkpoint_writes_beside_its_file(tmp_path: Any) -> None:
     from callback_state import ModelCheckpointEnhanced
 
     checkpoint = ModelCheckpointEnhanced(os.path.join("some", "where", "{epoch}.keras"))
-    made = rebuild(saved(checkpoint), trusted=False, directory=str(tmp_path))["ModelCheckpointEnhanced"]
+    made = rebuild(saved(checkpoint), trust=Trust(), directory=str(tmp_path))["ModelCheckpointEnhanced"]
     assert os.fspath(made.filepath) == str(tmp_path / "{epoch}.keras")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from callback_state import _statefile
 from callback_state._read import dump
-from callback_state._statefile import FORMAT, TRAILER_SIZE, Sealed, seal, unseal
+from callback_state._statefile import FORMAT, TRAILER_SIZE, UNSIGNED, Sealed, seal, unseal
 from callback_state.exceptions import CorruptCheckpointError, UnsupportedFormatError
 
 MODEL = hashlib.sha256(b"a model").digest()
@@ -22,7 +22,7 @@ DATA = seal(TREE, MODEL, 7)
 WHERE = "run/007.keras.callbacks.pkl"
 
 
-def trailer(payload: bytes, *, number: int = FORMAT, length: int | None = None) -> bytes:
+def trailer(payload: bytes, *, number: int = UNSIGNED, length: int | None = None) -> bytes:
     """A trailer as a writer of another format, or one with an error, would have sealed it."""
     fields = struct.pack(
         "<8sIQ32s32sQ",
