@@ -161,11 +161,25 @@ def directory(quick: bool) -> Iterator[Row]:
     yield Row(what, milliseconds(ours), milliseconds(alone), ours / alone, 1.25, " x")
 
 
+def reading(quick: bool) -> Iterator[Row]:
+    """Reading a state file of a large array beside ``numpy.load``, and refusing a hostile one."""
+    import reading
+
+    rounds = 2 if quick else 8
+    ours, undigested, theirs = reading.array_times(rounds)
+    times = milliseconds(undigested), milliseconds(theirs)
+    yield Row("reading 400 MB of state, digest apart, beside numpy.load", *times, undigested / theirs, 2.0, " x")
+    yield Row("the same with its SHA-256", milliseconds(ours), times[1], ours / theirs, 12.0, " x")
+    slowest = reading.refusal_times(rounds)
+    yield Row("refusing the slowest hostile pickle of 1 MB", milliseconds(slowest), "", slowest, 1.0, " s")
+
+
 GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "imports": imports,
     "size": size,
     "step": step,
     "directory": directory,
+    "reading": reading,
     "data": entering,
     "inside": inside,
     "small": small,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._trust import Trust
-from .exceptions import CallbackStateError, RestoreError, UntrustedError
+from .exceptions import CallbackStateError, CorruptCheckpointError, RestoreError, UntrustedError
 
 __all__ = ["Opener", "names_in"]
 
@@ -59,7 +59,11 @@ class Opener:
 
     def allows(self, index: int) -> bool:
         """Whether the caller trusts all that an entry needs, as far as it can be told."""
-        return self._trust.everything or self._trust.names.issuperset(names_in(self._pickles[index]))
+        if type(index) is not int or not 0 <= index < len(self._pickles):
+            raise CorruptCheckpointError(self._where, f"has no entry {index!r:.100} stored by value")
+        # What needs no name at all is not harmless: it can change the callbacks that it is given.
+        needed = self._trust.everything or names_in(self._pickles[index])
+        return needed is True or bool(needed and self._trust.names.issuperset(needed))
 
     def open(self, index: int, persistent: Callable[[Any], Any]) -> Any:
         """Run the code of one entry.

@@ -204,12 +204,21 @@ def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state:
     excluded = excluded_of(callback)
     adapter, _ = adapter_of(type(callback))
     for name, value in state.items():
-        if not isinstance(name, str) or name in BASE or is_special(name) or _is_owned(adapter, name):
+        if (
+            not isinstance(name, str) or name in BASE or is_special(name) or _is_owned(adapter, name)
+            or (_is_hook(type(callback), name) and name not in vars(callback))
+        ):
             raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")
         if value is MISSING:
             prepared.skipped.append((callback, name))
         elif name not in excluded:
             prepared.attributes.append((callback, name, value))
+
+
+def _is_hook(cls: type, name: str) -> bool:
+    """Whether Keras calls it: then it is state only where the constructor has put something in its place."""
+    bases = (base for base in cls.__mro__ if base.__module__.partition(".")[0] == "keras")
+    return any(base.__name__ == "Callback" and name in vars(base) for base in bases)
 
 
 def _is_owned(adapter: Any, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import string
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,10 @@ from .exceptions import CallbackStateError, CorruptCheckpointError, NotRebuildab
 __all__ = ["OWN", "rebuild"]
 
 _REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|uri|root|host)s?$")
+#: The second letter of a dtype, or of the name of one of ml_dtypes, of which no array holds texts.
+_NUMERIC = frozenset("biufcmMln")
+#: How a number may be written in the name of a file: no wider than a name.
+_SPEC = r"([^{}/\\\\]?[<>=^])?[-+ ]?#?0?[0-9]{0,2}[,_]?(\.[0-9]{1,2})?[a-zA-Z%]?"
 OWN = "callback_state.ModelCheckpointEnhanced"
 
 
@@ -59,9 +64,11 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
         # All calls are checked before the first is made: a constructor may open a file.
         calls[entry["key"]] = _call(where, entry["key"], classes[entry["key"]], arguments)
     made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
+    named = names(list(made.values()))
     for key, callback in made.items():
-        if names(list(made.values())).get(key) is not callback:
+        if named.get(key) is not callback:
             stateful(callback, key=key)  # it was given by the user
+            named = names(list(made.values()))
     return made
 
 
@@ -82,6 +89,8 @@ def _class_of(entry: dict[str, Any]) -> Any:
 def _reasons(entry: dict[str, Any], cls: Any, trust: Trust, opener: Opener) -> list[str]:
     """Why a callback cannot be made from the file, argument by argument."""
     key, found = entry["key"], []
+    if entry["class"] == OWN and not trust.everything and not _is_template(entry["arguments"].get("filepath")):
+        found.append(f"{key}: filepath is no name of a model file")
     for name, (kind, data, index) in entry["arguments"].items():
         if entry["class"] == OWN and name == "filepath":
             continue
@@ -91,9 +100,33 @@ def _reasons(entry: dict[str, Any], cls: Any, trust: Trust, opener: Opener) -> l
             found.append(f"{key}: {name} was {data}")
         elif kind == "value" and not trust.everything:
             found += [f"{key}: {name} is a path or an address ({text!r})" for text in _reaching(name, data)]
-    if entry["class"].startswith("keras.callbacks."):
+            if _is_stock(entry) and _is_no_argument(name, data):
+                found.append(f"{key}: {name} is {data!r:.50}, where a path or a function belongs")
+    if _is_stock(entry):
         found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry["arguments"]]
     return found
+
+
+def _is_template(argument: Any) -> bool:
+    """Whether it is a path with placeholders that are filled with numbers and nothing else."""
+    if argument is None or argument[0] != "value" or not isinstance(argument[1], str):
+        return False
+    try:
+        fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(argument[1]) if name is not None]
+    except ValueError:
+        return False
+    plain = all(name.isidentifier() and re.fullmatch(_SPEC, spec or "") for name, spec in fields)
+    return plain and os.path.basename(argument[1]) not in ("", ".", "..")
+
+
+def _is_stock(entry: dict[str, Any]) -> bool:
+    return bool(entry["class"].startswith("keras.callbacks."))
+
+
+def _is_no_argument(name: str, data: Any) -> bool:
+    """A number for a path would be an open file of this process; a text for a function is called later."""
+    of_functions = name == "schedule" or name.startswith("on_")
+    return data is not None and (of_functions or (type(data) is int and bool(_REACHES_OUT.search(name))))
 
 
 def _reaching(name: str, data: Any) -> Iterator[str]:
@@ -120,10 +153,15 @@ def _texts(name: str, node: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
             yield (f"{name}_{key}" if isinstance(key, str) else name), item
     elif kind in ("list", "tuple", "set", "frozenset", "deque"):
         yield from ((name, item) for item in flat)
+    elif kind in ("scalar", "array", "dtype"):
+        if not (isinstance(rest[0], str) and rest[0][1:2] in _NUMERIC):
+            yield "path", f"{kind} of NumPy"
+    else:  # such as the texts of NumPy
+        yield from ((name, item) for item in flat)
 
 
 def _leads_out(name: str, text: str) -> bool:
-    looks = "://" in text or text.startswith(("/", "\\", "~")) or text[1:3] == ":\\"
+    looks = "://" in text or text.startswith(("/", "\\", "~")) or text[1:3] in (":\\", ":/")
     above = ".." in re.split(r"[/\\]", text)
     return looks or above or bool(_REACHES_OUT.search(name.lstrip("*")))
 

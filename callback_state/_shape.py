@@ -8,6 +8,8 @@ from ._table import Table, two_by_two
 
 __all__ = ["SHAPE", "check", "check_states", "complete"]
 
+#: To match many with one another takes the square of the time.
+MAX_CALLBACKS = 1000
 _NUMBER = (int, float, type(None))
 
 #: By key the type, the types, [the shape of each item] or {the shape of each value}.
@@ -107,6 +109,12 @@ def _check_meta(meta: dict[str, Any]) -> None:
     keys = [entry["key"] for entry in meta["callbacks"]]
     if len(set(keys)) != len(keys):
         raise ValueError(".meta.callbacks: two have one key")
+    if len(keys) > MAX_CALLBACKS:
+        raise ValueError(f".meta.callbacks: more than {MAX_CALLBACKS}")
+    _check_apart([entry["arguments"] for entry in meta["callbacks"]])
+    tables = [a[1] for e in meta["callbacks"] for a in e["arguments"].values() if type(a) is tuple and len(a) > 1]
+    _check_apart([data for data in tables if type(data) is tuple and data])
+    _check_apart([data[0] for data in tables if type(data) is tuple and data and type(data[0]) is list])
     for entry in meta["callbacks"]:
         for parameter, argument in entry["arguments"].items():
             where = f".meta.callbacks.{entry['key']}.arguments"
@@ -118,15 +126,26 @@ def _check_meta(meta: dict[str, Any]) -> None:
             _expect(index, (int, type(None)), f"{where}.{parameter}")
 
 
+def _check_apart(parts: list[Any]) -> None:
+    """What each callback has for itself: looked at for each of them, it may not be one and the same."""
+    if len({*map(id, parts)}) != len(parts):
+        raise ValueError(".meta.callbacks: two share their arguments")
+
+
 def check_states(table: Table, keys: set[str]) -> None:
     """The states are {key: {attribute: value}}, of just the callbacks that are described.
 
     Raises:
         TypeError, ValueError, IndexError: they are not.
     """
-    states = dict(two_by_two(_dict_at(table, table.root)))
+    flat = _dict_at(table, table.root)
+    for key in flat[::2]:
+        _expect(key, str, ".state")
+    states = dict(two_by_two(flat))
     if states.keys() != keys:
         raise ValueError("the states are of other callbacks than those that are described")
+    if len(set(states.values())) != len(states):
+        raise ValueError(".state: two callbacks share one")
     for ref in states.values():
         for name, _ in two_by_two(_dict_at(table, ref)):
             _expect(name, str, ".state")

@@ -19,18 +19,26 @@ from hostile import victim
 from hostile.arrays import ARRAYS
 from hostile.bombs import BOMBS, MALFORMED
 from hostile.files import checkpoint, forged, sealed, sealed_tree
+from hostile.metas import FORGED, NOT_REBUILT, STATES, one
+from hostile.opcodes import BUILD, mapping, text, whole
 from hostile.streams import TECHNIQUES
+from hostile.tables import Raw
 from hostile.values import NODES
 
 from callback_state import (
-    latest_checkpoint, list_checkpoints, load_meta, restore_callbacks,
+    ModelCheckpointEnhanced, latest_checkpoint, list_checkpoints, load_meta, restore_callbacks, stateful,
 )
-from callback_state.exceptions import CallbackStateError, CorruptCheckpointError
+from callback_state.exceptions import CallbackStateError, CorruptCheckpointError, UntrustedError
 
 STREAMS = {**{key: lambda p, make=make: make() for key, make in (BOMBS | MALFORMED).items()}, **TECHNIQUES}
 VALUES = NODES | ARRAYS
 #: Codes that stand for names in this process, as some library may have asked for.
 EXTENSIONS = (("os", "mkdir", 0xF1), ("pathlib", "os.mkdir", 0xF2F2), ("posix", "mkdir", 0xF3F3F3))
+
+
+@stateful
+class Probe(keras.callbacks.Callback):
+    """A callback of somebody's own, without an attribute."""
 
 
 class Unpickler(pickle.Unpickler):
@@ -108,7 +116,7 @@ def test_nothing_fires_here(technique: str, tmp_path: Path, mark: Callable[[], b
     for error in refusals(path, ["load_meta"] if large else ENTRIES).values():
         assert isinstance(error, CorruptCheckpointError)
         assert "this package never wrote that (at byte " in str(error)
-    for directory in (bare.parent, path.parent)[: 1 if large else 2]:
+    for directory in () if large else (bare.parent, path.parent):
         assert latest_checkpoint(directory) is None
         assert list_checkpoints(directory) == list_checkpoints(directory, verify=False) == []
     assert set(sys.modules) == before
@@ -127,6 +135,56 @@ def test_no_value_is_believed(lie: str, tmp_path: Path, mark: Callable[[], bool]
     assert latest_checkpoint(path.parent) is None
     assert set(sys.modules) == before
     assert not mark()
+
+
+@pytest.mark.parametrize("lie", FORGED)
+@pytest.mark.filterwarnings("ignore:left aside")
+def test_no_word_on_the_run_is_believed(lie: str, tmp_path: Path) -> None:
+    """Parts of the description that no release wrote, names that lead elsewhere among them."""
+    path = checkpoint(tmp_path, sealed_tree(forged(meta=FORGED[lie])))
+    for error in refusals(path, ["load_meta", "restore"]).values():
+        assert isinstance(error, CorruptCheckpointError)
+    assert latest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("lie", NOT_REBUILT)
+def test_no_callback_is_made_of_what_leads_out(lie: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Foreign classes, functions, paths and addresses, however they are written; and nothing was touched."""
+    monkeypatch.chdir(tmp_path)
+    path = checkpoint(tmp_path / "ckpt", sealed_tree(forged(meta=NOT_REBUILT[lie])))
+    assert ModelCheckpointEnhanced.__module__ == "callback_state"  # imported by now
+    before = set(sys.modules)
+    with pytest.raises(CallbackStateError):
+        restore_callbacks(path)
+    assert set(sys.modules) == before
+    assert os.listdir(tmp_path) == ["ckpt"] and len(os.listdir(tmp_path / "ckpt")) == 2
+
+
+@pytest.mark.parametrize("callback", [keras.callbacks.EarlyStopping, Probe])
+@pytest.mark.parametrize("lie", STATES)
+def test_no_state_gets_beyond_state(lie: str, callback: Any, tmp_path: Path) -> None:
+    """Python's own attributes, what Keras calls, code and foreign classes: the callback is as it was."""
+    name = "keras.callbacks.EarlyStopping" if callback is not Probe else f"{__name__}.Probe"
+    path = checkpoint(tmp_path, sealed_tree(forged(meta=one(name), state={callback.__name__: STATES[lie]})))
+    made = callback()
+    before = {name: item for name, item in vars(made).items() if not name.startswith("_callback_state")}
+    for attempt in (lambda: restore_callbacks(path, into=[made]), lambda: restore_callbacks(path)):
+        with pytest.raises(CallbackStateError):
+            attempt()
+    assert {name: item for name, item in vars(made).items() if not name.startswith("_callback_state")} == before
+    assert type(made) is callback
+
+
+def test_an_entry_that_needs_no_name_needs_trust(tmp_path: Path) -> None:
+    """A pickle without any name could change the callback that it is given."""
+    tree = forged(meta=one(f"{__name__}.Probe"), state={"Probe": {"x": Raw("value", 0, "a text", "Probe.x")}})
+    callback = text("callback") + text("Probe") + b"\x86Q"
+    tree[3] = [whole(callback + mapping(text("on_epoch_end"), b"K\1") + BUILD)]
+    path = checkpoint(tmp_path, sealed_tree(tree))
+    probe = Probe()
+    with pytest.raises(UntrustedError, match=r"Probe\.x is a text, stored by value"):
+        restore_callbacks(path, into=[probe])
+    assert "on_epoch_end" not in vars(probe)
 
 
 def test_the_file_would_be_read_without_the_lie(tmp_path: Path) -> None:

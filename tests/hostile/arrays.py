@@ -11,9 +11,9 @@ from .values import LARGE, array, doubled, struct
 DTYPES: dict[str, Callable[[], Any]] = {
     **{f"dtype-{text}": lambda text=text: text for text in (
         "O", "|O", "|O8", "<O8", "<f4,O", "<f4,<f4", "|V8,|V8", "(2,)f4", "object", "T", "|T16", "<U99999999999",
-    **{f"dtype-{text}": lambda text=text: text for text in (
-        "os.system", "numpy.object_", "finfo", "float", "int", "__builtins__", "generic", "<f3", "float8", "uint_",
-        "float\0", "<i4\0", "<\u0666f4")},
+        "|S-1", "|V-8", "|V2147483647", "|V99999999999999999999", "<M8[x]", "<M8[" + "9" * 100 + "s]", "", "<",
+        "|", "os.system", "numpy.object_", "finfo", "float", "int", "__builtins__", "generic", "<f3", "float8",
+        "uint_", "float\0", "<i4\0", "<\u0666f4")},
     "dtype-of-a-number": lambda: 7,
     "dtype-of-nothing": lambda: None,
     "dtype-with-objects-in-a-field": lambda: struct(("a", "|O", 0)),
