@@ -49,9 +49,10 @@ def _parsed(module: str, entry: str) -> Mutant:
     return Mutant(name, module, old, new, test)
 
 
-MUTANTS = {
-    mutant.name: mutant for module in ("_store", "_atomic", "_pair", "_statefile") for mutant in table(module)
-}
+STORAGE = ("_store", "_atomic", "_pair", "_statefile")
+#: What stands between a file and memory.
+READERS = ("_read", "_table", "_work", "_arrays", "_generators", "_kinds")
+MUTANTS = {mutant.name: mutant for module in STORAGE + READERS for mutant in table(module)}
 #: Those of the order of calls that the model checker has to notice.
 PROTOCOL = [mutant for mutant in MUTANTS.values() if mutant.test.startswith(CHECKER)]
 CHECKS = [mutant for mutant in MUTANTS.values() if mutant not in PROTOCOL]

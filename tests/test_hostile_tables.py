@@ -1,0 +1,36 @@
+"""Each check between a file and memory is needed: the tables that fire, crash or never end without it."""
+
+from __future__ import annotations
+
+
+import pytest
+from hostile.arrays import ARRAYS
+from hostile.tables import Liar
+from hostile.values import NODES
+
+from callback_state._build import Decoder
+from callback_state._read import dump, parse
+from callback_state._table import PlainError, Table
+
+
+
+@pytest.mark.parametrize("lie", NODES | ARRAYS)
+def test_a_table_that_lies_is_refused(lie: str) -> None:
+    """By itself, without a file around it and without TensorFlow."""
+    table = Liar().table((NODES | ARRAYS)[lie]())
+    tree = parse(dump([table.nodes, table.root]))
+    with pytest.raises(PlainError):
+        Decoder(Table.from_tree(tree)).value()
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [("reference-beyond-the-end", "no node 1000000"), ("dict-with-a-key-too-many", "a dict with a key too many"),
+     ("reference-below-zero", "no node -1"), ("tuple-of-a-thousand-levels", "immutable values nested deeper than"),
+     ("tuple-in-itself", "immutable values nested deeper than")],
+)
+def test_the_error_says_what_was_found(lie: str, message: str) -> None:
+    """The check that is meant for it refuses it, not what would have failed later."""
+    table = Liar().table(NODES[lie]())
+    with pytest.raises(PlainError, match=message):
+        Decoder(Table.from_tree([table.nodes, table.root])).value()
