@@ -119,6 +119,7 @@ NODES: dict[str, Callable[[], Any]] = {
     "Random-beyond-its-words": lambda: Raw("Random", 3, Ref((0,) * 624 + (99_999,)), None),
     "Random-of-a-generator": lambda: Raw("Random", 3, Ref((0,) * 625), "gauss"),
     "BitGenerator-of-the-system": lambda: Raw("BitGenerator", "os", Ref(()), None),
+    "BitGenerator-that-seeds-the-global-one": lambda: Raw("BitGenerator", "seed", Ref(()), None),
     "BitGenerator-bit_generator": lambda: Raw("BitGenerator", "bit_generator", Ref(()), None),
     "BitGenerator-beyond-its-words": lambda: Raw("BitGenerator", "MT19937", Ref(mt19937(10**6)), None),
     "BitGenerator-below-its-words": lambda: Raw("BitGenerator", "MT19937", Ref(mt19937(-1)), None),
