@@ -47,7 +47,7 @@ class Found:
         return saved_at
 
     @classmethod
-    def open(cls, path: str, keys: Keys | None) -> Found:
+    def open(cls, path: str, keys: Keys | None = None) -> Found:
         pair = _pair.open_pair(path)
         if keys is not None:
             keys.check(pair.sealed, pair.model_path)

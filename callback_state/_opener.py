@@ -49,7 +49,7 @@ class Opener:
     Args:
         where: the state file, for errors.
         pickles: the section.
-        python: the version of Python that wrote it.
+        python: the version of Python that wrote it; empty if that is not known.
         trust: what the caller trusts.
     """
 
@@ -98,7 +98,7 @@ class Opener:
     def _check_python(self, data: bytes) -> None:
         here = ".".join(map(str, sys.version_info[:2]))
         there = ".".join(self._python.split(".")[:2])
-        if there != here and any(name.startswith("cloudpickle.") for name in names_in(data)):
+        if there and there != here and any(name.startswith("cloudpickle.") for name in names_in(data)):
             raise RestoreError(
                 f"{self._where}: holds code by value, written by Python {there}, which Python {here} cannot run "
                 f"(it may end the process). Restore with Python {there}, or with into=[...], where the code is "

@@ -152,7 +152,7 @@ class Snapshot:
 
     def opener(self, trust: Trust) -> Opener:
         """What reads the by-value section."""
-        return Opener(self.where, self.pickles, str(self.meta["versions"].get("python")), trust)
+        return Opener(self.where, self.pickles, str(self.meta["versions"].get("python", "")), trust)
 
     def prepare(self, keyed: dict[str, Any], *, model: Any, trust: Trust) -> Prepared:
         """The state of some callbacks, decoded for them; changes nothing."""

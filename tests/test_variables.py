@@ -315,6 +315,7 @@ class Fires:
 def test_without_trust_nothing_is_unpickled(tmp_path: Path, place: str) -> None:
     """A payload in the file does not fire while the file is read and refused; on trust it does."""
     from callback_state._rebuild import rebuild
+    from callback_state._trust import Trust
 
     fired = tmp_path / "fired"
     callback = hold(thing=Fires(fired)) if place == "attribute" else Holder(thing=Fires(fired))
@@ -324,12 +325,12 @@ def test_without_trust_nothing_is_unpickled(tmp_path: Path, place: str) -> None:
         if place == "attribute":
             put_into(snapshot, hold(thing=Anything()))
         else:
-            rebuild(snapshot, trusted=False, directory="")
+            rebuild(snapshot, trust=Trust(False), directory="")
     assert not fired.exists()
     if place == "attribute":
         put_into(snapshot, hold(thing=Anything()), trusted=True)
     else:
-        rebuild(snapshot, trusted=True, directory="")
+        rebuild(snapshot, trust=Trust(True), directory="")
     assert fired.exists()
 
 
@@ -430,7 +431,7 @@ def test_a_table_that_stays_in_the_process_keeps_the_objects() -> None:
     holder = hold(n=1, things=[lock, fn])
     table, kept = keep({"Holder": holder}, None)
     holder.n, holder.things = 2, []
-    prepare(table, {"Holder": holder}, None, where="", model=None, pickles=None, kept=kept).put_back()
+    prepare(table, {"Holder": holder}, None, where="", model=None, opener=None, kept=kept).put_back()
     assert (holder.n, holder.things) == (1, [lock, fn])
     with pytest.raises(TypeError):
         pickle.dumps(lock)
