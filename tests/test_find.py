@@ -179,7 +179,7 @@ def test_a_newer_format_names_the_next_good_one(tmp_path: Path) -> None:
 
     good, new = put(tmp_path, "a.keras", 1), put(tmp_path, "b.keras", 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_statefile, "FORMAT", 9)
+        patch.setattr(_statefile, "UNSIGNED", 9)
         Path(f"{new}{SUFFIX}").write_bytes(state_of(2))
     with pytest.raises(UnsupportedFormatError, match=f"newer callback_state. The newest whole .* is {good}$"):
         load_meta(new)
@@ -205,13 +205,13 @@ def test_a_writer_that_keeps_only_the_newest_is_followed(tmp_path: Path, monkeyp
     put(tmp_path, "5.keras", 5)
     true, moves = _find.Found.open, iter(range(6, 9))
 
-    def opening(path: str) -> Any:
+    def opening(path: str, keys: Any) -> Any:
         number = next(moves, None)
         if number is not None:
             put(tmp_path, f"{number}.keras", number)
             for half in ("", SUFFIX):
                 os.unlink(tmp_path / f"{number - 1}.keras{half}")
-        return true(path)
+        return true(path, keys)
 
     monkeypatch.setattr(_find.Found, "open", opening)
     assert found_in(tmp_path) == "8.keras"
