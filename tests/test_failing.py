@@ -17,6 +17,7 @@ import tensorflow as tf
 from harness import X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, X, Y, bytes_of, fit, make_model
 
 from callback_state import (
+    CheckpointNotFoundError,
     InUseError,
     ModelCheckpointEnhanced,
     _atomic,
@@ -499,10 +500,11 @@ def test_a_kill_before_the_interim_file_was_deleted_leaves_none_behind(
     assert not any("interim" in name for name in files(tmp_path))
 
 
-def test_an_interim_file_of_another_run_is_left_alone(tmp_path: Path) -> None:
-    """Files that the run did not write are never touched."""
+def test_an_interim_file_of_somebody_else_is_not_written_over(tmp_path: Path) -> None:
+    """A run that would write under its name says so before it begins."""
     (tmp_path / "epoch.interim.keras").write_bytes(b"mine")
-    start(tmp_path, name="{epoch}")
+    with pytest.raises(CheckpointNotFoundError, match="which a new run would write over"):
+        start(tmp_path, name="{epoch}")
     assert (tmp_path / "epoch.interim.keras").read_bytes() == b"mine"
 
 
