@@ -25,11 +25,19 @@ from .exceptions import CallbackStateError, NotPicklableError, RestoreError, Res
 
 __all__ = [
     "BASE", "class_of", "configuration", "excluded_of", "is_registered", "names", "note_outside",
-    "outside_of", "pick_up", "remember", "state_of", "wind_back",
+    "outside_of", "pick_up", "remember", "saved_among", "state_of", "wind_back",
 ]
 
 #: Attributes of every Keras callback that are neither state nor configuration.
 BASE = {"params", "_params", "_model", "validation_data", "set_model", "_callback_state_mark"}
+
+
+def saved_among(callbacks: list[Any]) -> list[Any]:
+    """Those of a list that a checkpoint saves; Keras's own history and progress bar are not."""
+    import keras
+
+    apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+    return [c for c in callbacks if is_registered(c) and not isinstance(c, apart)]
 
 
 def is_registered(callback: Any) -> bool:

@@ -32,7 +32,7 @@ EXIT_CODE = 75
     exclude=(
         "callbacks", "training_args", "period", "max_to_keep", "keep_best",
         "save_every", "save_on_signal", "exit_code", "save_on_exception", "on_save_error",
-        "keys",         "_loop", "_keeper", "_recorder", "_replaced", "_warned", "_epoch",
+        "keys", "_loop", "_keeper", "_recorder", "_replaced", "_warned", "_epoch",
     )
 )
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):

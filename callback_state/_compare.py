@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, BinaryIO
 
 import h5py
 import numpy
 
-from ._modelfile import LAYOUT
+from ._meta import LAYOUT
 from .exceptions import WriteError
 
 __all__ = ["Comparison", "Window", "refused"]
@@ -72,8 +72,6 @@ class Comparison:
         self._window = window
         self._meant: set[str] = set()
         self._buffer = numpy.empty(CHUNK, "u1")
-        # What HDF5 makes of a value that is not just numbers.
-        self._sample = h5py.File(io.BytesIO(), "w", libver=LAYOUT)
         links: dict[bytes, int] = {}
         try:
             self._file = h5py.File(window, "r")
@@ -89,7 +87,13 @@ class Comparison:
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
-        self._sample.close()
+        if "_sample" in vars(self):
+            self._sample.close()
+
+    @cached_property
+    def _sample(self) -> Any:
+        """Where HDF5 shows what it makes of a value that is not just numbers."""
+        return h5py.File(io.BytesIO(), "w", libver=LAYOUT)
 
     def group(self, path: str) -> None:
         """A group was meant here."""
@@ -99,13 +103,17 @@ class Comparison:
 
     def attribute(self, path: str, name: str, value: Any) -> None:
         """The group or data set here was meant to have this attribute."""
-        self._sample.attrs["value"] = value
-        expected = self._sample.attrs["value"]
-        del self._sample.attrs["value"]
+        expected = value if type(value) is str else self._in_sample(value)
         with self._looking(f"{path} (attribute {name})", _short(expected)):
             found = self._file[path or "/"].attrs[name]
             if not _same(expected, found):
                 raise _OtherError(_short(found))
+
+    def _in_sample(self, value: Any) -> Any:
+        self._sample.attrs["value"] = value
+        expected = self._sample.attrs["value"]
+        del self._sample.attrs["value"]
+        return expected
 
     def dataset(self, path: str, value: Any) -> None:
         """A data set with this value was meant here."""

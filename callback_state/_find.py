@@ -15,7 +15,7 @@ from typing import Any
 
 from . import _atomic, _pair
 from ._overwrites import names_of, templates_of
-from ._snapshot import Snapshot, glance
+from ._snapshot import Snapshot, columns_of, glance
 from ._trust import Keys
 from .exceptions import (
     CallbackStateError,
@@ -236,15 +236,12 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = os.fspath(path)
     if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _pair.SUFFIX):
-        from ._modelfile import read_meta
+        from ._meta import read_meta
 
         meta = read_meta(path)
         if meta is not None:
             return meta
     found = find(path, None, missing_ok=False)
     assert found is not None
-    history = found.snapshot.meta["history"]
-    return {
-        **history["series"], "epochs": history["epochs"],
-        "training_args": found.snapshot.meta["training_args"],
-    }
+    meta = found.snapshot.meta
+    return {**columns_of(meta), "training_args": meta["training_args"]}

@@ -8,10 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
-from . import _atomic, _ledger, _lock, _runstate, _snapshot, _store
-from ._capture import is_registered, remember
+from . import _ledger, _lock, _runstate, _snapshot, _store
+from ._capture import remember, saved_among
 from ._decision import Event
 from ._overwrites import names_of
 from ._listener import Listener
@@ -135,7 +133,6 @@ class Keeper(Listener):
     def after_failure(self, loop: Loop) -> None:
         copy = self._rescue.copy if self._rescue is not None else None
         if copy is not None:
-            self._entries = _ledger.remember(self.checkpoint)
             vars(self.checkpoint).update(copy.entries)
             path = self.checkpoint.path_of(copy.entries["_due"])
             with copy.put_in_place():
@@ -171,9 +168,7 @@ class Keeper(Listener):
     def registered(self, loop: Loop | None) -> list[Any]:
         if self.checkpoint.callbacks is not None:
             return [*self.checkpoint.callbacks, self.checkpoint]
-        apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
-        siblings = [] if loop is None else loop.callbacks
-        return [c for c in siblings if is_registered(c) and not isinstance(c, apart)]
+        return saved_among([] if loop is None else loop.callbacks)
 
     def take(self, event: Event, loop: Loop | None, **meta: Any) -> Taking:
         inside = reading_of(self.model, event, loop)
@@ -224,7 +219,6 @@ class Keeper(Listener):
     def _enter_directory(self) -> None:
         """Alone from now on; what a dead process left half done is completed or undone."""
         root = self.checkpoint.root
-        _atomic.make_directories(root)
         self._lock = _lock.hold(root)
         _store.recover_all(root)
 

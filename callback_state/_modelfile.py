@@ -10,24 +10,21 @@ everything: ``model = keras.models.load_model(path, compile=False)``, ``model.co
 
 from __future__ import annotations
 
-import json
-import math
-import re
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote
 
+from ._meta import write_meta
+from ._record import Record
 from ._runstate import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 from .exceptions import RestoreError
 
-__all__ = ["LAYOUT", "compile_configuration_kept", "load", "put_meta", "read_meta", "write"]
+__all__ = ["compile_configuration_kept", "load", "skipsets_remembered", "write"]
 
-#: The versions of HDF5's layout to write: attributes above 64 kB need the newer one.
-LAYOUT = ("v108", "latest")
-
-
-def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) -> None:
+def write(
+    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: Record | None = None
+) -> None:
     """Write a plain Keras file that stock Keras loads.
 
     Args:
@@ -35,13 +32,15 @@ def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) ->
         path: where; its ending chooses the format.
         weights_only: whether to write weights and optimizer only (``.weights.h5``).
         meta: ``epochs``, one list per series, and ``training_args``; written into HDF5 files.
+        record: is to know what was meant.
 
     Raises:
         OSError: the disk failed, as far as HDF5 says so.
         Exception: whatever Keras raises for a model that it cannot save.
     """
+    record = Record() if record is None else record
     try:
-        with compile_configuration_kept(model):
+        with compile_configuration_kept(model), skipsets_remembered(), record.listening():
             if weights_only:
                 model.save_weights(path, overwrite=True)
             elif path.endswith(".h5"):
@@ -49,7 +48,7 @@ def write(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) ->
             else:
                 model.save(path, overwrite=True)
         if path.endswith(".h5"):
-            _write_meta(path, meta)
+            write_meta(path, meta)
     except RuntimeError as error:
         if _is_of_h5py(error):
             raise OSError(f"{error} (in HDF5; is the disk full?)") from error
@@ -90,96 +89,30 @@ def compile_configuration_kept(model: Any) -> Iterator[None]:
             configuration.update(kept)
 
 
-def _write_meta(path: str, meta: dict[str, Any]) -> None:
-    import h5py
+@contextmanager
+def skipsets_remembered() -> Iterator[None]:
+    """Saving weights makes a layer, an optimizer, ... anew for every object that it comes across, to see what
+    each has of its base class. Keras (3.7 to 3.15) means to remember that, but looks for it under another name;
+    for a small model this took more than half of the time of a save.
 
-    with h5py.File(path, "r+", libver=LAYOUT) as file:
-        put_meta(file, meta)
-
-
-def put_meta(file: Any, meta: dict[str, Any]) -> None:
-    """Makes the group ``meta`` in an open HDF5 file, or in what compares where that would write."""
-    group = file.create_group("meta")
-    for name, values in meta.items():
-        if name != "training_args":
-            group.create_dataset(_quoted(name), data=_column(values))
-    group.attrs["training_args"] = _yaml(meta.get("training_args", {}))
-
-
-def read_meta(path: str) -> dict[str, Any] | None:
-    """What :func:`write` put into an HDF5 file's group ``meta``; None where there is none.
-
-    Keys of ``training_args`` are strings then, and its tuples lists.
+    Where Keras does this elsewhere, a save is as slow as Keras's.
     """
-    import h5py
+    from keras.src.saving import saving_lib
 
-    with h5py.File(path, "r") as file:
-        if "meta" not in file:
-            return None
-        group = file["meta"]
-        meta = {unquote(name): _values(group[name]) for name in group}
-        meta["training_args"] = _read_yaml(group.attrs.get("training_args", "{}"))
-        return meta
-
-
-def _quoted(name: str) -> str:
-    """The name of a series as one name of HDF5, where a slash would make a group."""
-    quoted = name.replace("%", "%25").replace("/", "%2F")
-    return "%2E" if quoted == "." else quoted
-
-
-def _column(values: list[Any]) -> Any:
-    """A series as a dataset: numbers, or else (text, lists of unequal lengths, None) as text."""
-    import numpy
-
+    known = getattr(saving_lib, "get_attr_skipset", None)
+    if known is None:
+        yield
+        return
+    saving_lib.get_attr_skipset = _skipset_of(known)
     try:
-        array = numpy.asarray(values)
-    except ValueError:  # of unequal lengths
-        return list(map(str, values))
-    return array if array.dtype.kind in "biufc" else list(map(str, values))
+        yield
+    finally:
+        saving_lib.get_attr_skipset = known
 
 
-def _values(dataset: Any) -> list[Any]:
-    values: list[Any] = (dataset.asstr() if dataset.dtype.kind == "O" else dataset)[()].tolist()
-    return values
-
-
-def _yaml(value: Any) -> str:
-    """Plain data as YAML of one line, without a library that the user may not have.
-
-    It is JSON as well, save for ``.nan`` and ``.inf``.
-    """
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_string(str(k))}: {_yaml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return "[" + ", ".join(map(_yaml, value)) + "]"
-    if hasattr(value, "tolist"):  # what NumPy has
-        return _yaml(value.tolist())
-    if isinstance(value, float):
-        return _float(value)
-    return json.dumps(value) if value is None or isinstance(value, int) else _string(str(value))
-
-
-def _float(value: float) -> str:
-    if math.isnan(value):
-        return ".nan"
-    if math.isinf(value):
-        return ".inf" if value > 0 else "-.inf"
-    # Without a point, 1e-05 is a string in YAML 1.1.
-    return re.sub(r"^(-?\d+)e", r"\1.0e", repr(float(value)))
-
-
-def _string(text: str) -> str:
-    # YAML takes the two halves of a JSON surrogate pair for two characters, and refuses some bare ones.
-    quoted = json.dumps(text, ensure_ascii=False)
-    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", quoted)
-
-
-def _read_yaml(text: str) -> Any:
-    constants = {".nan": "NaN", ".inf": "Infinity", "-.inf": "-Infinity"}
-    return json.loads(
-        re.sub(r'"(?:[^"\\]|\\.)*"|-?\.(?:nan|inf)', lambda m: constants.get(m[0], m[0]), text)
-    )
+@functools.lru_cache(maxsize=1)
+def _skipset_of(known: Any) -> Any:
+    return functools.cache(known)
 
 
 def load(model: Any, path: str, digest: str, *, optimizes: bool = True) -> None:

@@ -55,7 +55,7 @@ def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
     for callback in callbacks:
         if not hasattr(type(callback), "template"):
             continue
-        directory = os.path.dirname(callback.filepath) or os.curdir
+        directory = callback.root
         whole, bare = names_of(callback.template, directory)
         if whole and not _is_same(path, directory):
             raise CheckpointNotFoundError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import _lock, _pair, _statefile, _store
 from ._find import find
+from ._snapshot import Snapshot
 from ._summary import Summary
 from ._table import two_by_two
 from ._trust import Keys
@@ -51,13 +52,17 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
         )
     held = _lock.hold(os.path.dirname(found.model_path) or os.curdir)
     try:
-        sealed = _pair.open_pair(found.model_path).sealed
+        # What was found before may have been replaced by whoever held the directory.
+        pair = _pair.open_pair(found.model_path)
+        sealed, meta = pair.sealed, Snapshot.read(pair.state_path, pair.sealed).meta
+        if keys is not None:
+            keys.check(sealed, found.model_path)
         if sealed.signature is not None and keys is None:
             raise UntrustedError(
                 found.model_path, "its state file is signed, and so must the new one be: pass key="
             )
-        sign = None if keys is None else keys.signer(os.path.basename(found.model_path))
-        tree = _changed(sealed.tree, found.snapshot.meta)
+        sign = None if keys is None else keys.signer(found.model_path)
+        tree = _changed(sealed.tree, meta)
         data = _statefile.seal(tree, sealed.model_digest, sealed.model_size, sign)
         _store.commit_state(found.model_path, data)
     finally:

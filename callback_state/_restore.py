@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from . import _modelfile
-from ._capture import is_registered, names, note_outside, state_of
+from ._capture import names, note_outside, saved_among, state_of
 from ._expected import Expected
 from ._find import Found, find
 from ._match import Change, Matched, match
@@ -16,7 +16,7 @@ from ._rebuild import OWN, rebuild
 from ._restored import Report, Restored
 from ._resume import Resume
 from ._runstate import put_back_seeds, put_back_variables, take_variables
-from ._snapshot import Snapshot, versions
+from ._snapshot import Snapshot, columns_of, versions
 from ._trust import Trust
 from ._needs import Need, needs_of
 from .exceptions import RestoreError, UntrustedError
@@ -143,10 +143,7 @@ def _as_list(into: Any) -> list[Any] | None:
 def _match(
     snapshot: Snapshot, callbacks: list[Any], strict: bool
 ) -> tuple[dict[str, Any], Report]:
-    import keras
-
-    apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
-    live = [c for c in callbacks if is_registered(c) and not isinstance(c, apart)]
+    live = saved_among(callbacks)
     matched = match(snapshot.where, snapshot.meta["callbacks"], live)
     stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
     # Without a checkpoint callback nothing is saved any more: what it knew is of no use then.
@@ -229,6 +226,5 @@ def _restored(
     meta = found.snapshot.meta
     return Restored(
         callbacks, meta["epoch"], meta["batch"], meta["initial_epoch"], found.model_path,
-        {**meta["history"]["series"], "epochs": meta["history"]["epochs"]},
-        meta["training_args"], meta["finished"], report, keyed,
+        columns_of(meta), meta["training_args"], meta["finished"], report, keyed,
     )

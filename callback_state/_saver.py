@@ -9,6 +9,7 @@ from typing import Any
 
 from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store, _verify
 from ._inventory import inventory
+from ._record import Record
 from ._snapshot import Taken
 from ._trust import Keys
 
@@ -54,7 +55,7 @@ class Saver:
         self._last: _Last | None = None
 
     def _signer(self, path: str) -> Callable[[bytes], bytes] | None:
-        return None if self._keys is None else self._keys.signer(os.path.basename(os.path.realpath(path)))
+        return None if self._keys is None else self._keys.signer(path)
 
     def take(
         self, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any]
@@ -93,15 +94,14 @@ class Saver:
         Raises:
             OSError: and whatever Keras raises; the checkpoint before is there.
         """
-        history = taking.meta["history"]
-        in_model = {
-            **history["series"], "epochs": history["epochs"], "training_args": taking.meta["training_args"],
-        }
+        meta = taking.meta
+        in_model = {**_snapshot.columns_of(meta), "training_args": meta["training_args"]}
+        options: dict[str, Any] = {"weights_only": weights_only, "meta": in_model, "record": Record()}
         with _store.write(
             path,
-            lambda staged: _modelfile.write(model, staged, weights_only=weights_only, meta=in_model),
+            lambda staged: _modelfile.write(model, staged, **options),
             lambda sha256, size: _statefile.seal(taking.taken.tree, sha256, size, self._signer(path)),
-            lambda staged: _verify.verify(model, staged, weights_only=weights_only, meta=in_model, name=path),
+            lambda staged: _verify.verify(model, staged, **options, name=path),
         ) as written:
             _store.commit(written)
         self._last = _Last(

@@ -31,7 +31,7 @@ from ._table import two_by_two
 from ._trust import Keys, Trust
 from .exceptions import CorruptCheckpointError, NotPicklableError
 
-__all__ = ["Snapshot", "Taken", "glance", "keep", "summary_of", "take"]
+__all__ = ["Snapshot", "Taken", "columns_of", "glance", "keep", "summary_of", "take"]
 
 
 @dataclass
@@ -103,6 +103,11 @@ def _described(key: str, callback: Any, fallback: ByValue, saves: bool) -> dict[
         "arguments": arguments,
         "outside": outside_of(callback) if saves else None,
     }
+
+
+def columns_of(meta: dict[str, Any]) -> dict[str, list[Any]]:
+    """The history as users read it: one list per series, and ``epochs`` (0-based)."""
+    return {**meta["history"]["series"], "epochs": meta["history"]["epochs"]}
 
 
 def versions() -> dict[str, str]:

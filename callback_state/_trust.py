@@ -65,8 +65,9 @@ class Keys:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key is never pickled")
 
-    def signer(self, name: str) -> Callable[[bytes], bytes]:
-        """What signs the fields of a state file whose model file has this base name."""
+    def signer(self, model: str) -> Callable[[bytes], bytes]:
+        """What signs the fields of the state file of this model file; a link is followed."""
+        name = os.path.basename(os.path.realpath(model))
         return lambda fields: _mac(self._keys[0], fields, name)
 
     def check(self, sealed: Sealed, model: str) -> None:

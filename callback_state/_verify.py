@@ -4,10 +4,11 @@ HDF5 may return normally after a write that the system refused (one ENOSPC or EI
 loads, with wrong weights. So the file is read again before it is committed, from the system and not from
 what HDF5 has of it in memory.
 
-What was meant is told by Keras itself: its saving runs once more, into an object that looks like an HDF5
-file and compares where that would write. So whatever layers, optimizers and classes of the user's write is
-compared, one variable at a time (of a whole model in ``.h5``: one layer, or the optimizer, as Keras writes
-it). This holds to names of Keras that are not public, the same from 3.7 to 3.15, and to what of h5py its
+What was meant is told by Keras itself: what its saving put into its store is put once more into one whose
+HDF5 file compares where another would write. (Of a whole model in ``.h5``, and where that finds a
+difference, the saving itself runs once more.) So whatever layers, optimizers and classes of the user's write
+is compared, one variable at a time (of a whole model in ``.h5``: one layer, or the optimizer, as Keras
+writes it). This holds to names of Keras that are not public, the same from 3.7 to 3.15, and to what of h5py its
 saving uses; where these have changed an error says so.
 
 Not looked at: bytes of the file that nothing in it speaks of; and whether the weights in a ``.keras`` file
@@ -25,16 +26,18 @@ from typing import Any, BinaryIO
 import h5py
 import numpy
 
-from . import _modelfile
+from . import _atomic, _meta, _modelfile
 from ._compare import Comparison, Window, refused
+from ._record import Record
 from .exceptions import unsupported_keras
 
 __all__ = ["verify"]
 
-READ_SIZE = 1 << 20
 
-
-def verify(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], name: str | None = None) -> None:
+def verify(
+    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: Record | None = None,
+    name: str | None = None,
+) -> None:
     """Compare a file with what :func:`_modelfile.write` was to write with the same arguments.
 
     Args:
@@ -42,6 +45,7 @@ def verify(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], n
         path: the file; it is closed.
         weights_only: as for writing.
         meta: as for writing.
+        record: the one of writing; without it Keras is asked once more.
         name: what to call the file in an error, if not ``path``.
 
     Raises:
@@ -49,10 +53,10 @@ def verify(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], n
         ResumeError: this Keras saves in a way that is not known here.
     """
     name = name or path
-    wrong = _differences(model, path, weights_only, meta, name)
+    wrong = _differences(model, path, weights_only, meta, name, record)
     if wrong:
-        # A class of the user's may save something else each time, the hour for example. What is meant
-        # there is not known: only where two looks agree, the file is wrong.
+        # A class of the user's may save something else each time, the hour for example, or past Keras's
+        # store. What is meant there is not known: only where two looks agree, the file is wrong.
         again = _differences(model, path, weights_only, meta, name)
         wrong = {where: what for where, what in wrong.items() if again.get(where) == what}
     if wrong:
@@ -61,7 +65,9 @@ def verify(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], n
         raise refused(name, f"{where}: {what}{more}")
 
 
-def _differences(model: Any, path: str, weights_only: bool, meta: dict[str, Any], name: str) -> dict[str, str]:
+def _differences(
+    model: Any, path: str, weights_only: bool, meta: dict[str, Any], name: str, record: Record | None = None
+) -> dict[str, str]:
     with open(path, "rb", buffering=0) as file:
         whole = Window(file, 0, os.fstat(file.fileno()).st_size)
         window = whole if path.endswith(".h5") else _weights_of_archive(file, name)
@@ -69,9 +75,9 @@ def _differences(model: Any, path: str, weights_only: bool, meta: dict[str, Any]
             if path.endswith(".h5") and not weights_only:
                 _save_h5(model, _Group(comparison, ""))
             else:
-                _save_state(model, _Group(comparison, ""))
+                _save_state(model, _Group(comparison, ""), record)
             if path.endswith(".h5"):
-                _modelfile.put_meta(_Group(comparison, ""), meta)
+                _meta.put_meta(_Group(comparison, ""), meta)
             return comparison.differences()
 
 
@@ -88,7 +94,7 @@ def _weights_of_archive(file: BinaryIO, name: str) -> Window:
             weights = entries.pop(_VARS_FNAME_H5)
             for entry in entries.values():
                 with archive.open(entry) as opened:
-                    while opened.read(READ_SIZE):  # at its end the checksum is compared
+                    while opened.read(_atomic.READ_SIZE):  # at its end the checksum is compared
                         pass
         file.seek(weights.header_offset)
         # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7: lengths of the name and more.
@@ -103,8 +109,8 @@ def _weights_of_archive(file: BinaryIO, name: str) -> Window:
     return Window(file, weights.header_offset + 30 + sum(lengths), weights.file_size)
 
 
-def _save_state(model: Any, root: _Group) -> None:
-    """What Keras runs for ``.weights.h5`` and for the weights in a ``.keras`` file."""
+def _save_state(model: Any, root: _Group, record: Record | None) -> None:
+    """What Keras runs, or has run, for ``.weights.h5`` and for the weights in a ``.keras`` file."""
     try:
         from keras.src.saving import saving_lib
 
@@ -113,7 +119,11 @@ def _save_state(model: Any, root: _Group) -> None:
     except (ImportError, AttributeError, TypeError) as error:
         raise unsupported_keras(f"saving weights goes another way ({error})") from error
     store.h5_file = root
-    save(model, store, None, "", set())
+    if record:
+        record.repeat(store)
+        return
+    with _modelfile.skipsets_remembered():
+        save(model, store, None, "", set())
 
 
 def _store_of(kind: Any) -> Any:

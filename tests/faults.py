@@ -120,13 +120,15 @@ def model(seed: int) -> Any:
 def save(saved: Any, path: Path) -> None:
     """Save and commit as the package does."""
     from callback_state import _modelfile, _statefile, _store, _verify
+    from callback_state._record import Record
 
     weights_only = path.name.endswith(".weights.h5")
+    options: dict[str, Any] = {"weights_only": weights_only, "meta": META, "record": Record()}
     with _store.write(
         path,
-        lambda staged: _modelfile.write(saved, staged, weights_only=weights_only, meta=META),
+        lambda staged: _modelfile.write(saved, staged, **options),
         lambda sha256, size: _statefile.seal(("state",), sha256, size),
-        lambda staged: _verify.verify(saved, staged, weights_only=weights_only, meta=META, name=str(path)),
+        lambda staged: _verify.verify(saved, staged, **options, name=str(path)),
     ) as written:
         _store.commit(written)
 

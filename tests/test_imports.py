@@ -39,6 +39,8 @@ ORDER = [
     "_fingerprint",
     "_runstate",
     "_inventory",
+    "_meta",
+    "_record",
     "_modelfile",
     "_compare",
     "_verify",

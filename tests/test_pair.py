@@ -21,11 +21,7 @@ from callback_state.exceptions import (
     UnsupportedFormatError,
 )
 
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sees without a power cut whether a sync is real; test_crashes.py cuts it."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 # Opening

@@ -15,11 +15,7 @@ from callback_state import _atomic, _store
 from callback_state._pair import SUFFIX
 from callback_state._store import delete, recover
 
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sees without a power cut whether a sync is real; test_crashes.py cuts it."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def stage(directory: Path, *, host: str | None = None, pid: int, name: str = NAME) -> str:

@@ -30,11 +30,7 @@ from callback_state import _atomic, _store
 from callback_state._pair import SUFFIX, Pair, open_pair, scan
 from callback_state._store import commit_state, recover
 
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sees without a power cut whether a sync is real; test_crashes.py cuts it."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 # Committing

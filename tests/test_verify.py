@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import h5py
 import keras
@@ -26,6 +27,7 @@ from test_modelfile import MODELS, OPTIMIZERS, sequential, stepped, subclassed
 
 import callback_state
 from callback_state import ModelCheckpointEnhanced, WriteError, _modelfile, _pair, _verify
+from callback_state._record import Record
 from callback_state._runstate import digest_of
 
 FORMATS = (".keras", ".weights.h5", ".h5")
@@ -40,12 +42,30 @@ def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(keras.src.saving.saving_lib, "is_memory_sufficient", lambda model: False)
 
 
+#: What Keras told its store, by the file that it wrote.
+RECORDS: dict[Path, Record] = {}
+
+
 def write(saved: Any, path: Path) -> None:
-    _modelfile.write(saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=META)
+    record = RECORDS[path] = Record()
+    weights_only = path.name.endswith(".weights.h5")
+    _modelfile.write(saved, str(path), weights_only=weights_only, meta=META, record=record)
 
 
 def verify(saved: Any, path: Path, meta: dict[str, Any] = META) -> None:
-    _verify.verify(saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=meta)
+    """With what was recorded and without, which must come to the same."""
+    errors: list[WriteError | None] = []
+    for record in (RECORDS.get(path), None):
+        try:
+            _verify.verify(
+                saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=meta, record=record
+            )
+            errors.append(None)
+        except WriteError as error:
+            errors.append(error)
+    assert repr(errors[0]) == repr(errors[1])
+    if errors[0] is not None:
+        raise errors[0]
 
 
 @pytest.fixture(scope="module")
@@ -453,6 +473,24 @@ def test_what_a_layer_takes_back_is_not_meant(tmp_path: Path) -> None:
     write(saved, path)
     assert "layers/fickle/vars/0" in parts(path) and "layers/fickle/vars/1" not in parts(path)
     verify(saved, path)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".disk.keras", ".weights.h5"])
+def test_keras_searches_the_model_once(
+    tmp_path: Path, small: Any, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it told its store is repeated, and no layer is made to see what a layer is, save the first time."""
+    from keras.src.saving import saving_lib
+
+    write(small, tmp_path / f"m{ending}")
+    monkeypatch.setattr(saving_lib, "_walk_saveable", Mock(side_effect=saving_lib._walk_saveable))
+    monkeypatch.setattr(keras.layers.Layer, "__init__", Mock(side_effect=AssertionError))
+    path, record = tmp_path / f"n{ending}", Record()
+    options: dict[str, Any] = {"weights_only": ending == ".weights.h5", "meta": META, "record": record}
+    _modelfile.write(small, str(path), **options)
+    walks = saving_lib._walk_saveable.call_count
+    _verify.verify(small, str(path), **options)
+    assert saving_lib._walk_saveable.call_count == walks > 0
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
