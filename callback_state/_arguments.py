@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ._build import copy
-from ._fields import attributes, class_name
+from ._fields import attributes, class_name, public
 from ._plain import Encoder, same
 from ._table import MISSING, SCALARS, Node, PlainError, Table
 
@@ -113,7 +113,7 @@ def describe(value: Any) -> str:
     """What a value is, in words that are the same in another process."""
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
-        return f"{type(value).__name__} {getattr(value, '__module__', None)}.{name}"
+        return f"{type(value).__name__} {public(getattr(value, '__module__', None))}.{name}"
     return f"an object of class {class_name(type(value))}"
 
 

@@ -26,7 +26,14 @@ class PlainMark(NamedTuple):
 
 def class_name(cls: type) -> str:
     """``package.module.Class``."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return f"{public(cls.__module__)}.{cls.__qualname__}"
+
+
+def public(module: Any) -> str:
+    """The name of a module as it gets into a file: where Keras and TensorFlow keep what is theirs changes."""
+    package, _, inside = str(module).partition(".")
+    private = {"keras": "src", "tensorflow": "python"}.get(package)
+    return package if private is not None and inside.partition(".")[0] == private else str(module)
 
 
 def stored_name(cls: type) -> str:

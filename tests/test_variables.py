@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from states import put_into, saved
+from states import META, RUN, put_into, saved
 
-from callback_state import NotPicklableError, RestoreError, UntrustedError, stateful
+from callback_state import NotPicklableError, RestoreError, UntrustedError, _snapshot, stateful
 from callback_state._variables import ModelVariable
 
 
@@ -52,6 +52,19 @@ def model() -> Any:
     model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
     model.train_on_batch(np.ones((2, 300)), np.ones((2, 1)))
     return model
+
+
+def test_where_keras_and_tensorflow_keep_their_classes_is_not_stored(model: Any) -> None:
+    """Their private modules move from release to release: no file names one, for whatever of theirs is held."""
+    things = {
+        "variable": keras.Variable(1.0), "raw": tf.Variable(1.0), "tensor": tf.constant(1.0),
+        "layer": model.layers[0], "own": keras.layers.Dropout(0.5, seed=1), "seed": keras.random.SeedGenerator(1),
+        "loss": keras.losses.Huber(), "function": keras.ops.less, "inner": keras.callbacks.EarlyStopping(),
+    }
+    taken = _snapshot.take([hold(**things), Holder(**things)], model, META, RUN)
+    data = repr([node for node in taken.tree[0] if node[0] != "bytes"]).encode()
+    assert b"keras.Variable" in data and b"an object of class keras.Dropout" in data
+    assert b"keras.src" not in data and b"tensorflow.python" not in data
 
 
 def values(variables: list[Any]) -> list[Any]:

@@ -1,28 +1,66 @@
-"""Wrote the checkpoints in this directory; kept to show how. They are never written anew.
+"""Writes the checkpoints of ``golden_states.py``, each of format 1 and, signed, of format 2.
 
-    python tests/golden/write.py tests/golden/format-1
+    python tests/golden/write.py tests/golden/0.1.0-keras-3.7
 
-Those of format 1 were written on Python 3.10, Keras 3.7.0, TensorFlow 2.18.1 and NumPy 1.26.4.
+Files that are there are never written anew. Those of ``format-1`` were written by the first release's
+predecessor, on Python 3.10, Keras 3.7.0, TensorFlow 2.18.1 and NumPy 1.26.4, those of ``0.1.0-keras-3.7`` on the
+same, those of ``0.1.0-keras-3.15`` on Python 3.11, Keras 3.15.1, TensorFlow 2.21 and NumPy 2.4.
 """
 
 import importlib
 import sys
+import warnings
 from pathlib import Path
 
 import keras
+import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-harness = importlib.import_module("harness")
+states = importlib.import_module("golden_states")
+ModelCheckpointEnhanced = importlib.import_module("callback_state").ModelCheckpointEnhanced
 
 
-def make():
-    return [
-        harness.PerBatch(0.02),
-        harness.Batches(),
-        keras.callbacks.EarlyStopping(patience=9, min_delta=1e-3),
-        keras.callbacks.ReduceLROnPlateau(patience=1),
-    ]
+class Killed(BaseException):
+    """Ends a run as SIGKILL does."""
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends the run in its third epoch, where four of six batches are over."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (2, 3):
+            raise Killed
+
+
+def make_model():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    return model
+
+
+def write(name, directory, **options):
+    make, more = states.STATES[name]
+    checkpoint = ModelCheckpointEnhanced(
+        directory / "m.weights.h5", save_weights_only=True, **more, **options
+    )
+    x = np.arange(24, dtype="float32").reshape(12, 2) / 24
+    try:
+        make_model().fit(
+            x, x.sum(axis=1), batch_size=2, epochs=9, verbose=0, callbacks=[*make(), checkpoint, Kill()]
+        )
+    except Killed:
+        return
+    raise AssertionError("was to be killed")
 
 
 if __name__ == "__main__":
-    assert harness.fit(Path(sys.argv[1]), make, kill=2, checkpoint={"max_to_keep": 1}) is None
+    warnings.simplefilter("ignore")  # "code by value" warns, as it should
+    for name in states.STATES:
+        for form, options in (("format-1", {}), ("format-2", {"key": states.KEY})):
+            directory = Path(sys.argv[1]) / form / name.replace(" ", "-")
+            if not directory.exists():
+                write(name, directory, **options)
