@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hostile.arrays import ARRAYS
@@ -12,6 +15,7 @@ from callback_state._build import Decoder
 from callback_state._read import dump, parse
 from callback_state._table import PlainError, Table
 
+MEMORY = Path(__file__).with_name("process_memory.py")
 
 
 @pytest.mark.parametrize("lie", NODES | ARRAYS)
@@ -37,3 +41,11 @@ def test_the_error_says_what_was_found(lie: str, message: str) -> None:
     table = Liar().table((NODES | ARRAYS)[lie]())
     with pytest.raises(PlainError, match=message):
         Decoder(Table.from_tree([table.nodes, table.root])).value()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and a limit of the address space")
+def test_no_file_takes_the_memory_of_the_machine() -> None:
+    """Every hostile stream and table, in a process that has 256 MB to spare: refused, not out of memory."""
+    done = subprocess.run([sys.executable, MEMORY], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
+    assert int(done.stderr.split()[-2]) > 300

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_values import Color, Frozen, Plain, Point, again, cyclic, encode, identical, not_exact, plain, tables
+from plain_values import (
+    Color, Frozen, Plain, Point, again, cyclic, decode, encode, identical, not_exact, plain, tables,
+)
 
 from callback_state import stateful
 from callback_state._plain import Encoder, PlainError, same
+from callback_state._statefile import seal, unseal
 from callback_state._table import Table
 
 FEW = settings(max_examples=60, deadline=None)
@@ -27,6 +30,15 @@ FEW = settings(max_examples=60, deadline=None)
 def test_any_plain_value_comes_back_as_it_was(value: Any) -> None:
     """Types, bits, order, sharing and cycles of any nesting of plain kinds survive."""
     assert identical(again(value), value)
+
+
+@given(plain | cyclic)
+@settings(max_examples=200, deadline=None)
+def test_any_plain_value_survives_a_file(value: Any) -> None:
+    """Through the sealed bytes of a state file; what two callbacks share they share again."""
+    data = seal(Encoder().table({"A": {"x": value}, "B": {"y": [value]}}).to_tree(), bytes(32), 0)
+    found = decode(Table.from_tree(unseal(data, "000.keras.callbacks.pkl").tree))
+    assert identical(found, {"A": {"x": value}, "B": {"y": [value]}})
 
 
 @given(tables)
