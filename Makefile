@@ -3,6 +3,8 @@
 #   make demo    kill a training run, resume it, compare: a table and demo.png
 #   make test    the tests (minutes)
 #   make check   ruff, mypy, and the test that imports point only downwards
+#   make oldest  the tests with the oldest supported TensorFlow, Keras and NumPy
+#   make matrix  the tests with the oldest and the newest, on every supported Python that is installed
 #   make heavy   the whole product of the tests' matrices (tens of minutes)
 #   make bench   the speed and size table, against stock Keras
 #
@@ -13,7 +15,7 @@
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test check heavy bench clean
+.PHONY: demo test check oldest matrix heavy bench clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
@@ -25,6 +27,12 @@ check: .venv/dev.stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest tests/test_imports.py
+
+oldest: .venv/dev.stamp
+	$(BIN)/python -m tox run -e oldest
+
+matrix: .venv/dev.stamp
+	$(BIN)/python -m tox run
 
 heavy: .venv/test.stamp
 	$(BIN)/python -m pytest -m heavy --numprocesses auto
