@@ -1,6 +1,10 @@
 """Settings of the whole test suite."""
 
+import gc
 import os
+import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,3 +16,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody sees without a power cut whether a sync is real; test_crashes.py cuts it."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+
+def pytest_collection_finish() -> None:
+    """What the imports have made stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+_swept = 0.0
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """What killed runs leave does not grow old. TensorFlow may wait at the end of an iterator over data, with one
+    thread for another, for as long as that iterator has lived (``UnboundedThreadPool`` in its stack)."""
+    global _swept
+    yield
+    if "tensorflow" in sys.modules and time.monotonic() - _swept > 5:
+        gc.collect()
+        _swept = time.monotonic()
