@@ -34,7 +34,7 @@ oldest: .venv/dev.stamp
 matrix: .venv/dev.stamp
 	$(BIN)/python -m tox run
 
-heavy: .venv/test.stamp
+heavy: .venv/heavy.stamp
 	$(BIN)/python -m pytest -m heavy --numprocesses auto
 
 bench: .venv/demo.stamp

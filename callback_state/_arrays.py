@@ -51,7 +51,7 @@ def _bytes(numpy: Any, array: Any, order: str) -> Any:
     return array.tobytes(order)
 
 
-def decode_array(described: Any, shape: Any, order: str, data: bytes, writeable: bool) -> Any:
+def decode_array(described: Any, shape: Any, order: str, data: bytes | memoryview, writeable: bool) -> Any:
     """The reverse of :func:`encode`.
 
     Raises:

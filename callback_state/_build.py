@@ -15,7 +15,7 @@ from typing import Any
 from . import _kinds
 from ._fields import is_plain_class, is_special, left_out, stored_name
 from ._plain import FACTORIES, Encoder
-from ._table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
+from ._table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
 from ._work import check_alike, check_work
 from .exceptions import CallbackStateError
 
@@ -88,8 +88,8 @@ class Decoder:
 
     def ref(self, ref: Ref) -> Any:
         """The value of a reference."""
-        if type(ref) in SCALARS:
-            return ref
+        if type(ref) in STORED:
+            return bytes(ref) if type(ref) is memoryview else ref
         (i,) = ref
         if i not in self._built:
             self._built[i] = self._leaf(self.table.nodes[i], i)
@@ -121,7 +121,9 @@ class Decoder:
         if kind in self._builders:
             return self._builders[kind](self, node, self.live(i))
         live = self.claim(self.live(i)) if kind in _kinds.IN_PLACE else self.live(i)
-        return _kinds.decode(kind, list(map(self.ref, rest)), live, self.later)
+        viewed = kind in _kinds.COPYING
+        data = [part if viewed and type(part) is memoryview else self.ref(part) for part in rest]
+        return _kinds.decode(kind, data, live, self.later)
 
     def _record(self, i: int) -> Any:
         _, name, pairs = self.table.nodes[i]
@@ -148,7 +150,7 @@ class Decoder:
         for name, item in two_by_two(self.table.nodes[i][-1]):
             if type(name) is not str or is_special(name):
                 raise PlainError("", f"{name!r} is not an attribute")
-            if type(item) in SCALARS or not only_scalars:
+            if type(item) in STORED or not only_scalars:
                 object.__setattr__(value, name, self.ref(item))
         live = self.live(i)
         for name in left_out(type(value)) if type(live) is type(value) else ():

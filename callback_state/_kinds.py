@@ -19,7 +19,7 @@ from typing import Any
 from . import _arrays, _generators
 from ._generators import Later
 
-__all__ = ["IN_PLACE", "Later", "decode", "encode"]
+__all__ = ["COPYING", "IN_PLACE", "Later", "decode", "encode"]
 
 #: The bits of a fraction's parts.
 MAX_FRACTION = 1 << 14
@@ -139,7 +139,7 @@ _ZONE = (datetime.timezone, type(None))
 _FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
     "int": ((bytes,), lambda data: int.from_bytes(data, "little", signed=True)),
     "complex": ((float, float), complex),
-    "bytearray": ((bytes,), bytearray),
+    "bytearray": (((bytes, memoryview),), bytearray),
     "range": ((int, int, int), range),
     "slice": (None, slice),
     "date": ((str,), datetime.date.fromisoformat),
@@ -156,13 +156,15 @@ _FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
     "PureWindowsPath": ((str,), pathlib.PureWindowsPath),
     "PurePath": ((str,), pathlib.PurePath),
     "Path": ((str,), pathlib.Path),
-    "array": ((object, tuple, str, bytes, bool), _arrays.decode_array),
+    "array": ((object, tuple, str, (bytes, memoryview), bool), _arrays.decode_array),
     "scalar": ((object, bytes), _arrays.decode_scalar),
     "dtype": ((object,), _arrays.decode_dtype),
     "str_": ((str,), lambda text: _numpy().str_(text)),
     "bytes_": ((bytes,), lambda data: _numpy().bytes_(data)),
     "SeedSequence": ((object, tuple, int), _generators.decode_seed_sequence),
 }
+#: Kinds that are made by copying bytes, which may then be a view of others.
+COPYING = frozenset({"bytearray", "array"})
 _WITH_LIVE: dict[str, Callable[..., Any]] = {
     "Random": _generators.decode_random,
     "Generator": _generators.decode_generator,

@@ -19,6 +19,8 @@ __all__ = ["ReadError", "dump", "parse", "parse_first"]
 
 #: How many lists and tuples may lie within each other.
 MAX_DEPTH = 100
+#: Bytes of which a copy is avoided where that is asked for.
+LARGE = 1 << 20
 #: Bytes of an int; beyond it is no number that a callback counts with.
 MAX_INT = 1 << 16
 
@@ -78,11 +80,13 @@ def _check(value: object, where: str, depth: int) -> None:
         )
 
 
-def parse(data: bytes | memoryview) -> object:
+def parse(data: bytes | memoryview, *, views: bool = False) -> object:
     """The tree that :func:`dump` wrote into ``data``.
 
     Args:
         data: one whole pickle, its STOP the last byte; a memoryview must be one of plain bytes.
+        views: whether bytes of at least ``LARGE`` stand in the tree as memoryviews of ``data``, for
+            whoever copies them anyway.
 
     Raises:
         ReadError: anything else, and nothing else is raised.
@@ -91,7 +95,7 @@ def parse(data: bytes | memoryview) -> object:
     before it was compared with what is left, so the memory needed is a small multiple (below 100)
     of the length of ``data``. Not guaranteed: that :func:`dump` would write the same bytes again.
     """
-    parser = _Parser(memoryview(data))
+    parser = _Parser(memoryview(data), views)
     collects = gc.isenabled()
     gc.disable()  # what is built here cannot be cyclic, and looking for that takes longer than building it
     try:
@@ -117,10 +121,10 @@ def parse_first(data: bytes | memoryview) -> object:
 class _Parser:
     """The stack machine. A mark is a height of the stack, below which no opcode may reach."""
 
-    __slots__ = ("data", "depths", "framed", "limit", "marks", "pos", "stack", "start")
+    __slots__ = ("data", "depths", "framed", "limit", "marks", "pos", "stack", "start", "views")
 
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
+    def __init__(self, data: memoryview, views: bool = False) -> None:
+        self.data, self.views = data, views
         self.start = self.pos = 0
         #: No opcode reaches beyond it: the end of the frame, or of the data between two frames.
         self.limit = len(data)
@@ -225,6 +229,10 @@ class _Parser:
         except UnicodeDecodeError as error:
             self.fail(f"a text that is not UTF-8 ({error.reason})")
 
+    def bytes_(self, width: int) -> bytes | memoryview:
+        part = self.take(self.uint(width))
+        return part if self.views and len(part) >= LARGE else bytes(part)
+
     def frame(self) -> None:
         if self.framed:
             self.fail("a frame inside a frame")
@@ -247,9 +255,9 @@ _VALUES: dict[int, Callable[[_Parser], object]] = {
     0x8C: lambda p: p.text(1),
     ord("X"): lambda p: p.text(4),
     0x8D: lambda p: p.text(8),
-    ord("C"): lambda p: bytes(p.take(p.uint(1))),
-    ord("B"): lambda p: bytes(p.take(p.uint(4))),
-    0x8E: lambda p: bytes(p.take(p.uint(8))),
+    ord("C"): lambda p: p.bytes_(1),
+    ord("B"): lambda p: p.bytes_(4),
+    0x8E: lambda p: p.bytes_(8),
 }
 _STEPS: dict[int, Callable[[_Parser], None]] = {
     0x95: lambda p: p.frame(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from . import _lock, _pair, _statefile, _store
@@ -53,7 +54,7 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
     held = _lock.hold(os.path.dirname(found.model_path) or os.curdir)
     try:
         # What was found before may have been replaced by whoever held the directory.
-        pair = _pair.open_pair(found.model_path)
+        pair = _pair.open_pair(found.model_path, partial(_statefile.unseal, views=False))
         sealed, meta = pair.sealed, Snapshot.read(pair.state_path, pair.sealed).meta
         if keys is not None:
             keys.check(sealed, found.model_path)

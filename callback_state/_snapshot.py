@@ -185,9 +185,10 @@ class Snapshot:
                     check(decoded, SHAPE, "")
                     Summary.of(decoded["meta"]).check(states.nodes[0])
                     check_states(states, {entry["key"] for entry in decoded["meta"]["callbacks"]})
-                    if not all(type(data) is bytes for data in pickles):
+                    if not all(type(data) in (bytes, memoryview) for data in pickles):
                         raise TypeError("the by-value section holds something else than bytes")
-                    return cls(where, decoded["meta"], decoded["run"], states, pickles)
+                    code = [bytes(data) for data in pickles]
+                    return cls(where, decoded["meta"], decoded["run"], states, code)
         except (PlainError, KeyError, TypeError, ValueError, IndexError) as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")

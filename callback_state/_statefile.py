@@ -28,6 +28,7 @@ import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ._read import ReadError, dump, parse, parse_first
 from .exceptions import CorruptCheckpointError, UnsupportedFormatError
@@ -85,12 +86,13 @@ def seal(
     return b"".join((payload, signature, fields, _sha256(fields)))
 
 
-def unseal(data: bytes, where: str) -> Sealed:
+def unseal(data: bytes, where: str, *, views: bool = True) -> Sealed:
     """Judges the bytes of a state file and returns what they hold.
 
     Args:
         data: the whole file.
         where: its path, for errors.
+        views: as for :func:`callback_state._read.parse`; without them the tree can be sealed again.
 
     Raises:
         CorruptCheckpointError: the file is not a state file or is damaged; the message says how.
@@ -98,7 +100,7 @@ def unseal(data: bytes, where: str) -> Sealed:
 
     Not guaranteed: that the file is from who you think. Whoever can write it can seal it.
     """
-    return _unseal(data, where, parse)
+    return _unseal(data, where, partial(parse, views=views))
 
 
 def unseal_first(data: bytes, where: str) -> Sealed:

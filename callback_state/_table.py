@@ -12,9 +12,11 @@ from typing import Any
 
 from ._fields import attributes, fields_of
 
-__all__ = ["MISSING", "SCALARS", "PlainError", "Table", "check_depth", "order", "pair", "two_by_two"]
+__all__ = ["MISSING", "SCALARS", "STORED", "PlainError", "Table", "check_depth", "order", "pair", "two_by_two"]
 
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+#: What stands for itself in a table that was read: large bytes are views of the file there.
+STORED = SCALARS | {memoryview}
 #: What can contain itself: made empty, and filled when everything is there.
 MUTABLE = frozenset({
     "list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace",
@@ -102,7 +104,7 @@ def _children(table: Table, node: Any) -> list[int]:
     found = []
     for item in node[1:]:
         for ref in item if type(item) is list else (item,):
-            if type(ref) in SCALARS:
+            if type(ref) in STORED:
                 continue
             if type(ref) is not tuple or len(ref) != 1 or type(ref[0]) is not int:
                 raise PlainError("", f"not a reference: {_shown(ref)}")

@@ -86,7 +86,7 @@ def _own(node: Node) -> int:
 
 
 def _units(item: Any) -> int:
-    if type(item) is str or type(item) is bytes:
+    if type(item) is str or type(item) is bytes or type(item) is memoryview:
         return 1 + len(item) // 8
     return 1 + item.bit_length() // 64 if type(item) is int else 1
 

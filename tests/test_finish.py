@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import decimal
 import os
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from harness import EPOCHS, X_VAL, Y_VAL, Batches, PerBatch, Run, X, Y, bytes_of, fit, make_model
 
@@ -17,6 +19,7 @@ from callback_state import (
     list_checkpoints,
     reopen,
     restore_callbacks,
+    stateful,
 )
 
 
@@ -290,3 +293,28 @@ def test_a_directory_in_use_is_not_reopened(tmp_path: Path) -> None:
     reopen(tmp_path)
     held.release()
     assert sorted(os.listdir(tmp_path))[0] == "001.keras"
+
+
+@stateful
+class Large(keras.callbacks.Callback):
+    """Holds an array and bytes of more than a megabyte each, and a large object that is stored by value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[Any] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.held = [np.arange(200_000.0), bytes(1_500_000), decimal.Context(), {"x": bytearray(1_500_000)}]
+
+
+@pytest.mark.filterwarnings("ignore:stored by value")
+def test_a_run_with_large_state_is_reopened(tmp_path: Path) -> None:
+    """The state file is written anew from what was read of it, however large its parts are."""
+    assert fit(tmp_path, lambda: [Large()], epochs=1) is not None
+    before = restore_callbacks(tmp_path, into=[expected := Large()], trusted=True, strict=False)
+    reopen(tmp_path)
+    after = restore_callbacks(tmp_path, into=[found := Large()], trusted=True, strict=False)
+    assert (before.finished, after.finished) == (True, False)
+    assert [type(part) for part in found.held] == [type(part) for part in expected.held]
+    assert found.held[0].tobytes() == np.arange(200_000.0).tobytes()
+    assert found.held[1] == bytes(1_500_000) and found.held[3] == {"x": bytearray(1_500_000)}

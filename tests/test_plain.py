@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from plain_values import (
     Color, Frozen, Plain, Point, again, cyclic, decode, encode, identical, not_exact, plain, tables,
 )
 
-from callback_state import stateful
+from callback_state import _read, stateful
 from callback_state._plain import Encoder, PlainError, same
 from callback_state._statefile import seal, unseal
 from callback_state._table import Table
@@ -32,13 +33,34 @@ def test_any_plain_value_comes_back_as_it_was(value: Any) -> None:
     assert identical(again(value), value)
 
 
-@given(plain | cyclic)
+@pytest.mark.parametrize("large", [0, _read.LARGE])
+@given(value=plain | cyclic)
 @settings(max_examples=200, deadline=None)
-def test_any_plain_value_survives_a_file(value: Any) -> None:
-    """Through the sealed bytes of a state file; what two callbacks share they share again."""
-    data = seal(Encoder().table({"A": {"x": value}, "B": {"y": [value]}}).to_tree(), bytes(32), 0)
-    found = decode(Table.from_tree(unseal(data, "000.keras.callbacks.pkl").tree))
+def test_any_plain_value_survives_a_file(value: Any, large: int) -> None:
+    """Through the sealed bytes of a state file, whose large bytes are not copied before they are looked at; what
+    two callbacks share they share again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_read, "LARGE", large)
+        data = seal(Encoder().table({"A": {"x": value}, "B": {"y": [value]}}).to_tree(), bytes(32), 0)
+        found = decode(Table.from_tree(unseal(data, "000.keras.callbacks.pkl").tree))
     assert identical(found, {"A": {"x": value}, "B": {"y": [value]}})
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda data: np.frombuffer(data, "u1").copy()])
+def test_large_bytes_are_read_without_a_copy_and_are_their_own_in_the_end(kind: Any) -> None:
+    """Up to the value that is made of them they are a view of the file; the value is not."""
+    value = kind(bytes(range(256)) * 5000)
+    data = seal(Encoder().table({"x": value}).to_tree(), bytes(32), 0)
+    tree = unseal(data, "").tree
+    assert any(type(part) is memoryview for node in tree[0] for part in _flat(node))
+    found = decode(Table.from_tree(tree))["x"]
+    assert identical(found, value) and type(found) is type(value)
+    assert not isinstance(getattr(found, "base", None), (bytes, memoryview))
+    assert unseal(data, "", views=False).tree == Encoder().table({"x": value}).to_tree()
+
+
+def _flat(node: Any) -> list[Any]:
+    return [item for part in node for item in (part if isinstance(part, list) else [part])]
 
 
 @given(tables)
