@@ -16,7 +16,7 @@ from callback_state import (
     CallbackStateError, ModelCheckpointEnhanced, list_checkpoints, load_meta, restore_callbacks,
     stateful,
 )
-from callback_state import _store
+from callback_state import _atomic, _store
 
 FIT: dict[str, Any] = {
     "x": X, "y": Y, "batch_size": 16, "verbose": 0, "validation_data": (X_VAL, Y_VAL),
@@ -276,3 +276,27 @@ def test_numpy_numbers_as_arguments_of_fit(tmp_path: Path) -> None:
     """epochs=np.int64(3) is written so that it can be read."""
     make_model().fit(**FIT, epochs=np.int64(3), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
     assert [c.finished for c in list_checkpoints(tmp_path)] == [True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_nothing_is_ever_more_open_than_the_umask(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directories, both files, the lock and what is only staged: nobody else may read them at any step."""
+    modes: dict[str, int] = {}
+
+    def look() -> None:
+        for path in (tmp_path / "ckpt", *(tmp_path / "ckpt").rglob("*")):
+            modes[path.name] = modes.get(path.name, 0) | path.stat().st_mode
+
+    for name in ("make_directory", "write_bytes", "sync_file", "rename", "remove_tree"):
+        real = getattr(_atomic, name)
+        monkeypatch.setattr(_atomic, name, lambda *args, real=real: (look(), real(*args), look())[1])
+    before = os.umask(0o077)
+    try:
+        assert fit(tmp_path / "ckpt", list, epochs=2, ending=ending) is not None
+    finally:
+        os.umask(before)
+    assert len(modes) > 6 and any(".tmp-" in name for name in modes)
+    assert {name for name, mode in modes.items() if mode & 0o077} == set()

@@ -15,7 +15,6 @@ PACKAGE = Path(__file__).resolve().parents[1] / "callback_state"
 # Each module may import those before it. A new module needs a place here.
 ORDER = [
     "exceptions",
-    "_allowlist",
     "_atomic",
     "_lock",
     "_read",
