@@ -1,0 +1,214 @@
+"""Why a callback does not resume: the usual mistakes, recognised in its source."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from .._capture import excluded_of, is_registered, names
+
+__all__ = ["cause_of_unpicklable", "likely_cause"]
+
+_CLOCK = re.compile(
+    r"\b(time\.(time|monotonic|perf_counter|process_time)(_ns)?|datetime\.(now|today|utcnow)"
+    r"|perf_counter|monotonic)\("
+)
+_RANDOM = re.compile(
+    r"\b(random|rng|uuid[14]|urandom|secrets|default_rng|RandomState|shuffle|randint|normal|uniform)\b"
+)
+_BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
+
+
+def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> str:
+    """``"; <cause>"`` for a difference that was found, ``""`` where none is recognised.
+
+    Args:
+        callbacks: of the run, made anew.
+        found: the difference, which begins with the callback's key and the attribute where it is one.
+        twice: whether it is one between two runs without an interruption.
+    """
+    keyed = names(callbacks)
+    key, _, rest = found.partition(".")
+    attribute = re.match(r"\w*", rest)[0] if key in keyed else ""  # type: ignore[index]
+    suspects = [keyed[key]] if attribute else list(keyed.values())
+    for callback in suspects:
+        source = _Source(type(callback))
+        for cause in _causes_twice if twice else _causes:
+            if text := cause(source, callback, attribute):
+                return f"; {text}"
+    return ""
+
+
+def cause_of_unpicklable(error: str) -> str:
+    """The same for an attribute that cannot be saved at all."""
+    if re.search(r"generator|iterator|'(zip|map|filter|enumerate|cycle|chain|islice)'", error):
+        return "; an iterator cannot be saved: keep how far it is, and make it anew from there"
+    if re.search(r"lock|socket|Thread|TextIOWrapper|Buffered\w+|FileIO|module", error):
+        return "; it is a handle of this process: exclude it, and make it in the constructor"
+    return ""
+
+
+class _Source:
+    """The methods of a class and its bases, down to Keras's."""
+
+    def __init__(self, cls: type) -> None:
+        self.name = cls.__name__
+        self.methods: list[ast.FunctionDef] = []
+        for base in cls.__mro__:
+            if base.__module__.partition(".")[0] in ("keras", "builtins", "callback_state"):
+                break
+            self.methods += _methods_of(base)
+
+    def assigned(self, attribute: str) -> list[str]:
+        """The methods that assign an attribute of ``self``, the constructor aside."""
+        return [
+            m.name for m in self.methods
+            if m.name != "__init__" and any(_is_self(t, attribute) for t in _targets(m))
+        ]
+
+    def find(self, pattern: re.Pattern[str]) -> tuple[str, str] | None:
+        """(the text, the method) in which a pattern is first found."""
+        for method in self.methods:
+            if match := pattern.search(ast.unparse(method)):
+                return match[0].rstrip("("), method.name
+        return None
+
+
+def _methods_of(cls: type) -> list[ast.FunctionDef]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):  # defined where there is no source
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+def _targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(method):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                yield from target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            yield node.target
+
+
+def _is_self(target: ast.expr, attribute: str) -> bool:
+    return isinstance(target, ast.Attribute) and ast.unparse(target) == f"self.{attribute}"
+
+
+# The causes, the surest first.
+
+
+def _not_registered(source: _Source, callback: Any, attribute: str) -> str | None:
+    if is_registered(callback):
+        return None
+    reset = _reset_words(source, attribute)
+    return (
+        f"{source.name} is not registered, so nothing of it was saved: decorate it with @stateful"
+        + (f" ({reset})" if reset else "")
+    )
+
+
+def _excluded(source: _Source, callback: Any, attribute: str) -> str | None:
+    for name in sorted(excluded_of(callback)):
+        if methods := source.assigned(name):
+            return (
+                f"{source.name}.{name} is excluded from what is saved, and {methods[0]} changes it: take it "
+                f"out of exclude=, or let nothing depend on it"
+            )
+    return None
+
+
+def _reset(source: _Source, callback: Any, attribute: str) -> str | None:
+    return _reset_words(source, attribute) if attribute else None
+
+
+def _reset_words(source: _Source, attribute: str) -> str | None:
+    begins = [method for method in source.assigned(attribute) if method in _BEGINS]
+    return f"it is assigned in {begins[0]}: that resets it on every resume" if begins else None
+
+
+def _in_optimizer(source: _Source, callback: Any, attribute: str) -> str | None:
+    for method in source.methods:
+        for target in _targets(method):
+            text = ast.unparse(target)
+            if re.search(r"optimizer\.(?!learning_rate$)\w+$", text):
+                return (
+                    f"{source.name}.{method.name} keeps state in the optimizer only ({text}), which no checkpoint "
+                    f"holds: keep it in an attribute, and set it from there in on_train_begin"
+                )
+    return None
+
+
+def _in_module(source: _Source, callback: Any, attribute: str) -> str | None:
+    for method in source.methods:
+        for node in ast.walk(method):
+            if isinstance(node, (ast.Global, ast.Nonlocal)):
+                kind = "module" if isinstance(node, ast.Global) else "closure"
+                return _elsewhere(source, method, f"a {kind} ({', '.join(node.names)})")
+        for target in _targets(method):
+            text = ast.unparse(target)
+            root = text.partition("[")[0].partition(".")[0]
+            if text.startswith(("type(self).", "self.__class__.", f"{source.name}.", "cls.")):
+                return _elsewhere(source, method, f"its class ({text})")
+            if isinstance(target, ast.Subscript) and root not in ("self", *_locals(method)):
+                return _elsewhere(source, method, f"a module or closure ({text})")
+    return None
+
+
+def _elsewhere(source: _Source, method: ast.FunctionDef, where: str) -> str:
+    return (
+        f"{source.name}.{method.name} keeps state in {where}, which is not saved, and which other runs of the "
+        f"process share: keep it in an attribute"
+    )
+
+
+def _locals(method: ast.FunctionDef) -> set[str]:
+    stored = {n.id for n in ast.walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {argument.arg for argument in method.args.args}
+
+
+def _clock(source: _Source, callback: Any, attribute: str) -> str | None:
+    if found := source.find(_CLOCK):
+        return (
+            f"{source.name}.{found[1]} reads the clock ({found[0]}), which is another at every run: count steps, "
+            f"or leave what follows from it out of what is compared and saved, with exclude="
+        )
+    return None
+
+
+def _random(source: _Source, callback: Any, attribute: str) -> str | None:
+    if found := source.find(_RANDOM):
+        return (
+            f"{source.name}.{found[1]} draws random numbers ({found[0]}) from a generator that is not seeded, "
+            f"or is no attribute: self.rng = numpy.random.default_rng(seed) in the constructor is saved"
+        )
+    return None
+
+
+def _derived(source: _Source, callback: Any, attribute: str) -> str | None:
+    for method in source.methods:
+        if method.name in _BEGINS and (read := _derives(method)):
+            return (
+                f"{source.name}.{method.name} derives {read[0]} from self.{read[1]}, which has its restored value "
+                f"only after that: derive it where it is used"
+            )
+    return None
+
+
+def _derives(method: ast.FunctionDef) -> tuple[str, str] | None:
+    for node in ast.walk(method):
+        if isinstance(node, ast.Assign):
+            for read in ast.walk(node.value):
+                if isinstance(read, ast.Attribute) and ast.unparse(read.value) == "self":
+                    return ast.unparse(node.targets[0]), read.attr
+    return None
+
+
+_causes_twice = (_clock, _in_module, _random, _in_optimizer)
+_causes = (
+    _not_registered, _reset, _in_optimizer, _derived, _excluded, _in_module, _clock, _random,
+)

@@ -1,0 +1,99 @@
+"""The state of a single callback: looked at, compared, written and read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _capture
+from .._capture import is_registered
+from .._rebuild import rebuild
+from .._trust import Trust
+from ..exceptions import CallbackStateError
+from . import _states
+from ._difference import difference
+
+__all__ = ["assert_picklable", "assert_state_equal", "roundtrip", "state_of"]
+
+
+def state_of(callback: Any) -> dict[str, Any]:
+    """What a checkpoint would save of a callback, by attribute: neither configuration, nor what is excluded.
+
+    The values are the callback's own, not copies.
+
+    Raises:
+        TypeError: a checkpoint would not save it: it is neither stock nor given to ``@stateful``.
+
+    Example:
+        >>> import keras
+        >>> from callback_state.testing import state_of
+        >>> state_of(keras.callbacks.EarlyStopping(patience=3))["wait"]
+        0
+    """
+    if not is_registered(callback):
+        raise TypeError(
+            f"{type(callback).__name__} is neither a stock Keras callback nor registered, so nothing of it is "
+            f"saved: decorate its class with @stateful, or pass the instance to stateful()"
+        )
+    return _capture.state_of(callback)
+
+
+def roundtrip(callback: Any) -> Any:
+    """A new callback, made from what a state file says of one: constructor's arguments and state.
+
+    Raises:
+        NotPicklableError, RestoreError: it cannot be saved, or not be made from a file alone.
+
+    Example:
+        >>> import keras
+        >>> from callback_state.testing import roundtrip
+        >>> early = keras.callbacks.EarlyStopping(patience=3)
+        >>> early.wait = 2
+        >>> again = roundtrip(early)
+        >>> again is early, again.patience, again.wait
+        (False, 3, 2)
+    """
+    state_of(callback)
+    snapshot = _states.read(_states.sealed([callback]))
+    keyed = rebuild(snapshot, trust=Trust(True), directory=".")
+    _states.put_into(snapshot, [*keyed.values()])
+    return next(iter(keyed.values()))
+
+
+def assert_picklable(callback: Any) -> None:
+    """Fail unless all of a callback's state can be saved and put into a callback again.
+
+    Raises:
+        AssertionError: it cannot; names the attribute and the line that cures it.
+    """
+    try:
+        state_of(callback)
+        _states.read(_states.sealed([callback])).prepare({}, model=None, trust=Trust(True))
+    except (CallbackStateError, TypeError) as error:
+        raise AssertionError(f"{type(callback).__name__} cannot be saved: {error}") from error
+
+
+def assert_state_equal(found: Any, expected: Any) -> None:
+    """Fail unless two callbacks have the same state, or two values are the same.
+
+    Args:
+        found, expected: two callbacks, or two values of any kind: numbers, arrays, variables, nested. NaN equals
+            NaN; 0.0 is not -0.0, and 1 is not 1.0.
+
+    Raises:
+        AssertionError: names the first difference by its path.
+    """
+    name = type(found).__name__ if _is_callback(found) else "value"
+    if _is_callback(found) and _is_callback(expected):
+        found, expected = _capture.state_of(found), _capture.state_of(expected)
+        for attribute in sorted(found.keys() | expected.keys()):
+            text = difference(found.get(attribute), expected.get(attribute), f"{name}.{attribute}")
+            if text is not None:
+                raise AssertionError(text)
+    elif (text := difference(found, expected, name)) is not None:
+        raise AssertionError(text)
+
+
+def _is_callback(value: Any) -> bool:
+    import keras
+
+    return isinstance(value, keras.callbacks.Callback)

@@ -1,0 +1,78 @@
+"""What a simulated run hears of its losses and metrics, from whatever the caller gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Logs", "logs_of", "pythonified"]
+
+#: From (epoch, batch), both 0-based, to the logs after that step.
+Logs = Callable[[int, int], dict[str, Any]]
+
+
+def logs_of(given: Any, epochs: int, steps: int) -> Logs:
+    """A function of (epoch, batch).
+
+    Args:
+        given: such a function; or a dict of series, or a ``keras.callbacks.History``, whose series have one
+            value an epoch, or one a step; or None, for a loss that falls like 1 / (1 + steps before).
+        epochs, steps: how many epochs, and steps in each.
+
+    Raises:
+        ValueError: a series is too short or too long.
+        TypeError: it is none of these.
+    """
+    if given is None:
+        return lambda epoch, batch: {"loss": 1.0 / (1 + epoch * steps + batch)}
+    series = getattr(given, "history", given)
+    if isinstance(series, Mapping):
+        per_step = {name: _per_step(name, list(values), epochs, steps) for name, values in series.items()}
+        return lambda epoch, batch: {name: values(epoch, batch) for name, values in per_step.items()}
+    if callable(given):
+        return _checked(given)
+    raise TypeError(
+        f"logs: expected a function of (epoch, batch), a dict of lists or a History, found {given!r:.100}"
+    )
+
+
+def _per_step(name: str, values: list[Any], epochs: int, steps: int) -> Callable[[int, int], Any]:
+    if len(values) == epochs:
+        return lambda epoch, batch: values[epoch]
+    if len(values) == epochs * steps:
+        return lambda epoch, batch: values[epoch * steps + batch]
+    raise ValueError(
+        f"logs[{name!r}] has {len(values)} values; expected {epochs}, one for each epoch, or {epochs * steps}, "
+        f"one for each step"
+    )
+
+
+def _checked(function: Any) -> Logs:
+    def logs(epoch: int, batch: int) -> dict[str, Any]:
+        found = function(epoch, batch)
+        if not isinstance(found, Mapping):
+            raise TypeError(
+                f"logs({epoch}, {batch}) returned {found!r:.100}; expected a dict such as {{'loss': 0.5}}"
+            )
+        return dict(found)
+
+    return logs
+
+
+def pythonified(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """The logs as callbacks hear them: sorted, flat, and of Python numbers where they are numbers.
+
+    Keras 3.7 to 3.15 do this in ``keras.src.utils.python_utils.pythonify_logs``, and look for tensors first.
+    """
+    heard: dict[str, Any] = {}
+    for name, value in sorted(logs.items()):
+        if isinstance(value, Mapping):
+            heard.update(pythonified(value))
+        elif type(value) is float:
+            heard[name] = value
+        else:
+            try:
+                heard[name] = float(value)
+            except (TypeError, ValueError):
+                heard[name] = value
+    return heard

@@ -1,0 +1,81 @@
+"""How callbacks are at a moment, attribute by attribute, kept so that they may go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .._arguments import describe
+from .._build import Decoder
+from .._capture import BASE, excluded_of, names
+from .._fields import attributes
+from .._plain import Encoder
+from .._table import Node, PlainError, Table
+from .._variables import is_tensor, is_variable, value_of
+from ._difference import difference
+
+__all__ = ["Look", "Value", "look"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One attribute, as plain data: what is not plain is only what it is, in words."""
+
+    table: Table
+
+    def difference(self, expected: Value, path: str) -> str | None:
+        if repr((self.table.nodes, self.table.root)) == repr((expected.table.nodes, expected.table.root)):
+            return None
+        text = difference(self.value(), expected.value(), path)
+        return text or f"{path} is {self.shown}, expected {expected.shown}"
+
+    def value(self) -> Any:
+        try:
+            return Decoder(self.table, find_class=_no_class, builders={"other": _Other}).value()
+        except PlainError:
+            return _Other(None, ("other", "an object"), None)
+
+    @property
+    def shown(self) -> str:
+        return f"{self.value()!r:.80}"
+
+
+#: By the callback's key and the attribute's name.
+Look = dict[str, dict[str, Value]]
+
+
+class _Other:
+    """Stands for what is not plain."""
+
+    def __init__(self, decoder: Any, node: Node, live: Any) -> None:
+        self.what = node[1]
+
+    def __repr__(self) -> str:
+        return f"<{self.what}>"
+
+
+def _no_class(name: str, live: Any) -> type:
+    raise PlainError("", name)
+
+
+def look(callbacks: list[Any]) -> Look:
+    """Every attribute of callbacks but Keras's own and those that are excluded from what is saved."""
+    found: Look = {}
+    for key, callback in names(callbacks).items():
+        apart = BASE | excluded_of(callback)
+        found[key] = {n: _value(v) for n, v in attributes(callback).items() if n not in apart}
+    return found
+
+
+def _value(value: Any) -> Value:
+    encoder = Encoder(_other, canonical=True)
+    try:
+        return Value(encoder.table(value))
+    except PlainError as error:
+        return Value(Encoder().table(str(error)))
+
+
+def _other(encoder: Encoder, value: Any, path: str) -> Node:
+    if is_variable(value) or is_tensor(value):
+        return ("list", [encoder.ref(value_of(value), path)])
+    return ("other", describe(value))

@@ -1,0 +1,287 @@
+"""A callback resumes exactly: interrupted anywhere, saved, made again, it goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import keras
+
+from .. import _runstate, _store
+from .._capture import saved_among
+from .._snapshot import Snapshot
+from ..exceptions import CallbackStateError, NotPicklableError
+from . import _states
+from ._causes import cause_of_unpicklable, likely_cause
+from ._drive import Plan, Point, drive
+from ._looked import Look, look
+from ._process import go_on_elsewhere
+from ._record import Record
+from ._standin import StandIn
+
+__all__ = ["Factory", "Resumed", "Saved", "assert_resumes_exactly", "go_on"]
+
+Make = Callable[[], Any]
+
+
+@dataclass
+class Saved:
+    """A point of the uninterrupted run: what a checkpoint would hold, and how the callbacks are."""
+
+    state: bytes
+    model: list[Any]
+    generators: dict[str, Any]
+    look: Look
+
+
+@dataclass
+class _Whole:
+    """An uninterrupted run."""
+
+    record: Record = field(default_factory=Record)
+    saved: dict[Point, Saved] = field(default_factory=dict)
+    end: Look = field(default_factory=dict)
+
+
+def assert_resumes_exactly(
+    make_callbacks: Make, *, epochs: int, steps_per_epoch: int, logs: Any = None,
+    at: str | Iterable[Point] = "every step", through: str = "state", optimizer: Any = None,
+    validation_steps: int = 0,
+) -> None:
+    """Fail unless callbacks that were interrupted, saved and made again go on as if nothing had been.
+
+    The run is simulated without an interruption, and then once more from each point, with callbacks made anew into
+    which the saved state was put, after ``on_train_begin`` (and inside an epoch ``on_epoch_begin``), as in a real
+    resumed ``fit``. Learning rates, events, logs, stops, saves, and all attributes that are not excluded must be
+    the same.
+
+    Args:
+        make_callbacks: returns a callback or a list of them, new ones each time.
+        epochs, steps_per_epoch, logs, validation_steps: as for :func:`simulate`.
+        at: ``"every step"``, ``"every epoch"``, or points (epoch, batch), 0-based: where the resumed run goes on;
+            (1, 0) is after the first epoch, (0, steps_per_epoch) between its last batch and its end.
+        through: ``"state"``: through the bytes of a state file; ``"file"``: through a checkpoint in a directory;
+            ``"process"``: through one, into a process of its own for each point (some seconds each), where what
+            lives in modules is lost as in a real restart. ``make_callbacks`` and ``logs`` go by cloudpickle.
+        optimizer: None, a name, ``"numpy"``, or a function that returns a new optimizer.
+
+    Raises:
+        AssertionError: it does not. The message says the first difference and its likely cause.
+        ValueError, TypeError: an argument is wrong.
+
+    Example:
+        >>> import keras
+        >>> from callback_state.testing import assert_resumes_exactly
+        >>> def make():
+        ...     return keras.callbacks.ReduceLROnPlateau("loss", patience=1)
+        >>> losses = {"loss": [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]}
+        >>> assert_resumes_exactly(make, epochs=6, steps_per_epoch=2, logs=losses, optimizer="numpy")
+    """
+    plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps)
+    points = _points(at, plan)
+    resume = _THROUGH.get(through)
+    if resume is None:
+        raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
+    factory = Factory(make_callbacks, optimizer)
+    before = _runstate.take_generators()
+    whole = _whole(factory, plan, points)
+    _runstate.put_back_generators(before)
+    _assert_same_twice(whole, _whole(factory, plan, []), factory)
+    for point in points:
+        if point in whole.saved:  # or else the run had stopped before
+            _assert_same(point, resume(factory, plan, point, whole.saved[point]), whole, factory)
+
+
+class Factory:
+    """Makes callbacks and a stand-in for a model, anew each time."""
+
+    def __init__(self, make: Make, optimizer: Any) -> None:
+        if not callable(make):
+            raise TypeError(f"make_callbacks={make!r:.100}: expected a function that returns new callbacks")
+        self.make, self.optimizer = make, optimizer
+        self._made: list[Any] = []
+
+    def callbacks(self) -> list[Any]:
+        made = self.make()
+        callbacks = [made] if isinstance(made, keras.callbacks.Callback) else list(made)
+        for callback in callbacks:
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise TypeError(f"make_callbacks() returned {callback!r:.90}: expected a keras.callbacks.Callback")
+            if any(callback is other for other in self._made):
+                raise ValueError(
+                    f"make_callbacks() returned the same {type(callback).__name__} object again: its state would "
+                    f"live on in it, and nothing be proved. Make it inside the function"
+                )
+        self._made += callbacks
+        return callbacks
+
+    def model(self) -> StandIn:
+        made = self.optimizer
+        return StandIn(made() if callable(made) and not isinstance(made, keras.optimizers.Optimizer) else made)
+
+
+def _points(at: Any, plan: Plan) -> list[Point]:
+    if at == "every step":
+        inside = [(e, b) for e in range(plan.epochs) for b in range(1, plan.steps + 1)]
+        return sorted([*inside, *_points("every epoch", plan)])
+    if at == "every epoch":
+        return [(e, 0) for e in range(1, plan.epochs)]
+    if isinstance(at, str):
+        raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or points (epoch, batch)")
+    points = [tuple(point) if isinstance(point, (list, tuple)) else point for point in at]
+    for point in points:
+        if not plan.contains(point) or point == (0, 0):
+            raise ValueError(
+                f"at: {point!r} is not within the run; expected (epoch, batch), 0-based, up to "
+                f"{(plan.epochs - 1, plan.steps)}, and after the first step"
+            )
+    return points
+
+
+def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
+    """A run that is not interrupted, looked at where it could be."""
+    wanted, whole = set(points), _Whole()
+    callbacks, model = factory.callbacks(), factory.model()
+
+    def quiet(point: Point) -> None:
+        if point in wanted and not model.stop_training:
+            whole.saved[point] = _save(callbacks, model, point)
+
+    whole.record = drive(callbacks, model, plan, quiet=quiet)
+    whole.end = look(callbacks)
+    return whole
+
+
+def _save(callbacks: list[Any], model: StandIn, point: Point) -> Saved:
+    try:
+        state = _states.sealed(saved_among(callbacks), model)
+    except NotPicklableError as error:
+        cause = cause_of_unpicklable(str(error))
+        raise AssertionError(f"before {point} nothing can be saved: {error}{cause}") from error
+    return Saved(state, model.take(), _runstate.take_generators(), look(callbacks))
+
+
+@dataclass
+class Resumed:
+    """A run that went on: how the callbacks were just after the state was put back, the record, and the end."""
+
+    begin: Look
+    record: Record
+    end: Look
+
+
+def _through_state(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    return go_on(factory, plan, point, saved, _states.read(saved.state))
+
+
+def _through_file(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    with tempfile.TemporaryDirectory() as directory:
+        return go_on(factory, plan, point, saved, Snapshot.open(_written(directory, saved)))
+
+
+def _written(directory: str, saved: Saved) -> str:
+    """The path of a checkpoint of this point; its model file is a name only."""
+    path = os.path.join(directory, "simulated.keras")
+
+    def write(staged: str) -> None:
+        with open(staged, "wb") as file:
+            file.write(b"simulated")
+
+    with _store.write(path, write, partial(_states.resealed, saved.state)) as done:
+        _store.commit(done)
+    return path
+
+
+def _through_process(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    with tempfile.TemporaryDirectory() as directory:
+        path = _written(directory, saved)
+        resumed: Resumed = go_on_elsewhere(path, factory.make, factory.optimizer, plan, point, saved)
+        return resumed
+
+
+def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Snapshot) -> Resumed:
+    """The run from a point on, with callbacks made anew."""
+    callbacks, model = factory.callbacks(), factory.model()
+    begin: Look = {}
+
+    def put_back() -> None:
+        model.put_back(saved.model)
+        try:
+            _states.put_into(snapshot, saved_among(callbacks), model)
+        except CallbackStateError as error:
+            raise AssertionError(f"after resuming at {point} the state cannot be put back: {error}") from error
+        _runstate.put_back_generators(saved.generators)
+        begin.clear()
+        begin.update(look(callbacks))
+
+    record = drive(callbacks, model, plan, point, put_back=put_back)
+    return Resumed(begin, record, look(callbacks))
+
+
+_THROUGH: dict[str, Callable[[Factory, Plan, Point, Saved], Resumed]] = {
+    "state": _through_state, "file": _through_file, "process": _through_process,
+}
+
+
+# What is compared.
+
+
+def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
+    """Without an interruption, two runs are the same; or else no resumed one can be."""
+    found = _difference_of(again.end, whole.end) or again.record.difference(whole.record)
+    if found is not None:
+        cause = likely_cause(factory.callbacks(), found, twice=True)
+        raise AssertionError(f"two runs without an interruption differ: in the second {found}{cause}")
+
+
+def _assert_same(point: Point, resumed: Resumed, whole: _Whole, factory: Factory) -> None:
+    found = _difference_of(resumed.begin, whole.saved[point].look)
+    if found is None:
+        found = resumed.record.difference(_tail(whole.record, point, resumed.record))
+    if found is None:
+        found = _difference_of(resumed.end, whole.end)
+    if found is not None:
+        raise AssertionError(f"after resuming at {point}: {found}{likely_cause(factory.callbacks(), found)}")
+
+
+def _difference_of(found: Look, expected: Look) -> str | None:
+    for key, of_key in expected.items():
+        for attribute, value in of_key.items():
+            there = found.get(key, {}).get(attribute)
+            if there is None:
+                return f"{key}.{attribute} is not there, expected {value.shown}"
+            if (text := there.difference(value, f"{key}.{attribute}")) is not None:
+                return text
+    return None
+
+
+def _tail(record: Record, point: Point, resumed: Record) -> Record:
+    """The part of a run from a point on, begun as a resumed run begins."""
+    steps = [step for step in record.steps if step >= point]
+    events = record.events[len(record.events) - _heard(record, point):]
+    opening = resumed.events[: 2 if point[1] else 1]
+    watched = {name: values[-len(steps):] if steps else [] for name, values in record.watched.items()}
+    later = [save for save in record.saves if save[1:] >= point]
+    return Record(
+        steps, record.learning_rate[len(record.learning_rate) - len(steps):], watched, [*opening, *events],
+        record.stopped, later, resumed.history,
+    )
+
+
+def _heard(record: Record, point: Point) -> int:
+    """How many events a run has heard from a point on."""
+    count, epoch, batch = 0, 0, 0
+    for i, event in enumerate(record.events):
+        if event.hook == "on_epoch_begin":
+            epoch, batch = event.at or 0, 0
+        if i and (epoch, batch) >= point:
+            count += 1
+        if event.hook == "on_train_batch_end":
+            batch += 1
+        elif event.hook == "on_epoch_end":
+            epoch, batch = epoch + 1, 0
+    return count

@@ -1,0 +1,56 @@
+"""The state of callbacks through the bytes of a state file and back, without a training run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _snapshot
+from .._capture import names
+from .._snapshot import Snapshot
+from .._statefile import seal, unseal
+from .._trust import Trust
+
+__all__ = ["WHERE", "put_into", "read", "resealed", "sealed"]
+
+#: What errors call the file.
+WHERE = "simulated.keras.callbacks.pkl"
+#: What a state file says of the moment and of the run besides the callbacks; here it does not matter.
+META: dict[str, Any] = {
+    "saved_at": 0, "epoch": 0, "batch": None, "initial_epoch": 1, "epochs": 2, "last": False,
+    "finished": False, "goes_on_from": None, "exact_end": True, "template": "m.keras",
+    "monitor": ("val_loss", None), "training_args": {}, "history": {"epochs": [], "series": {}},
+    "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True},
+    "stops": False, "data": {}, "doubts": [],
+}
+RUN: dict[str, Any] = {
+    "generators": {}, "seeds": {"seeds": [], "replicas": {}}, "metrics": [], "logs": {},
+    "seconds": 0.0, "data": None,
+}
+
+
+def sealed(callbacks: list[Any], model: Any = None, digest: bytes = bytes(32), size: int = 0) -> bytes:
+    """The bytes of a state file of these callbacks, for a model file of this SHA-256 and size.
+
+    Raises:
+        NotPicklableError: an attribute cannot be saved.
+    """
+    meta = {**META, "versions": _snapshot.versions()}
+    return seal(_snapshot.take(callbacks, model, meta, RUN).tree, digest, size)
+
+
+def resealed(data: bytes, digest: bytes, size: int) -> bytes:
+    """The same for another model file."""
+    return seal(unseal(data, WHERE, views=False).tree, digest, size)
+
+
+def read(data: bytes, where: str = WHERE) -> Snapshot:
+    """What these bytes say."""
+    return Snapshot.read(where, unseal(data, where))
+
+
+def put_into(snapshot: Snapshot, callbacks: list[Any], model: Any = None) -> None:
+    """Put the state into these callbacks, which are as those were that it was taken from, in their order.
+
+    The bytes come from this process, so code in them is trusted.
+    """
+    snapshot.prepare(names(callbacks), model=model, trust=Trust(True)).put_back()

@@ -1,0 +1,258 @@
+"""``simulate``: the hooks of Keras, in its order and with its arguments, on whatever Keras this is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from callback_state import stateful
+from callback_state.testing import Event, Record, simulate
+
+HOOKS = [
+    *(f"on_{what}_{when}" for what in ("train", "test", "predict", "epoch") for when in ("begin", "end")),
+    *(f"on_{what}_batch_{when}" for what in ("train", "test", "predict") for when in ("begin", "end")),
+]
+
+
+class Hears(keras.callbacks.Callback):
+    """Notes every hook with its arguments, positional and named, and stops where it is told to."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        super().__init__()
+        self.heard: list[tuple[Any, ...]] = []
+        self.stop = stop
+        for hook in HOOKS:
+            setattr(self, hook, self._noting(hook))
+
+    def _noting(self, hook: str) -> Any:
+        def note(*args: Any, **kwargs: Any) -> None:
+            *index, logs = args if "logs" not in kwargs else (*args, kwargs["logs"])
+            self.heard.append((hook, *index, dict(logs), sorted(kwargs)))
+            if index and (hook, index[0]) == self.stop:
+                self.model.stop_training = True
+
+        return note
+
+
+def real_model() -> Any:
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    return model
+
+
+X = np.arange(16, dtype="float32").reshape(8, 2) / 16
+Y = X.sum(axis=1)
+
+
+def replayed(heard: list[tuple[Any, ...]]) -> Any:
+    """What a real run heard, as a function of (epoch, batch)."""
+    found, epoch = {}, 0
+    for hook, *index, logs, _ in heard:
+        if hook == "on_epoch_begin":
+            epoch = index[0]
+        if hook == "on_train_batch_end":
+            found[epoch, index[0]] = logs
+        if hook == "on_test_end" and (epoch, 3) in found:
+            found[epoch, 3] = {**found[epoch, 3], **{f"val_{name}": value for name, value in logs.items()}}
+    return lambda epoch, batch: found[epoch, batch]
+
+
+@pytest.mark.parametrize("stop", [None, ("on_train_batch_end", 1), ("on_epoch_end", 1)], ids=str)
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_hooks_of_fit(first: int, validation: bool, stop: Any) -> None:
+    """Each hook with its index, logs and the way in which they are passed, as in a real ``fit``."""
+    real, simulated = Hears(stop), Hears(stop)
+    more: dict[str, Any] = {"validation_data": (X[:2], Y[:2])} if validation else {}
+    model = real_model()
+    model.fit(X, Y, batch_size=2, epochs=3, initial_epoch=first, verbose=0, callbacks=[real], **more)
+    steps = 2 if stop == ("on_train_batch_end", 1) else 4
+    logs = replayed(real.heard)
+    record = simulate(
+        simulated, epochs=3, steps_per_epoch=4, start=(first, 0), validation_steps=int(validation),
+        logs=logs if steps == 4 else _early(real.heard),
+    )
+    assert simulated.heard == real.heard
+    assert simulated.params == real.params
+    assert record.history == model.history.history
+
+
+def _early(heard: list[tuple[Any, ...]]) -> Any:
+    """The same for a run that stopped after its second batch."""
+    logs = replayed(heard)
+    end = next((event[-2] for event in heard if event[0] == "on_epoch_end"), {})
+    return lambda epoch, batch: {**logs(epoch, batch), **{n: v for n, v in end.items() if n.startswith("val_")}}
+
+
+def test_the_hooks_of_evaluate_and_predict() -> None:
+    """The same for a whole ``evaluate`` and ``predict``."""
+    real, simulated = Hears(), Hears()
+    real_model().evaluate(X, Y, batch_size=2, verbose=0, callbacks=[real])
+    seen = [event[2] for event in real.heard if event[0] == "on_test_batch_end"]
+    simulate(simulated, epochs=1, steps_per_epoch=4, method="evaluate", logs=lambda epoch, batch: seen[batch])
+    assert simulated.heard == real.heard and simulated.params == real.params
+    real, simulated = Hears(), Hears()
+    real_model().predict(X, batch_size=2, verbose=0, callbacks=[real])
+    simulate(simulated, epochs=1, steps_per_epoch=4, method="predict")
+    assert [event[:2] for event in simulated.heard if len(event) == 4] == [
+        event[:2] for event in real.heard if len(event) == 4
+    ]
+    assert [(e[0], *e[-2], e[-1]) for e in simulated.heard] == [(e[0], *e[-2], e[-1]) for e in real.heard]
+
+
+@stateful
+class Warmup(keras.callbacks.Callback):
+    """A rate for every step."""
+
+    def __init__(self, peak: float) -> None:
+        super().__init__()
+        self.peak, self.step = peak, 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        self.model.optimizer.learning_rate = self.peak * min(1, self.step / 4)
+
+
+@pytest.mark.parametrize("optimizer", ["numpy", "adam", None, keras.optimizers.SGD])
+def test_the_rate_of_every_step(optimizer: Any) -> None:
+    """As the optimizer has it in that step: in float32, whichever optimizer it is."""
+    made = optimizer() if isinstance(optimizer, type) else optimizer
+    record = simulate(Warmup(0.1), epochs=2, steps_per_epoch=3, optimizer=made, watch="Warmup.step")
+    expected = [0.1 * min(1, step / 4) for step in range(1, 7)]
+    assert record.learning_rate == [float(np.float32(rate)) for rate in expected]
+    assert record.watched == {"Warmup.step": [1, 2, 3, 4, 5, 6]}
+    assert record.steps == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def test_a_real_model_is_driven_as_it_is() -> None:
+    """``model=`` is what the callbacks get; nothing is trained."""
+    model = real_model()
+    before = model.get_weights()
+    record = simulate(Warmup(0.1), epochs=1, steps_per_epoch=4, model=model)
+    assert record.learning_rate[-1] == float(model.optimizer.learning_rate.numpy()) == float(np.float32(0.1))
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+LOSSES = [3.0, 2.0, 2.5, 2.4, 2.3, 2.2]
+
+
+@pytest.mark.parametrize("given", ["dict", "function", "history", "per step"])
+def test_logs_of_every_form(given: str) -> None:
+    """A dict of series by epoch or by step, a function, or the History of another run."""
+    history = keras.callbacks.History()
+    history.history = {"loss": LOSSES}
+    forms: dict[str, Any] = {
+        "dict": {"loss": LOSSES}, "history": history,
+        "function": lambda epoch, batch: {"loss": LOSSES[epoch]},
+        "per step": {"loss": [loss for loss in LOSSES for _ in range(2)]},
+    }
+    stop = keras.callbacks.EarlyStopping("loss", patience=2, restore_best_weights=True)
+    record = simulate(stop, epochs=6, steps_per_epoch=2, logs=forms[given])
+    assert record.stopped == (3, 1) and record.history == {"loss": LOSSES[:4]}
+    assert stop.model.get_weights()[0] == 4  # the weight counts the steps: the best was after four
+
+
+def test_saves_are_noted_and_write_nothing(tmp_path: Any) -> None:
+    """The path of each save of the model, and the step after which it came."""
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        str(tmp_path / "{epoch}.weights.h5"), monitor="loss", save_best_only=True, save_weights_only=True
+    )
+    record = simulate(checkpoint, epochs=3, steps_per_epoch=2, logs={"loss": [2.0, 3.0, 1.0]})
+    assert record.saves == [
+        (str(tmp_path / "1.weights.h5"), 0, 1), (str(tmp_path / "3.weights.h5"), 2, 1),
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_begins_where_it_is_told_to() -> None:
+    """Inside an epoch too: the callbacks hear the beginnings, and the batches from there on."""
+    hears = Hears()
+    record = simulate(hears, epochs=2, steps_per_epoch=3, start=(1, 2))
+    assert [event[:2] for event in hears.heard if len(event) == 4] == [
+        ("on_epoch_begin", 1), ("on_train_batch_begin", 2), ("on_train_batch_end", 2), ("on_epoch_end", 1),
+    ]
+    assert record.steps == [(1, 2)]
+
+
+# Records.
+
+
+def test_records_are_compared_printed_and_turned_into_arrays() -> None:
+    """Equal runs give equal records; another rate is named; arrays have one entry a step."""
+    def run(peak: float, **options: Any) -> Record:
+        return simulate(Warmup(peak), epochs=10, steps_per_epoch=3, watch=["Warmup.step"], **options)
+
+    record = run(0.1)
+    assert record == run(0.1) and record != run(0.2) and record != "a record"
+    assert run(0.2).difference(record) == (
+        "the learning rate of step (0, 0) is 0.05000000074505806, expected 0.02500000037252903"
+    )
+    assert run(0.1, logs={"loss": [1.0] * 10}).difference(record) == (
+        "the logs of on_train_batch_end(1) are {'loss': 1.0}, expected {'loss': 0.5}"
+    )
+    arrays = record.to_numpy()
+    assert {name: (array.shape, array.dtype.name) for name, array in arrays.items()} == {
+        "epoch": ((30,), "int64"), "batch": ((30,), "int64"), "learning_rate": ((30,), "float64"),
+        "Warmup.step": ((30,), "int64"),
+    }
+    lines = str(record).splitlines()
+    assert lines[0].split() == ["epoch", "batch", "learning_rate", "Warmup.step"]
+    assert lines[1].split() == ["0", "0", "0.025", "1"]
+    assert lines[11] == "... 10 more steps ..." and len(lines) == 22
+    assert repr(record) == "<Record of 30 steps, learning rate 0.1 in the last>"
+    assert record.events[0] == Event("on_train_begin", None, {})
+
+
+def test_nan_is_equal_to_nan() -> None:
+    """A run that diverges is the same run every time."""
+    def run() -> Record:
+        return simulate(keras.callbacks.TerminateOnNaN(), epochs=2, steps_per_epoch=1, logs={"loss": [1.0, np.nan]})
+
+    assert run() == run() and run().stopped == (1, 0)
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": -1}, "epochs=-1: expected an integer from 0"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch=0: expected an integer from 1"),
+        ({"epochs": 2.0}, "epochs=2.0: expected an integer"),
+        ({"validation_steps": -1}, "validation_steps=-1"),
+        ({"logs": {"loss": [1.0]}}, r"logs\['loss'\] has 1 values; expected 2, one for each epoch, or 6"),
+        ({"logs": 3}, "logs: expected a function"),
+        ({"logs": lambda epoch, batch: 3.0}, r"logs\(0, 0\) returned 3.0; expected a dict"),
+        ({"start": (2, 0)}, r"start=\(2, 0\): expected \(epoch, batch\) from \(0, 0\) to \(1, 3\)"),
+        ({"method": "train"}, "method='train': expected one of fit, evaluate, predict"),
+        ({"watch": "Warmup.pace"}, r"watch='Warmup.pace': expected .* there are .*Warmup.step"),
+        ({"optimizer": "sgd", "model": "m"}, "optimizer= is for the stand-in"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_bad_input_is_named(options: dict[str, Any], message: str) -> None:
+    """What was expected and what was found."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        simulate(Warmup(0.1), **{"epochs": 2, "steps_per_epoch": 3, **options})
+
+
+def test_what_is_no_callback_is_named() -> None:
+    """In a list or alone."""
+    for given in ([Warmup(0.1), len], [Warmup]):
+        with pytest.raises(TypeError, match=r"expected a keras.callbacks.Callback"):
+            simulate(given, epochs=1, steps_per_epoch=1)
+
+
+def test_what_a_callback_raises_comes_out() -> None:
+    """Its own error, unchanged."""
+    class Fails(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        simulate(Fails(), epochs=1, steps_per_epoch=1)
