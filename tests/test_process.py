@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -69,18 +70,22 @@ def test_a_killed_process_is_resumed_as_the_same_run(
 INSIDE = SCRIPT.with_name("process_inside.py")
 
 
+class Ended(NamedTuple):
+    """How a run ended: its exit code, its result if it came to its end, the seconds since it had begun."""
+
+    code: int
+    result: Any
+    seconds: float
+
+
 def run_inside(
     directory: Path, epochs: int, batches: int, *, after: float | None = None, saves: str = "in batches",
     sends: tuple[int, ...] = (signal.SIGKILL,),
-) -> tuple[int, Any]:
-    """Run the script that saves inside its epochs; send it signals so many seconds after it has begun.
-
-    Returns:
-        Its exit code, and its result if it came to its end.
-    """
+) -> Ended:
+    """Run the script that saves inside its epochs; send it signals so many seconds after it has begun."""
     ignored = ("-W", "ignore:stored by value:UserWarning")
     with started(INSIDE, directory, epochs, batches, saves, options=ignored) as (process, errors):
-        begins = process.stdout.readline()
+        begins, begun = process.stdout.readline(), time.monotonic()
         if after is not None:
             try:
                 process.wait(after)
@@ -90,17 +95,20 @@ def run_inside(
         rest = process.stdout.read()
         code = process.wait()
         assert begins.startswith("BEGINS") and code in (0, 75, *(-number for number in sends)), errors()
-    return code, json.loads(rest.removeprefix("RESULT")) if rest.startswith("RESULT") else None
+        seconds = time.monotonic() - begun
+    result = json.loads(rest.removeprefix("RESULT")) if rest.startswith("RESULT") else None
+    return Ended(code, result, seconds)
 
 
 def check_random_kills(directory: Path, epochs: int, batches: int, kills: int) -> None:
     """Kill a run so many times, each time at a random moment, and compare it with one that nobody killed."""
-    _, uninterrupted = run_inside(directory / "whole", epochs, batches)
+    _, uninterrupted, seconds = run_inside(directory / "whole", epochs, batches)
     moments = random.Random(3)
     for kill in range(kills):
-        _, ended = run_inside(directory / "killed", epochs, batches, after=moments.uniform(0.3, 2))
-        assert ended is None, f"the run ended before kill {kill}: train longer"
-    assert run_inside(directory / "killed", epochs, batches) == (0, uninterrupted)
+        after = moments.uniform(0.1, 0.9) * seconds / kills
+        ended = run_inside(directory / "killed", epochs, batches, after=after)
+        assert ended.result is None, f"the run ended before kill {kill}: train longer"
+    assert run_inside(directory / "killed", epochs, batches)[:2] == (0, uninterrupted)
     assert [row[0] for row in uninterrupted["rows"]] == ["epoch", *map(str, range(epochs))]
 
 
@@ -118,16 +126,17 @@ def test_thirty_random_kills(tmp_path: Path) -> None:
 
 def check_random_signals(directory: Path, epochs: int, batches: int, stops: int) -> None:
     """Stop a run so many times by signals at random moments, and compare it with one that nobody stopped."""
-    _, uninterrupted = run_inside(directory / "whole", epochs, batches, saves="on signals")
+    _, uninterrupted, seconds = run_inside(directory / "whole", epochs, batches, saves="on signals")
     moments, codes = random.Random(5), []
     for _ in range(stops):
         sends = moments.choice([(signal.SIGTERM,), (signal.SIGUSR1,), (signal.SIGTERM, signal.SIGTERM)])
-        code, ended = run_inside(
-            directory / "stopped", epochs, batches, after=moments.uniform(0.1, 2), saves="on signals", sends=sends,
+        after = moments.uniform(0.1, 0.9) * seconds / stops
+        ended = run_inside(
+            directory / "stopped", epochs, batches, after=after, saves="on signals", sends=sends,
         )
-        assert ended is None, f"the run ended after {len(codes)} stops: train longer"
-        codes.append(code)
-    assert run_inside(directory / "stopped", epochs, batches, saves="on signals") == (0, uninterrupted)
+        assert ended.result is None, f"the run ended after {len(codes)} stops: train longer"
+        codes.append(ended.code)
+    assert run_inside(directory / "stopped", epochs, batches, saves="on signals")[:2] == (0, uninterrupted)
     saved = codes.count(75)
     print(f"{stops} signals: {saved} runs saved and stopped, {stops - saved} had not begun to train")
     assert saved >= stops // 2

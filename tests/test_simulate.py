@@ -163,7 +163,8 @@ def test_saves_are_noted_and_write_nothing(tmp_path: Any) -> None:
     )
     record = simulate(checkpoint, epochs=3, steps_per_epoch=2, logs={"loss": [2.0, 3.0, 1.0]})
     assert record.saves == [
-        (str(tmp_path / "1.weights.h5"), 0, 1), (str(tmp_path / "3.weights.h5"), 2, 1),
+        (str(tmp_path / "1.weights.h5"), 0, 1, "on_epoch_end"),
+        (str(tmp_path / "3.weights.h5"), 2, 1, "on_epoch_end"),
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -210,7 +211,8 @@ def test_records_are_compared_printed_and_turned_into_arrays() -> None:
 def test_nan_is_equal_to_nan() -> None:
     """A run that diverges is the same run every time."""
     def run() -> Record:
-        return simulate(keras.callbacks.TerminateOnNaN(), epochs=2, steps_per_epoch=1, logs={"loss": [1.0, np.nan]})
+        logs = {"loss": [1.0, np.nan]}
+        return simulate(keras.callbacks.TerminateOnNaN(), epochs=2, steps_per_epoch=1, logs=logs)
 
     assert run() == run() and run().stopped == (1, 0)
 

@@ -27,6 +27,7 @@ from test_modelfile import MODELS, OPTIMIZERS, sequential, stepped, subclassed
 
 import callback_state
 from callback_state import ModelCheckpointEnhanced, WriteError, _modelfile, _pair, _verify
+from callback_state._meta import read_meta
 from callback_state._record import Record
 from callback_state._runstate import digest_of
 
@@ -600,7 +601,8 @@ def check_writes(library: Path, directory: Path, ending: str, step: int) -> None
         assert done["outcome"] == "committed" or done["error"], f"a short write is no error: {done}"
     # Where Keras cannot begin its file on the disk, it writes into memory, and the save is right.
     assert sum(done["outcome"] == "committed" for done in saves if done["error"]) <= len(saves) / 20
-    without = outcomes(library, directory / "b", ending, "unchecked", step, errno.ENOSPC)
+    # The control: some of these writes are such that nobody but our look would notice.
+    without = outcomes(library, directory / "b", ending, "unchecked", min(step, 2), errno.ENOSPC)
     paths = [directory / "b" / str(errno.ENOSPC) / str(done["n"]) / f"m{ending}" for done in without]
     wrong = sum(
         done["outcome"] == "committed" and is_wrong(path) for path, done in zip(paths, without, strict=True)
@@ -615,8 +617,8 @@ def is_wrong(path: Path) -> bool:
     if state_of(path) != "2":
         return True
     try:
-        return path.name.endswith(".h5") and _modelfile.read_meta(str(path)) != META
-    except Exception:  # whatever h5py makes of a damaged file
+        return path.name.endswith(".h5") and read_meta(str(path)) != META
+    except (OSError, RuntimeError, KeyError, ValueError):  # what h5py makes of a damaged file
         return True
 
 

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from ._compared import Comparison, compare
     from ._drive import simulate
     from ._equal import assert_picklable, assert_state_equal, roundtrip, state_of
-    from ._record import Event, Record
+    from ._record import Event, Record, Save
     from ._resumes import assert_resumes_exactly
 
 __all__ = [
     "Comparison",
     "Event",
     "Record",
+    "Save",
     "assert_picklable",
     "assert_resumes_exactly",
     "assert_state_equal",
@@ -34,6 +35,7 @@ _LAZY = {
     "Comparison": "_compared",
     "Event": "_record",
     "Record": "_record",
+    "Save": "_record",
     "assert_picklable": "_equal",
     "assert_resumes_exactly": "_resumes",
     "assert_state_equal": "_equal",

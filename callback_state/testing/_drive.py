@@ -11,7 +11,7 @@ import keras
 
 from .._capture import names
 from ._logs import Logs, logs_of, pythonified
-from ._record import Event, Record
+from ._record import Event, Record, Save
 from ._standin import StandIn
 
 __all__ = ["Plan", "drive", "simulate"]
@@ -191,7 +191,7 @@ class _Run:
         self.hear_batch("on_train_batch_end", batch, logs)
         for name, (callback, attribute) in zip(self.plan.watch, self._watched, strict=True):
             record.watched[name].append(copy.deepcopy(getattr(callback, attribute)))
-        self.note(epoch, batch, saves)
+        self.note(epoch, batch, saves, "on_train_batch_end")
 
     def end_of(self, epoch: int, logs: dict[str, Any]) -> dict[str, Any]:
         saves = len(self.saves)
@@ -199,7 +199,7 @@ class _Run:
             self.validate(logs)
         epoch_logs = dict(logs) if self.plan.validation_steps else _training(logs)
         self.hear("on_epoch_end", epoch, logs=epoch_logs)
-        self.note(epoch, self.plan.steps - 1, saves)
+        self.note(epoch, self.plan.steps - 1, saves, "on_epoch_end")
         return epoch_logs
 
     def validate(self, logs: dict[str, Any]) -> None:
@@ -214,9 +214,9 @@ class _Run:
     def saves(self) -> list[str]:
         return self.model.saves if isinstance(self.model, StandIn) else []
 
-    def note(self, epoch: int, batch: int, before: int) -> None:
+    def note(self, epoch: int, batch: int, before: int, hook: str) -> None:
         """What has been saved, and whether the run was stopped, after this step."""
-        self.record.saves += [(path, epoch, batch) for path in self.saves[before:]]
+        self.record.saves += [Save(path, epoch, batch, hook) for path in self.saves[before:]]
         if self.model.stop_training and self.record.stopped is None:
             self.record.stopped = (epoch, batch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .._adapters import adapter_of
 from .._arguments import describe
 from .._build import Decoder
 from .._capture import BASE, excluded_of, names
@@ -59,10 +60,11 @@ def _no_class(name: str, live: Any) -> type:
 
 
 def look(callbacks: list[Any]) -> Look:
-    """Every attribute of callbacks but Keras's own and those that are excluded from what is saved."""
+    """Every attribute of callbacks but Keras's own and those that are left out of what is saved."""
     found: Look = {}
     for key, callback in names(callbacks).items():
-        apart = BASE | excluded_of(callback)
+        adapter, _ = adapter_of(type(callback))
+        apart = BASE | excluded_of(callback) | set(adapter.other if adapter is not None else ())
         found[key] = {n: _value(v) for n, v in attributes(callback).items() if n not in apart}
     return found
 

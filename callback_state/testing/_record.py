@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .._plain import same
 
-__all__ = ["Event", "Record"]
+__all__ = ["Event", "Record", "Save"]
 
 #: Lines of a printed record before the middle is left out.
 LINES = 20
@@ -25,6 +25,15 @@ class Event(NamedTuple):
     logs: dict[str, Any]
 
 
+class Save(NamedTuple):
+    """A save of the model or its weights: the path, the step after which it came (0-based), the hook in which."""
+
+    path: str
+    epoch: int
+    batch: int
+    hook: str
+
+
 @dataclasses.dataclass(eq=False)
 class Record:
     """A simulated run. Records are equal if everything in them is, NaN included.
@@ -35,9 +44,8 @@ class Record:
         watched: for each name that was watched its value after each step.
         events: every hook that the callbacks heard, in order.
         stopped: (epoch, batch) of the step after which ``stop_training`` was set, or None.
-        saves: (path, epoch, batch) of each save of the model or its weights.
+        saves: each :class:`Save`.
         history: what ``fit`` returns as ``history.history``.
-        plan: epochs, steps per epoch.
     """
 
     steps: list[tuple[int, int]] = dataclasses.field(default_factory=list)
@@ -45,7 +53,7 @@ class Record:
     watched: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
     events: list[Event] = dataclasses.field(default_factory=list)
     stopped: tuple[int, int] | None = None
-    saves: list[tuple[str, int, int]] = dataclasses.field(default_factory=list)
+    saves: list[Save] = dataclasses.field(default_factory=list)
     history: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
@@ -112,7 +120,7 @@ class Record:
             text[half + 1 : -half] = [f"... {len(text) - 1 - 2 * half} more steps ..."]
         if self.stopped is not None:
             text.append(f"stopped after {self.stopped}")
-        text += [f"saved {path} after ({epoch}, {batch})" for path, epoch, batch in self.saves]
+        text += [f"saved {save.path} after ({save.epoch}, {save.batch}) in {save.hook}" for save in self.saves]
         return "\n".join(text)
 
     def __repr__(self) -> str:

@@ -265,7 +265,7 @@ def _tail(record: Record, point: Point, resumed: Record) -> Record:
     events = record.events[len(record.events) - _heard(record, point):]
     opening = resumed.events[: 2 if point[1] else 1]
     watched = {name: values[-len(steps):] if steps else [] for name, values in record.watched.items()}
-    later = [save for save in record.saves if save[1:] >= point]
+    later = [s for s in record.saves if (s.epoch, s.batch + 1, s.hook == "on_epoch_end") > (*point, False)]
     return Record(
         steps, record.learning_rate[len(record.learning_rate) - len(steps):], watched, [*opening, *events],
         record.stopped, later, resumed.history,

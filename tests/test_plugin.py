@@ -1,0 +1,106 @@
+"""The pytest plugin: fixtures, the marker, and what a failed comparison of records says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+MARKED = """
+    import keras, pytest
+    from callback_state import stateful
+
+    class Steps(keras.callbacks.Callback):
+        def __init__(self, peak):
+            super().__init__()
+            self.peak, self.step = peak, 0
+        def on_train_batch_begin(self, batch, logs=None):
+            self.step += 1
+            self.model.optimizer.learning_rate = self.peak / self.step
+
+    @stateful
+    class Registered(Steps):
+        pass
+
+    @pytest.fixture
+    def peak():
+        return 0.1
+
+    @pytest.mark.resumes(epochs=3, steps=2, optimizer="numpy")
+    def test_right(peak):
+        return [Registered(peak)]
+
+    @pytest.mark.resumes(epochs=3, steps=2, optimizer="numpy", at="every epoch")
+    @pytest.mark.parametrize("factor", [1, 2])
+    def test_wrong(peak, factor):
+        return Steps(factor * peak)
+
+    @pytest.mark.resumes(3)
+    def test_badly_marked():
+        return []
+
+    def test_fixtures(simulate, checkpoint_dir):
+        assert list(checkpoint_dir.iterdir()) == []
+        record = simulate(Registered(0.5), epochs=1, steps_per_epoch=2, optimizer="numpy")
+        assert record.learning_rate == [0.5, 0.25]
+
+    def test_records(simulate):
+        a, b = (simulate(Registered(p), epochs=9, steps_per_epoch=9, optimizer="numpy") for p in (0.5, 0.25))
+        assert a == b
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_the_marker_and_the_fixtures(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    """Alone and with pytest-xdist: what is right passes, what is wrong fails with its cause."""
+    pytester.makepyfile(MARKED)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", *arguments, timeout=120)
+    result.assert_outcomes(passed=2, failed=4)
+    output = result.stdout.str()
+    assert "after resuming at (1, 0): Steps.step is 0, expected 2; Steps is not registered" in output
+    assert "write @pytest.mark.resumes(epochs=..., steps=...)" in output
+    assert "<Record of 81 steps, learning rate 0.00617284 in the last> ==" in output
+    assert "the learning rate of step (0, 0) is 0.5, expected 0.25" in output
+
+
+def test_without_being_used_it_loads_nothing(pytester: pytest.Pytester) -> None:
+    """Neither Keras nor hypothesis, in anybody's test suite."""
+    pytester.makepyfile("""
+        import sys
+        def test_nothing():
+            assert not {"keras", "tensorflow", "numpy", "hypothesis.strategies"} & set(sys.modules)
+    """)
+    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:cacheprovider", timeout=60)
+    result.assert_outcomes(passed=1)
+
+
+SCRIPT = """
+import itertools, sys, time
+for i in itertools.count():
+    print("line", i, sys.argv[1:], flush=True)
+    if len(sys.argv) > 1 and i == 3:
+        break
+    time.sleep(0.01)
+"""
+
+
+def test_a_run_is_killed_at_a_moment(tmp_path: Path, killed_run: object) -> None:
+    """When it prints what is waited for; or it ends by itself."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    assert killed_run(script, when="line 2 ") == ["line 0 []", "line 1 []", "line 2 []"]  # type: ignore[operator]
+    assert len(killed_run(script, "x")) == 4  # type: ignore[operator]
+    with pytest.raises(pytest.fail.Exception, match="ended with 0 and never printed 'line 9'"):
+        killed_run(script, "x", when="line 9")  # type: ignore[operator]
+    script.write_text("raise SystemExit('broken')")
+    with pytest.raises(pytest.fail.Exception, match=r"ended with 1\. .*broken"):
+        killed_run(script)  # type: ignore[operator]
+
+
+def test_the_plugin_is_registered_once(pytestconfig: pytest.Config) -> None:
+    """By its entry point: nobody has to name it."""
+    assert pytestconfig.pluginmanager.has_plugin("callback_state")
+    assert "callback_state.testing.plugin" in sys.modules

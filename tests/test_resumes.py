@@ -1,0 +1,403 @@
+"""``assert_resumes_exactly``: fifteen right callbacks pass, fifteen usual mistakes are caught with their cause."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from callback_state import stateful
+from callback_state.testing import assert_resumes_exactly, strategies
+
+Callback = keras.callbacks.Callback
+PLATEAU = {"loss": [3.0, 2.0, 2.0, 2.0, 1.9, 1.9, 1.9, 1.9], "val_loss": [3.0, 2.0, 2.5, 2.4, 2.3, 1.0, 1.0, 1.0]}
+RUN: dict[str, Any] = {"epochs": 8, "steps_per_epoch": 2, "logs": PLATEAU, "validation_steps": 1}
+
+
+def set_rate(callback: Any, rate: float) -> None:
+    callback.model.optimizer.learning_rate = rate
+
+
+# Right.
+
+
+@stateful
+class Counts(Callback):
+    def __init__(self, peak: float = 0.1) -> None:
+        super().__init__()
+        self.peak, self.step = peak, 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        set_rate(self, self.peak / self.step)
+
+
+@stateful
+class Resets(Counts):
+    """What is put back comes after ``on_train_begin``, so this is right."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.step = 0
+
+
+@stateful
+class Draws(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(1)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, self.rng.random())
+
+
+@stateful
+class DrawsGlobally(Callback):
+    """The global generators are saved with every checkpoint."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, random.random() + np.random.random())
+
+
+@stateful
+class Relative(Callback):
+    """Its state is the learning rate, which the model file holds."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, 0.9 * float(self.model.optimizer.learning_rate.numpy()))
+
+
+@stateful
+class Window(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: collections.deque[float] = collections.deque(maxlen=3)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.losses.append(logs["loss"])
+        set_rate(self, sum(self.losses) / 100)
+
+
+@stateful
+class Smooth(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = keras.Variable(0.0)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.mean.assign(0.5 * self.mean.numpy() + logs["loss"])
+        logs["mean"] = float(self.mean.numpy())
+
+
+@dataclasses.dataclass
+class Best:
+    value: float = float("inf")
+    epoch: int = -1
+
+
+@stateful
+class Tracks(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.best, self.lock = Best(), None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if logs["val_loss"] < self.best.value:
+            self.best.value, self.best.epoch = logs["val_loss"], epoch
+
+
+@stateful(exclude=("lock",))
+class Locks(Tracks):
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.lock = threading.Lock()
+
+
+CALLBACKS = keras.callbacks
+RIGHT: dict[str, Callable[[], Any]] = {
+    **{
+        cls.__name__: cls
+        for cls in (Counts, Resets, Draws, DrawsGlobally, Relative, Window, Smooth, Tracks, Locks)
+    },
+    "EarlyStopping": lambda: CALLBACKS.EarlyStopping(patience=3, restore_best_weights=True),
+    "ReduceLROnPlateau": lambda: CALLBACKS.ReduceLROnPlateau("loss", patience=1, cooldown=1),
+    "LearningRateScheduler": lambda: CALLBACKS.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
+    "ModelCheckpoint": lambda: CALLBACKS.ModelCheckpoint("{epoch}.keras", save_best_only=True),
+    "ModelCheckpoint by batches": lambda: CALLBACKS.ModelCheckpoint("{epoch}-{batch}.keras", save_freq=3),
+    "TerminateOnNaN": lambda: CALLBACKS.TerminateOnNaN(),
+    "CSVLogger": lambda: CALLBACKS.CSVLogger("log.csv"),
+    "BackupAndRestore": lambda: CALLBACKS.BackupAndRestore("backup", save_freq=3),
+    "several": lambda: [Counts(), Window(), CALLBACKS.EarlyStopping(patience=3), Counts(0.2)],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_passes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted at every step, in an epoch and between two, it goes on exactly."""
+    monkeypatch.chdir(tmp_path)
+    assert_resumes_exactly(RIGHT[name], optimizer="numpy", **RUN)
+
+
+@pytest.mark.parametrize("optimizer", [None, "adam", lambda: keras.optimizers.SGD(0.1, momentum=0.9)])
+@pytest.mark.parametrize("through", ["state", "file"])
+def test_with_an_optimizer_of_keras(optimizer: Any, through: str) -> None:
+    """Its variables are part of what is saved."""
+    assert_resumes_exactly(RIGHT["several"], optimizer=optimizer, through=through, at="every epoch", **RUN)
+
+
+def test_weights_are_swapped_exactly() -> None:
+    """``SwapEMAWeights`` holds a flag; the optimizer keeps averages."""
+    assert_resumes_exactly(
+        lambda: CALLBACKS.SwapEMAWeights(swap_on_epoch=False),
+        optimizer=lambda: keras.optimizers.SGD(0.1, use_ema=True), epochs=3, steps_per_epoch=2,
+    )
+
+
+# Wrong.
+
+
+class Unregistered(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        set_rate(self, 1 / self.step)
+
+
+class UnregisteredReset(Unregistered):
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.step = 0
+
+
+@stateful(exclude=("step",))
+class Excludes(Unregistered):
+    pass
+
+
+@stateful(exclude=("step",))
+class ExcludesAndResets(UnregisteredReset):
+    pass
+
+
+@stateful
+class Clock(Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, time.perf_counter() % 1)
+
+
+@stateful
+class Deadline(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.started = datetime.datetime.now()
+
+
+COUNT = 0
+COUNTS: dict[str, int] = {"steps": 0}
+
+
+@stateful
+class InModule(Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        global COUNT
+        COUNT += 1
+        set_rate(self, 1 / COUNT)
+
+
+@stateful
+class InModuleDict(Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        COUNTS["steps"] += 1
+        set_rate(self, 1 / COUNTS["steps"])
+
+
+@stateful
+class InClass(Callback):
+    steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        type(self).steps += 1
+        set_rate(self, 1 / self.steps)
+
+
+def _in_closure() -> Callable[[], Any]:
+    count = 0
+
+    @stateful
+    class InClosure(Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            nonlocal count
+            count += 1
+            set_rate(self, 1 / count)
+
+    return InClosure
+
+
+@stateful
+class Unseeded(Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, np.random.default_rng().random())
+
+
+@stateful
+class System(Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        set_rate(self, random.SystemRandom().random())
+
+
+@stateful
+class Iterates(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates = (0.9**i for i in itertools.count())
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, next(self.rates))
+
+
+@stateful
+class Handle(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.lock = threading.Lock()
+
+
+@stateful
+class InOptimizer(Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.optimizer.steps_so_far = getattr(self.model.optimizer, "steps_so_far", 0) + 1
+        set_rate(self, 1 / self.model.optimizer.steps_so_far)
+
+
+@stateful(exclude=("rates",))
+class Derives(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.step, self.rates = 0, []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.rates = [0.9 ** (self.step + i) for i in range(100)]
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, self.rates[0] / (1 + batch))
+        self.step += 1
+        self.rates = self.rates[1:]
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "not registered": (Unregistered, r"Unregistered.step is 0, expected 1; Unregistered is not registered"),
+    "not registered, and reset": (
+        UnregisteredReset,
+        r"UnregisteredReset.step is 0, expected 1; .*it is assigned in on_train_begin: that resets it on every",
+    ),
+    "excluded": (Excludes, r"is 1.0, expected 0.5; Excludes.step is excluded from what is saved"),
+    "reset in on_train_begin": (
+        ExcludesAndResets, r"is 1.0, expected 0.5; ExcludesAndResets.step is excluded .* on_train_begin"
+    ),
+    "the clock": (Clock, r"two runs without an interruption differ.*Clock.on_train_batch_begin reads the clock"),
+    "a time that is kept": (Deadline, r"Deadline.started is .*; Deadline.on_train_begin reads the clock"),
+    "a module": (InModule, r"InModule.on_train_batch_begin keeps state in a module \(COUNT\)"),
+    "a dict of a module": (InModuleDict, r"keeps state in a module or closure \(COUNTS\['steps'\]\)"),
+    "its class": (InClass, r"keeps state in its class \(type\(self\).steps\)"),
+    "a closure": (_in_closure(), r"keeps state in a closure \(count\)"),
+    "an unseeded generator": (Unseeded, r"Unseeded.on_train_batch_begin draws random numbers"),
+    "the system's generator": (System, r"System.on_epoch_begin draws random numbers"),
+    "an iterator": (Iterates, r"nothing can be saved: Iterates.rates: .*an iterator cannot be saved"),
+    "a handle": (Handle, r"nothing can be saved: Handle.lock: .*it is a handle of this process"),
+    "the optimizer": (InOptimizer, r"keeps state in the optimizer only \(self.model.optimizer.steps_so_far\)"),
+    "derived before it is put back": (Derives, r"Derives.on_train_begin derives self.rates from self.step"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_caught_with_its_cause(name: str) -> None:
+    """The first difference, and why."""
+    make, message = WRONG[name]
+    with pytest.raises(AssertionError, match=f"(?s){message}"):
+        assert_resumes_exactly(make, optimizer="numpy", **RUN)
+
+
+def test_the_point_is_named() -> None:
+    """Where the run went on, in epochs and batches."""
+    with pytest.raises(AssertionError, match=r"after resuming at \(2, 1\): Unregistered.step is 0, expected 5"):
+        assert_resumes_exactly(Unregistered, optimizer="numpy", at=[(2, 1)], **RUN)
+    with pytest.raises(AssertionError, match=r"after resuming at \(1, 0\): Unregistered.step is 0, expected 2"):
+        assert_resumes_exactly(Unregistered, optimizer="numpy", at="every epoch", **RUN)
+
+
+# Through a process.
+
+
+def test_in_a_process_of_its_own() -> None:
+    """What is right is right there too."""
+    assert_resumes_exactly(Counts, optimizer="numpy", at=[(1, 1)], through="process", **RUN)
+
+
+def test_what_lives_in_a_module_is_lost_in_another_process() -> None:
+    """It begins anew there."""
+    with pytest.raises(AssertionError, match="is not registered"):
+        assert_resumes_exactly(Unregistered, optimizer="numpy", at=[(1, 1)], through="process", **RUN)
+
+
+# Properties.
+
+
+@given(strategies.logs(epochs=5, names=("loss", "val_loss"), allow_nan=True),
+       strategies.interruptions(epochs=5, steps_per_epoch=2))
+@settings(max_examples=25, deadline=None)
+def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
+    """Any losses, any interruptions."""
+    def make() -> list[Any]:
+        return [CALLBACKS.EarlyStopping(patience=2), CALLBACKS.ReduceLROnPlateau("loss", patience=1)]
+
+    assert_resumes_exactly(
+        make, epochs=5, steps_per_epoch=2, logs=logs, at=at, optimizer="numpy", validation_steps=1
+    )
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"at": "every batch"}, "at='every batch': expected 'every step', 'every epoch' or points"),
+        ({"at": [(8, 0)]}, r"at: \(8, 0\) is not within the run; .* up to \(7, 2\)"),
+        ({"at": [(0, 0)]}, r"at: \(0, 0\) is not within the run"),
+        ({"at": [3]}, "at: 3 is not within the run"),
+        ({"through": "wire"}, "through='wire': expected one of 'state', 'file', 'process'"),
+        ({"logs": {"loss": [1.0]}}, r"logs\['loss'\] has 1 values"),
+        ({"make_callbacks": Counts()}, "make_callbacks=.*expected a function"),
+        ({"make_callbacks": lambda: [len]}, r"make_callbacks\(\) returned <built-in function len>"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_bad_input_is_named(options: dict[str, Any], message: str) -> None:
+    """What was expected and what was found."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        assert_resumes_exactly(**{"make_callbacks": Counts, "optimizer": "numpy", **RUN, **options})
+
+
+def test_a_factory_that_returns_the_same_object_is_named() -> None:
+    """Or its state would live on in it, and everything pass."""
+    once = Counts()
+    with pytest.raises(ValueError, match=r"returned the same Counts object again"):
+        assert_resumes_exactly(lambda: once, optimizer="numpy", **RUN)
