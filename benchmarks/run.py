@@ -175,6 +175,16 @@ def reading(quick: bool) -> Iterator[Row]:
     yield Row("refusing the slowest hostile pickle of 1 MB", milliseconds(slowest), "", slowest, 1.0, " s")
 
 
+def simulated(quick: bool) -> Iterator[Row]:
+    """100,000 simulated steps of a schedule, with a light optimizer and with one of Keras."""
+    import simulated
+
+    for optimizer, budget in (("numpy", 2.0), (None, 60.0)):
+        taken = min(simulated.seconds(optimizer) for _ in range(1 if quick else 3))
+        what = f"100,000 simulated steps, {'a NumPy' if optimizer else 'Keras'} optimizer"
+        yield Row(what, f"{taken:.2f} s", "", taken, budget, " s")
+
+
 GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "imports": imports,
     "size": size,
@@ -183,6 +193,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "reading": reading,
     "data": entering,
     "inside": inside,
+    "simulated": simulated,
     "small": small,
     "saves": saves,
 }

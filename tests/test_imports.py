@@ -94,6 +94,24 @@ ORDER = [
     "data",
     "demo",
 ]
+#: The same within ``callback_state.testing``, whose modules may import any of the package's but the last two.
+TESTING_ORDER = [
+    "_standin",
+    "_logs",
+    "_picture",
+    "_record",
+    "_difference",
+    "_looked",
+    "_states",
+    "_compared",
+    "_drive",
+    "_causes",
+    "_process",
+    "_resumes",
+    "_equal",
+    "strategies",
+    "plugin",
+]
 KERAS_FREE = [*ORDER[: ORDER.index("_store") + 1], "__init__"]
 HEAVY = {"tensorflow", "keras", "numpy", "h5py", "cloudpickle"}
 EXEMPT = {"__init__", "__main__"}  # they see everything
@@ -157,6 +175,23 @@ def test_imports_point_downwards(stem: str) -> None:
     assert stem in ORDER, f"{stem}.py has no place in ORDER (tests/test_imports.py)"
     if stem != "demo":  # a user of the package like any other: it may import the package itself
         assert upwards(stem, read(stem)) == []
+
+
+TESTING = PACKAGE / "testing"
+
+
+@pytest.mark.parametrize("stem", sorted(path.stem for path in TESTING.glob("*.py") if path.stem != "__init__"))
+def test_imports_of_the_testing_package_point_downwards(stem: str) -> None:
+    """Within it the same rule holds, a child process aside, which imports what asked for it; and nothing in the
+    package imports it."""
+    below = TESTING_ORDER[: TESTING_ORDER.index(stem)]
+    for line, module, name in imports((TESTING / f"{stem}.py").read_text(encoding="utf-8")):
+        if module == ".." or module.startswith(".."):
+            assert (module.removeprefix("..") or name) in ORDER[: ORDER.index("data")], f"{stem}.py:{line}"
+        elif module.startswith(".") and (stem, module) != ("_process", "._resumes"):
+            inner = module.removeprefix(".") or name
+            assert inner in below or stem == "plugin", f"{stem}.py:{line} imports {inner}"
+    assert not any("testing" in module for s in MODULES for _, module, _ in imports(read(s)))
 
 
 @pytest.mark.parametrize("stem", [stem for stem in MODULES if stem in KERAS_FREE])

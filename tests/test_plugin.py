@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
+from examples import path_of
 
 pytest_plugins = ["pytester"]
 
@@ -98,6 +101,22 @@ def test_a_run_is_killed_at_a_moment(tmp_path: Path, killed_run: object) -> None
     script.write_text("raise SystemExit('broken')")
     with pytest.raises(pytest.fail.Exception, match=r"ended with 1\. .*broken"):
         killed_run(script)  # type: ignore[operator]
+
+
+def test_the_example_is_short_and_passes(pytester: pytest.Pytester) -> None:
+    """What the README shows, in fewer than 25 lines."""
+    text = path_of("test_schedule.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 25
+    pytester.makepyfile(text)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", timeout=60)
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("name", ["_compared", "_drive", "_equal", "_picture", "_resumes", "strategies"])
+def test_the_examples_in_the_docstrings_run(name: str) -> None:
+    """As they stand there."""
+    found = doctest.testmod(importlib.import_module(f"callback_state.testing.{name}"))
+    assert found.failed == 0 and found.attempted > 0
 
 
 def test_the_plugin_is_registered_once(pytestconfig: pytest.Config) -> None:

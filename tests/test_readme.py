@@ -14,6 +14,7 @@ import pytest
 from examples import is_short, path_of, start
 
 import callback_state
+import callback_state.testing
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.rst"
@@ -45,6 +46,17 @@ def test_the_program_and_its_output(tmp_path: Path) -> None:
     shown = f"$ python train.py\n{died}Killed\n$ python train.py\n{resumed}"
     part("output", block("console", shown))
     assert resumed.splitlines()[1:] == whole.splitlines()[-len(resumed.splitlines()) + 1 :]
+
+
+def test_the_test_of_a_schedule() -> None:
+    """The README's section on tests is a file that is run."""
+    part("schedule", block("python", path_of("test_schedule.py").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("name", callback_state.testing.__all__)
+def test_every_public_name_of_testing_is_in_the_readme(name: str) -> None:
+    """The same for ``callback_state.testing``."""
+    assert name in README.read_text(encoding="utf-8")
 
 
 def test_the_program_is_short() -> None:

@@ -6,9 +6,10 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._record import Record
+if TYPE_CHECKING:
+    from ._record import Record
 
 __all__ = ["picture", "sparkline"]
 
@@ -88,10 +89,10 @@ def sparkline(values: list[float]) -> str:
 
     Example:
         >>> sparkline([0.0, 0.5, 1.0])
-        '▁▄█'
+        '▁▅█'
     """
     some = [values[i * len(values) // min(WIDTH, len(values))] for i in range(min(WIDTH, len(values)))]
     finite = [value for value in some if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     scale = (len(_LEVELS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_LEVELS[int((v - low) * scale)] if math.isfinite(v) else " " for v in some)
+    return "".join(_LEVELS[int((v - low) * scale + 0.5)] if math.isfinite(v) else " " for v in some)

@@ -10,7 +10,7 @@ from .._snapshot import Snapshot
 from .._statefile import seal, unseal
 from .._trust import Trust
 
-__all__ = ["WHERE", "put_into", "read", "resealed", "sealed"]
+__all__ = ["META", "RUN", "put_into", "read", "resealed", "sealed"]
 
 #: What errors call the file.
 WHERE = "simulated.keras.callbacks.pkl"
