@@ -17,10 +17,11 @@ from typing import Any
 
 from ._meta import write_meta
 from ._record import Record
+from ._replaced import Replaced
 from ._runstate import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 from .exceptions import RestoreError
 
-__all__ = ["compile_configuration_kept", "load", "skipsets_remembered", "write"]
+__all__ = ["SKIPSETS_REMEMBERED", "compile_configuration_kept", "load", "write"]
 
 def write(
     model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: Record | None = None
@@ -40,7 +41,7 @@ def write(
     """
     record = Record() if record is None else record
     try:
-        with compile_configuration_kept(model), skipsets_remembered(), record.listening():
+        with compile_configuration_kept(model), SKIPSETS_REMEMBERED, record.listening():
             if weights_only:
                 model.save_weights(path, overwrite=True)
             elif path.endswith(".h5"):
@@ -89,30 +90,22 @@ def compile_configuration_kept(model: Any) -> Iterator[None]:
             configuration.update(kept)
 
 
-@contextmanager
-def skipsets_remembered() -> Iterator[None]:
-    """Saving weights makes a layer, an optimizer, ... anew for every object that it comes across, to see what
-    each has of its base class. Keras (3.7 to 3.15) means to remember that, but looks for it under another name;
-    for a small model this took more than half of the time of a save.
-
-    Where Keras does this elsewhere, a save is as slow as Keras's.
-    """
+def _skipsets() -> list[tuple[Any, str, Any]]:
     from keras.src.saving import saving_lib
 
     known = getattr(saving_lib, "get_attr_skipset", None)
-    if known is None:
-        yield
-        return
-    saving_lib.get_attr_skipset = _skipset_of(known)
-    try:
-        yield
-    finally:
-        saving_lib.get_attr_skipset = known
+    return [] if known is None else [(saving_lib, "get_attr_skipset", _remembering(known))]
 
 
-@functools.lru_cache(maxsize=1)
-def _skipset_of(known: Any) -> Any:
+@functools.cache
+def _remembering(known: Any) -> Any:
     return functools.cache(known)
+
+
+#: Saving weights makes a layer, an optimizer, ... anew for every object that it comes across, to see what each
+#: has of its base class. Keras (3.7 to 3.15) means to remember that, but looks for it under another name; for a
+#: small model this took more than half of the time of a save. Where Keras does this elsewhere, saves take longer.
+SKIPSETS_REMEMBERED = Replaced(_skipsets)
 
 
 def load(model: Any, path: str, digest: str, *, optimizes: bool = True) -> None:

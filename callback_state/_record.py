@@ -6,91 +6,86 @@ small model. So the second time, what it found is only repeated.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import h5py
+import numpy
+
+from ._replaced import Replaced
 
 __all__ = ["Record"]
+
+_here = threading.local()
 
 
 class Record:
     """The entries that were made in a store, in their order, with what was put into each.
 
-    Values are kept, not copied: of a variable its value at the time of :meth:`repeat` counts.
+    Arrays are copied. Of a variable its value at the time of :meth:`repeat` counts.
     """
 
     def __init__(self) -> None:
-        self._entries: list[tuple[tuple[Any, ...], dict[str, Any], list[tuple[str, tuple[Any, ...]]]]] = []
+        self._acts: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._entries)
+        return bool(self._acts)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """What Keras saves in this block is noted.
+        """What this thread lets Keras save in this block is noted.
 
         Nothing is where this Keras has no such store (3.7 to 3.15 have), nor of a whole model in ``.h5``.
         """
-        from keras.src.saving import saving_lib
+        before = getattr(_here, "record", None)
+        with _STORE:
+            _here.record = self
+            try:
+                yield
+            finally:
+                _here.record = before
 
-        known: Any = getattr(saving_lib, "H5IOStore", None)
-        made = self._made
-        if known is None:
-            yield
-            return
-
-        class Recording(known):
-            def make(self, *arguments: Any, **options: Any) -> Any:
-                return made(super().make(*arguments, **options), arguments, options)
-
-        saving_lib.H5IOStore = Recording
-        try:
-            yield
-        finally:
-            saving_lib.H5IOStore = known
-
-    def _made(self, entry: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> _Entry:
-        acts: list[tuple[str, tuple[Any, ...]]] = []
-        self._entries.append((arguments, options, acts))
-        return _Entry(entry, acts)
+    def note(self, act: str, *arguments: Any, **options: Any) -> None:
+        """One call of a store or of an entry of it."""
+        self._acts.append((act, tuple(map(_kept, arguments)), options))
 
     def repeat(self, store: Any) -> None:
         """Makes the same entries in another store."""
-        for arguments, options, acts in self._entries:
-            entry = store.make(*arguments, **options)
-            for name, values in acts:
-                getattr(entry, name)(*values)
+        entry = None
+        for act, arguments, options in self._acts:
+            if act == "make":
+                entry = store.make(*arguments, **options)
+            else:
+                getattr(entry, act)(*arguments)
 
 
-class _Entry:
-    """An entry of a store: a mapping that notes how it is changed."""
+def _kept(value: Any) -> Any:
+    if isinstance(value, h5py.Dataset):  # read from an entry, and gone with it (Keras 3.7)
+        return value[()]
+    return value.copy() if isinstance(value, numpy.ndarray) else value
 
-    def __init__(self, entry: Any, acts: list[tuple[str, tuple[Any, ...]]]) -> None:
-        self._entry, self._acts = entry, acts
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._entry[key] = value
-        # What was read from the entry itself ends with it (Keras 3.7).
-        kept = value[()] if isinstance(value, h5py.Dataset) else value
-        self._acts.append(("__setitem__", (key, kept)))
+def _hooks() -> list[tuple[Any, str, Any]]:
+    """The methods of Keras's store, which note what they are told where somebody listens."""
+    from keras.src.saving import saving_lib
 
-    def __delitem__(self, key: str) -> None:
-        del self._entry[key]
-        self._acts.append(("__delitem__", (key,)))
+    store = getattr(saving_lib, "H5IOStore", None)
+    entry = getattr(saving_lib, "H5Entry", store)  # in 3.7 an entry is an object of its own
+    hooked = [(store, "make"), (entry, "__setitem__"), (entry, "__delitem__")]
+    return [(owner, name, _noting(getattr(owner, name), name)) for owner, name in hooked if hasattr(owner, name)]
 
-    def __getitem__(self, key: str) -> Any:
-        return self._entry[key]
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._entry.keys()  # noqa: SIM118 - all that Keras 3.7 has
+def _noting(method: Any, name: str) -> Any:
+    def noting(self: Any, *arguments: Any, **options: Any) -> Any:
+        result = method(self, *arguments, **options)
+        record = getattr(_here, "record", None)
+        if record is not None:
+            record.note(name, *arguments, **options)
+        return result
 
-    def __len__(self) -> int:
-        return len(self._entry)
+    return noting
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entry.keys())
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._entry, name)
+_STORE = Replaced(_hooks)

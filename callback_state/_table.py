@@ -198,7 +198,8 @@ def _parts(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
         case "dict" | "OrderedDict" | "Counter" | "defaultdict" if isinstance(value, dict):
             if node[0] == "defaultdict" and isinstance(value, defaultdict):
                 yield node[1], value.default_factory
-            for key, item in two_by_two(node[-1]):
+            for stored, item in two_by_two(node[-1]):
+                key = bytes(stored) if type(stored) is memoryview else stored
                 if type(key) in SCALARS and key in value:
                     yield item, value[key]
         case "callback":

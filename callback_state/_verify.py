@@ -54,9 +54,10 @@ def verify(
     """
     name = name or path
     wrong = _differences(model, path, weights_only, meta, name, record)
-    if wrong:
-        # A class of the user's may save something else each time, the hour for example, or past Keras's
-        # store. What is meant there is not known: only where two looks agree, the file is wrong.
+    for _ in range(2 if wrong else 0):
+        # A class of the user's may save something else each time, the hour for example, change it while it
+        # saves, or go past Keras's store. What is meant there is not known: only where three looks agree, the
+        # file is wrong.
         again = _differences(model, path, weights_only, meta, name)
         wrong = {where: what for where, what in wrong.items() if again.get(where) == what}
     if wrong:
@@ -122,7 +123,7 @@ def _save_state(model: Any, root: _Group, record: Record | None) -> None:
     if record:
         record.repeat(store)
         return
-    with _modelfile.skipsets_remembered():
+    with _modelfile.SKIPSETS_REMEMBERED:
         save(model, store, None, "", set())
 
 

@@ -39,6 +39,7 @@ ORDER = [
     "_runstate",
     "_inventory",
     "_meta",
+    "_replaced",
     "_record",
     "_modelfile",
     "_compare",

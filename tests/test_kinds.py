@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from plain_values import NUMPY, OTHERS, VALUES, again, decode, encode, identical, not_exact
 
+from callback_state import _read
+from callback_state._build import Decoder
 from callback_state._plain import Encoder, PlainError
+from callback_state._read import dump, parse
 from callback_state._table import Table
 
 
@@ -96,6 +99,20 @@ def test_where_another_thing_stands_a_new_generator_is_made(name: str, live: Any
     decoder = _decoder(encode([saved]), [live])
     assert identical(decoder.value(), [saved])
     assert decoder.later == []
+
+
+@pytest.mark.parametrize("large", [0, _read.LARGE])
+def test_what_stands_under_a_key_of_bytes_is_kept(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where such a key is read as a view of the file."""
+    monkeypatch.setattr(_read, "LARGE", large)
+    live, saved = random.Random(1), random.Random(2)
+    table = Encoder().table({b"key": saved})
+    tree = parse(dump(table.to_tree()), views=True)
+    decoder = Decoder(Table.from_tree(tree), live={b"key": live})
+    assert decoder.value()[b"key"] is live
+    for action in decoder.later:
+        action()
+    assert live.random() == random.Random(2).random()
 
 
 def test_two_generators_are_not_put_into_one() -> None:
