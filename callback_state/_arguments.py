@@ -113,7 +113,8 @@ def describe(value: Any) -> str:
     """What a value is, in words that are the same in another process."""
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
-        return f"{type(value).__name__} {public(getattr(value, '__module__', None))}.{name}"
+        module = getattr(value, "__module__", None)  # a generator has none
+        return f"{type(value).__name__} {name if module is None else f'{public(module)}.{name}'}"
     return f"an object of class {class_name(type(value))}"
 
 

@@ -52,6 +52,30 @@ class Resets(Counts):
         self.step = 0
 
 
+SCALE = 1.0
+
+
+@stateful
+class SetsAgain(Callback):
+    """What it changes elsewhere it keeps in an attribute, and sets in ``on_train_begin``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = 1.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        global SCALE
+        SCALE = self.scale
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        set_rate(self, 0.1 * SCALE)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        global SCALE
+        self.scale *= 0.5
+        SCALE = self.scale
+
+
 @stateful
 class Draws(Callback):
     def __init__(self) -> None:
@@ -127,7 +151,7 @@ CALLBACKS = keras.callbacks
 RIGHT: dict[str, Callable[[], Any]] = {
     **{
         cls.__name__: cls
-        for cls in (Counts, Resets, Draws, DrawsGlobally, Relative, Window, Smooth, Tracks, Locks)
+        for cls in (Counts, Resets, SetsAgain, Draws, DrawsGlobally, Relative, Window, Smooth, Tracks, Locks)
     },
     "EarlyStopping": lambda: CALLBACKS.EarlyStopping(patience=3, restore_best_weights=True),
     "ReduceLROnPlateau": lambda: CALLBACKS.ReduceLROnPlateau("loss", patience=1, cooldown=1),
@@ -287,19 +311,52 @@ class InOptimizer(Callback):
         set_rate(self, 1 / self.model.optimizer.steps_so_far)
 
 
-@stateful(exclude=("rates",))
+@stateful(exclude=("factor",))
 class Derives(Callback):
     def __init__(self) -> None:
         super().__init__()
-        self.step, self.rates = 0, []
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.rates = [0.9 ** (self.step + i) for i in range(100)]
+        self.step, self.factor = 0, 1.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        set_rate(self, self.rates[0] / (1 + batch))
+        set_rate(self, 0.1 * self.factor)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
-        self.rates = self.rates[1:]
+        self.factor = 1 / (1 + self.step)
+
+
+@stateful
+class IteratesPickled(Callback):
+    """A count can be pickled; but reading it from a file needs trust."""
+
+    def __init__(this) -> None:
+        super().__init__()
+        this.counter = itertools.count(1)
+
+    def on_train_batch_begin(this, batch: int, logs: Any = None) -> None:
+        set_rate(this, 1 / next(this.counter))
+
+
+@stateful
+class SharedList(Callback):
+    seen: list[int] = []  # noqa: RUF012 - the mistake
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.seen.append(batch)
+        set_rate(self, 1 / len(self.seen))
+
+
+@stateful
+class Late(Callback):
+    """Keeps in its class what shows only after the last step."""
+
+    is_late = False
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            Late.is_late = True
+        if epoch == 7:
+            set_rate(self, 0.5 if Late.is_late else 0.1)
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -323,7 +380,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "an iterator": (Iterates, r"nothing can be saved: Iterates.rates: .*an iterator cannot be saved"),
     "a handle": (Handle, r"nothing can be saved: Handle.lock: .*it is a handle of this process"),
     "the optimizer": (InOptimizer, r"keeps state in the optimizer only \(self.model.optimizer.steps_so_far\)"),
-    "derived before it is put back": (Derives, r"Derives.on_train_begin derives self.rates from self.step"),
+    "derived, and not again": (Derives, r"is 0.1.*, expected 0.05.*derives factor from self.step, .*excluded"),
+    "an iterator that can be pickled": (
+        IteratesPickled, r"after resuming at \(0, 1\) the state cannot be put back: .*an iterator cannot be saved",
+    ),
+    "a list of the class": (SharedList, r"SharedList.seen is one list of the class"),
 }
 
 
@@ -349,6 +410,13 @@ def test_the_point_is_named() -> None:
 def test_in_a_process_of_its_own() -> None:
     """What is right is right there too."""
     assert_resumes_exactly(Counts, optimizer="numpy", at=[(1, 1)], through="process", **RUN)
+
+
+def test_what_lives_in_a_class_is_lost_in_another_process() -> None:
+    """Though what shows of it is only the rate after the last step; in this process it lives on."""
+    Late.is_late = False
+    with pytest.raises(AssertionError, match=r"model.learning_rate is .*0.1.*, expected .*0.5.*its class|Late"):
+        assert_resumes_exactly(Late, optimizer="numpy", at=[(1, 1)], through="process", **RUN)
 
 
 def test_what_lives_in_a_module_is_lost_in_another_process() -> None:
@@ -387,6 +455,14 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         ({"logs": {"loss": [1.0]}}, r"logs\['loss'\] has 1 values"),
         ({"make_callbacks": Counts()}, "make_callbacks=.*expected a function"),
         ({"make_callbacks": lambda: [len]}, r"make_callbacks\(\) returned <built-in function len>"),
+        ({"make_callbacks": lambda: None}, r"make_callbacks\(\) returned None, expected a keras.callbacks"),
+        ({"make_callbacks": lambda: Counts}, r"make_callbacks\(\) returned <class .*Counts"),
+        ({"make_callbacks": list}, r"make_callbacks\(\) returned no callback"),
+        ({"at": []}, r"at=\[\] of 8 epochs is no point at all"),
+        ({"at": (1, 0)}, r"at=\(1, 0\): expected .* a list of points, such as \[\(1, 0\)\]"),
+        ({"at": 3}, "at=3: expected"),
+        ({"epochs": 0, "logs": None}, "is no point at all"),
+        ({"optimizer": keras.optimizers.SGD()}, "optimizer: one object would go on from run to run"),
     ],
     ids=lambda value: str(value)[:30],
 )

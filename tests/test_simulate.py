@@ -117,15 +117,33 @@ class Warmup(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self.peak * min(1, self.step / 4)
 
 
-@pytest.mark.parametrize("optimizer", ["numpy", "adam", None, keras.optimizers.SGD])
+@pytest.mark.parametrize("optimizer", ["numpy", "adam", None, keras.optimizers.SGD, lambda: "sgd"])
 def test_the_rate_of_every_step(optimizer: Any) -> None:
     """As the optimizer has it in that step: in float32, whichever optimizer it is."""
-    made = optimizer() if isinstance(optimizer, type) else optimizer
-    record = simulate(Warmup(0.1), epochs=2, steps_per_epoch=3, optimizer=made, watch="Warmup.step")
+    record = simulate(Warmup(0.1), epochs=2, steps_per_epoch=3, optimizer=optimizer, watch="Warmup.step")
     expected = [0.1 * min(1, step / 4) for step in range(1, 7)]
     assert record.learning_rate == [float(np.float32(rate)) for rate in expected]
     assert record.watched == {"Warmup.step": [1, 2, 3, 4, 5, 6]}
     assert record.steps == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def test_validation_series_are_heard_at_the_end_of_an_epoch() -> None:
+    """Also without steps of validation: from the History of another run, say."""
+    logs = {"loss": [2.0, 1.0], "val_loss": [3.0, 4.0]}
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=1)
+    record = simulate(stop, epochs=2, steps_per_epoch=2, logs=logs, optimizer="numpy")
+    assert record.history == logs and record.stopped == (1, 1)
+    assert next(event.logs for event in record.events if event.hook == "on_train_batch_end") == {"loss": 2.0}
+
+
+def test_what_the_stand_in_has_not_is_named() -> None:
+    """The error says how to get it."""
+    class Summarises(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.model.summary()
+
+    with pytest.raises(AttributeError, match=r"stand-in for a model .* has no attribute 'summary'.*model="):
+        simulate(Summarises(), epochs=1, steps_per_epoch=1)
 
 
 def test_a_real_model_is_driven_as_it_is() -> None:
@@ -229,6 +247,8 @@ def test_nan_is_equal_to_nan() -> None:
         ({"validation_steps": -1}, "validation_steps=-1"),
         ({"logs": {"loss": [1.0]}}, r"logs\['loss'\] has 1 values; expected 2, one for each epoch, or 6"),
         ({"logs": 3}, "logs: expected a function"),
+        ({"logs": {"loss": 1.0}}, r"logs\['loss'\] is 1.0; expected a list"),
+        ({"watch": [3]}, "watch=3: expected a callback's key"),
         ({"logs": lambda epoch, batch: 3.0}, r"logs\(0, 0\) returned 3.0; expected a dict"),
         ({"start": (2, 0)}, r"start=\(2, 0\): expected \(epoch, batch\) from \(0, 0\) to \(1, 3\)"),
         ({"method": "train"}, "method='train': expected one of fit, evaluate, predict"),
@@ -245,7 +265,7 @@ def test_bad_input_is_named(options: dict[str, Any], message: str) -> None:
 
 def test_what_is_no_callback_is_named() -> None:
     """In a list or alone."""
-    for given in ([Warmup(0.1), len], [Warmup]):
+    for given in ([Warmup(0.1), len], [Warmup], Warmup, 3, None):
         with pytest.raises(TypeError, match=r"expected a keras.callbacks.Callback"):
             simulate(given, epochs=1, steps_per_epoch=1)
 

@@ -45,7 +45,7 @@ def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> st
 
 def cause_of_unpicklable(error: str) -> str:
     """The same for an attribute that cannot be saved at all."""
-    if re.search(r"generator|iterator|'(zip|map|filter|enumerate|cycle|chain|islice)'", error):
+    if re.search(r"generator|iterator|itertools\.|'(zip|map|filter|enumerate)'", error):
         return "; an iterator cannot be saved: keep how far it is, and make it anew from there"
     if re.search(r"lock|socket|Thread|TextIOWrapper|Buffered\w+|FileIO|module", error):
         return "; it is a handle of this process: exclude it, and make it in the constructor"
@@ -83,7 +83,13 @@ def _methods_of(cls: type) -> list[ast.FunctionDef]:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError, SyntaxError):  # defined where there is no source
         return []
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    methods = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for method in methods:  # the object is called self from here on, whatever it is called there
+        own = method.args.args[0].arg if method.args.args else "self"
+        for node in ast.walk(method):
+            if isinstance(node, ast.Name) and node.id == own:
+                node.id = "self"
+    return methods
 
 
 def _targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
@@ -159,6 +165,19 @@ def _in_module(source: _Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
+def _in_class(source: _Source, callback: Any, attribute: str) -> str | None:
+    for cls in type(callback).__mro__:
+        if cls.__module__.partition(".")[0] in ("keras", "builtins"):
+            break
+        for name, value in vars(cls).items():
+            if isinstance(value, (list, dict, set)) and not name.startswith("_") and name not in vars(callback):
+                return (
+                    f"{source.name}.{name} is one {type(value).__name__} of the class, which all its objects "
+                    f"share and no checkpoint holds: make it in the constructor"
+                )
+    return None
+
+
 def _elsewhere(source: _Source, method: ast.FunctionDef, where: str) -> str:
     return (
         f"{source.name}.{method.name} keeps state in {where}, which is not saved, and which other runs of the "
@@ -190,25 +209,27 @@ def _random(source: _Source, callback: Any, attribute: str) -> str | None:
 
 
 def _derived(source: _Source, callback: Any, attribute: str) -> str | None:
-    for method in source.methods:
-        if method.name in _BEGINS and (read := _derives(method)):
-            return (
-                f"{source.name}.{method.name} derives {read[0]} from self.{read[1]}, which has its restored value "
-                f"only after that: derive it where it is used"
-            )
+    for name in sorted(excluded_of(callback)):
+        for method in source.methods:
+            if method.name not in ("__init__", *_BEGINS) and (read := _derives(method, name)):
+                return (
+                    f"{source.name}.{method.name} derives {name} from {read}, and it is excluded from what is "
+                    f"saved: until then it is what the constructor made of it. Derive it where it is used, or in "
+                    f"on_train_begin too"
+                )
     return None
 
 
-def _derives(method: ast.FunctionDef) -> tuple[str, str] | None:
+def _derives(method: ast.FunctionDef, name: str) -> str | None:
     for node in ast.walk(method):
-        if isinstance(node, ast.Assign):
+        if isinstance(node, ast.Assign) and any(_is_self(target, name) for target in node.targets):
             for read in ast.walk(node.value):
-                if isinstance(read, ast.Attribute) and ast.unparse(read.value) == "self":
-                    return ast.unparse(node.targets[0]), read.attr
+                if isinstance(read, ast.Attribute) and ast.unparse(read.value) == "self" and read.attr != name:
+                    return f"self.{read.attr}"
     return None
 
 
-_causes_twice = (_clock, _in_module, _random, _in_optimizer)
+_causes_twice = (_clock, _in_module, _in_class, _random, _in_optimizer)
 _causes = (
-    _not_registered, _reset, _in_optimizer, _derived, _excluded, _in_module, _clock, _random,
+    _not_registered, _reset, _in_optimizer, _derived, _excluded, _in_module, _in_class, _clock, _random,
 )

@@ -43,6 +43,8 @@ def difference(found: Any, expected: Any, path: str) -> str | None:
             if (text := _of_arrays(x, y, where)) is not None:
                 return text
         elif not _same(x, y):
+            if _shown(x) == _shown(y):
+                return f"{where} is {_shown(x)} in another state than expected"
             return f"{where} is {_shown(x)}, expected {_shown(y)}"
     return None
 

@@ -68,11 +68,12 @@ def simulate(
         steps_per_epoch: steps in each.
         logs: a function of (epoch, batch), both 0-based, to a dict; or a dict of series, or a ``History``, with
             one value an epoch or one a step; by default a loss that falls. ``val_`` series are heard at the end of
-            each epoch only; at that end the callbacks hear what they heard after its last batch.
+            each epoch only, with or without ``validation_steps``; of the others the callbacks hear there what they
+            heard after its last batch.
         model: what the callbacks get as their model; by default a stand-in that has an optimizer,
             ``stop_training`` and one weight, which counts the steps, and that notes saves instead of writing.
-        optimizer: of the stand-in: a Keras optimizer, its name, or ``"numpy"`` for a learning rate alone, which
-            takes microseconds a step. By default SGD with the rate 0.01.
+        optimizer: of the stand-in: a Keras optimizer, a function that returns one, a name, or ``"numpy"`` for a
+            learning rate alone, which takes microseconds a step. By default SGD with the rate 0.01.
         start: (epoch, batch), 0-based, of the first step; the callbacks hear ``on_train_begin`` and
             ``on_epoch_begin`` all the same.
         validation_steps: steps of a validation at each epoch's end; 0 for none.
@@ -94,10 +95,7 @@ def simulate(
         >>> [round(rate, 5) for rate in record.learning_rate]
         [0.005, 0.0025, 0.00125]
     """
-    listed = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks)
-    for callback in listed:
-        if not isinstance(callback, keras.callbacks.Callback):
-            raise TypeError(f"{callback!r:.100}: expected a keras.callbacks.Callback")
+    run = listed(callbacks, "callbacks:")
     plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, watch)
     if epochs and not plan.contains(start):
         raise ValueError(f"start={start!r}: expected (epoch, batch) from (0, 0) to {(epochs - 1, plan.steps)}")
@@ -105,7 +103,18 @@ def simulate(
         raise ValueError(f"method={method!r}: expected one of {', '.join(_METHODS)}")
     if model is not None and optimizer is not None:
         raise ValueError("optimizer= is for the stand-in; a model= has its own")
-    return _METHODS[method](listed, StandIn(optimizer) if model is None else model, plan, start)
+    return _METHODS[method](run, StandIn(optimizer) if model is None else model, plan, start)
+
+
+def listed(callbacks: Any, what: str) -> list[Any]:
+    """A list of callbacks, also of a single one; ``what`` says in an error where it is from."""
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    found = [*callbacks] if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in found:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"{what} {callback!r:.90}, expected a keras.callbacks.Callback or a list of them")
+    return found
 
 
 def drive(
@@ -145,6 +154,7 @@ class _Run:
         self.callbacks = [*made.callbacks, _Recorder(self.record)]
         keyed = names(callbacks)
         self._watched = [_watched(name, keyed) for name in plan.watch]
+        self._keyed = keyed
         self.record.watched = {name: [] for name in plan.watch}
 
     def hear(self, hook: str, *index: int, logs: Any = None) -> None:
@@ -190,6 +200,8 @@ class _Run:
             model.step()
         self.hear_batch("on_train_batch_end", batch, logs)
         for name, (callback, attribute) in zip(self.plan.watch, self._watched, strict=True):
+            if not hasattr(callback, attribute):
+                raise _nothing_to_watch(name, self._keyed)
             record.watched[name].append(copy.deepcopy(getattr(callback, attribute)))
         self.note(epoch, batch, saves, "on_train_batch_end")
 
@@ -197,7 +209,7 @@ class _Run:
         saves = len(self.saves)
         if self.plan.validation_steps:
             self.validate(logs)
-        epoch_logs = dict(logs) if self.plan.validation_steps else _training(logs)
+        epoch_logs = dict(logs)
         self.hear("on_epoch_end", epoch, logs=epoch_logs)
         self.note(epoch, self.plan.steps - 1, saves, "on_epoch_end")
         return epoch_logs
@@ -258,11 +270,15 @@ def _rate(model: Any) -> float:
 
 
 def _watched(name: str, keyed: dict[str, Any]) -> tuple[Any, str]:
-    key, _, attribute = name.partition(".")
-    if key not in keyed or not hasattr(keyed[key], attribute):
-        there = ", ".join(f"{key}.{a}" for key, callback in keyed.items() for a in vars(callback) if a[0] != "_")
-        raise ValueError(f"watch={name!r}: expected a callback's key and an attribute of it; there are {there}")
+    key, _, attribute = str(name).partition(".")
+    if key not in keyed:
+        raise _nothing_to_watch(name, keyed)
     return keyed[key], attribute
+
+
+def _nothing_to_watch(name: Any, keyed: dict[str, Any]) -> ValueError:
+    there = ", ".join(f"{key}.{a}" for key, callback in keyed.items() for a in vars(callback) if a[0] != "_")
+    return ValueError(f"watch={name!r}: expected a callback's key and an attribute of it; there are {there}")
 
 
 class _Recorder(keras.callbacks.Callback):

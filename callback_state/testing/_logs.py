@@ -27,6 +27,9 @@ def logs_of(given: Any, epochs: int, steps: int) -> Logs:
         return lambda epoch, batch: {"loss": 1.0 / (1 + epoch * steps + batch)}
     series = getattr(given, "history", given)
     if isinstance(series, Mapping):
+        for name, values in series.items():
+            if not hasattr(values, "__len__"):
+                raise TypeError(f"logs[{name!r}] is {values!r:.50}; expected a list, one value an epoch or a step")
         per_step = {name: _per_step(name, list(values), epochs, steps) for name, values in series.items()}
         return lambda epoch, batch: {name: values(epoch, batch) for name, values in per_step.items()}
     if callable(given):

@@ -15,7 +15,7 @@ from .._table import Node, PlainError, Table
 from .._variables import is_tensor, is_variable, value_of
 from ._difference import difference
 
-__all__ = ["Look", "Value", "look"]
+__all__ = ["Look", "Value", "look", "look_at_model"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ def look(callbacks: list[Any]) -> Look:
         apart = BASE | excluded_of(callback) | set(adapter.other if adapter is not None else ())
         found[key] = {n: _value(v) for n, v in attributes(callback).items() if n not in apart}
     return found
+
+
+def look_at_model(model: Any) -> dict[str, Value]:
+    """What the stand-in for a model holds: its weight, which counts the steps, and the optimizer's variables."""
+    values = [value_of(variable) for variable in (*model.weights, *model.optimizer.variables)]
+    return {"learning_rate": _value(value_of(model.optimizer.learning_rate)), "values": _value(values)}
 
 
 def _value(value: Any) -> Value:

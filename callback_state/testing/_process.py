@@ -10,24 +10,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["go_on_elsewhere"]
+__all__ = ["go_on_elsewhere", "pickled"]
 
 
-def go_on_elsewhere(path: str, *run: Any) -> Any:
+def pickled(*run: Any) -> bytes:
+    """What makes callbacks and an optimizer, and the plan of the run, for another process."""
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(run)
+    return data
+
+
+def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
     """What :func:`_resumes.go_on` returns, of a process of its own.
 
     Args:
         path: of the checkpoint.
-        run: the arguments of :func:`_go_on`, which get there by cloudpickle.
+        run: what :func:`pickled` returned.
+        point, saved: as for that function.
 
     Raises:
         AssertionError: and whatever else is raised there.
     """
-    import cloudpickle
-
     with tempfile.TemporaryDirectory() as directory:
         asked, answered = Path(directory, "asked"), Path(directory, "answered")
-        asked.write_bytes(cloudpickle.dumps((path, *run)))
+        asked.write_bytes(pickled(path, run, point, saved))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(
             [sys.executable, "-m", __name__, asked, answered], env=environment, capture_output=True, text=True
@@ -36,28 +43,27 @@ def go_on_elsewhere(path: str, *run: Any) -> Any:
             raise RuntimeError(
                 f"the process that was to go on ended with {done.returncode}: {done.stderr[-2000:]}"
             )
-        result = pickle.loads(answered.read_bytes())  # written by our own process a moment ago
+        (result,) = pickle.loads(answered.read_bytes())  # written by our own process a moment ago
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def _go_on(path: str, make: Any, optimizer: Any, plan: Any, point: Any, saved: Any) -> Any:
+def _go_on(path: str, run: bytes, point: Any, saved: Any) -> Any:
     from .._snapshot import Snapshot
     from ._resumes import Factory, go_on
 
+    make, optimizer, plan = pickle.loads(run)
     return go_on(Factory(make, optimizer), plan, point, saved, Snapshot.open(path))
 
 
 def main(asked: str, answered: str) -> None:
-    import cloudpickle
-
     result: Any
     try:
         result = _go_on(*pickle.loads(Path(asked).read_bytes()))
     except Exception as error:  # raised again where the test is
         result = error
-    Path(answered).write_bytes(cloudpickle.dumps(result))
+    Path(answered).write_bytes(pickled(result))
 
 
 if __name__ == "__main__":

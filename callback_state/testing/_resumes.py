@@ -17,9 +17,9 @@ from .._snapshot import Snapshot
 from ..exceptions import CallbackStateError, NotPicklableError
 from . import _states
 from ._causes import cause_of_unpicklable, likely_cause
-from ._drive import Plan, Point, drive
-from ._looked import Look, look
-from ._process import go_on_elsewhere
+from ._drive import Plan, Point, drive, listed
+from ._looked import Look, look, look_at_model
+from ._process import go_on_elsewhere, pickled
 from ._record import Record
 from ._standin import StandIn
 
@@ -54,16 +54,18 @@ def assert_resumes_exactly(
 ) -> None:
     """Fail unless callbacks that were interrupted, saved and made again go on as if nothing had been.
 
-    The run is simulated without an interruption, and then once more from each point, with callbacks made anew into
-    which the saved state was put, after ``on_train_begin`` (and inside an epoch ``on_epoch_begin``), as in a real
-    resumed ``fit``. Learning rates, events, logs, stops, saves, and all attributes that are not excluded must be
-    the same.
+    The run is simulated without an interruption, and then once more from each point, with callbacks made anew
+    into which the saved state was put: before they hear anything, and again after ``on_train_begin`` (and inside
+    an epoch ``on_epoch_begin``), as in a script that calls ``restore_callbacks(..., into=callbacks)`` and ``fit``.
+    Learning rates, events, logs, stops, saves, what the model holds in the end, and all attributes that are not
+    excluded must be the same. Points after an early stop are left out.
 
     Args:
         make_callbacks: returns a callback or a list of them, new ones each time.
         epochs, steps_per_epoch, logs, validation_steps: as for :func:`simulate`.
         at: ``"every step"``, ``"every epoch"``, or points (epoch, batch), 0-based: where the resumed run goes on;
             (1, 0) is after the first epoch, (0, steps_per_epoch) between its last batch and its end.
+            There has to be one.
         through: ``"state"``: through the bytes of a state file; ``"file"``: through a checkpoint in a directory;
             ``"process"``: through one, into a process of its own for each point (some seconds each), where what
             lives in modules is lost as in a real restart. ``make_callbacks`` and ``logs`` go by cloudpickle.
@@ -83,10 +85,14 @@ def assert_resumes_exactly(
     """
     plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps)
     points = _points(at, plan)
+    if not points:
+        raise ValueError(f"at={at!r} of {epochs} epochs is no point at all, so nothing would be proved")
     resume = _THROUGH.get(through)
     if resume is None:
         raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
     factory = Factory(make_callbacks, optimizer)
+    if through == "process":  # as it is before anything has run
+        factory.pickled = pickled(make_callbacks, optimizer, plan)
     before = _runstate.take_generators()
     whole = _whole(factory, plan, points)
     _runstate.put_back_generators(before)
@@ -102,15 +108,21 @@ class Factory:
     def __init__(self, make: Make, optimizer: Any) -> None:
         if not callable(make):
             raise TypeError(f"make_callbacks={make!r:.100}: expected a function that returns new callbacks")
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            raise TypeError(
+                "optimizer: one object would go on from run to run; pass a function that returns a new one, such "
+                "as lambda: keras.optimizers.SGD(0.1)"
+            )
         self.make, self.optimizer = make, optimizer
+        self.pickled = b""
         self._made: list[Any] = []
 
     def callbacks(self) -> list[Any]:
         made = self.make()
-        callbacks = [made] if isinstance(made, keras.callbacks.Callback) else list(made)
+        callbacks = listed(made, "make_callbacks() returned")
+        if not callbacks:
+            raise ValueError("make_callbacks() returned no callback, so nothing would be proved")
         for callback in callbacks:
-            if not isinstance(callback, keras.callbacks.Callback):
-                raise TypeError(f"make_callbacks() returned {callback!r:.90}: expected a keras.callbacks.Callback")
             if any(callback is other for other in self._made):
                 raise ValueError(
                     f"make_callbacks() returned the same {type(callback).__name__} object again: its state would "
@@ -120,8 +132,7 @@ class Factory:
         return callbacks
 
     def model(self) -> StandIn:
-        made = self.optimizer
-        return StandIn(made() if callable(made) and not isinstance(made, keras.optimizers.Optimizer) else made)
+        return StandIn(self.optimizer)
 
 
 def _points(at: Any, plan: Plan) -> list[Point]:
@@ -132,6 +143,8 @@ def _points(at: Any, plan: Plan) -> list[Point]:
         return [(e, 0) for e in range(1, plan.epochs)]
     if isinstance(at, str):
         raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or points (epoch, batch)")
+    if not isinstance(at, Iterable) or (isinstance(at, tuple) and plan.contains(at)):
+        raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or a list of points, such as [(1, 0)]")
     points = [tuple(point) if isinstance(point, (list, tuple)) else point for point in at]
     for point in points:
         if not plan.contains(point) or point == (0, 0):
@@ -152,7 +165,7 @@ def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
             whole.saved[point] = _save(callbacks, model, point)
 
     whole.record = drive(callbacks, model, plan, quiet=quiet)
-    whole.end = look(callbacks)
+    whole.end = {**look(callbacks), "model": look_at_model(model)}
     return whole
 
 
@@ -199,7 +212,7 @@ def _written(directory: str, saved: Saved) -> str:
 def _through_process(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
     with tempfile.TemporaryDirectory() as directory:
         path = _written(directory, saved)
-        resumed: Resumed = go_on_elsewhere(path, factory.make, factory.optimizer, plan, point, saved)
+        resumed: Resumed = go_on_elsewhere(path, factory.pickled, point, saved)
         return resumed
 
 
@@ -213,13 +226,16 @@ def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Sn
         try:
             _states.put_into(snapshot, saved_among(callbacks), model)
         except CallbackStateError as error:
-            raise AssertionError(f"after resuming at {point} the state cannot be put back: {error}") from error
+            cause = cause_of_unpicklable(str(error))
+            message = f"after resuming at {point} the state cannot be put back: {error}{cause}"
+            raise AssertionError(message) from error
         _runstate.put_back_generators(saved.generators)
         begin.clear()
         begin.update(look(callbacks))
 
+    put_back()
     record = drive(callbacks, model, plan, point, put_back=put_back)
-    return Resumed(begin, record, look(callbacks))
+    return Resumed(begin, record, {**look(callbacks), "model": look_at_model(model)})
 
 
 _THROUGH: dict[str, Callable[[Factory, Plan, Point, Saved], Resumed]] = {

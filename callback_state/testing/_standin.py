@@ -55,7 +55,8 @@ class StandIn:
     """A model that counts its steps in its one weight, and notes what is saved instead of saving it.
 
     Args:
-        optimizer: a Keras optimizer that is not built yet, its name, ``"numpy"``, or None for SGD(0.01).
+        optimizer: a Keras optimizer that is not built yet, a function that returns one, a name, ``"numpy"``, or
+            None for SGD(0.01).
     """
 
     name = "simulated"
@@ -67,6 +68,8 @@ class StandIn:
         self.layers: list[Any] = []
         self.metrics: list[Any] = []
         self.saves: list[str] = []
+        if callable(optimizer):
+            optimizer = optimizer()
         if isinstance(optimizer, str) and optimizer == "numpy":
             optimizer = NumpyOptimizer()
         if isinstance(optimizer, NumpyOptimizer):
@@ -83,6 +86,12 @@ class StandIn:
         # Of TensorFlow's own variables: Keras's take five times as long, and there are many steps.
         counts = (self.weights[0].value, self.optimizer.iterations.value)
         self._counts = [partial(v.assign_add, tensorflow.ones((), v.dtype), read_value=False) for v in counts]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the stand-in for a model in a simulation has no attribute {name!r}: give simulate() a real model=, "
+            f"or test what needs it in a real fit"
+        )
 
     @property
     def trainable_variables(self) -> list[Any]:

@@ -48,9 +48,12 @@ def read(data: bytes, where: str = WHERE) -> Snapshot:
     return Snapshot.read(where, unseal(data, where))
 
 
-def put_into(snapshot: Snapshot, callbacks: list[Any], model: Any = None) -> None:
+def put_into(
+    snapshot: Snapshot, callbacks: list[Any], model: Any = None, *, trusted: bool = False
+) -> None:
     """Put the state into these callbacks, which are as those were that it was taken from, in their order.
 
-    The bytes come from this process, so code in them is trusted.
+    Raises:
+        RestoreError, UntrustedError: it does not fit, or is stored by value.
     """
-    snapshot.prepare(names(callbacks), model=model, trust=Trust(True)).put_back()
+    snapshot.prepare(names(callbacks), model=model, trust=Trust(trusted)).put_back()

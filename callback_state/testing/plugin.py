@@ -92,11 +92,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     from . import assert_resumes_exactly
 
     options = dict(marker.kwargs)
-    if marker.args or not {"epochs", "steps"} <= options.keys():
+    if "steps" in options:
+        options["steps_per_epoch"] = options.pop("steps")
+    if marker.args or not {"epochs", "steps_per_epoch"} <= options.keys():
         pytest.fail(f"{pyfuncitem.nodeid}: write @pytest.mark.resumes(epochs=..., steps=...)", pytrace=False)
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    steps = options.pop("steps")
-    assert_resumes_exactly(lambda: pyfuncitem.obj(**arguments), steps_per_epoch=steps, **options)
+    assert_resumes_exactly(lambda: pyfuncitem.obj(**arguments), **options)
     return True
 
 
