@@ -160,6 +160,7 @@ RIGHT: dict[str, Callable[[], Any]] = {
     "ModelCheckpoint by batches": lambda: CALLBACKS.ModelCheckpoint("{epoch}-{batch}.keras", save_freq=3),
     "TerminateOnNaN": lambda: CALLBACKS.TerminateOnNaN(),
     "CSVLogger": lambda: CALLBACKS.CSVLogger("log.csv"),
+    "TensorBoard": lambda: CALLBACKS.TensorBoard("tb", update_freq=1),
     "BackupAndRestore": lambda: CALLBACKS.BackupAndRestore("backup", save_freq=3),
     "several": lambda: [Counts(), Window(), CALLBACKS.EarlyStopping(patience=3), Counts(0.2)],
 }
