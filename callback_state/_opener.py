@@ -83,8 +83,10 @@ class Opener:
     def _load(self, data: bytes, persistent: Callable[[Any], Any]) -> Any:
         self._check_python(data)
         file = io.BytesIO(data)
-        unpickler = pickle.Unpickler(file) if self._trust.everything else _Named(file, self._where, self._trust)
-        unpickler.persistent_load = persistent  # type: ignore[method-assign]
+        unpickler = (
+            _Trusting(file, persistent) if self._trust.everything
+            else _Named(file, persistent, self._where, self._trust)
+        )
         try:
             return unpickler.load()
         except CallbackStateError:
@@ -106,13 +108,30 @@ class Opener:
             )
 
 
+class _Trusting(pickle.Unpickler):
+    """Reads whatever there is."""
+
+    def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any]) -> None:
+        super().__init__(file)
+        self._persistent = persistent
+
+    # A method: as an attribute of the object, Python 3.13 refuses it.
+    def persistent_load(self, pid: Any) -> Any:
+        return self._persistent(pid)
+
+
 # The one of Python: that of C is known to run what its find_class has refused.
 class _Named(pickle._Unpickler):
     """Reads a pickle that needs trusted names only."""
 
-    def __init__(self, file: io.BytesIO, where: str, trust: Trust) -> None:
+    def __init__(
+        self, file: io.BytesIO, persistent: Callable[[Any], Any], where: str, trust: Trust
+    ) -> None:
         super().__init__(file)
-        self._where, self._trust = where, trust
+        self._persistent, self._where, self._trust = persistent, where, trust
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._persistent(pid)
 
     def find_class(self, module: str, name: str) -> Any:
         if "." in name or f"{module}.{name}" not in self._trust.names:

@@ -32,6 +32,8 @@ from callback_state.exceptions import CallbackStateError, CorruptCheckpointError
 
 STREAMS = {**{key: lambda p, make=make: make() for key, make in (BOMBS | MALFORMED).items()}, **TECHNIQUES}
 VALUES = NODES | ARRAYS
+#: Techniques that plain pickle itself has shut out since Python 3.13: dotted names that lead to another module.
+SHUT = {"dotted-into-another-module", "EXT2"}
 #: Codes that stand for names in this process, as some library may have asked for.
 EXTENSIONS = (("os", "mkdir", 0xF1), ("pathlib", "os.mkdir", 0xF2F2), ("posix", "mkdir", 0xF3F3F3))
 
@@ -97,7 +99,7 @@ def test_plain_pickle_fires(technique: str, tmp_path: Path, mark: Callable[[], b
     sys.modules.pop("hostile.sideeffect", None)
     with contextlib.suppress(Exception):  # what comes after it may be nonsense
         Unpickler(io.BytesIO(data)).load()
-    assert mark()
+    assert mark() is not (technique in SHUT and sys.version_info >= (3, 13))
 
 
 @pytest.mark.parametrize("technique", STREAMS)

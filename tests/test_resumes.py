@@ -383,7 +383,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "the optimizer": (InOptimizer, r"keeps state in the optimizer only \(self.model.optimizer.steps_so_far\)"),
     "derived, and not again": (Derives, r"is 0.1.*, expected 0.05.*derives factor from self.step, .*excluded"),
     "an iterator that can be pickled": (
-        IteratesPickled, r"after resuming at \(0, 1\) the state cannot be put back: .*an iterator cannot be saved",
+        IteratesPickled, r"IteratesPickled.counter.*; an iterator cannot be saved",
     ),
     "a list of the class": (SharedList, r"SharedList.seen is one list of the class"),
 }
