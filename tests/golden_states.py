@@ -167,7 +167,7 @@ class ByValue(keras.callbacks.Callback):
         self.code, self.held = code, None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.held = eval("lambda x: x + 7") if self.code else Opaque(7)
+        self.held = eval("lambda x: x + 7", {"__name__": "golden"}) if self.code else Opaque(7)
 
 
 SHARED = cycle()
