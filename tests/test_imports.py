@@ -99,6 +99,7 @@ ORDER = [
 TESTING_ORDER = [
     "_standin",
     "_logs",
+    "_plan",
     "_picture",
     "_record",
     "_difference",

@@ -4,55 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from .._capture import names
-from ._logs import Logs, logs_of, pythonified
+from ._logs import pythonified
+from ._plan import Plan, Point
 from ._record import Event, Record, Save
 from ._standin import StandIn
 
-__all__ = ["Plan", "drive", "simulate"]
-
-#: Where a run stands between two events: the 0-based epoch, and the batch that comes next.
-Point = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is to be: its length, and what it hears."""
-
-    epochs: int
-    steps: int
-    logs: Logs
-    validation_steps: int = 0
-    watch: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls, epochs: int, steps_per_epoch: int, logs: Any, validation_steps: int = 0, watch: Iterable[str] = ()
-    ) -> Plan:
-        """A plan, checked.
-
-        Raises:
-            ValueError, TypeError: something in it is no number of steps, or does not fit to the rest.
-        """
-        counts = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
-        for name, value in counts.items():
-            least = int(name == "steps_per_epoch")
-            if type(value) is not int or value < least:
-                raise ValueError(f"{name}={value!r}: expected an integer from {least}")
-        watched = (watch,) if isinstance(watch, str) else tuple(watch)
-        return cls(epochs, steps_per_epoch, logs_of(logs, epochs, steps_per_epoch), validation_steps, watched)
-
-    def contains(self, point: Any) -> bool:
-        """Whether a run of this plan can go on there."""
-        match point:
-            case (int(epoch), int(batch)):
-                return 0 <= epoch < self.epochs and 0 <= batch <= self.steps
-        return False
+__all__ = ["drive", "listed", "simulate"]
 
 
 def simulate(
@@ -185,7 +147,8 @@ class _Run:
                 self.step(epoch, batch, _training(logs))
                 batch += 1
                 quiet((epoch, batch))
-            training_logs = self.end_of(epoch, logs)
+            self.end_of(epoch, logs)
+            training_logs = logs
             if model.stop_training:
                 break
             quiet((epoch + 1, 0))
@@ -205,14 +168,12 @@ class _Run:
             record.watched[name].append(copy.deepcopy(getattr(callback, attribute)))
         self.note(epoch, batch, saves, "on_train_batch_end")
 
-    def end_of(self, epoch: int, logs: dict[str, Any]) -> dict[str, Any]:
+    def end_of(self, epoch: int, logs: dict[str, Any]) -> None:
         saves = len(self.saves)
         if self.plan.validation_steps:
             self.validate(logs)
-        epoch_logs = dict(logs)
-        self.hear("on_epoch_end", epoch, logs=epoch_logs)
+        self.hear("on_epoch_end", epoch, logs=logs)
         self.note(epoch, self.plan.steps - 1, saves, "on_epoch_end")
-        return epoch_logs
 
     def validate(self, logs: dict[str, Any]) -> None:
         seen = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}

@@ -17,8 +17,9 @@ from .._snapshot import Snapshot
 from ..exceptions import CallbackStateError, NotPicklableError
 from . import _states
 from ._causes import cause_of_unpicklable, likely_cause
-from ._drive import Plan, Point, drive, listed
+from ._drive import drive, listed
 from ._looked import Look, look, look_at_model
+from ._plan import Plan, Point
 from ._process import go_on_elsewhere, pickled
 from ._record import Record
 from ._standin import StandIn

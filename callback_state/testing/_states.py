@@ -28,18 +28,18 @@ RUN: dict[str, Any] = {
 }
 
 
-def sealed(callbacks: list[Any], model: Any = None, digest: bytes = bytes(32), size: int = 0) -> bytes:
-    """The bytes of a state file of these callbacks, for a model file of this SHA-256 and size.
+def sealed(callbacks: list[Any], model: Any = None) -> bytes:
+    """The bytes of a state file of these callbacks, for no model file in particular: see :func:`resealed`.
 
     Raises:
         NotPicklableError: an attribute cannot be saved.
     """
     meta = {**META, "versions": _snapshot.versions()}
-    return seal(_snapshot.take(callbacks, model, meta, RUN).tree, digest, size)
+    return seal(_snapshot.take(callbacks, model, meta, RUN).tree, bytes(32), 0)
 
 
 def resealed(data: bytes, digest: bytes, size: int) -> bytes:
-    """The same for another model file."""
+    """The same for a model file of this SHA-256 and size."""
     return seal(unseal(data, WHERE, views=False).tree, digest, size)
 
 
