@@ -3,6 +3,7 @@
 #   make demo    kill a training run, resume it, compare: a table and demo.png
 #   make test    the tests (minutes)
 #   make check   ruff, mypy, and the test that imports point only downwards
+#   make docs    the documentation, in docs/_build/html, its examples run
 #   make oldest  the tests with the oldest supported TensorFlow, Keras and NumPy
 #   make matrix  the tests with the oldest and the newest, on every supported Python that is installed
 #   make heavy   the whole product of the tests' matrices (tens of minutes)
@@ -15,7 +16,7 @@
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test check oldest matrix heavy bench clean
+.PHONY: demo test check docs oldest matrix heavy bench clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
@@ -27,6 +28,10 @@ check: .venv/dev.stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest tests/test_imports.py
+
+docs: .venv/docs.stamp
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html docs docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder doctest docs docs/_build/doctest
 
 oldest: .venv/dev.stamp
 	$(BIN)/python -m tox run -e oldest

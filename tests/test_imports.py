@@ -93,6 +93,7 @@ ORDER = [
     "_passes",
     "_enterable",
     "data",
+    "cli",
     "demo",
 ]
 #: The same within ``callback_state.testing``, whose modules may import any of the package's but the last two.
