@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from . import _pair
 from ._find import find
+from ._html import card, when
 from ._snapshot import glance, summary_of
 from ._summary import Summary
 from .exceptions import CallbackStateError, CorruptCheckpointError
@@ -35,6 +36,13 @@ class Checkpoint:
     finished: bool
     monitor: tuple[str, float | None]
     saved_at: int
+
+    def _repr_html_(self) -> str:
+        name, value = self.monitor
+        return card(f"Checkpoint {self.path}", [
+            ("epoch", self.epoch), ("batch", self.batch), ("finished", self.finished),
+            ("monitor", f"{name}: {'none' if value is None else value}"), ("saved_at", when(self.saved_at)),
+        ])
 
 
 def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) -> list[Checkpoint]:

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._html import card
 from ._match import Change
 
 __all__ = ["Report", "Restored"]
+
+#: What a notebook shows of a report, where there is something.
+_SHOWN = ("missing", "unexpected", "changed", "appeared", "differences", "doubts")
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,12 @@ class Restored:
         state += ", finished" if self.finished else ""
         keys = ", ".join(self.report.restored) or "no callbacks"
         return f"<Restored {self.model_path}: {keys}; {state}>"
+
+    def _repr_html_(self) -> str:
+        if self.model_path is None:
+            return card("Restored: nothing, there is no checkpoint yet", [("initial_epoch", self.initial_epoch)])
+        report = [(name, getattr(self.report, name)) for name in _SHOWN]
+        return card(f"Restored {self.model_path}", [
+            ("initial_epoch", self.initial_epoch), ("epoch", self.epoch), ("batch", self.batch),
+            ("finished", self.finished), ("callbacks", self.report.restored or "none"), *report,
+        ])
