@@ -6,9 +6,18 @@ Each command is a module of its own with a ``command``, imported only when it is
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+import warnings
 from typing import Any
 
 import click
+
+from .. import __version__
+from ..exceptions import CallbackStateError
+from ._command import write_exits
+from ._exits import Exit, exit_of
+from ._output import say
 
 __all__ = ["COMMANDS", "main"]
 
@@ -29,10 +38,47 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        write_exits(formatter, tuple(Exit))
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; click's own way with errors would end the process, or show a traceback."""
+        try:
+            status = super().invoke(context)
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            _close_output()
+            return Exit.CLOSED
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+        except (CallbackStateError, OSError) as error:
+            say(str(error))
+            return exit_of(error)
+        except (MemoryError, RecursionError) as error:
+            say(f"what the files hold is too large to be shown ({type(error).__name__})")
+            return Exit.FAILED
+
+
+def _close_output() -> None:
+    """Or Python would complain at its end that it cannot write the rest."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):  # it is no file: then there is nothing to be flushed into one
+        return
+
 
 @click.group("callback-state", cls=_Commands)
+@click.version_option(__version__)
 def _group() -> None:
-    """Look at the checkpoints of callback_state."""
+    """Look at the checkpoints of callback_state, verify them, and keep their directories in order.
+
+    A PATH is a model file, its state file, or a directory: then its newest checkpoint is meant. Nothing here
+    imports TensorFlow, and nothing is unpickled: whatever a file holds, it runs no code. Epochs and batches are
+    counted from 0, as in Keras.
+    """
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,6 +88,17 @@ def main(argv: list[str] | None = None) -> int:
         argv: the arguments after the program's name; None for those of this process.
 
     Returns:
-        The exit status.
+        The exit status, an :class:`Exit`.
     """
-    return int(_group.main(argv, prog_name="callback-state", standalone_mode=False) or 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *rest, **more: say(str(message))
+        try:
+            return int(_group.main(argv, prog_name="callback-state", standalone_mode=False) or 0)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except click.Abort:
+            return Exit.INTERRUPTED
+        except SystemExit as end:  # of completion, and of a help that nobody reads
+            return end.code if isinstance(end.code, int) else Exit.FAILED
