@@ -40,6 +40,7 @@ class Keeper(Listener):
         self._rescue: Rescue | None = None
         self._lock: _lock.Held | None = None
         self._has_saved = False
+        self._beside = 0
         self._saved_at = time.monotonic()
 
     def hear(self, event: Event, loop: Loop | None) -> None:
@@ -109,6 +110,8 @@ class Keeper(Listener):
         if event is None:
             return
         due = self.checkpoint._due
+        if loop is not None and (due is not None or event.batch is None):
+            loop.watch.look()
         if due is not None:
             self._save(due, event, loop)
             if loop is not None and self._is_asked(loop):
@@ -172,7 +175,7 @@ class Keeper(Listener):
 
     def take(self, event: Event, loop: Loop | None, **meta: Any) -> Taking:
         inside = reading_of(self.model, event, loop)
-        meta = {**meta_of(self.checkpoint, self.model, event, loop), **meta}
+        meta = {**meta_of(self.checkpoint, self.model, event, loop, beside=self._beside), **meta}
         if loop is not None and loop.reading is not None:
             loop.reading.warn()
         return self._saver.take(self.registered(loop), self.model, meta, inside)
@@ -224,7 +227,9 @@ class Keeper(Listener):
 
     def _warn_of_what_is_there(self) -> None:
         checkpoint, root = self.checkpoint, self.checkpoint.root
-        if not checkpoint._stamp and (names := names_of(checkpoint.template, root)[0]):
+        names = names_of(checkpoint.template, root)[0]
+        self._beside = len(names)
+        if names and not checkpoint._stamp:
             warnings.warn(
                 f"{root} has checkpoints of this name ({', '.join(names[:3])}...), nothing was restored "
                 f"from them, and this run will write over them. Call restore_callbacks({root!r}, "

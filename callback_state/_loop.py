@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ._course import Course
 from ._fit import Fit, frames_above, running_frame
 from ._listener import Listener
 from ._metrics import logs_of
@@ -66,6 +67,7 @@ class Loop:
         callbacks: all callbacks of the list, in their order.
         model: the model being trained.
         watch: who is not saved, and changes.
+        course: what the run has been through by the clock.
         fit: the arguments of ``fit``; None in a hand-written loop.
         reading: how ``fit`` reads its data; None in a hand-written loop.
         described: what is known of the data and arguments of ``fit``.
@@ -101,6 +103,7 @@ class Loop:
         self.has_end = False
         self._has_left = False
         self.watch = Watch([])
+        self.course = Course()
         setattr(callback_list, _LOOP, self)
         for event in _EVENTS:
             if event not in _BATCH_EVENTS:
@@ -175,6 +178,7 @@ class Loop:
         self.epoch, self.trains, self.enters, self.ends = None, True, False, False
         self._has_open_batches = self.is_interrupted = self.has_end = self._has_left = False
         self.signals = None
+        self.course = Course()
         for callback in self._list.callbacks:
             # Of a CallbackList that was made before the restore, set_model is not called again.
             waiting = getattr(vars(callback).get("set_model"), "listener", None)
@@ -189,9 +193,11 @@ class Loop:
         if self.trains and self.reading is not None:
             self.reading.warn()
 
-    def _on_epoch_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    def _on_epoch_begin(self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any) -> None:
         self.began = time.monotonic()
-        heard(*args, **kwargs)
+        if not self.enters:
+            self.course.start(epoch, 0)
+        heard(epoch, *args, **kwargs)
         for listener in self._listeners:
             listener.after_epoch_begin(self)
         if self.reading is not None:
@@ -247,6 +253,7 @@ class Loop:
         self._close_batches()
         heard(epoch, *args, **kwargs)
         self.epoch = epoch
+        self.course.end_epoch(epoch, self.model)
         self._after_event()
 
     def _after_event(self) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from . import _runstate
+from ._course import Course
 from ._decision import Event, number
 from ._loop import Loop
 from ._metrics import logs_of, take_metrics
@@ -15,10 +16,15 @@ from .exceptions import CallbackStateError
 __all__ = ["last_logs", "meta_of", "moment_of", "reading_of"]
 
 
-def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:
-    """Where the run is, for the part ``meta`` of a state file (its shape stands in ``_shape.py``)."""
+def meta_of(
+    checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0
+) -> dict[str, Any]:
+    """Where the run is, for the part ``meta`` of a state file (its shape stands in ``_shape.py``).
+
+    Args:
+        beside: how many checkpoints of this run were in the directory when it was started.
+    """
     epochs = (checkpoint.params or {}).get("epochs") if loop is None else loop.epochs
-    reading = None if loop is None else loop.reading
     return {
         "saved_at": checkpoint._stamp,
         "versions": versions(),
@@ -32,12 +38,20 @@ def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None) -> dic
         "exact_end": True,
         "stops": bool(model.stop_training),
         "data": {} if loop is None else loop.described,
-        "doubts": [] if reading is None else list(reading.doubts),
+        "doubts": _doubts(loop),
         "template": checkpoint.template,
         "monitor": (checkpoint.monitor, number(event.logs.get(checkpoint.monitor))),
         "history": _runstate.history_of(model),
         "training_args": checkpoint.training_args,
+        **(Course() if loop is None else loop.course).to_meta(beside),
     }
+
+
+def _doubts(loop: Loop | None) -> list[str]:
+    """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
+    if loop is None:
+        return []
+    return [*(loop.reading.doubts if loop.reading is not None else ()), *loop.watch.found]
 
 
 def reading_of(model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:

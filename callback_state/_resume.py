@@ -16,6 +16,7 @@ from typing import Any
 
 from ._adapters import appending
 from ._capture import pick_up, wind_back
+from ._course import Course
 from ._epoch import hand_over_logs, show_progress
 from ._expected import Expected
 from ._fit import Fit
@@ -99,6 +100,7 @@ class Resume(Listener):
             self._expected.check_place(loop.fit, self._run["data"])
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
         self._logs = self._guard.enter_context(appending(loop.callbacks))
+        loop.course = Course(self._meta)
         if self._mode != "nothing":
             self._each_outside(wind_back)
 
@@ -177,6 +179,7 @@ class Resume(Listener):
         put_back_metrics(model, metrics, partly=loop.reading is None)
         put_back_generators(self._run["generators"], but=self._drawn_from)
         loop.logs = self._run["logs"]
+        loop.course.start(self._meta["epoch"], self._meta["batch"] + 1)
         show_progress(loop.callbacks, self._meta["batch"], self._run["logs"], self._run["seconds"])
         for listener in loop.listeners:
             listener.after_arrival(loop, self._meta["epoch"], self._meta["batch"])

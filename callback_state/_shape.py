@@ -23,6 +23,14 @@ SHAPE: dict[str, Any] = {
         "model": {"digest": str, "iterations": int, "variables": [str], "optimizes": bool},
         "callbacks": [{"key": str, "class": str, "version": int, "arguments": dict}],
         "stops": bool, "data": dict, "doubts": [str],
+        # When training began or went on, with which 0-based epoch and batch; of which checkpoint (its saved_at),
+        # and with what that was due to go on; how many checkpoints of this run were in the directory.
+        "starts": [{
+            "at": int, "epoch": int, "batch": int, "from": (int, type(None)), "due": (tuple, type(None)),
+            "beside": int,
+        }],
+        # One entry for each end of an epoch; the clock counts nanoseconds since 1970.
+        "trace": {"epochs": [int], "learning_rate": [(float, type(None))], "ended_at": [int]},
     },
     "run": {
         "generators": dict, "seeds": {"seeds": list, "replicas": dict}, "metrics": [tuple], "logs": dict,
@@ -41,7 +49,10 @@ _DATA: dict[str, Any] = {
 
 #: What files of the first days do not say, and what it is then.
 _LATER: dict[str, dict[str, Any]] = {
-    "meta": {"stops": False, "data": {}, "doubts": []},
+    "meta": {
+        "stops": False, "data": {}, "doubts": [], "starts": [],
+        "trace": {"epochs": [], "learning_rate": [], "ended_at": []},
+    },
     "run": {"metrics": [], "logs": {}, "seconds": 0.0, "data": None},
 }
 
@@ -104,6 +115,11 @@ def _check_meta(meta: dict[str, Any]) -> None:
     for series, values in meta["history"]["series"].items():
         _expect(series, str, ".meta.history.series")
         _expect(values, list, f".meta.history.series.{series}")
+    for start in meta["starts"]:
+        if start["due"] is not None:
+            check([*start["due"]], [int], ".meta.starts.due")
+    if len({*map(len, meta["trace"].values())}) > 1:
+        raise ValueError(".meta.trace: its lists are not of one length")
     if any(part in (meta["goes_on_from"] or "") for part in ("/", "\\")):
         raise ValueError(".meta.goes_on_from leads to another directory")
     keys = [entry["key"] for entry in meta["callbacks"]]

@@ -1,4 +1,4 @@
-"""What changes while training runs and is not saved: named once, as soon as a save could have had it."""
+"""What changes while training runs and is not saved: named in the first save that could have had it, and told once."""
 
 from __future__ import annotations
 
@@ -19,23 +19,34 @@ class Watch:
 
     Of one that is not registered every attribute is watched; of a stock one its constructor's arguments,
     which are configuration for us, whatever somebody does to them.
+
+    Attributes:
+        found: a sentence for each that has changed so far.
     """
 
     def __init__(self, callbacks: list[Any]) -> None:
         self._callbacks = callbacks
         self._before = {id(c): _watched(c) for c in callbacks}
+        self._untold: list[str] = []
+        self.found: list[str] = []
 
-    def warn(self) -> None:
-        """Name the callbacks that have changed where nothing of it is saved."""
+    def look(self) -> None:
+        """Find the callbacks that have changed where nothing of it is saved."""
         for callback in self._callbacks:
             before = self._before.get(id(callback))
-            if not before:
+            if before is None:
                 continue
             now = _watched(callback)
             changed = sorted(name for name in now if now[name] != before.get(name))
             if changed:
                 del self._before[id(callback)]
-                _warn_of(callback, changed)
+                self.found.append(_sentence(callback, changed))
+                self._untold.append(self.found[-1])
+
+    def warn(self) -> None:
+        """Tell of those that were found, once."""
+        while self._untold:
+            warnings.warn(self._untold.pop(0), stacklevel=2)
 
 
 def _watched(callback: Any) -> dict[str, str]:
@@ -48,21 +59,19 @@ def _watched(callback: Any) -> dict[str, str]:
     return {name: _print_of(vars(callback)[name]) for name in watched}
 
 
-def _warn_of(callback: Any, changed: list[str]) -> None:
+def _sentence(callback: Any, changed: list[str]) -> str:
     name, listed = type(callback).__name__, ", ".join(changed)
     if is_registered(callback):
-        message = (
+        return (
             f"{name}.{listed} changed while training ran. For a stock callback that is configuration and is "
             f"not saved: a resumed run will have what the constructor is given. Derive a class that keeps it "
             f"in an attribute of another name, or set it in on_train_begin."
         )
-    else:
-        message = (
-            f"{name} is not saved with the checkpoint, and its {listed} changed while training ran: a "
-            f"resumed run will not have it. Write @stateful above class {name}, or pass "
-            f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},))."
-        )
-    warnings.warn(message, stacklevel=2)
+    return (
+        f"{name} is not saved with the checkpoint, and its {listed} changed while training ran: a "
+        f"resumed run will not have it. Write @stateful above class {name}, or pass "
+        f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},))."
+    )
 
 
 def _fingerprint(callback: Any) -> dict[str, str]:

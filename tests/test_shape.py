@@ -18,6 +18,7 @@ LATER = {
     ("meta", "stops"): False, ("meta", "data"): {}, ("meta", "doubts"): [], ("meta", "model", "variables"): [],
     ("meta", "callbacks", 0, "outside"): None, ("run", "metrics"): [], ("run", "logs"): {}, ("run", "data"): None,
     ("meta", "model", "optimizes"): True, ("run", "seconds"): 0.0,
+    ("meta", "starts"): [], ("meta", "trace"): {"epochs": [], "learning_rate": [], "ended_at": []},
 }
 SOURCE = {
     "before": 0, "made": 1, "goes_on": True, "seen": 3, "steps": 1, "batches": 5, "passes": [], "generators": [{}],
@@ -26,6 +27,8 @@ NOW = {
     ("meta", "stops"): True, ("meta", "data"): {"batches": 3}, ("meta", "doubts"): ["perhaps"],
     ("meta", "model", "variables"): ["a (2,) float32"], ("meta", "callbacks", 0, "outside"): {"log": 3},
     ("run", "metrics"): [("loss/total", 1)], ("meta", "model", "optimizes"): False,
+    ("meta", "starts"): [{"at": 1, "epoch": 0, "batch": 0, "from": None, "due": (0, 0), "beside": 0}],
+    ("meta", "trace"): {"epochs": [0], "learning_rate": [None], "ended_at": [1]},
     ("run", "seconds"): 2.5, ("run", "logs"): {"loss": 1.0},
     ("run", "data"): {"training": SOURCE, "validation": None, "attributes": [{}], "drawn_from": ["numpy"]},
 }

@@ -61,6 +61,15 @@ class Still(Number):
         logs["still"] = self.held
 
 
+class FromTheClass(keras.callbacks.Callback):
+    """Has no attribute of its own until it changes."""
+
+    held = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.held += 1
+
+
 class Ramp(keras.callbacks.ReduceLROnPlateau):
     """Moves an argument of the stock class that it derives from."""
 
@@ -78,7 +87,7 @@ def said(tmp_path: Path, *callbacks: Any) -> list[str]:
     return [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 
-@pytest.mark.parametrize("cls", [Number, Variable, Object])
+@pytest.mark.parametrize("cls", [Number, Variable, Object, FromTheClass])
 def test_an_unregistered_callback_that_changes_is_named_once(tmp_path: Path, cls: Any) -> None:
     """With the attribute and the line to add."""
     (message,) = said(tmp_path, cls())
