@@ -1,0 +1,77 @@
+"""All that a checkpoint says, as JSON: what ``show`` prints and ``diff`` compares."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .._find import Found
+from .._needs import needs_of
+from .._snapshot import Snapshot
+from .._table import PlainError, Table
+from ..exceptions import CorruptCheckpointError
+from ._view import Viewer, by_value, view
+
+__all__ = ["described"]
+
+_MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
+_PLAIN = ("template", "versions", "model", "doubts")
+_VALUES = ("training_args", "history", "data", "starts", "trace")
+
+
+def described(found: Found) -> dict[str, Any]:
+    """A checkpoint, its values as :mod:`._view` shows them.
+
+    Raises:
+        CorruptCheckpointError: the seal is right, but no release of this package wrote what is inside.
+    """
+    try:
+        return _described(found)
+    except PlainError as error:
+        raise CorruptCheckpointError(found.snapshot.where, f"cannot be decoded ({error})") from error
+
+
+def _described(found: Found) -> dict[str, Any]:
+    snapshot, meta = found.snapshot, found.snapshot.meta
+    name, value = meta["monitor"]
+    return {
+        "path": found.model_path,
+        "size": os.path.getsize(found.model_path),
+        "saved_at": meta["saved_at"],
+        "moment": {field: meta[field] for field in _MOMENT},
+        "monitor": {"name": name, "value": value},
+        **{field: view(meta[field]) for field in (*_PLAIN, *_VALUES)},
+        "callbacks": _callbacks(snapshot),
+        "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
+        "run": view(snapshot.run),
+    }
+
+
+def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
+    states = Viewer(snapshot.state.nodes, snapshot.pickles).states(snapshot.state.root)
+    return [
+        {
+            "key": entry["key"], "class": entry["class"], "version": entry["version"],
+            "configuration": {
+                name: _argument(argument, f"{entry['key']}({name}=)", snapshot)
+                for name, argument in entry["arguments"].items()
+            },
+            "state": states[entry["key"]],
+            "outside": view(entry["outside"]),
+        }
+        for entry in snapshot.meta["callbacks"]
+    ]
+
+
+def _argument(argument: tuple[Any, ...], path: str, snapshot: Snapshot) -> Any:
+    kind, data, index = argument
+    if kind == "digest":
+        return {"$type": "large", "sha256": view(data)}
+    if kind == "opaque":
+        return {"$type": "unsaved", "to": view(data)} if index is None else by_value(
+            view(data), index, snapshot.pickles
+        )
+    if type(data) is not tuple:
+        return view(data)
+    table = Table.from_tree([*data])
+    return Viewer(table.nodes).of(table.root, path)
