@@ -107,15 +107,15 @@ def parse(data: bytes | memoryview, *, views: bool = False) -> object:
             gc.enable()
 
 
-def parse_first(data: bytes | memoryview) -> object:
+def parse_first(data: bytes | memoryview, skip: int = 0) -> object:
     """The first tuple that is complete in the list within the list which ``data`` hold; None if there is none.
 
-    What comes after it is not looked at.
+    What comes after it is not looked at. With ``skip`` it is the one after so many others.
 
     Raises:
         ReadError: up to there they are not what :func:`dump` writes.
     """
-    return _Parser(memoryview(data)).run(only_first=True)
+    return _Parser(memoryview(data)).run(only=2 + skip)
 
 
 class _Parser:
@@ -134,7 +134,8 @@ class _Parser:
         self.depths: list[int] = []
         self.marks: list[int] = []
 
-    def run(self, only_first: bool = False) -> object:
+    def run(self, only: int | None = None) -> object:
+        """All of the data; or the tuple at that height of the stack in the list within the list."""
         if self.take(2) != PROTOCOL:
             self.fail(f"expected the header {PROTOCOL!r} of a pickle of protocol 4")
         while (opcode := self.next_opcode()) != STOP:
@@ -145,13 +146,13 @@ class _Parser:
                 step(self)
             else:
                 self.fail(f"opcode {opcode:#04x} is not one that this package writes")
-            if only_first and self.marks == [1, 2] and len(self.stack) == 3 and type(self.stack[2]) is tuple:
-                return self.stack[2]
+            if only and self.marks == [1, 2] and len(self.stack) == only + 1 and type(self.stack[only]) is tuple:
+                return self.stack[only]
         if self.pos != len(self.data):
             self.fail(f"{len(self.data) - self.pos} bytes follow the end")
         if len(self.stack) != 1 or self.marks:
             self.fail(f"expected one value at the end, found {len(self.stack)}")
-        return None if only_first else self.stack[0]
+        return None if only else self.stack[0]
 
     def next_opcode(self) -> int:
         if self.pos == self.limit:

@@ -22,7 +22,9 @@ from ._output import say
 __all__ = ["COMMANDS", "main"]
 
 #: By the command's name, the module that holds it.
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "ls": "_ls",
+}
 
 
 class _Commands(click.Group):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import inspect
+from typing import Any
 
 import click
 
 from ._exits import ALWAYS, Exit
 
-__all__ = ["Command", "as_json", "command"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["Command", "as_json", "page", "write_exits"]
 
 
 class Command(click.Command):
@@ -29,7 +27,7 @@ class Command(click.Command):
         self.examples, self.exits = examples, tuple(sorted({*ALWAYS, *exits}))
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        first, _, rest = (self.help or "").partition("\n")
+        first, _, rest = inspect.cleandoc(self.help or "").partition("\n")
         with formatter.section("NAME"):
             formatter.write_text(f"{ctx.command_path} - {first[0].lower()}{first[1:].rstrip('.')}")
         with formatter.section("SYNOPSIS"):
@@ -44,7 +42,8 @@ class Command(click.Command):
         write_exits(formatter, self.exits)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = [record for p in self.get_params(ctx) if (record := p.get_help_record(ctx)) is not None]
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        records = [record for option in options if (record := option.get_help_record(ctx)) is not None]
         with formatter.section("OPTIONS"):
             formatter.write_dl(records)
 
@@ -55,10 +54,10 @@ def write_exits(formatter: click.HelpFormatter, exits: tuple[Exit, ...]) -> None
         formatter.write_dl([(str(int(status)), f"{status.name}: {status.meaning}") for status in exits])
 
 
-def command(*, examples: dict[str, str], exits: tuple[Exit, ...] = (), **options: Any) -> Any:
-    """Make a function a command; its docstring is the page, its first line the name's."""
-    settings = {"max_content_width": 100, **options.pop("context_settings", {})}
-    return click.command(cls=Command, examples=examples, exits=exits, context_settings=settings, **options)
+def page(name: str, *, examples: dict[str, str], exits: tuple[Exit, ...] = ()) -> Any:
+    """Make a function a command; its docstring is the page: what it does in a line, and the rest."""
+    settings = {"max_content_width": 100}
+    return click.command(name, cls=Command, examples=examples, exits=exits, context_settings=settings)
 
 
 #: The option of every command that reads.

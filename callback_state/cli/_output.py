@@ -6,15 +6,16 @@ never taken for markup. rich is imported only where a terminal shows what it mak
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TextIO
 
 __all__ = [
-    "Cell", "Table", "console", "is_terminal", "jsonable", "print_json", "print_line", "print_table", "printable",
+    "Cell", "Table", "console", "is_terminal", "live", "print_json", "print_line", "print_table", "printable",
     "say",
 ]
 
@@ -34,12 +35,14 @@ class Table:
         columns: the names.
         rows: a text or a :class:`Cell` for each column.
         right: the names of the columns that are aligned to the right: numbers.
+        dispensable: those that are left out, in this order, where a terminal is too narrow.
         title: stands above it.
     """
 
     columns: Sequence[str]
-    rows: list[Sequence[str | Cell]] = field(default_factory=list)
+    rows: Sequence[Sequence[str | Cell]] = ()
     right: frozenset[str] = frozenset()
+    dispensable: Sequence[str] = ()
     title: str = ""
 
 
@@ -83,35 +86,65 @@ def say(message: str) -> None:
     _write("".join(f"callback-state: {printable(line)}\n" for line in message.splitlines()), sys.stderr)
 
 
-def print_json(value: Any) -> None:
-    """Data as JSON: with an indent on a terminal, else on one line."""
-    indent = 2 if is_terminal() else None
-    _write(json.dumps(jsonable(value), indent=indent, allow_nan=False) + "\n", sys.stdout)
+def print_json(value: Any, *, line: bool = False) -> None:
+    """Data as JSON: on a terminal with an indent, else, or where that is asked for, on one line."""
+    indent = 2 if is_terminal() and not line else None
+    _write(json.dumps(_jsonable(value), indent=indent, allow_nan=False) + "\n", sys.stdout)
 
 
-def jsonable(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     """The same with NaN and the infinities, which JSON has not, as texts: "NaN", "Infinity", "-Infinity"."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    return [*map(jsonable, value)] if isinstance(value, (list, tuple)) else value
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    return [*map(_jsonable, value)] if isinstance(value, (list, tuple)) else value
 
 
 def print_table(table: Table) -> None:
     """A table; row by row where the terminal is too narrow for it."""
-    rows = [[_cell(cell) for cell in row] for row in table.rows]
-    lines = [[Cell(name, "bold") for name in table.columns], *rows]
-    widths = [max(len(cell.text) for cell in column) for column in zip(*lines, strict=True)]
     if table.title:
         print_line(table.title, "bold")
-    if not is_terminal():
-        for line in lines:
-            print_line("  ".join(_aligned(table, widths, line)).rstrip())
-    elif sum(widths) + 2 * len(widths) > console().width:
-        _print_blocks(table.columns, rows)
+    if is_terminal():
+        _print_for_eyes(table, console().width)
+        return
+    lines = _lines(table)
+    for line in lines:
+        print_line("  ".join(_aligned(table, _widths(lines), line)).rstrip())
+
+
+def _print_for_eyes(table: Table, width: int) -> None:
+    fitting = _fitted(table, width)
+    if _width(fitting) > width:
+        _print_blocks(table.columns, _lines(table)[1:])
     else:
-        _print_grid(table, lines)
+        _print_rich(_grid(fitting))
+
+
+def _fitted(table: Table, width: int) -> Table:
+    """The table without as many of its dispensable columns as have to go."""
+    for name in table.dispensable:
+        if _width(table) <= width:
+            break
+        at = table.columns.index(name)
+        rows = [[*row[:at], *row[at + 1 :]] for row in table.rows]
+        table = replace(table, columns=[*table.columns[:at], *table.columns[at + 1 :]], rows=rows)
+    return table
+
+
+def _widths(lines: list[list[Cell]]) -> list[int]:
+    return [max(len(cell.text) for cell in column) for column in zip(*lines, strict=True)]
+
+
+def _width(table: Table) -> int:
+    widths = _widths(_lines(table))
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _lines(table: Table) -> list[list[Cell]]:
+    """Head and rows, printable."""
+    head = [Cell(printable(name), "bold") for name in table.columns]
+    return [head, *([_cell(cell) for cell in row] for row in table.rows)]
 
 
 def _cell(cell: str | Cell) -> Cell:
@@ -135,16 +168,41 @@ def _print_blocks(columns: Sequence[str], rows: list[list[Cell]]) -> None:
         print_line()
 
 
-def _print_grid(table: Table, lines: list[list[Cell]]) -> None:
+def _grid(table: Table) -> Any:
+    """A table of rich's."""
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, 1))
     for name in table.columns:
         grid.add_column(justify="right" if name in table.right else "left", no_wrap=True)
-    for line in lines:
+    for line in _lines(table):
         grid.add_row(*(Text(text, style) for text, style in line))
-    _print_rich(grid)
+    return grid
+
+
+@contextlib.contextmanager
+def live() -> Iterator[Callable[[list[Table]], None]]:
+    """What shows tables on a terminal in the place of those that it showed before; of many rows the last ones."""
+    from rich.console import Group
+    from rich.live import Live
+
+    screen = console()
+    with Live(console=screen, auto_refresh=False) as shown:
+
+        def show(tables: list[Table]) -> None:
+            rows = max(1, screen.height // max(1, len(tables)) - 3)
+            fitted = [_fitted(replace(table, rows=table.rows[-rows:]), screen.width) for table in tables]
+            shown.update(Group(*(part for table in fitted for part in _titled(table))))
+            shown.refresh()
+
+        yield show
+
+
+def _titled(table: Table) -> list[Any]:
+    from rich.text import Text
+
+    return [*([Text(printable(table.title), "bold")] if table.title else []), _grid(table)]
 
 
 def _print_rich(what: Any, **options: Any) -> None:

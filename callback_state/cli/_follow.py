@@ -1,0 +1,83 @@
+"""``callback-state ls --watch``: the checkpoints of a run that is going on, as they come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from ..exceptions import CheckpointNotFoundError
+from ._exits import Exit
+from ._listed import Listed, Run
+from ._output import is_terminal, live, print_json, print_line
+from ._phrases import moment_of, size_of, value_of
+from ._rows import checkpoint_as_json, table_of
+
+__all__ = ["follow"]
+
+Show = Callable[[list[Run]], None]
+
+
+def follow(look: Callable[[], list[Run]], pause: Callable[[], None], mode: str | None, as_json: bool) -> Exit:
+    """Show what is there, again and again, until every run has finished.
+
+    Args:
+        look: the runs that are there now.
+        pause: waits until the next look.
+        mode: "min" or "max", if the user has said so.
+        as_json: whether to print an object a line.
+    """
+    if as_json or not is_terminal():
+        return _follow(look, pause, _Lines(as_json))
+    with live() as show:
+        return _follow(look, pause, lambda runs: show([table_of(run, mode, time.time()) for run in runs]))
+
+
+def _follow(look: Callable[[], list[Run]], pause: Callable[[], None], show: Show) -> Exit:
+    while True:
+        try:
+            runs = look()
+        except CheckpointNotFoundError:  # the run is about to make it
+            runs = []
+        show(runs)
+        sys.stdout.flush()
+        if runs and all(_is_finished(run.newest) for run in runs):
+            return Exit.OK
+        pause()
+
+
+def _is_finished(checkpoint: Listed | None) -> bool:
+    return checkpoint is not None and checkpoint.summary is not None and checkpoint.summary.finished
+
+
+class _Lines:
+    """Prints each checkpoint once; when it is written anew, or is found to be finished or damaged, again."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._seen: set[tuple[object, ...]] = set()
+
+    def __call__(self, runs: list[Run]) -> None:
+        for run in runs:
+            for checkpoint in run.checkpoints:
+                seen = (checkpoint.path, checkpoint.summary, checkpoint.verdict)
+                if seen not in self._seen:
+                    self._seen.add(seen)
+                    self._print(checkpoint, ["latest"] * (checkpoint is run.newest))
+
+    def _print(self, checkpoint: Listed, marks: list[str]) -> None:
+        if self._as_json:
+            print_json(checkpoint_as_json(checkpoint, marks), line=True)
+        else:
+            print_line(", ".join(filter(None, _words(checkpoint))))
+
+
+def _words(checkpoint: Listed) -> list[str]:
+    summary = checkpoint.summary
+    if summary is None or checkpoint.problem is not None:
+        return [checkpoint.name, checkpoint.verdict]
+    value = value_of(summary.monitor_value)
+    return [
+        checkpoint.name, moment_of(summary.epoch, summary.batch), value and f"{summary.monitor_name} {value}",
+        size_of(checkpoint.size), "finished" if summary.finished else "",
+    ]

@@ -1,0 +1,208 @@
+"""The checkpoints of a directory, damaged ones included, each run by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .. import _atomic, _pair
+from .._find import Found
+from .._overwrites import names_of
+from .._read import ReadError, parse_first
+from .._snapshot import Snapshot
+from .._statefile import Sealed, unseal, unseal_first
+from .._summary import Summary
+from .._trust import Keys
+from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
+
+__all__ = ["Listed", "Run", "files_of", "look", "runs_in"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A checkpoint, or what is left of one.
+
+    Attributes:
+        path: the model file.
+        size: bytes of both files.
+        saved_at: nanoseconds since 1970; where no state file says so, when the file was last changed.
+        summary: its moment; None where no state file can be read.
+        callbacks: the keys of those that are saved.
+        found: the opened checkpoint, where it was verified.
+        problem: why it is no whole checkpoint.
+    """
+
+    path: str
+    size: int
+    saved_at: int
+    summary: Summary | None = None
+    callbacks: tuple[str, ...] = ()
+    found: Found | None = None
+    problem: CallbackStateError | None = None
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def verdict(self) -> str:
+        return "DAMAGED" if self.problem is not None else "not checked" if self.found is None else "yes"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The checkpoints that have one template; ``template`` is None for those that do not say theirs."""
+
+    template: str | None
+    checkpoints: list[Listed] = field(default_factory=list)
+
+    @property
+    def whole(self) -> list[Listed]:
+        """Those that are not known to be damaged, oldest first."""
+        return [checkpoint for checkpoint in self.checkpoints if checkpoint.problem is None]
+
+    @property
+    def newest(self) -> Listed | None:
+        return self.whole[-1] if self.whole else None
+
+
+def files_of(path: str) -> list[tuple[str, list[str]]]:
+    """The model files of a directory, or the one at a path, each with the state files that may be its own.
+
+    In a directory those without one are left out.
+
+    Raises:
+        CheckpointNotFoundError: there is no such directory.
+    """
+    if os.path.isdir(path):
+        return _pair.states(path)
+    model = path.removesuffix(_pair.SUFFIX)
+    near = _pair.states(os.path.dirname(path)) if os.path.lexists(model) or os.path.lexists(path) else []
+    return [entry for entry in near if entry[0] == model] or [(model, [])]
+
+
+def runs_in(directory: str, checkpoints: list[Listed]) -> list[Run]:
+    """The checkpoints of a directory by run, each run oldest first; bare model files of a run's name included."""
+    known = dict.fromkeys(c.summary.template for c in checkpoints if c.summary is not None)
+    names = {name: t for t in known for name in names_of(t, directory)[0]}
+    bare = {name: t for t in known for name in names_of(t, directory)[1]}
+    there = {c.name for c in checkpoints}
+    lost = [look(os.path.join(directory, name), []) for name in bare if name not in there]
+    runs: dict[str | None, Run] = {}
+    for checkpoint in sorted([*checkpoints, *filter(None, lost)], key=lambda c: (c.saved_at, c.name)):
+        said = None if checkpoint.summary is None else checkpoint.summary.template
+        template = said or {**names, **bare}.get(checkpoint.name)
+        runs.setdefault(template, Run(template)).checkpoints.append(checkpoint)
+    return list(runs.values())
+
+
+def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | None = None) -> Listed | None:
+    """One checkpoint; None where a writer has deleted it meanwhile.
+
+    Args:
+        model: the model file.
+        states: those that may be its own, as :func:`files_of` gives them.
+        verify: read the model file. If false only its size is looked at, where one state file is there.
+        keys: what it has to be signed with; None for any.
+    """
+    seen = _glanced(states)
+    problem: CallbackStateError | None = None
+    found = None
+    try:
+        if states and (verify or len(states) > 1):
+            found = Found.open(model, keys)
+        else:
+            _check_size(model, states, seen)
+    except CallbackStateError as error:
+        problem = error
+    except OSError as error:
+        problem = CorruptCheckpointError(model, f"cannot be read: {error}")
+    if problem is not None and not any(map(os.path.lexists, (model, *states))) and states:
+        return None
+    if found is not None:
+        meta = found.snapshot.meta
+        seen = Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"]), None
+    summary, callbacks = (None, ()) if isinstance(seen, CallbackStateError) else seen[:2]
+    saved_at = _changed_at(model, states) if summary is None else summary.saved_at
+    return Listed(model, _size([model, *states[:1]]), saved_at, summary, callbacks, found, problem)
+
+
+Seen = tuple[Summary, tuple[str, ...], "Sealed | None"]
+
+
+def _glanced(states: list[str]) -> Seen | CallbackStateError:
+    """What the newest readable state file says, or why none is readable."""
+    found: list[Seen] = []
+    problem: CallbackStateError = CheckpointNotFoundError("", "")
+    for state in reversed(states):
+        try:
+            found.append(_glance(state))
+        except CallbackStateError as error:
+            problem = error
+        except OSError as error:
+            problem = CorruptCheckpointError(state, f"cannot be read: {error}")
+    return max(found, key=lambda seen: seen[0].saved_at) if found else problem
+
+
+def _glance(state: str) -> Seen:
+    """The first two nodes of a state file, its seal verified: summary, and the states by their keys."""
+    data = _atomic.read_bytes(state)
+    sealed = unseal_first(data, state)
+    summary, keys = Summary.from_node(sealed.tree), _keys_in(data)
+    if summary is None or keys is None:
+        meta = Snapshot.read(state, unseal(data, state)).meta
+        return Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"]), sealed
+    return summary, keys, sealed
+
+
+def _keys_in(data: bytes) -> tuple[str, ...] | None:
+    with contextlib.suppress(ReadError):
+        match parse_first(data, skip=1):
+            case ("dict", [*flat]) if len(flat) % 2 == 0 and all(type(key) is str for key in flat[::2]):
+                return tuple(map(str, flat[::2]))
+    return None
+
+
+def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) -> None:
+    """What can be told without reading the model file.
+
+    Raises:
+        CallbackStateError: it is not whole.
+    """
+    if not states or not os.path.isfile(model):
+        raise _half(model, states)
+    if isinstance(seen, CallbackStateError):
+        raise seen
+    sealed, size = seen[2], os.path.getsize(model)
+    if sealed is not None and sealed.model_size != size:
+        raise MismatchError(
+            model, f"has {size} bytes, its state file was written for a model file of {sealed.model_size}: it was "
+            "cut short or replaced. Use another checkpoint, or a copy of this file"
+        )
+
+
+def _half(model: str, states: list[str]) -> CallbackStateError:
+    if states:
+        what = f"expected the model file of {os.path.basename(states[0])}, found none; put it back"
+    elif os.path.lexists(model):
+        name = os.path.basename(model) + _pair.SUFFIX
+        what = f"expected its state file {name} beside it, found none; put it back"
+    else:
+        what = "expected a model file, found nothing; check the path"
+    return CheckpointNotFoundError(model, what)
+
+
+def _stats(paths: list[str]) -> Iterator[os.stat_result]:
+    for path in paths:
+        with contextlib.suppress(OSError):  # missing, which is told elsewhere
+            yield os.stat(path)
+
+
+def _size(paths: list[str]) -> int:
+    return sum(found.st_size for found in _stats(paths))
+
+
+def _changed_at(model: str, states: list[str]) -> int:
+    return max((found.st_mtime_ns for found in _stats([model, *states])), default=0)

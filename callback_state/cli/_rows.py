@@ -1,0 +1,79 @@
+"""The checkpoints of a run as rows of a table, and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._direction import best_of, better_in
+from ._listed import Listed, Run
+from ._output import Cell, Table
+from ._phrases import age_of, size_of, value_of
+
+__all__ = ["as_json", "checkpoint_as_json", "table_of"]
+
+_COLUMNS = ("checkpoint", "epoch", "batch", "monitored", "size", "age", "callbacks", "verified", "marks")
+_NUMBERS = frozenset({"epoch", "batch", "size", "age", "callbacks"})
+_DISPENSABLE = ("callbacks", "size", "batch", "age")
+
+
+def table_of(run: Run, mode: str | None, now: float) -> Table:
+    """A run as a table.
+
+    Args:
+        run: its checkpoints.
+        mode: "min" or "max", if the user has said so.
+        now: seconds since 1970.
+    """
+    best = best_of(run, better_in(run, mode))
+    monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
+    columns = [monitor if name == "monitored" else name for name in _COLUMNS]
+    rows = [_row(checkpoint, _marks(checkpoint, run, best), now) for checkpoint in run.checkpoints]
+    return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE)
+
+
+def _marks(checkpoint: Listed, run: Run, best: Listed | None) -> list[str]:
+    finished = checkpoint.summary is not None and checkpoint.summary.finished
+    is_true = {"best": checkpoint is best, "latest": checkpoint is run.newest, "finished": finished}
+    return [mark for mark, there in is_true.items() if there]
+
+
+def _row(checkpoint: Listed, marks: list[str], now: float) -> list[str | Cell]:
+    style = "red" if checkpoint.problem is not None else "green" if "best" in marks else ""
+    cells = [
+        checkpoint.name, *_moment(checkpoint), size_of(checkpoint.size), age_of(checkpoint.saved_at, now),
+        str(len(checkpoint.callbacks)) if checkpoint.summary else "", checkpoint.verdict, ", ".join(marks),
+    ]
+    return [Cell(cell, style) for cell in cells]
+
+
+def _moment(checkpoint: Listed) -> tuple[str, ...]:
+    summary = checkpoint.summary
+    if summary is None:
+        return "", "", ""
+    return str(summary.epoch), "" if summary.batch is None else str(summary.batch), value_of(summary.monitor_value)
+
+
+def as_json(run: Run, mode: str | None) -> dict[str, Any]:
+    """A run as one object."""
+    best = best_of(run, better_in(run, mode))
+    rows = [checkpoint_as_json(c, _marks(c, run, best)) for c in run.checkpoints]
+    return {"template": run.template, "checkpoints": rows}
+
+
+def checkpoint_as_json(checkpoint: Listed, marks: list[str]) -> dict[str, Any]:
+    """A checkpoint as one object."""
+    summary = checkpoint.summary
+    return {
+        "path": checkpoint.path,
+        "epoch": summary and summary.epoch,
+        "batch": summary and summary.batch,
+        "monitor": summary and {"name": summary.monitor_name, "value": summary.monitor_value},
+        "best": "best" in marks,
+        "latest": "latest" in marks,
+        "size": checkpoint.size,
+        "saved_at": checkpoint.saved_at,
+        "callbacks": [*checkpoint.callbacks],
+        "verified": {"yes": True, "DAMAGED": False}.get(checkpoint.verdict),
+        "finished": summary and summary.finished,
+        "problem": checkpoint.problem and str(checkpoint.problem),
+    }
