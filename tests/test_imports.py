@@ -101,6 +101,7 @@ ORDER = [
 #: The same within ``callback_state.testing``, whose modules may import any of the package's but the last two.
 TESTING_ORDER = [
     "_standin",
+    "_watchdog",
     "_logs",
     "_plan",
     "_picture",
@@ -109,7 +110,10 @@ TESTING_ORDER = [
     "_looked",
     "_states",
     "_compared",
+    "_saves",
+    "_run",
     "_drive",
+    "_source",
     "_causes",
     "_process",
     "_resumes",

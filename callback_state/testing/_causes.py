@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from .._capture import excluded_of, is_registered, names
+from ._source import Source, is_self, locals_of, targets
 
 __all__ = ["cause_of_unpicklable", "likely_cause"]
 
@@ -20,6 +19,10 @@ _CLOCK = re.compile(
 _RANDOM = re.compile(
     r"\b(random|rng|uuid[14]|urandom|secrets|default_rng|RandomState|shuffle|randint|normal|uniform)\b"
 )
+_CHANGING = {
+    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
+    "setdefault", "update",
+}
 _BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
 
 
@@ -36,7 +39,7 @@ def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> st
     attribute = re.match(r"\w*", rest)[0] if key in keyed else ""  # type: ignore[index]
     suspects = [keyed[key]] if attribute else list(keyed.values())
     for callback in suspects:
-        source = _Source(type(callback))
+        source = Source(callback)
         for cause in _causes_twice if twice else _causes:
             if text := cause(source, callback, attribute):
                 return f"; {text}"
@@ -52,63 +55,10 @@ def cause_of_unpicklable(error: str) -> str:
     return ""
 
 
-class _Source:
-    """The methods of a class and its bases, down to Keras's."""
-
-    def __init__(self, cls: type) -> None:
-        self.name = cls.__name__
-        self.methods: list[ast.FunctionDef] = []
-        for base in cls.__mro__:
-            if base.__module__.partition(".")[0] in ("keras", "builtins", "callback_state"):
-                break
-            self.methods += _methods_of(base)
-
-    def assigned(self, attribute: str) -> list[str]:
-        """The methods that assign an attribute of ``self``, the constructor aside."""
-        return [
-            m.name for m in self.methods
-            if m.name != "__init__" and any(_is_self(t, attribute) for t in _targets(m))
-        ]
-
-    def find(self, pattern: re.Pattern[str]) -> tuple[str, str] | None:
-        """(the text, the method) in which a pattern is first found."""
-        for method in self.methods:
-            if match := pattern.search(ast.unparse(method)):
-                return match[0].rstrip("("), method.name
-        return None
-
-
-def _methods_of(cls: type) -> list[ast.FunctionDef]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):  # defined where there is no source
-        return []
-    methods = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    for method in methods:  # the object is called self from here on, whatever it is called there
-        own = method.args.args[0].arg if method.args.args else "self"
-        for node in ast.walk(method):
-            if isinstance(node, ast.Name) and node.id == own:
-                node.id = "self"
-    return methods
-
-
-def _targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
-    for node in ast.walk(method):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                yield from target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
-        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
-            yield node.target
-
-
-def _is_self(target: ast.expr, attribute: str) -> bool:
-    return isinstance(target, ast.Attribute) and ast.unparse(target) == f"self.{attribute}"
-
-
 # The causes, the surest first.
 
 
-def _not_registered(source: _Source, callback: Any, attribute: str) -> str | None:
+def _not_registered(source: Source, callback: Any, attribute: str) -> str | None:
     if is_registered(callback):
         return None
     reset = _reset_words(source, attribute)
@@ -118,7 +68,7 @@ def _not_registered(source: _Source, callback: Any, attribute: str) -> str | Non
     )
 
 
-def _excluded(source: _Source, callback: Any, attribute: str) -> str | None:
+def _excluded(source: Source, callback: Any, attribute: str) -> str | None:
     for name in sorted(excluded_of(callback)):
         if methods := source.assigned(name):
             return (
@@ -128,18 +78,27 @@ def _excluded(source: _Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
-def _reset(source: _Source, callback: Any, attribute: str) -> str | None:
+def _reset(source: Source, callback: Any, attribute: str) -> str | None:
     return _reset_words(source, attribute) if attribute else None
 
 
-def _reset_words(source: _Source, attribute: str) -> str | None:
+def _reset_words(source: Source, attribute: str) -> str | None:
     begins = [method for method in source.assigned(attribute) if method in _BEGINS]
     return f"it is assigned in {begins[0]}: that resets it on every resume" if begins else None
 
 
-def _in_optimizer(source: _Source, callback: Any, attribute: str) -> str | None:
+def _deleted(source: Source, callback: Any, attribute: str) -> str | None:
+    if attribute and (methods := source.deleted(attribute)):
+        return (
+            f"{source.name}.{methods[0]} deletes it, and the constructor makes it again, which no state undoes: "
+            f"set it to None instead"
+        )
+    return None
+
+
+def _in_optimizer(source: Source, callback: Any, attribute: str) -> str | None:
     for method in source.methods:
-        for target in _targets(method):
+        for target in targets(method):
             text = ast.unparse(target)
             if re.search(r"optimizer\.(?!learning_rate$)\w+$", text):
                 return (
@@ -149,23 +108,33 @@ def _in_optimizer(source: _Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
-def _in_module(source: _Source, callback: Any, attribute: str) -> str | None:
+def _in_module(source: Source, callback: Any, attribute: str) -> str | None:
     for method in source.methods:
         for node in ast.walk(method):
             if isinstance(node, (ast.Global, ast.Nonlocal)):
                 kind = "module" if isinstance(node, ast.Global) else "closure"
                 return _elsewhere(source, method, f"a {kind} ({', '.join(node.names)})")
-        for target in _targets(method):
-            text = ast.unparse(target)
-            root = text.partition("[")[0].partition(".")[0]
+        own = {"self", *locals_of(method)}
+        for place in (*targets(method), *_changed_by_calls(method)):
+            text = ast.unparse(place)
             if text.startswith(("type(self).", "self.__class__.", f"{source.name}.", "cls.")):
                 return _elsewhere(source, method, f"its class ({text})")
-            if isinstance(target, ast.Subscript) and root not in ("self", *_locals(method)):
+            if re.match(r"\w*", text)[0] not in own:  # type: ignore[index]
                 return _elsewhere(source, method, f"a module or closure ({text})")
     return None
 
 
-def _in_class(source: _Source, callback: Any, attribute: str) -> str | None:
+def _changed_by_calls(method: ast.FunctionDef) -> Iterator[ast.expr]:
+    """What ``next`` draws from, and what a call of one of its methods changes."""
+    for node in ast.walk(method):
+        match node:
+            case ast.Call(func=ast.Name(id="next"), args=[drawn, *_]):
+                yield drawn
+            case ast.Call(func=ast.Attribute(value=ast.Name() as changed, attr=name)) if name in _CHANGING:
+                yield changed
+
+
+def _in_class(source: Source, callback: Any, attribute: str) -> str | None:
     for cls in type(callback).__mro__:
         if cls.__module__.partition(".")[0] in ("keras", "builtins"):
             break
@@ -178,19 +147,14 @@ def _in_class(source: _Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
-def _elsewhere(source: _Source, method: ast.FunctionDef, where: str) -> str:
+def _elsewhere(source: Source, method: ast.FunctionDef, where: str) -> str:
     return (
         f"{source.name}.{method.name} keeps state in {where}, which is not saved, and which other runs of the "
         f"process share: keep it in an attribute"
     )
 
 
-def _locals(method: ast.FunctionDef) -> set[str]:
-    stored = {n.id for n in ast.walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return stored | {argument.arg for argument in method.args.args}
-
-
-def _clock(source: _Source, callback: Any, attribute: str) -> str | None:
+def _clock(source: Source, callback: Any, attribute: str) -> str | None:
     if found := source.find(_CLOCK):
         return (
             f"{source.name}.{found[1]} reads the clock ({found[0]}), which is another at every run: count steps, "
@@ -199,7 +163,7 @@ def _clock(source: _Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
-def _random(source: _Source, callback: Any, attribute: str) -> str | None:
+def _random(source: Source, callback: Any, attribute: str) -> str | None:
     if found := source.find(_RANDOM):
         return (
             f"{source.name}.{found[1]} draws random numbers ({found[0]}) from a generator that is not seeded, "
@@ -208,7 +172,7 @@ def _random(source: _Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
-def _derived(source: _Source, callback: Any, attribute: str) -> str | None:
+def _derived(source: Source, callback: Any, attribute: str) -> str | None:
     for name in sorted(excluded_of(callback)):
         for method in source.methods:
             if method.name not in ("__init__", *_BEGINS) and (read := _derives(method, name)):
@@ -222,7 +186,7 @@ def _derived(source: _Source, callback: Any, attribute: str) -> str | None:
 
 def _derives(method: ast.FunctionDef, name: str) -> str | None:
     for node in ast.walk(method):
-        if isinstance(node, ast.Assign) and any(_is_self(target, name) for target in node.targets):
+        if isinstance(node, ast.Assign) and any(is_self(target, name) for target in node.targets):
             for read in ast.walk(node.value):
                 if isinstance(read, ast.Attribute) and ast.unparse(read.value) == "self" and read.attr != name:
                     return f"self.{read.attr}"
@@ -231,5 +195,5 @@ def _derives(method: ast.FunctionDef, name: str) -> str | None:
 
 _causes_twice = (_clock, _in_module, _in_class, _random, _in_optimizer)
 _causes = (
-    _not_registered, _reset, _in_optimizer, _derived, _excluded, _in_module, _in_class, _clock, _random,
+    _not_registered, _deleted, _reset, _in_optimizer, _derived, _excluded, _in_module, _in_class, _clock, _random,
 )

@@ -14,6 +14,7 @@ from .._plain import Encoder
 from .._table import Node, PlainError, Table
 from .._variables import is_tensor, is_variable, value_of
 from ._difference import difference
+from ._standin import values_of
 
 __all__ = ["Look", "Value", "look", "look_at_model"]
 
@@ -70,9 +71,10 @@ def look(callbacks: list[Any]) -> Look:
 
 
 def look_at_model(model: Any) -> dict[str, Value]:
-    """What the stand-in for a model holds: its weight, which counts the steps, and the optimizer's variables."""
-    values = [value_of(variable) for variable in (*model.weights, *model.optimizer.variables)]
-    return {"learning_rate": _value(value_of(model.optimizer.learning_rate)), "values": _value(values)}
+    """What a model or its stand-in holds: its variables, the optimizer's, the rate."""
+    rate = getattr(model.optimizer, "learning_rate", None)
+    found = {} if rate is None else {"learning_rate": _value(value_of(rate))}
+    return {**found, "values": _value(values_of(model))}
 
 
 def _value(value: Any) -> Value:

@@ -14,7 +14,7 @@ __all__ = ["go_on_elsewhere", "pickled"]
 
 
 def pickled(*run: Any) -> bytes:
-    """What makes callbacks and an optimizer, and the plan of the run, for another process."""
+    """What makes callbacks, an optimizer or a model, and the plan of the run, for another process."""
     import cloudpickle
 
     data: bytes = cloudpickle.dumps(run)
@@ -53,8 +53,8 @@ def _go_on(path: str, run: bytes, point: Any, saved: Any) -> Any:
     from .._snapshot import Snapshot
     from ._resumes import Factory, go_on
 
-    make, optimizer, plan = pickle.loads(run)
-    return go_on(Factory(make, optimizer), plan, point, saved, Snapshot.open(path))
+    make, optimizer, model, plan = pickle.loads(run)
+    return go_on(Factory(make, optimizer, model), plan, point, saved, Snapshot.open(path))
 
 
 def main(asked: str, answered: str) -> None:

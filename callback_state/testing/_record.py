@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from .._plain import same
@@ -93,6 +94,35 @@ class Record:
             return f"there are {len(self.events)} events, expected {len(other.events)}"
         return None
 
+    def since(self, point: tuple[int, int], resumed: Record) -> Record:
+        """The part of a run from a point on, begun as the resumed run has begun."""
+        steps = [step for step in self.steps if step >= point]
+        events = self.events[len(self.events) - self._heard_since(point):]
+        opening = resumed.events[: 2 if point[1] else 1]
+        watched = {name: values[-len(steps):] if steps else [] for name, values in self.watched.items()}
+        later = [s for s in self.saves if (s.epoch, s.batch + 1, s.hook == "on_epoch_end") > (*point, False)]
+        rates = self.learning_rate[len(self.learning_rate) - len(steps):]
+        return Record(steps, rates, watched, [*opening, *events], self.stopped, later, resumed.history)
+
+    def _heard_since(self, point: tuple[int, int]) -> int:
+        """How many events the run has heard from a point on."""
+        count, epoch, batch = 0, 0, 0
+        for i, event in enumerate(self.events):
+            if event.hook == "on_epoch_begin":
+                epoch, batch = event.at or 0, 0
+            if i and (epoch, batch) >= point:
+                count += 1
+            if event.hook == "on_train_batch_end":
+                batch += 1
+            elif event.hook == "on_epoch_end":
+                epoch, batch = epoch + 1, 0
+        return count
+
+    def without(self, logs: Collection[str]) -> Record:
+        """The same run, as if nobody had heard the logs of these names."""
+        events = [event._replace(logs=_but(event.logs, logs)) for event in self.events]
+        return dataclasses.replace(self, events=events, history=_but(self.history, logs))
+
     def to_numpy(self) -> dict[str, Any]:
         """Arrays of one entry a step.
 
@@ -140,6 +170,10 @@ class Record:
         from ._picture import picture
 
         return picture({"learning rate": self}, path)
+
+
+def _but(named: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if name not in names}
 
 
 def _event(event: Event) -> str:

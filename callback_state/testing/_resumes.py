@@ -22,7 +22,8 @@ from ._looked import Look, look, look_at_model
 from ._plan import Plan, Point
 from ._process import go_on_elsewhere, pickled
 from ._record import Record
-from ._standin import StandIn
+from ._standin import StandIn, values_of
+from ._standin import put_back as put_values_back
 
 __all__ = ["Factory", "Resumed", "Saved", "assert_resumes_exactly", "go_on"]
 
@@ -51,7 +52,8 @@ class _Whole:
 def assert_resumes_exactly(
     make_callbacks: Make, *, epochs: int, steps_per_epoch: int, logs: Any = None,
     at: str | Iterable[Point] = "every step", through: str = "state", optimizer: Any = None,
-    validation_steps: int = 0,
+    validation_steps: int = 0, model: Make | None = None, ignore_logs: Iterable[str] = (),
+    timeout: float | None = 60.0,
 ) -> None:
     """Fail unless callbacks that were interrupted, saved and made again go on as if nothing had been.
 
@@ -59,22 +61,29 @@ def assert_resumes_exactly(
     into which the saved state was put: before they hear anything, and again after ``on_train_begin`` (and inside
     an epoch ``on_epoch_begin``), as in a script that calls ``restore_callbacks(..., into=callbacks)`` and ``fit``.
     Learning rates, events, logs, stops, saves, what the model holds in the end, and all attributes that are not
-    excluded must be the same. Points after an early stop are left out.
+    excluded must be the same. Points after an early stop are left out, but for those that ``at`` names.
 
     Args:
         make_callbacks: returns a callback or a list of them, new ones each time.
         epochs, steps_per_epoch, logs, validation_steps: as for :func:`simulate`.
         at: ``"every step"``, ``"every epoch"``, or points (epoch, batch), 0-based: where the resumed run goes on;
             (1, 0) is after the first epoch, (0, steps_per_epoch) between its last batch and its end.
-            There has to be one.
+            There has to be one that the run comes to.
         through: ``"state"``: through the bytes of a state file; ``"file"``: through a checkpoint in a directory;
             ``"process"``: through one, into a process of its own for each point (some seconds each), where what
             lives in modules is lost as in a real restart. ``make_callbacks`` and ``logs`` go by cloudpickle.
         optimizer: None, a name, ``"numpy"``, or a function that returns a new optimizer.
+        model: None for a stand-in, or a function that returns a new model, built and compiled, the same each time.
+            It is not trained; its variables and its optimizer's are put back as from a model file.
+        ignore_logs: names of logs that hold measured time, and are not compared.
+        timeout: as for :func:`simulate`.
 
     Raises:
-        AssertionError: it does not. The message says the first difference and its likely cause.
+        AssertionError: it does not. The message says the first difference and its likely cause. A callback that
+            raises only in a run that was resumed is one.
+        TimeoutError: a hook has not returned in time.
         ValueError, TypeError: an argument is wrong.
+        Exception: whatever a callback raises in the run that is not interrupted.
 
     Example:
         >>> import keras
@@ -84,29 +93,34 @@ def assert_resumes_exactly(
         >>> losses = {"loss": [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]}
         >>> assert_resumes_exactly(make, epochs=6, steps_per_epoch=2, logs=losses, optimizer="numpy")
     """
-    plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps)
-    points = _points(at, plan)
-    if not points:
-        raise ValueError(f"at={at!r} of {epochs} epochs is no point at all, so nothing would be proved")
+    plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, timeout=timeout)
+    points = plan.points(at)
     resume = _THROUGH.get(through)
     if resume is None:
         raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
-    factory = Factory(make_callbacks, optimizer)
+    factory = Factory(make_callbacks, optimizer, model, frozenset(ignore_logs))
     if through == "process":  # as it is before anything has run
-        factory.pickled = pickled(make_callbacks, optimizer, plan)
+        factory.pickled = pickled(make_callbacks, optimizer, model, plan)
     before = _runstate.take_generators()
     whole = _whole(factory, plan, points)
     _runstate.put_back_generators(before)
     _assert_same_twice(whole, _whole(factory, plan, []), factory)
-    for point in points:
-        if point in whole.saved:  # or else the run had stopped before
-            _assert_same(point, resume(factory, plan, point, whole.saved[point]), whole, factory)
+    missed = [point for point in points if point not in whole.saved]
+    if missed and (not isinstance(at, str) or len(missed) == len(points)):
+        raise ValueError(
+            f"at={at!r}: the run stops after {whole.record.stopped} and never comes to {missed[0]}, so nothing "
+            f"would be proved there; give it other logs=, or points before the stop"
+        )
+    for point in whole.saved:
+        _assert_same(point, _resumed(resume, factory, plan, point, whole.saved[point]), whole, factory)
 
 
 class Factory:
-    """Makes callbacks and a stand-in for a model, anew each time."""
+    """Makes callbacks and a model, anew each time; and what is not to be compared of their runs."""
 
-    def __init__(self, make: Make, optimizer: Any) -> None:
+    def __init__(
+        self, make: Make, optimizer: Any, model: Make | None = None, ignored: frozenset[str] = frozenset()
+    ) -> None:
         if not callable(make):
             raise TypeError(f"make_callbacks={make!r:.100}: expected a function that returns new callbacks")
         if isinstance(optimizer, keras.optimizers.Optimizer):
@@ -114,7 +128,11 @@ class Factory:
                 "optimizer: one object would go on from run to run; pass a function that returns a new one, such "
                 "as lambda: keras.optimizers.SGD(0.1)"
             )
-        self.make, self.optimizer = make, optimizer
+        if model is not None and not callable(model):
+            raise TypeError(f"model={model!r:.90}: expected a function that returns a new model, built and compiled")
+        if model is not None and optimizer is not None:
+            raise ValueError("optimizer= is for the stand-in; a model= has its own")
+        self.make, self.optimizer, self.make_model, self.ignored = make, optimizer, model, ignored
         self.pickled = b""
         self._made: list[Any] = []
 
@@ -132,28 +150,18 @@ class Factory:
         self._made += callbacks
         return callbacks
 
-    def model(self) -> StandIn:
-        return StandIn(self.optimizer)
-
-
-def _points(at: Any, plan: Plan) -> list[Point]:
-    if at == "every step":
-        inside = [(e, b) for e in range(plan.epochs) for b in range(1, plan.steps + 1)]
-        return sorted([*inside, *_points("every epoch", plan)])
-    if at == "every epoch":
-        return [(e, 0) for e in range(1, plan.epochs)]
-    if isinstance(at, str):
-        raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or points (epoch, batch)")
-    if not isinstance(at, Iterable) or (isinstance(at, tuple) and plan.contains(at)):
-        raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or a list of points, such as [(1, 0)]")
-    points = [tuple(point) if isinstance(point, (list, tuple)) else point for point in at]
-    for point in points:
-        if not plan.contains(point) or point == (0, 0):
-            raise ValueError(
-                f"at: {point!r} is not within the run; expected (epoch, batch), 0-based, up to "
-                f"{(plan.epochs - 1, plan.steps)}, and after the first step"
-            )
-    return points
+    def model(self) -> Any:
+        if self.make_model is None:
+            return StandIn(self.optimizer)
+        model = self.make_model()
+        if not (isinstance(model, keras.Model) and model.built and getattr(model, "optimizer", None) is not None):
+            raise TypeError(f"model= returned {model!r:.100}; expected a new keras.Model, built and compiled")
+        if any(model is other for other in self._made):
+            raise ValueError("model= returned the same model again: what is changed there would live on in it")
+        self._made.append(model)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        return model
 
 
 def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
@@ -170,13 +178,13 @@ def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
     return whole
 
 
-def _save(callbacks: list[Any], model: StandIn, point: Point) -> Saved:
+def _save(callbacks: list[Any], model: Any, point: Point) -> Saved:
     try:
         state = _states.sealed(saved_among(callbacks), model)
     except NotPicklableError as error:
         cause = cause_of_unpicklable(str(error))
         raise AssertionError(f"before {point} nothing can be saved: {error}{cause}") from error
-    return Saved(state, model.take(), _runstate.take_generators(), look(callbacks))
+    return Saved(state, values_of(model), _runstate.take_generators(), look(callbacks))
 
 
 @dataclass
@@ -186,6 +194,19 @@ class Resumed:
     begin: Look
     record: Record
     end: Look
+
+
+def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    try:
+        return resume(factory, plan, point, saved)
+    except (AssertionError, TimeoutError):
+        raise
+    except Exception as error:
+        where = "; ".join(getattr(error, "__notes__", ()))
+        raise AssertionError(
+            f"after resuming at {point} {type(error).__name__} is raised, and not in the uninterrupted run: {error}"
+            f"{where and f' ({where})'}"
+        ) from error
 
 
 def _through_state(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
@@ -223,7 +244,7 @@ def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Sn
     begin: Look = {}
 
     def put_back() -> None:
-        model.put_back(saved.model)
+        put_values_back(model, saved.model)
         try:
             _states.put_into(snapshot, saved_among(callbacks), model)
         except CallbackStateError as error:
@@ -239,7 +260,8 @@ def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Sn
     return Resumed(begin, record, {**look(callbacks), "model": look_at_model(model)})
 
 
-_THROUGH: dict[str, Callable[[Factory, Plan, Point, Saved], Resumed]] = {
+Resume = Callable[[Factory, Plan, Point, Saved], Resumed]
+_THROUGH: dict[str, Resume] = {
     "state": _through_state, "file": _through_file, "process": _through_process,
 }
 
@@ -249,7 +271,9 @@ _THROUGH: dict[str, Callable[[Factory, Plan, Point, Saved], Resumed]] = {
 
 def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
     """Without an interruption, two runs are the same; or else no resumed one can be."""
-    found = _difference_of(again.end, whole.end) or again.record.difference(whole.record)
+    found = _difference_of(again.end, whole.end)
+    if found is None:
+        found = again.record.without(factory.ignored).difference(whole.record.without(factory.ignored))
     if found is not None:
         cause = likely_cause(factory.callbacks(), found, twice=True)
         raise AssertionError(f"two runs without an interruption differ: in the second {found}{cause}")
@@ -258,7 +282,8 @@ def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
 def _assert_same(point: Point, resumed: Resumed, whole: _Whole, factory: Factory) -> None:
     found = _difference_of(resumed.begin, whole.saved[point].look)
     if found is None:
-        found = resumed.record.difference(_tail(whole.record, point, resumed.record))
+        since = whole.record.since(point, resumed.record)
+        found = resumed.record.without(factory.ignored).difference(since.without(factory.ignored))
     if found is None:
         found = _difference_of(resumed.end, whole.end)
     if found is not None:
@@ -273,32 +298,7 @@ def _difference_of(found: Look, expected: Look) -> str | None:
                 return f"{key}.{attribute} is not there, expected {value.shown}"
             if (text := there.difference(value, f"{key}.{attribute}")) is not None:
                 return text
+        for attribute, value in found.get(key, {}).items():
+            if attribute not in of_key:
+                return f"{key}.{attribute} is {value.shown}, expected no such attribute"
     return None
-
-
-def _tail(record: Record, point: Point, resumed: Record) -> Record:
-    """The part of a run from a point on, begun as a resumed run begins."""
-    steps = [step for step in record.steps if step >= point]
-    events = record.events[len(record.events) - _heard(record, point):]
-    opening = resumed.events[: 2 if point[1] else 1]
-    watched = {name: values[-len(steps):] if steps else [] for name, values in record.watched.items()}
-    later = [s for s in record.saves if (s.epoch, s.batch + 1, s.hook == "on_epoch_end") > (*point, False)]
-    return Record(
-        steps, record.learning_rate[len(record.learning_rate) - len(steps):], watched, [*opening, *events],
-        record.stopped, later, resumed.history,
-    )
-
-
-def _heard(record: Record, point: Point) -> int:
-    """How many events a run has heard from a point on."""
-    count, epoch, batch = 0, 0, 0
-    for i, event in enumerate(record.events):
-        if event.hook == "on_epoch_begin":
-            epoch, batch = event.at or 0, 0
-        if i and (epoch, batch) >= point:
-            count += 1
-        if event.hook == "on_train_batch_end":
-            batch += 1
-        elif event.hook == "on_epoch_end":
-            epoch, batch = epoch + 1, 0
-    return count

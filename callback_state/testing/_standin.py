@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-__all__ = ["NumpyOptimizer", "StandIn"]
+__all__ = ["NumpyOptimizer", "StandIn", "count_step", "put_back", "values_of", "variables_of"]
 
 
 class _Value(numpy.ndarray):
@@ -123,12 +123,26 @@ class StandIn:
     def load_weights(self, filepath: Any, **options: Any) -> None:
         raise FileNotFoundError(f"{filepath}: a simulation saves no weights, so there are none to load")
 
-    # What a model file holds.
 
-    def take(self) -> list[Any]:
-        """The values of weights and optimizer."""
-        return [numpy.array(v.numpy()) for v in (*self.weights, *self.optimizer.variables)]
+def count_step(model: Any) -> None:
+    """One step of a training that does not take place: what counts the steps goes up by one."""
+    if isinstance(model, StandIn):
+        model.step()
+    elif getattr(model, "optimizer", None) is not None:
+        model.optimizer.iterations.assign_add(1)
 
-    def put_back(self, taken: list[Any]) -> None:
-        for variable, value in zip((*self.weights, *self.optimizer.variables), taken, strict=True):
-            variable.assign(value)
+
+def variables_of(model: Any) -> list[Any]:
+    """What a model file holds of a model or its stand-in: its variables, then the optimizer's."""
+    return [*model.variables, *getattr(model.optimizer, "variables", ())]
+
+
+def values_of(model: Any) -> list[Any]:
+    """A copy of the values of these, in their order."""
+    return [numpy.array(variable.numpy()) for variable in variables_of(model)]
+
+
+def put_back(model: Any, values: list[Any]) -> None:
+    """Give them these values."""
+    for variable, value in zip(variables_of(model), values, strict=True):
+        variable.assign(value)

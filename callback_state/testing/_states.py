@@ -20,7 +20,8 @@ META: dict[str, Any] = {
     "finished": False, "goes_on_from": None, "exact_end": True, "template": "m.keras",
     "monitor": ("val_loss", None), "training_args": {}, "history": {"epochs": [], "series": {}},
     "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True},
-    "stops": False, "data": {}, "doubts": [],
+    "stops": False, "data": {}, "doubts": [], "starts": [],
+    "trace": {"epochs": [], "learning_rate": [], "ended_at": []},
 }
 RUN: dict[str, Any] = {
     "generators": {}, "seeds": {"seeds": [], "replicas": {}}, "metrics": [], "logs": {},

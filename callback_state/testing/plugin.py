@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,28 +55,37 @@ def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
 
     ``script`` is a file; the process runs in the test's ``tmp_path``. ``when`` is part of a line on its standard
     output, which has to be flushed; or None, to let it end. Returns the lines printed up to there.
+    After ``timeout`` seconds (600) it is killed.
 
     Raises (in the test):
-        AssertionError: the process ended by itself before, or, where it was to end, with an error.
+        AssertionError: the process ended by itself before, or, where it was to end, with an error; or it did not
+            end in time.
     """
 
-    def run(script: Any, *arguments: Any, when: str | None = None) -> list[str]:
+    def run(script: Any, *arguments: Any, when: str | None = None, timeout: float = 600) -> list[str]:
         errors = tmp_path / "killed_run.stderr"
         command = [sys.executable, "-u", os.path.abspath(script), *map(str, arguments)]
-        lines = []
+        lines, end = [], time.monotonic() + timeout
         with errors.open("w") as stderr, subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr, text=True
         ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line.rstrip("\n"))
-                if when is not None and when in line:
-                    process.kill()
-                    process.wait()
-                    return lines
+            killer = threading.Timer(timeout, process.kill)
+            killer.start()
+            try:
+                for line in process.stdout:
+                    lines.append(line.rstrip("\n"))
+                    if when is not None and when in line:
+                        process.kill()
+                        return lines
+                process.wait()
+            finally:
+                killer.cancel()
         if when is not None or process.returncode:
+            late = time.monotonic() >= end
+            how = f"had not ended after {timeout:g} s" if late else f"ended with {process.returncode}"
             pytest.fail(
-                f"{script} ended with {process.returncode}"
+                f"{script} {how}"
                 f"{'' if when is None else f' and never printed {when!r}'}. Printed: {lines[-5:]}; "
                 f"on standard error: {errors.read_text()[-1000:]}"
             )

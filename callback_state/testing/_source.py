@@ -1,0 +1,114 @@
+"""The code of a callback, as far as it can be read: its class's methods, and the functions that it was given."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+import textwrap
+import types
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["Source", "is_self", "locals_of", "targets"]
+
+
+class Source:
+    """The methods of a callback's class and its bases, down to Keras's, and the functions among its attributes.
+
+    Attributes:
+        name: of the class.
+        methods: each by the name under which a user knows it; the object is called ``self`` in all of them.
+    """
+
+    def __init__(self, callback: Any) -> None:
+        self.name = type(callback).__name__
+        self.methods: list[ast.FunctionDef] = []
+        for base in type(callback).__mro__:
+            if base.__module__.partition(".")[0] in ("keras", "builtins", "callback_state"):
+                break
+            self.methods += _methods_of(base)
+        for name, value in vars(callback).items():
+            self.methods += _function(name, value)
+
+    def assigned(self, attribute: str) -> list[str]:
+        """The methods that assign an attribute of ``self``, the constructor aside."""
+        return [
+            m.name for m in self.methods if m.name != "__init__" and any(is_self(t, attribute) for t in targets(m))
+        ]
+
+    def deleted(self, attribute: str) -> list[str]:
+        """The methods that delete it."""
+        return [
+            m.name for m in self.methods for node in ast.walk(m)
+            if isinstance(node, ast.Delete) and any(is_self(t, attribute) for t in node.targets)
+        ]
+
+    def find(self, pattern: re.Pattern[str]) -> tuple[str, str] | None:
+        """(the text, the method) in which a pattern is first found."""
+        for method in self.methods:
+            if match := pattern.search(ast.unparse(method)):
+                return match[0].rstrip("("), method.name
+        return None
+
+
+def _methods_of(cls: type) -> list[ast.FunctionDef]:
+    methods = [node for node in ast.walk(_parsed(cls)) if isinstance(node, ast.FunctionDef)]
+    for method in methods:  # the object is called self from here on, whatever it is called there
+        own = method.args.args[0].arg if method.args.args else "self"
+        for node in ast.walk(method):
+            if isinstance(node, ast.Name) and node.id == own:
+                node.id = "self"
+    return methods
+
+
+def _function(name: str, value: Any) -> Iterator[ast.FunctionDef]:
+    """A function that the callback was given, under the name of its attribute; Keras's own tell nothing."""
+    function = value.func if isinstance(value, functools.partial) else value
+    if not isinstance(function, types.FunctionType) or function.__module__.startswith("keras."):
+        return
+    code = function.__code__
+    arguments = code.co_varnames[: code.co_argcount]
+    for node in ast.walk(_parsed(function)):
+        if isinstance(node, (ast.FunctionDef, ast.Lambda)) and tuple(a.arg for a in node.args.args) == arguments:
+            body: list[ast.stmt] = [ast.Expr(node.body)] if isinstance(node, ast.Lambda) else node.body
+            made = ast.FunctionDef(name=name, args=node.args, body=body, decorator_list=[], lineno=1)
+            yield ast.fix_missing_locations(made)
+            return
+
+
+def _parsed(thing: Any) -> ast.AST:
+    try:
+        text = textwrap.dedent(inspect.getsource(thing))
+    except (OSError, TypeError):  # defined where there is no source
+        return ast.Module([], [])
+    start = text.find("lambda")
+    # Of a lambda Python knows the lines, which may be a part of a statement.
+    for code in (text, *(text[start:end] for end in range(len(text), start, -1) if start >= 0)):
+        try:
+            return ast.parse(code)
+        except SyntaxError:
+            continue
+    return ast.Module([], [])
+
+
+def targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
+    """What a method assigns."""
+    for node in ast.walk(method):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                yield from target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            yield node.target
+
+
+def is_self(target: ast.expr, attribute: str) -> bool:
+    """Whether an expression is this attribute of ``self``."""
+    return isinstance(target, ast.Attribute) and ast.unparse(target) == f"self.{attribute}"
+
+
+def locals_of(method: ast.FunctionDef) -> set[str]:
+    """The names that are a method's own."""
+    stored = {n.id for n in ast.walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {argument.arg for argument in method.args.args}
