@@ -115,6 +115,7 @@ def adapter(
 
     Example:
         >>> import keras
+        >>> from callback_state import adapter
         >>> class Bar(keras.callbacks.Callback):
         ...     shown = 0
         >>> adapter(

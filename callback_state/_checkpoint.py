@@ -49,10 +49,11 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     told in a warning when training starts.
 
     Args:
-        filepath, monitor, verbose, save_best_only, save_weights_only, mode, save_freq,
-            initial_value_threshold: as in ``keras.callbacks.ModelCheckpoint``. ``filepath`` ends in
-            ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5`` and is a local path.
-            ``{epoch}`` in it counts from 1.
+        filepath: a local path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``.
+            Its name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of logs.
+        monitor, verbose, save_best_only, save_weights_only, mode, save_freq, initial_value_threshold: as in
+            ``keras.callbacks.ModelCheckpoint``. ``save_freq`` is ``"epoch"`` or a number of batches, counted on
+            across epochs.
         callbacks: the callbacks to save; by default all registered ones of the same ``fit``. The way
             out where these cannot be found.
         period: save every so many epochs only, counted from the first epoch of the run.
@@ -64,8 +65,8 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         save_on_signal: True for SIGTERM, SIGUSR1 and Windows' CTRL_BREAK, or a list of signals. When one
             comes, the run saves at the end of the batch (of a validation: of the epoch), every callback
             hears ``on_train_end``, the handler that was there before is called, and the process exits.
-        exit_code: what it exits with then; a scheduler can start it again on that. 75 is EX_TEMPFAIL of
-            ``sysexits.h``. None: :class:`StoppedBySignal` leaves ``fit`` instead.
+        exit_code: what it exits with then, 0 to 255; a scheduler can start it again on that. 75 is EX_TEMPFAIL of
+            BSD's ``sysexits.h``: try again later. None: :class:`StoppedBySignal` leaves ``fit`` instead.
         save_on_exception: also save when an exception leaves ``fit``, if the run can be resumed exactly
             from where it is: between two batches, in a validation, or at the end of an epoch.
         on_save_error: ``"warn"``: training goes on when a save fails (a full disk, no permission), and the
@@ -85,6 +86,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     ``callback_state/_store.py`` for the order and for what is not guaranteed.
 
     Example:
+        >>> import keras
         >>> from callback_state import ModelCheckpointEnhanced
         >>> checkpoint = ModelCheckpointEnhanced("ckpt/{epoch:03d}.keras", max_to_keep=3)
         >>> isinstance(checkpoint, keras.callbacks.ModelCheckpoint)

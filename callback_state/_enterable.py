@@ -56,10 +56,13 @@ class Enterable(tf.data.Dataset):
         Raises:
             ValueError: there is no such batch, or one of the two is no natural number. Nothing is changed.
 
-        >>> train = data.shuffled(np.arange(6), batch_size=4, seed=1)
-        >>> train.enter(1000, 1)
-        >>> [len(batch) for batch in train]
-        [2, 4]
+        Example:
+            >>> import numpy as np
+            >>> from callback_state import data
+            >>> train = data.shuffled(np.arange(6), batch_size=4, seed=1)
+            >>> train.enter(1000, 1)
+            >>> [len(batch) for batch in train]
+            [2, 4]
         """
         self._callback_state_passes.enter(epoch, batch)
 
@@ -75,9 +78,12 @@ class Enterable(tf.data.Dataset):
         Raises:
             ValueError: the epoch has fewer than ``first`` batches, or one of the two is no natural number.
 
-        >>> train = data.shuffled(np.arange(6), batch_size=2, seed=1)
-        >>> [step for step, batch in train.batches(epoch=3, first=1)]
-        [1, 2]
+        Example:
+            >>> import numpy as np
+            >>> from callback_state import data
+            >>> train = data.shuffled(np.arange(6), batch_size=2, seed=1)
+            >>> [step for step, batch in train.batches(epoch=3, first=1)]
+            [1, 2]
         """
         epoch, first = natural("epoch", epoch), natural("first", first)
         known = self._callback_state_passes.batches

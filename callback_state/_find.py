@@ -226,13 +226,18 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: a model file, a state file, or a directory (then its newest checkpoint). An HDF5 file that
             has lost its state file still has its own copy, which is read then.
 
+    Returns:
+        A dict of lists, an item for each epoch (of ``val_`` series: that was validated), and of ``training_args``, a
+        dict.
+
     Raises:
         CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
 
     Example:
         >>> from callback_state import load_meta
-        >>> load_meta("ckpt/010.keras")["epochs"][-1] + 1  # doctest: +SKIP
-        10
+        >>> meta = load_meta("ckpt")
+        >>> meta["epochs"], len(meta["loss"]), meta["training_args"]
+        ([0, 1, 2], 3, {'rate': 0.01})
     """
     path = os.fspath(path)
     if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _pair.SUFFIX):

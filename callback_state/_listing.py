@@ -54,14 +54,16 @@ def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) 
             sizes are looked at, so that a directory of terabytes is listed at once; state files verify
             all the same.
 
+    Returns:
+        A :class:`Checkpoint` each, by ``saved_at``.
+
     Raises:
         CheckpointNotFoundError: there is no such directory.
 
     Example:
-        >>> import tempfile
         >>> from callback_state import list_checkpoints
-        >>> list_checkpoints(tempfile.mkdtemp())
-        []
+        >>> [(checkpoint.path, checkpoint.epoch) for checkpoint in list_checkpoints("ckpt")]
+        [('ckpt/001.keras', 0), ('ckpt/002.keras', 1), ('ckpt/003.keras', 2)]
     """
     listed = []
     for model, states in _pair.states(directory):
@@ -97,10 +99,14 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
 
     A newer one that does not verify is warned of; an older one is not read.
 
+    Args:
+        directory: where to look; not in directories below it. It need not exist.
+
     Example:
-        >>> import tempfile
         >>> from callback_state import latest_checkpoint
-        >>> latest_checkpoint(tempfile.mkdtemp()) is None
+        >>> latest_checkpoint("ckpt")
+        'ckpt/003.keras'
+        >>> latest_checkpoint("nowhere") is None
         True
     """
     if not os.path.isdir(directory):

@@ -46,8 +46,8 @@ def untrusted(path: str | os.PathLike[str]) -> list[Need]:
 
     Example:
         >>> from callback_state import untrusted
-        >>> untrusted("ckpt/010.keras")  # doctest: +SKIP
-        [Need(path='Scheduler.schedule', what='function', names=('cloudpickle.cloudpickle._make_function', ...))]
+        >>> [(need.path, need.what) for need in untrusted("scheduled")]
+        [('Scheduler.schedule', 'function __main__.Scheduler.on_epoch_end.<locals>.<lambda>')]
     """
     found = find(os.fspath(path), None, missing_ok=False)
     assert found is not None

@@ -40,8 +40,8 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
 
     Example:
         >>> from callback_state import reopen
-        >>> reopen("ckpt")  # doctest: +SKIP
-        'ckpt/012.final.keras'
+        >>> reopen("ckpt")
+        'ckpt/003.keras'
     """
     keys = Keys.of(key)
     found = find(os.fspath(path), None, missing_ok=False, keys=keys)

@@ -66,10 +66,11 @@ def restore_callbacks(
         In every case nothing has changed.
 
     Example:
-        >>> import tempfile
         >>> from callback_state import restore_callbacks
-        >>> restore_callbacks(tempfile.mkdtemp(), into=[], missing_ok=True).initial_epoch
-        0
+        >>> restore_callbacks("a first start", into=[], missing_ok=True)
+        <Restored: nothing, there is no checkpoint yet>
+        >>> restore_callbacks("ckpt")
+        <Restored ckpt/003.keras: EarlyStopping, ModelCheckpointEnhanced; initial_epoch=3, finished>
     """
     trust = Trust.of(trusted, key)
     callbacks = _as_list(into)

@@ -82,6 +82,12 @@ class Restored:
         """The 0-based batch with which this 0-based epoch goes on, for a training loop of your own.
 
         0, but for the epoch that was interrupted. ``fit`` finds it by itself.
+
+        Example:
+            >>> from callback_state import Restored
+            >>> restored = Restored([], epoch=2, batch=5, initial_epoch=2)
+            >>> restored.first_batch(2), restored.first_batch(3)
+            (6, 0)
         """
         return self.batch + 1 if self.batch is not None and epoch == self.epoch else 0
 

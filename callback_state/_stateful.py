@@ -85,6 +85,7 @@ def stateful(
 
     Example:
         >>> import keras
+        >>> from callback_state import stateful
         >>> @stateful
         ... class Counter(keras.callbacks.Callback):
         ...     def __init__(self, start=0):

@@ -38,8 +38,9 @@ def shuffled(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: in
     """Arrays in batches, each epoch in an order of its own that follows from ``seed`` and its number alone.
 
     The order is one of this package: rows sorted by NumPy's ``Philox`` with the key (seed, epoch), of which NumPy
-    guarantees that it gives the same integers in every release. (TensorFlow's stateless operations "may change
-    between versions of TensorFlow".) So it is the same on every machine, and no generator is drawn from.
+    guarantees that it gives the same integers in every release ("Compatibility policy" of ``numpy.random``).
+    (TensorFlow's stateless operations "may change between versions of TensorFlow".) So it is the same on every
+    machine, and no generator is drawn from.
 
     Args:
         x, y, sample_weight: as ``fit`` takes them: NumPy arrays, dense tensors, or lists, tuples and dicts of
@@ -54,9 +55,12 @@ def shuffled(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: in
     Raises:
         ValueError: an argument is not as described.
 
-    >>> x = {"a": np.zeros((10, 3)), "b": np.zeros(10)}
-    >>> [len(y) for x, y in shuffled(x, np.zeros(10), batch_size=4, seed=1)]
-    [4, 4, 2]
+    Example:
+        >>> import numpy as np
+        >>> from callback_state import data
+        >>> x = {"a": np.zeros((10, 3)), "b": np.zeros(10)}
+        >>> [len(y) for x, y in data.shuffled(x, np.zeros(10), batch_size=4, seed=1)]
+        [4, 4, 2]
     """
     if sample_weight is not None and y is None:
         raise ValueError("sample_weight needs y, as in fit.")
@@ -127,12 +131,6 @@ def _rows_of(arrays: Any) -> tuple[Any, int]:
 def epochs(make_epoch: Callable[..., Any]) -> Enterable:
     """Data of which you write one epoch: a function that is called with its number when it begins to be read.
 
-    >>> def make_epoch(epoch):
-    ...     return tf.data.Dataset.range(6).shuffle(6, seed=epoch).batch(4)
-    >>> train = epochs(make_epoch)                                  # for model.fit(train, ...)
-    >>> [len(batch) for batch in train]
-    [4, 2]
-
     What the dataset yields has to follow from ``epoch`` alone: give every random operation a seed made from it
     (and the script a ``keras.utils.set_random_seed``), and let a parallel map have stateless ones only. To enter
     an epoch inside, what comes before is read and dropped (``Dataset.skip``). Name a second parameter ``batch``,
@@ -144,9 +142,21 @@ def epochs(make_epoch: Callable[..., Any]) -> Enterable:
             known, and ``options()`` are those of all. What it raises later is raised by ``fit`` as an error of
             TensorFlow's that quotes it.
 
+    Returns:
+        A dataset for ``model.fit(dataset, ...)``.
+
     Raises:
         ValueError: it did not return a dataset, or one that is empty or never ends; or, in ``fit``, an epoch of
             another length or with other shapes and types than epoch 0.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from callback_state import data
+        >>> def make_epoch(epoch):
+        ...     return tf.data.Dataset.range(6).shuffle(6, seed=epoch).batch(4)
+        >>> train = data.epochs(make_epoch)                         # for model.fit(train, ...)
+        >>> [len(batch) for batch in train]
+        [4, 2]
     """
     takes_batch = _takes_batch(make_epoch)
 

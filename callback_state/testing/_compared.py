@@ -53,6 +53,9 @@ def compare(first: Record, second: Record, *, interruptions: Iterable[tuple[int,
         first, second: what :func:`simulate` returned.
         interruptions: (epoch, batch), 0-based, at which the second run was interrupted and went on.
 
+    Returns:
+        A :class:`Comparison`.
+
     Example:
         >>> import keras
         >>> from callback_state.testing import compare, simulate

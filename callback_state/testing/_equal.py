@@ -20,6 +20,9 @@ def state_of(callback: Any) -> dict[str, Any]:
 
     The values are the callback's own, not copies.
 
+    Args:
+        callback: a ``keras.callbacks.Callback``.
+
     Raises:
         TypeError: a checkpoint would not save it: it is neither stock nor given to ``@stateful``.
 
@@ -41,6 +44,9 @@ def state_of(callback: Any) -> dict[str, Any]:
 
 def roundtrip(callback: Any) -> Any:
     """A new callback, made from what a state file says of one: constructor's arguments and state.
+
+    Args:
+        callback: as for :func:`state_of`; it stays as it is.
 
     Raises:
         NotPicklableError, RestoreError: it cannot be saved, or not be made from a file alone.
@@ -64,8 +70,16 @@ def roundtrip(callback: Any) -> Any:
 def assert_picklable(callback: Any) -> None:
     """Fail unless all of a callback's state can be saved and put into a callback again.
 
+    Args:
+        callback: as for :func:`state_of`.
+
     Raises:
         AssertionError: it cannot; names the attribute and the line that cures it.
+
+    Example:
+        >>> import keras
+        >>> from callback_state.testing import assert_picklable
+        >>> assert_picklable(keras.callbacks.EarlyStopping())
     """
     try:
         state_of(callback)
@@ -83,6 +97,15 @@ def assert_state_equal(found: Any, expected: Any) -> None:
 
     Raises:
         AssertionError: names the first difference by its path.
+
+    Example:
+        >>> import numpy as np
+        >>> from callback_state.testing import assert_state_equal
+        >>> assert_state_equal({"a": np.zeros(2)}, {"a": np.zeros(2)})
+        >>> assert_state_equal({"a": np.array([0.0, 1.0])}, {"a": np.zeros(2)})
+        Traceback (most recent call last):
+            ...
+        AssertionError: value['a'][1] is 1.0, expected 0.0
     """
     name = type(found).__name__ if _is_callback(found) else "value"
     if _is_callback(found) and type(found) is type(expected):
