@@ -227,8 +227,8 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
             has lost its state file still has its own copy, which is read then.
 
     Returns:
-        A dict of lists, an item for each epoch (of ``val_`` series: that was validated), and of ``training_args``, a
-        dict.
+        A dict of lists, an item for each epoch (of ``val_`` series: that was validated), and of a dict,
+        ``training_args``.
 
     Raises:
         CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
