@@ -24,6 +24,15 @@ __all__ = ["COMMANDS", "main"]
 #: By the command's name, the module that holds it.
 COMMANDS = {
     "ls": "_ls",
+    "show": "_show",
+    "diff": "_diff",
+    "verify": "_verify",
+    "prune": "_prune",
+    "repair": "_repair",
+    "export": "_export",
+    "plot": "_plot",
+    "report": "_report",
+    "completion": "_completion",
 }
 
 

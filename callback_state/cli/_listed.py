@@ -30,6 +30,7 @@ class Listed:
         saved_at: nanoseconds since 1970; where no state file says so, when the file was last changed.
         summary: its moment; None where no state file can be read.
         callbacks: the keys of those that are saved.
+        signed: whether its state file has a signature, right or wrong.
         found: the opened checkpoint, where it was verified.
         problem: why it is no whole checkpoint.
     """
@@ -39,6 +40,7 @@ class Listed:
     saved_at: int
     summary: Summary | None = None
     callbacks: tuple[str, ...] = ()
+    signed: bool = False
     found: Found | None = None
     problem: CallbackStateError | None = None
 
@@ -121,15 +123,26 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
         problem = CorruptCheckpointError(model, f"cannot be read: {error}")
     if problem is not None and not any(map(os.path.lexists, (model, *states))) and states:
         return None
+    size = _size([model, *states[:1]])
+    said = _said(seen, found)
+    if said is None:
+        return Listed(model, size, _changed_at(model, states), problem=problem)
+    summary, callbacks, signed = said
+    return Listed(model, size, summary.saved_at, summary, callbacks, signed, found, problem)
+
+
+Seen = tuple[Summary, tuple[str, ...], Sealed]
+
+
+def _said(seen: Seen | CallbackStateError, found: Found | None) -> tuple[Summary, tuple[str, ...], bool] | None:
+    """Summary, callbacks, and whether it is signed; of a verified checkpoint what its very state says."""
+    if isinstance(seen, CallbackStateError):
+        return None
+    summary, keys, sealed = seen
     if found is not None:
         meta = found.snapshot.meta
-        seen = Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"]), None
-    summary, callbacks = (None, ()) if isinstance(seen, CallbackStateError) else seen[:2]
-    saved_at = _changed_at(model, states) if summary is None else summary.saved_at
-    return Listed(model, _size([model, *states[:1]]), saved_at, summary, callbacks, found, problem)
-
-
-Seen = tuple[Summary, tuple[str, ...], "Sealed | None"]
+        summary, keys = Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"])
+    return summary, keys, sealed.signature is not None
 
 
 def _glanced(states: list[str]) -> Seen | CallbackStateError:
@@ -176,7 +189,7 @@ def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) 
     if isinstance(seen, CallbackStateError):
         raise seen
     sealed, size = seen[2], os.path.getsize(model)
-    if sealed is not None and sealed.model_size != size:
+    if sealed.model_size != size:
         raise MismatchError(
             model, f"has {size} bytes, its state file was written for a model file of {sealed.model_size}: it was "
             "cut short or replaced. Use another checkpoint, or a copy of this file"

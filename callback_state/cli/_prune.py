@@ -1,0 +1,152 @@
+"""``callback-state prune``: delete checkpoints that nobody needs any more."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from .. import _lock, _store
+from .._pair import states
+from .._retention import surplus
+from .._snapshot import columns_of
+from ..exceptions import CheckpointNotFoundError
+from ._command import page
+from ._direction import better_in, mode_option
+from ._exits import Exit
+from ._listed import Listed, Run, look, runs_in
+from ._output import print_line, say
+from ._phrases import size_of
+from ._progress import watched
+
+__all__ = ["command", "doomed"]
+
+
+@page(
+    "prune",
+    examples={
+        "callback-state prune ckpt --keep 5 --dry-run": "what would be deleted if the newest five are kept",
+        "callback-state prune ckpt --keep 5 --keep-best 3 --monitor val_loss": "keep the best three besides",
+    },
+    exits=(Exit.NOT_FOUND, Exit.IN_USE),
+)
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N of each run.")
+@click.option("--keep-best", type=click.IntRange(min=1), metavar="N", help="Keep the best N of each run.")
+@click.option(
+    "--monitor", metavar="SERIES",
+    help="The series of the history by which --keep-best goes; by default what each run monitors.",
+)
+@mode_option
+@click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
+def command(
+    directory: str, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None, dry_run: bool
+) -> int:
+    """Delete checkpoints that no rule keeps.
+
+    With both --keep and --keep-best those stay that either keeps. The rules hold for each run in the directory by
+    itself, and for all its files: those of single epochs, of its end and between epochs. Both files of a
+    checkpoint are deleted, the model file first, and their names printed, oldest first.
+
+    Whatever the rules say, the newest whole checkpoint of a run stays, and the one that a finished run would go on
+    from. Every checkpoint of the directory is verified before anything is deleted, every byte of it, and only
+    whole ones count or are deleted: what is damaged, a link, or without its other half is left as it is. The
+    directory is locked from the beginning: while a run writes there nothing is deleted, and one that starts
+    meanwhile gets an InUseError. --dry-run locks nothing.
+    """
+    if keep is None and keep_best is None:
+        raise click.UsageError("say what is to stay: --keep N, --keep-best N, or both")
+    if not os.path.isdir(directory):
+        raise CheckpointNotFoundError(directory, "expected a directory of checkpoints, found none; check the path")
+    held = None if dry_run else _lock.hold(directory)
+    try:
+        runs = _runs(directory)
+        if not any(run.whole for run in runs):
+            raise CheckpointNotFoundError(directory, "has no whole checkpoint: nothing is deleted")
+        gone = [
+            checkpoint for run in runs for checkpoint in doomed(
+                run, keep, keep_best, monitor, better_in(run, mode, monitor) if keep_best is not None else None
+            )
+        ]
+        for checkpoint in gone:
+            if not dry_run:
+                _store.delete(checkpoint.path)
+            print_line(checkpoint.name)
+    finally:
+        if held is not None:
+            held.release()
+    count = sum(len(run.checkpoints) for run in runs)
+    freed = size_of(sum(checkpoint.size for checkpoint in gone))
+    say(f"{'would delete' if dry_run else 'deleted'} {len(gone)} of {count} checkpoints, {freed}")
+    return Exit.OK
+
+
+def _runs(directory: str) -> list[Run]:
+    files = states(directory)
+    shown = watched(files, [model for model, _ in files])
+    runs = runs_in(directory, [*filter(None, (look(model, own, verify=True) for model, own in shown))])
+    for problem in (checkpoint.problem for run in runs for checkpoint in run.checkpoints):
+        if problem is not None:
+            say(f"left as it is: {problem}")
+    return runs
+
+
+def doomed(
+    run: Run, keep: int | None, keep_best: int | None, monitor: str | None, better: Any
+) -> list[Listed]:
+    """The checkpoints of a run that are to go, oldest first.
+
+    Args:
+        run: verified.
+        keep: how many of the newest stay; None for no such rule.
+        keep_best: how many of the best stay; None for no such rule.
+        monitor: the series that tells which are the best; None for the one that the run monitors.
+        better: compares two of its values.
+
+    Raises:
+        UsageError: it cannot be told which are the best.
+    """
+    written = [(checkpoint.path, _value(checkpoint, monitor)) for checkpoint in run.whole]
+    if keep_best is not None and written:
+        _check_best(run, monitor, [value for _, value in written], better)
+    gone = {*surplus(written, newest=keep, best=keep_best, better=better)}
+    while partners := gone & {_partner(c) for c in run.whole if c.path not in gone}:
+        gone -= partners
+    return [c for c in run.whole if c.path in gone and not os.path.islink(c.path)]
+
+
+def _check_best(run: Run, monitor: str | None, values: list[float | None], better: Any) -> None:
+    assert run.newest is not None and run.newest.summary is not None
+    name = run.newest.summary.monitor_name if monitor is None else monitor
+    if all(value is None for value in values):
+        raise click.UsageError(
+            f"no checkpoint of {run.template} has a value of {name!r}; --monitor takes one of "
+            f"{', '.join(sorted(_columns(run.newest)))}"
+        )
+    if better is None:
+        raise click.UsageError(f"whether small or large values of {name!r} are better is not known: give --mode")
+
+
+def _columns(checkpoint: Listed) -> dict[str, list[Any]]:
+    assert checkpoint.found is not None
+    columns = columns_of(checkpoint.found.snapshot.meta)
+    return {name: values for name, values in columns.items() if name != "epochs"}
+
+
+def _value(checkpoint: Listed, monitor: str | None) -> float | None:
+    """The value of a series at the moment of a checkpoint."""
+    summary = checkpoint.summary
+    assert summary is not None
+    if monitor is None or monitor == summary.monitor_name:
+        return summary.monitor_value
+    values = _columns(checkpoint).get(monitor)
+    last = values[-1] if values and summary.batch is None else None
+    return float(last) if isinstance(last, (int, float)) else None
+
+
+def _partner(checkpoint: Listed) -> str | None:
+    """The path of the checkpoint that a finished run goes on from."""
+    assert checkpoint.found is not None
+    name = checkpoint.found.snapshot.meta["goes_on_from"]
+    return None if name is None else os.path.join(os.path.dirname(checkpoint.path), name)
