@@ -1,0 +1,346 @@
+"""The documentation cannot drift: what it lists is what there is, and its reader reads every golden file.
+
+Sphinx builds it and runs its examples, see ``make docs``; here the sources are read, and Sphinx is not needed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import golden_states
+import keras
+import pytest
+from golden_states import KEY
+from test_golden import FILES, FIRST
+from test_imports import ORDER, PACKAGE, TESTING, TESTING_ORDER
+
+import callback_state
+import callback_state.testing
+from callback_state import _kinds, _read, _shape, _statefile, cli, data, restore_callbacks
+from callback_state._adapters import ADAPTERS
+from callback_state._plain import Encoder
+from callback_state._snapshot import Snapshot
+from callback_state._summary import KIND
+from callback_state._table import MUTABLE
+from callback_state._variables import Builders
+from callback_state.testing import plugin, strategies
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.rst"))}
+
+
+def program(name: str) -> Any:
+    """A Python file of the documentation, as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+reader = program("reader")
+
+
+def part(page: str, name: str) -> str:
+    """What stands between two comments of a page."""
+    found = re.search(rf"\.\. begin {name}\n(.*?)\n\.\. end {name}\n", PAGES[page], re.DOTALL)
+    assert found is not None, f"docs/{page}.rst has no part {name}"
+    return found[1]
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of a list-table, its header left out, each on one line."""
+    cells: list[list[str]] = []
+    for line in table.splitlines():
+        if match := re.match(r"   (\*| ) - ?(.*)", line):
+            if match[1] == "*":
+                cells.append([])
+            cells[-1].append(match[2])
+        elif cells and line.startswith("     "):
+            cells[-1][-1] += f" {line.strip()}"
+    return cells[1:]
+
+
+def literals(text: str) -> set[str]:
+    return set(re.findall(r"``([^`]+)``", text))
+
+
+# Every name.
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Every public name with its object."""
+    for module in (callback_state, data, callback_state.testing, strategies):
+        yield from ((f"{module.__name__}.{name}", getattr(module, name)) for name in module.__all__)
+
+
+NAMES = dict(public())
+FUNCTIONS = {name: thing for name, thing in NAMES.items() if inspect.isfunction(thing)}
+CLASSES = {name: thing for name, thing in NAMES.items() if inspect.isclass(thing)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    """With its docstring: of ``callback_state``, its data, its testing, and the errors."""
+    module, _, last = name.rpartition(".")
+    found = set(re.findall(r"^\.\. auto\w+:: (\S+)$", PAGES["api"] + PAGES["testing"], re.MULTILINE))
+    assert name in found or (module == strategies.__name__ and module in found)
+    assert last in module_names(module)
+
+
+def module_names(module: str) -> list[str]:
+    return importlib.import_module(module).__all__  # type: ignore[no-any-return]
+
+
+def test_every_fixture_and_the_marker_are_in_the_reference() -> None:
+    """Those that pytest gets with the package."""
+    page = PAGES["testing"]
+    for name in plugin.__all__:
+        assert f"callback_state.testing.plugin.{name}\n" in page or f".. py:function:: {name}\n" in page
+    assert "pytest.mark.resumes(epochs, steps, **options)" in page
+
+
+def documented(docstring: str, section: str) -> set[str]:
+    """The names that a section of a docstring explains."""
+    lines = inspect.cleandoc(docstring).split("\n")
+    assert f"{section}:" in lines, f"the docstring has no {section}:"
+    body = lines[lines.index(f"{section}:") + 1 :]
+    end = next((i for i, line in enumerate(body) if line and not line.startswith("    ")), len(body))
+    heads = [match[1] for line in body[:end] if (match := re.match(r"    ([\w*][\w*, ]*):", line))]
+    return {name.strip() for head in heads for name in head.split(",")}
+
+
+def parameters(function: Any) -> set[str]:
+    named = inspect.signature(function).parameters.values()
+    return {p.name for p in named if p.name != "self"}
+
+
+@pytest.mark.parametrize(
+    "name", [*(n for n, f in FUNCTIONS.items() if parameters(f)), "callback_state.ModelCheckpointEnhanced"]
+)
+def test_every_argument_is_explained(name: str) -> None:
+    """In the section Args of the docstring, and no argument that is not there."""
+    thing = NAMES[name]
+    assert documented(thing.__doc__, "Args") == parameters(thing)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_an_example_that_is_run(name: str) -> None:
+    """None is left out when the documentation is built."""
+    assert ">>> " in FUNCTIONS[name].__doc__
+    assert "+SKIP" not in FUNCTIONS[name].__doc__
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_says_what_it_is(name: str) -> None:
+    """And what each public attribute of a result is."""
+    thing = CLASSES[name]
+    assert thing.__doc__ and not thing.__doc__.startswith(thing.__name__)
+    if issubclass(thing, callback_state.CallbackStateError) or thing.__doc__.count("\n") == 0:
+        return
+    fields = [field for field in getattr(thing, "__dataclass_fields__", ()) if not field.startswith("_")]
+    assert all(re.search(rf"\b{field}\b", thing.__doc__) for field in fields)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """A page that no table of contents names is found by nobody."""
+    named = set(re.findall(r"^   ([a-z-]+)$", PAGES["index"], re.MULTILINE))
+    assert named == PAGES.keys() - {"index"}
+
+
+# The command line.
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    """On the page of the command line, each with what it does."""
+    commands = program("commands")
+    assert ".. commands::\n" in PAGES["command-line"]
+    page, command = commands.page(), commands.command_of(name)
+    section = re.search(rf"^{name}\n-+\n(.*?)(?=^[a-z]+\n-+\n|\Z)", page, re.DOTALL | re.MULTILINE)
+    assert section is not None and command.help
+    for option in (p for p in command.params if p.param_type_name == "option" and not p.hidden):
+        assert option.help, f"{option.name} of {name} has no help"
+        assert all(spelling in section[1] for spelling in option.opts)
+
+
+# The house.
+
+
+def first_sentence(path: Path) -> str:
+    """The first paragraph of a module's docstring, without the roles of Sphinx."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring is not None
+    return re.sub(r":\w+:`\.?([^`]+)`", r"``\1``", " ".join(docstring.split("\n\n")[0].split()))
+
+
+def file_of(module: str) -> Path:
+    path = PACKAGE / f"{module}.py"
+    return path if path.exists() else PACKAGE / module / "__init__.py"
+
+
+def test_contributing_shows_every_room_of_the_house() -> None:
+    """In their order, each with the first sentence of its module; what a failure shows is the line to write."""
+    _, _, rooms = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8").partition("The rooms of the house\n")
+    found = [" ".join(item.split()) for item in re.findall(r"^\* (``\w+``: .*(?:\n  .*)*)", rooms, re.MULTILINE)]
+    expected = [f"``{module}``: {first_sentence(file_of(module))}" for module in ORDER]
+    expected += [f"``{module}``: {first_sentence(TESTING / f'{module}.py')}" for module in TESTING_ORDER]
+    assert found == expected
+
+
+# The stock callbacks.
+
+
+def test_each_stock_callback_has_its_row() -> None:
+    """Those that this Keras has, and the first supported Keras that has it."""
+    version = tuple(map(int, keras.__version__.split(".")[:2]))
+    since = {row[0].strip("`"): tuple(map(int, row[1].split("."))) for row in rows(part("captured", "stock"))}
+    assert since.keys() == ADAPTERS.keys()
+    here = {name for name, number in since.items() if number <= version}
+    assert here == {name for name in ADAPTERS if hasattr(keras.callbacks, name)}
+
+
+@pytest.mark.parametrize("row", rows(part("captured", "stock")), ids=lambda row: row[0].strip("`"))
+def test_a_row_says_what_is_saved_of_a_stock_callback(row: list[str]) -> None:
+    """Its attributes, its direction, its file, and what is never taken from a file: as the adapter has it."""
+    adapter, saved = ADAPTERS[row[0].strip("`")], row[2]
+    assert literals(saved) - {"fit"} == set(adapter.state)
+    assert ("smaller or larger" in saved) == adapter.direction
+    assert ("cut back" in saved) == (adapter.outside is not None)
+    assert literals(row[3]) == set(adapter.by_hand)
+
+
+def test_every_argument_of_a_model_checkpoint_is_in_the_migration() -> None:
+    """Those of Keras's class, each with what is different."""
+    table = rows(part("migration", "arguments"))
+    assert {row[0].strip("`") for row in table} == parameters(keras.callbacks.ModelCheckpoint)
+
+
+# The format.
+
+GOLDEN_ROOT = FIRST.parent
+GOLDEN = sorted(GOLDEN_ROOT.rglob("*.callbacks.pkl"))
+
+
+@pytest.mark.parametrize("state", GOLDEN, ids=lambda path: str(path.relative_to(GOLDEN_ROOT)))
+def test_a_reader_made_from_the_page_alone_reads_every_file(state: Path) -> None:
+    """Both digests, the signature, every key, attribute and number, and the history, as the package reads them."""
+    model = Path(str(state).removesuffix(".callbacks.pkl"))
+    signed = state.parents[1].name == "format-2"
+    found = reader.read(state.read_bytes(), model.read_bytes(), (KEY, model.name) if signed else None)
+    found = _shape.complete(found)  # with what files of the first days do not say
+    snapshot = Snapshot.open(str(model))
+    assert {key: set(attributes) for key, attributes in found["state"].items()} == snapshot.stored()
+    assert found["pickles"] == snapshot.pickles
+    for key, value in found["meta"].items():
+        if key != "callbacks":  # whose arguments are tables of their own, which stay tables
+            assert repr(value) == repr(snapshot.meta[key]), key  # of NaN too
+    assert len(GOLDEN) > len(FILES) and [c["key"] for c in found["meta"]["callbacks"]] == list(snapshot.versions)
+    assert found["run"]["seconds"] == snapshot.run["seconds"]
+
+
+def held(name: str) -> Any:
+    """The value of a golden file, as the reader reads it."""
+    state = FILES[f"0.1.0-keras-3.7/format-1/{name}"] / "m.weights.h5.callbacks.pkl"
+    return reader.read(state.read_bytes())["state"]["Holds"]["value"]
+
+
+def test_the_reader_reads_numbers_and_texts() -> None:
+    """Down to their bits."""
+    *plain, number = golden_states.values("numbers")
+    assert repr(held("numbers")) == repr([*plain, ("complex", number.real, number.imag)])
+    *texts, last = golden_states.values("texts")
+    assert held("texts") == [*texts, ("bytearray", bytes(last))]
+
+
+def test_the_reader_reads_arrays() -> None:
+    """Shape, memory order and bytes."""
+    found = held("arrays")
+    for name, array in golden_states.values("arrays").items():
+        kind, _, shape, order, content, writeable = found[name]
+        assert (kind, shape, writeable) == ("array", array.shape, True)
+        assert content == array.tobytes(order)
+
+
+def test_the_reader_keeps_what_is_shared() -> None:
+    """One object stays one, also where it holds itself."""
+    outer, inner = held("shared-and-cyclic")
+    assert outer["a"] is outer["b"] is inner and inner[1] is outer
+
+
+def test_the_reader_reads_the_numbers_of_stock_callbacks() -> None:
+    """What early stopping knows, as it is restored."""
+    directory = FILES["0.1.0-keras-3.15/format-1/stock-callbacks"]
+    found = reader.read((directory / "m.weights.h5.callbacks.pkl").read_bytes())["state"]["EarlyStopping"]
+    restored = restore_callbacks(directory)["EarlyStopping"]
+    for name in ("wait", "best", "best_epoch", "stopped_epoch"):
+        assert found[name] == getattr(restored, name)
+    assert math.isfinite(found["best"])
+
+
+@pytest.mark.parametrize("at", [0, 100, -200, -100, -1])
+def test_the_reader_refuses_a_damaged_file(at: int) -> None:
+    """One bit in the payload, the digests, the trailer; and a file that is cut."""
+    sound = (FIRST / "002.keras.callbacks.pkl").read_bytes()
+    damaged = bytearray(sound)
+    damaged[at] ^= 1
+    for content in (bytes(damaged), sound[:-1], sound[1:]):
+        with pytest.raises(AssertionError):
+            reader.unseal(content)
+
+
+def test_the_reader_refuses_another_key_and_another_model() -> None:
+    """Whoever follows the page finds a stranger."""
+    directory = FILES["0.1.0-keras-3.15/format-2/numbers"]
+    state, model = ((directory / f"m.weights.h5{end}").read_bytes() for end in (".callbacks.pkl", ""))
+    for wrong in ((b"another key", "m.weights.h5"), (KEY, "n.weights.h5")):
+        with pytest.raises(AssertionError, match="signed"):
+            reader.unseal(state, model, wrong)
+    with pytest.raises(AssertionError):
+        reader.unseal(state, model[:-1])
+
+
+def test_the_page_has_every_kind_of_node() -> None:
+    """And no other: those that are built here, and those of what is not plain."""
+    built = {*MUTABLE, "tuple", "frozenset", "record", *_kinds._FROM_DATA, *_kinds._WITH_LIVE}
+    kinds = {*built, *Builders("", None, None, {}), "callback", KIND}
+    named = set(re.findall(r'"(\w+)"', part("format", "kinds")))
+    assert named - {"model", "optimizer"} == kinds
+
+
+def test_the_example_of_a_table_is_what_the_encoder_makes() -> None:
+    """The nodes of a dict that holds one list twice."""
+    a = [1.5]
+    table = Encoder().table({"x": a, "y": a})
+    assert f"nodes = {table.nodes!r}".replace("'", '"') in PAGES["format"]
+
+
+def test_the_page_has_every_opcode() -> None:
+    """Those that the package reads, and the reader's."""
+    named = {int(code, 16) for row in rows(part("format", "opcodes")) for code in literals(row[0])}
+    assert named == {*_read._VALUES, *_read._STEPS, _read.STOP}
+
+
+def test_the_page_has_the_trailer() -> None:
+    """Each field with its offset and size."""
+    found = [(int(offset), int(size)) for offset, size, _ in rows(part("format", "trailer"))]
+    offsets = [sum(size for _, size in found[:i]) for i in range(len(found))]
+    assert [offset for offset, _ in found] == offsets
+    assert sum(size for _, size in found) == _statefile.TRAILER_SIZE
+    widths = re.findall(r"\d+s|[IQ]", _statefile._FIELDS.format)
+    expected = [{"I": 4, "Q": 8}.get(width) or int(width[:-1]) for width in widths]
+    assert [size for _, size in found] == [*expected, 32]
+
+
+@pytest.mark.parametrize("name", ["meta", "run"])
+def test_the_page_has_every_key(name: str) -> None:
+    """Of ``meta`` and ``run``, and no other."""
+    assert {row[0].strip("`") for row in rows(part("format", name))} == _shape.SHAPE[name].keys()
