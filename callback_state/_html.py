@@ -40,8 +40,11 @@ def _attribute(key: str, value: object) -> str:
 
 
 def _escaped(value: object) -> str:
-    """As HTML, and as characters that UTF-8 can hold."""
-    return html.escape(str(value).encode("utf-8", "backslashreplace").decode("utf-8"))
+    """As HTML; what would not be seen, or would turn the text around it, is spelled."""
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return html.escape(text)
 
 
 def card(title: str, rows: Iterable[tuple[str, object]]) -> str:

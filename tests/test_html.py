@@ -47,9 +47,9 @@ class Page(HTMLParser):
         (element("a", class_="x", data_of='"', x=0), '<a class="x" data-of="&quot;" x="0"></a>'),
         (element("td", None, hidden=True, title=None, lang=False), "<td hidden>None</td>"),
         (element("p", Markup("<br>")), "<p><br></p>"),
-        (element("p", "\ud800"), "<p>\\ud800</p>"),
+        (element("p", "\ud800\u202eé\x00"), "<p>\\ud800\\u202eé\\x00</p>"),
     ],
-    ids=["children", "attributes", "none and false", "markup", "half a character"],
+    ids=["children", "attributes", "none and false", "markup", "what is not seen"],
 )
 def test_an_element_escapes_all_that_is_no_markup(made: str, expected: str) -> None:
     """Text and attributes are escaped, markup stays, and attributes without a value are left out."""
