@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ._naming import interim_name
-from ._pair import SUFFIX
+from ._pair import MODEL_SUFFIXES, SUFFIX
 from .exceptions import CheckpointNotFoundError
 
 __all__ = ["names_of", "refuse_to_begin_anew", "templates_of"]
@@ -25,8 +25,10 @@ def templates_of(callbacks: list[Any] | None) -> set[str]:
 def names_of(template: str, directory: str) -> tuple[list[str], list[str]]:
     """The model files of a directory whose names a template gives: those with a state file, and without.
 
-    Only names are read.
+    Only names are read. A template that no model file can have, as a file of a stranger's may say, gives none.
     """
+    if not template.endswith(MODEL_SUFFIXES):
+        return [], []
     parts = re.split(r"(\{[^}]*\})", template)
     pattern = re.compile("".join(map(_pattern_of, parts)))
     try:
