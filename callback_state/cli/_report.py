@@ -1,0 +1,46 @@
+"""``callback-state report``: a run as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._command import page
+from ._exits import Exit
+from ._output import print_line
+from ._page import document
+from ._recorded import recorded
+from ._template import run_option
+
+__all__ = ["command"]
+
+
+@page(
+    "report",
+    examples={
+        "callback-state report ckpt -o report.html": "the run whose checkpoint is the newest in ckpt",
+        "callback-state report ckpt --run '{epoch:03d}.keras'": "the run that gives its files this name",
+        "callback-state report ckpt/007.keras": "the run as this checkpoint says, alone",
+    },
+    exits=(Exit.NOT_FOUND, Exit.DAMAGED),
+)
+@click.argument("path", metavar="[PATH]", default=".", type=click.Path())
+@click.option(
+    "-o", "--output", default="report.html", show_default=True, metavar="FILE",
+    type=click.Path(dir_okay=False), help="Where to write the page; a file that is there is replaced.",
+)
+@run_option
+def command(path: str, output: str, run: str | None) -> int:
+    """Write a run as one HTML file.
+
+    The page shows whether the run has finished, its restarts with the wall-clock time that each has cost, learning
+    rate, metrics and every callback's numbers over epochs, the checkpoints, and what the callbacks were given and
+    hold. It is one file, without a script, loads nothing from anywhere, and can be read on a phone.
+
+    PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
+    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch.
+    """
+    Path(output).write_text(document(recorded(path, run)), encoding="utf-8")
+    print_line(output)
+    return Exit.OK
