@@ -1,0 +1,56 @@
+"""``callback-state plot``: a run as a picture."""
+
+from __future__ import annotations
+
+import click
+
+from ..exceptions import CallbackStateError
+from ._command import page
+from ._exits import Exit
+from ._output import print_line
+from ._recorded import recorded
+from ._template import run_option
+from ._timeline import timeline_of
+
+__all__ = ["command"]
+
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+@page(
+    "plot",
+    examples={
+        "callback-state plot ckpt -o run.png": "the run whose checkpoint is the newest in ckpt",
+        "callback-state plot ckpt -o run.svg --run '{epoch:03d}.keras'": "the run that gives its files this name",
+    },
+    exits=(Exit.NOT_FOUND, Exit.DAMAGED),
+)
+@click.argument("path", metavar="[PATH]", default=".", type=click.Path())
+@click.option(
+    "-o", "--output", default="run.png", show_default=True, metavar="FILE", type=click.Path(dir_okay=False),
+    help="Where to write the picture, a .png, .svg or .pdf; a file that is there is replaced.",
+)
+@run_option
+def command(path: str, output: str, run: str | None) -> int:
+    """Draw a run over its epochs.
+
+    Learning rate, metrics and every callback's numbers that change, each in axes of its own, with each restart
+    marked and the wall-clock time lost to it: from the checkpoint that it went on from until training went on.
+
+    PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
+    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch.
+    Needs matplotlib: pip install "callback_state[plot]".
+    """
+    if not output.lower().endswith(_FORMATS):
+        raise click.BadParameter(f"expected a name that ends with {', '.join(_FORMATS)}", param_hint="--output")
+    found = recorded(path, run)
+    try:
+        from ._figure import figure_of
+    except ModuleNotFoundError as error:
+        raise CallbackStateError(
+            f"a picture needs {error.name}: pip install \"callback_state[plot]\". "
+            f"callback-state report needs nothing"
+        ) from error
+    figure_of(found, timeline_of(found)).savefig(output)
+    print_line(output)
+    return Exit.OK
