@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .. import _atomic, _pair
 from .._find import Found
-from .._overwrites import names_of
 from .._read import ReadError, parse_first
 from .._snapshot import Snapshot
 from .._statefile import Sealed, unseal, unseal_first
 from .._summary import Summary
 from .._trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
+from ._names import name_of
 
 __all__ = ["Listed", "Run", "files_of", "look", "runs_in"]
 
@@ -87,17 +88,22 @@ def files_of(path: str) -> list[tuple[str, list[str]]]:
 
 def runs_in(directory: str, checkpoints: list[Listed]) -> list[Run]:
     """The checkpoints of a directory by run, each run oldest first; bare model files of a run's name included."""
-    known = dict.fromkeys(c.summary.template for c in checkpoints if c.summary is not None)
-    names = {name: t for t in known for name in names_of(t, directory)[0]}
-    bare = {name: t for t in known for name in names_of(t, directory)[1]}
-    there = {c.name for c in checkpoints}
-    lost = [look(os.path.join(directory, name), []) for name in bare if name not in there]
+    known = [*dict.fromkeys(c.summary.template for c in checkpoints if c.summary is not None)]
+    lost = [look(os.path.join(directory, name), []) for name in _bare(directory) if name_of(name, known)]
     runs: dict[str | None, Run] = {}
     for checkpoint in sorted([*checkpoints, *filter(None, lost)], key=lambda c: (c.saved_at, c.name)):
         said = None if checkpoint.summary is None else checkpoint.summary.template
-        template = said or {**names, **bare}.get(checkpoint.name)
+        template = name_of(checkpoint.name, known) if said is None else said
         runs.setdefault(template, Run(template)).checkpoints.append(checkpoint)
     return list(runs.values())
+
+
+def _bare(directory: str) -> list[str]:
+    """The model files without a state file."""
+    names = {*os.listdir(directory or os.curdir)}
+    models = [n for n in names if n.endswith(_pair.MODEL_SUFFIXES) and not n.startswith(".")]
+    staged = {match[1] for n in names if (match := re.fullmatch(r"\.(.+)\.state-[0-9a-f]{32}", n))}
+    return [name for name in models if name + _pair.SUFFIX not in names and name not in staged]
 
 
 def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | None = None) -> Listed | None:
