@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -20,6 +21,8 @@ _COLOURS, _DASHES, _MARK = ("#0072b2", "#d55e00"), ("-", (0, (4, 2))), "#7a4aa0"
 _COLUMNS = 3
 #: Inches of one pair of axes, and of what stands above and below all of them.
 _WIDTH, _HEIGHT, _REST = 4.2, 2.5, 1.0
+#: How long a line above or below may be for each column of axes.
+_CHARACTERS = 50
 #: With more points than this a line has no dots.
 _DOTS = 120
 #: Of more restarts than this the caption does not tell what each has cost; the sum stands above.
@@ -32,8 +35,10 @@ def figure_of(run: Recorded, timeline: Timeline) -> Figure:
     columns = max(min(_COLUMNS, len(panels)), 1)
     rows = max(math.ceil(len(panels) / columns), 1)
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + _REST), layout="constrained", dpi=120)
-    figure.suptitle(printable(f"{run.template}: {timeline.standing}"), parse_math=False, wrap=True)
-    figure.supxlabel(_caption(timeline), fontsize="small", wrap=True)
+    # Not wrap=True, which takes a name with two dollar signs for a formula whatever it is told.
+    title, width = printable(f"{run.template}: {timeline.standing}"), _CHARACTERS * columns
+    figure.suptitle(fill(title, width), parse_math=False)
+    figure.supxlabel("\n".join(fill(line, width) for line in _caption(timeline)), fontsize="small")
     for i, (name, panel) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, i + 1)
         _draw(axes, panel, timeline.restarts)
@@ -49,10 +54,10 @@ def _named(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
         yield from ((f"{key}: {panel.title}", panel) for panel in panels)
 
 
-def _caption(timeline: Timeline) -> str:
-    lost = [f"restart {restart.number}: {duration(restart.lost)} lost" for restart in timeline.restarts]
+def _caption(timeline: Timeline) -> list[str]:
+    lost = [f"{restart.number}: {duration(restart.lost)}" for restart in timeline.restarts]
     told = lost if len(lost) <= _TOLD else [*lost[:_TOLD], f"and {len(lost) - _TOLD} more"]
-    return "\n".join(["epochs trained", *filter(None, [", ".join(told)]), *timeline.remarks])
+    return ["epochs trained", *([f"lost to restart {', '.join(told)}"] if lost else []), *timeline.remarks]
 
 
 def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:

@@ -48,8 +48,8 @@ def command(path: str, output: str, run: str | None) -> int:
         from ._figure import figure_of
     except ModuleNotFoundError as error:
         raise CallbackStateError(
-            f"a picture needs {error.name}: pip install \"callback_state[plot]\". "
-            f"callback-state report needs nothing"
+            f"a picture needs {str(error.name).partition('.')[0]}, which is not installed: pip install "
+            f'"callback_state[plot]". callback-state report does without'
         ) from error
     figure_of(found, timeline_of(found)).savefig(output)
     print_line(output)
