@@ -5,8 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import importlib.util
 import itertools
+import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +21,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from callback_state import stateful
-from callback_state.testing import assert_resumes_exactly, strategies
+from callback_state import ModelCheckpointEnhanced, stateful
+from callback_state.testing import assert_resumes_exactly, simulate, strategies
 
 Callback = keras.callbacks.Callback
 PLATEAU = {"loss": [3.0, 2.0, 2.0, 2.0, 1.9, 1.9, 1.9, 1.9], "val_loss": [3.0, 2.0, 2.5, 2.4, 2.3, 1.0, 1.0, 1.0]}
@@ -148,6 +151,11 @@ class Locks(Tracks):
 
 
 CALLBACKS = keras.callbacks
+ORBAX: dict[str, Callable[[], Any]] = {}
+if hasattr(CALLBACKS, "OrbaxCheckpoint") and importlib.util.find_spec("orbax") is not None:
+    ORBAX["OrbaxCheckpoint"] = lambda: CALLBACKS.OrbaxCheckpoint(
+        os.path.abspath("orbax"), save_freq=3, save_best_only=True, monitor="loss", save_on_background=False
+    )
 RIGHT: dict[str, Callable[[], Any]] = {
     **{
         cls.__name__: cls
@@ -162,6 +170,11 @@ RIGHT: dict[str, Callable[[], Any]] = {
     "CSVLogger": lambda: CALLBACKS.CSVLogger("log.csv"),
     "TensorBoard": lambda: CALLBACKS.TensorBoard("tb", update_freq=1),
     "BackupAndRestore": lambda: CALLBACKS.BackupAndRestore("backup", save_freq=3),
+    "ModelCheckpointEnhanced": lambda: ModelCheckpointEnhanced("{epoch}.keras", save_best_only=True, keep_best=2),
+    "ModelCheckpointEnhanced by batches": lambda: [
+        Counts(), ModelCheckpointEnhanced("{epoch}-{batch}.keras", save_freq=3, max_to_keep=2),
+    ],
+    **ORBAX,
     "several": lambda: [Counts(), Window(), CALLBACKS.EarlyStopping(patience=3), Counts(0.2)],
 }
 
@@ -186,6 +199,60 @@ def test_weights_are_swapped_exactly() -> None:
         lambda: CALLBACKS.SwapEMAWeights(swap_on_epoch=False),
         optimizer=lambda: keras.optimizers.SGD(0.1, use_ema=True), epochs=3, steps_per_epoch=2,
     )
+
+
+def small_model() -> Any:
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9), "mse")
+    return model
+
+
+@stateful
+class Decays(Callback):
+    """Changes the weights of the model that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = 1.0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.factor *= 0.9
+        kernel = self.model.layers[0].kernel
+        kernel.assign(kernel * self.factor)
+
+
+def test_a_real_model_goes_on_with_its_variables() -> None:
+    """What a callback does to its weights is carried over; its optimizer's steps count, so schedules move."""
+    assert_resumes_exactly(Decays, model=small_model, **{**RUN, "epochs": 3, "logs": None})
+    record = simulate(Decays(), model=small_model(), epochs=1, steps_per_epoch=3)
+    assert len(set(record.learning_rate)) == 3
+
+
+def test_a_real_model_that_is_the_same_again_is_named() -> None:
+    """What the first run did to it would live on in the second."""
+    once = small_model()
+    with pytest.raises(ValueError, match="model= returned the same model again"):
+        assert_resumes_exactly(Decays, model=lambda: once, **RUN)
+
+
+def test_logs_of_measured_time_can_be_left_out() -> None:
+    """They are others in each run; of the rest nothing is overlooked."""
+
+    @stateful(exclude=("began",))
+    class Times(Counts):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.began = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["seconds"] = time.perf_counter() - self.began
+
+    with pytest.raises(AssertionError, match=r"Times.on_epoch_begin reads the clock"):
+        assert_resumes_exactly(Times, optimizer="numpy", **RUN)
+    run = {**RUN, "optimizer": "numpy", "ignore_logs": ["seconds"]}
+    assert_resumes_exactly(Times, **run)
+    with pytest.raises(AssertionError, match="Unregistered"):
+        assert_resumes_exactly(lambda: [Times(), Unregistered()], **run)
 
 
 # Wrong.
@@ -360,6 +427,59 @@ class Late(Callback):
             set_rate(self, 0.5 if Late.is_late else 0.1)
 
 
+@stateful
+class Deletes(Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = True
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if hasattr(self, "first"):
+            del self.first
+            set_rate(self, 0.5)
+
+
+def counting() -> Any:
+    """A scheduler whose function counts by itself."""
+    count = 0
+
+    def schedule(epoch: int, rate: float) -> float:
+        nonlocal count
+        count += 1
+        return 1 / count
+
+    return CALLBACKS.LearningRateScheduler(schedule)
+
+
+def drawing() -> Any:
+    rates = iter([0.5**i for i in range(20)])
+    return CALLBACKS.LearningRateScheduler(lambda epoch, rate: next(rates))
+
+
+def collecting() -> Any:
+    seen: list[int] = []
+
+    def note(epoch: int, logs: Any) -> None:
+        seen.append(epoch)
+        logs["seen"] = len(seen)
+
+    return CALLBACKS.LambdaCallback(on_epoch_end=note)
+
+
+class Holder:
+    step = 0
+
+
+def holding() -> Any:
+    holder = Holder()
+
+    def schedule(epoch: int, rate: float) -> float:
+        holder.step += 1
+        return 1 / holder.step
+
+    return CALLBACKS.LearningRateScheduler(schedule)
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "not registered": (Unregistered, r"Unregistered.step is 0, expected 1; Unregistered is not registered"),
     "not registered, and reset": (
@@ -385,6 +505,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "an iterator that can be pickled": (
         IteratesPickled, r"IteratesPickled.counter.*; an iterator cannot be saved",
     ),
+    "an attribute that goes": (Deletes, r"Deletes.first is True, expected no such attribute; .* deletes it"),
+    "a schedule's closure": (counting, r"LearningRateScheduler.schedule keeps state in a closure \(count\)"),
+    "a schedule's iterator": (drawing, r"LearningRateScheduler.schedule keeps state in .* closure \(rates\)"),
+    "a schedule's object": (holding, r"LearningRateScheduler.schedule keeps state in .* closure \(holder.step\)"),
+    "a function's list": (collecting, r"LambdaCallback.on_epoch_end keeps state in .* closure \(seen\)"),
     "a list of the class": (SharedList, r"SharedList.seen is one list of the class"),
 }
 
@@ -403,6 +528,28 @@ def test_the_point_is_named() -> None:
         assert_resumes_exactly(Unregistered, optimizer="numpy", at=[(2, 1)], **RUN)
     with pytest.raises(AssertionError, match=r"after resuming at \(1, 0\): Unregistered.step is 0, expected 2"):
         assert_resumes_exactly(Unregistered, optimizer="numpy", at="every epoch", **RUN)
+
+
+def test_an_error_that_only_the_resumed_run_raises_is_named_with_its_point() -> None:
+    """And the hook that raised it."""
+
+    class Needs(Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[int] = []
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.seen.append(epoch)
+            assert self.seen[0] == 0 or epoch < 5, "the first epoch is missing"
+            if self.seen[0] != 0:
+                raise LookupError("where is epoch 0?")
+
+    message = r"after resuming at \(1, 0\) LookupError is raised, and not in the uninterrupted run: where is"
+    with pytest.raises(AssertionError, match=message) as caught:
+        assert_resumes_exactly(
+            lambda: stateful(Needs(), exclude=("seen",)), optimizer="numpy", at=[(1, 0)], **RUN
+        )
+    assert "Needs.on_epoch_end(1)" in str(caught.value) or sys.version_info < (3, 11)
 
 
 # Through a process.
@@ -463,6 +610,14 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         ({"at": (1, 0)}, r"at=\(1, 0\): expected .* a list of points, such as \[\(1, 0\)\]"),
         ({"at": 3}, "at=3: expected"),
         ({"epochs": 0, "logs": None}, "is no point at all"),
+        ({"model": 3}, "model=3: expected a function"),
+        ({"model": lambda: 3, "optimizer": None}, r"model= returned 3; expected a new keras.Model"),
+        ({"model": small_model}, "optimizer= is for the stand-in"),
+        ({"timeout": 0}, "timeout=0: expected seconds above 0"),
+        ({"make_callbacks": lambda: CALLBACKS.EarlyStopping("loss", patience=0), "at": [(1, 0), (7, 0)]},
+         r"the run stops after \(2, 1\) and never comes to \(7, 0\)"),
+        ({"make_callbacks": lambda: CALLBACKS.TerminateOnNaN(), "at": "every epoch", "epochs": 2,
+          "logs": {"loss": [float("nan")] * 2}}, r"at='every epoch': the run stops after \(0, 0\)"),
         ({"optimizer": keras.optimizers.SGD()}, "optimizer: one object would go on from run to run"),
     ],
     ids=lambda value: str(value)[:30],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from callback_state import stateful
+from callback_state import ModelCheckpointEnhanced, stateful
 from callback_state.testing import Event, Record, simulate
 
 HOOKS = [
@@ -187,6 +191,51 @@ def test_saves_are_noted_and_write_nothing(tmp_path: Any) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+class Adds(keras.callbacks.Callback):
+    """Puts into the logs what a checkpoint follows."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["score"] = abs(epoch - 2)
+
+
+SCORE = {"monitor": "score", "mode": "min"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("{epoch}.keras", {}),
+        ("{epoch}-{score}.weights.h5", {"save_weights_only": True, "save_best_only": True, **SCORE}),
+        ("{epoch}-{batch}.keras", {"save_freq": 3}),
+        ("{epoch}.keras", {"period": 2}),
+        ("{epoch}.keras", {"save_every": "1h", "save_on_exception": True, "keep_best": 9, **SCORE}),
+    ],
+    ids=["every epoch", "best", "batches", "period", "clock"],
+)
+def test_our_checkpoint_decides_as_in_a_fit(tmp_path: Any, name: str, options: dict[str, Any]) -> None:
+    """When everybody has heard the event, so that it may stand before who changes the logs; and writes nothing."""
+    def callbacks(directory: str) -> list[Any]:
+        return [ModelCheckpointEnhanced(tmp_path / directory / name, **options), Adds()]
+
+    real_model().fit(X, Y, batch_size=2, epochs=5, verbose=0, callbacks=callbacks("real"))
+    files = {path.name for path in (tmp_path / "real").iterdir() if path.name.endswith((".keras", ".h5"))}
+    written = {name for name in files if ".final." not in name}  # how a run ends is not simulated
+    simulated = callbacks("simulated")
+    record = simulate(simulated, epochs=5, steps_per_epoch=4)
+    assert {os.path.basename(save.path) for save in record.saves} == written != set()
+    with_a_model = simulate(callbacks("simulated"), epochs=5, steps_per_epoch=4, model=real_model())
+    assert with_a_model.saves == record.saves
+    assert not any(path.is_file() for path in (tmp_path / "simulated").rglob("*"))
+
+
+def test_a_checkpoint_that_was_simulated_saves_in_a_fit_afterwards(tmp_path: Any) -> None:
+    """Nothing of the simulation stays in it."""
+    checkpoint = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")
+    simulate(checkpoint, epochs=1, steps_per_epoch=1)
+    real_model().fit(X, Y, epochs=1, verbose=0, callbacks=[checkpoint])
+    assert (tmp_path / "1.keras").exists()
+
+
 def test_a_run_begins_where_it_is_told_to() -> None:
     """Inside an epoch too: the callbacks hear the beginnings, and the batches from there on."""
     hears = Hears()
@@ -270,11 +319,55 @@ def test_what_is_no_callback_is_named() -> None:
             simulate(given, epochs=1, steps_per_epoch=1)
 
 
-def test_what_a_callback_raises_comes_out() -> None:
-    """Its own error, unchanged."""
-    class Fails(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+class Fails(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 1:
             raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine"):
-        simulate(Fails(), epochs=1, steps_per_epoch=1)
+
+def test_what_a_callback_raises_comes_out() -> None:
+    """Its own error, with a note where."""
+    with pytest.raises(KeyError, match="mine") as caught:
+        simulate(Fails(), epochs=1, steps_per_epoch=3)
+    note = "in Fails.on_train_batch_end(1) of a simulated run; its last step (epoch, batch): (0, 1)"
+    assert sys.version_info < (3, 11) or caught.value.__notes__ == [note]
+
+
+class Hangs(keras.callbacks.Callback):
+    """Never comes back: busy, or waiting."""
+
+    def __init__(self, wait: Any) -> None:
+        super().__init__()
+        self.wait = wait
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            while True:
+                self.wait()
+
+
+@pytest.mark.parametrize("wait", [lambda: None, threading.Event().wait], ids=["busy", "waiting"])
+def test_a_hook_that_never_returns_is_interrupted_and_named(wait: Any) -> None:
+    """After the seconds that it is given."""
+    with pytest.raises(TimeoutError, match=r"Hangs.on_epoch_end\(1\) had not returned after 0.2 s, and was"):
+        simulate(Hangs(wait), epochs=3, steps_per_epoch=1, timeout=0.2)
+    assert threading.active_count() < 50 and simulate(Warmup(0.1), epochs=1, steps_per_epoch=1, timeout=0.2).steps
+
+
+def test_a_run_that_is_longer_than_the_limit_of_a_hook_goes_on() -> None:
+    """The seconds are those of one call."""
+    hears = Hears()
+    end = time.monotonic() + 0.5
+    hears.on_epoch_end = lambda epoch, logs=None: setattr(  # type: ignore[method-assign]
+        hears.model, "stop_training", time.monotonic() > end
+    )
+    simulate(hears, epochs=10**6, steps_per_epoch=1, timeout=0.1, optimizer="numpy")
+
+
+def test_who_interrupts_by_himself_is_not_held_for_a_hook_that_hangs() -> None:
+    """Ctrl-C stays what it is."""
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(Hangs(interrupt), epochs=3, steps_per_epoch=1)

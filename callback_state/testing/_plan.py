@@ -8,10 +8,14 @@ from typing import Any
 
 from ._logs import Logs, logs_of
 
-__all__ = ["Plan", "Point"]
+__all__ = ["Drawn", "Plan", "Point"]
 
 #: Where a run stands between two events: the 0-based epoch, and the batch that comes next.
 Point = tuple[int, int]
+
+
+class Drawn(list[Point]):
+    """Points that nobody named, but hypothesis drew: those after an early stop are left out, not refused."""
 
 
 @dataclass(frozen=True)

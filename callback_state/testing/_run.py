@@ -15,7 +15,7 @@ from ._plan import Plan, Point
 from ._record import Event, Record, Save
 from ._saves import Noting, noted
 from ._standin import StandIn, count_step
-from ._watchdog import Watchdog, called
+from ._watchdog import Watchdog
 
 __all__ = ["Run", "training"]
 
@@ -52,27 +52,31 @@ class Run:
                 raise
 
     def _tell_where(self, error: Exception) -> None:
-        if self._dog.call is not None and hasattr(error, "add_note"):
+        if self._dog.event is not None and hasattr(error, "add_note"):
             step = self.record.steps[-1] if self.record.steps else "none"
-            error.add_note(f"in {called(self._dog.call)} of a simulated run; its last step (epoch, batch): {step}")
+            error.add_note(f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}")
 
     def hear(self, hook: str, *index: int, logs: Any = None) -> None:
         """One hook: Keras hands every callback the same dict of Python numbers."""
         heard = pythonified(logs or {})
+        dog = self._dog
+        dog.event = hook, index
         for callback in self.callbacks:
-            self._dog.call = callback, hook, index
+            dog.callback = callback
             getattr(callback, hook)(*index, heard)
-        self._dog.call = None
+        dog.event = None
         for saver in self._savers:
             saver.after_everybody()
 
     def hear_batch(self, hook: str, batch: int, logs: Any = None) -> None:
         """The same for a batch: there Keras gives the logs by name."""
         heard = pythonified(logs or {})
+        dog = self._dog
+        dog.event = hook, (batch,)
         for callback in self.callbacks:
-            self._dog.call = callback, hook, (batch,)
+            dog.callback = callback
             getattr(callback, hook)(batch, logs=heard)
-        self._dog.call = None
+        dog.event = None
         for saver in self._savers:
             saver.after_everybody()
 

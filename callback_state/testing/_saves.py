@@ -12,6 +12,7 @@ import keras
 
 from .._checkpoint import ModelCheckpointEnhanced
 from .._keeper import Keeper
+from .._replaced import Replaced
 
 __all__ = ["Noting", "noted"]
 
@@ -19,7 +20,8 @@ __all__ = ["Noting", "noted"]
 class Noting(Keeper):
     """What a ``ModelCheckpointEnhanced`` does in a simulation.
 
-    It decides when everybody has heard an event, as in a ``fit``; the clock, signals and exceptions save nothing.
+    It decides when everybody has heard an event, as in a ``fit``; the clock, signals, exceptions and the end of the run
+    save nothing.
 
     Args:
         checkpoint, model: as for :class:`Keeper`.
@@ -57,37 +59,27 @@ def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> It
     Yields:
         Those that decide when everybody has heard an event.
     """
-    keepers = []
-    orbax = _orbax_among(callbacks)
-    for callback in callbacks:
-        if isinstance(callback, ModelCheckpointEnhanced):
-            callback._keeper = Noting(callback, model, note)
-            keepers.append(callback._keeper)
-    for callback in orbax:
-        vars(callback)[_ORBAX] = partial(_note_step, callback.directory, note)
+    ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
+    keepers = [Noting(callback, model, note) for callback in ours]
+    for keeper in keepers:
+        keeper.checkpoint._keeper = keeper
     try:
-        yield keepers
+        with Replaced(partial(_orbax, callbacks, note)):
+            yield keepers
     finally:
         for keeper in keepers:
             keeper.checkpoint._keeper = None
-        for callback in orbax:
-            del vars(callback)[_ORBAX]
 
 
-#: The method of Keras's OrbaxCheckpoint (3.9 to 3.15) that writes; what it decides comes before.
-_ORBAX = "_save_checkpoint"
-
-
-def _orbax_among(callbacks: list[Any]) -> list[Any]:
+def _orbax(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
+    """What stands in for the method of Keras's OrbaxCheckpoint that writes; what it decides comes before."""
     cls = getattr(keras.callbacks, "OrbaxCheckpoint", None)
-    found = [callback for callback in callbacks if cls is not None and isinstance(callback, cls)]
-    if found and not hasattr(cls, _ORBAX):
+    if cls is None or not any(isinstance(callback, cls) for callback in callbacks):
+        return []
+    name = "_save_checkpoint"  # in every Keras that has the class, up to 3.15
+    if not hasattr(cls, name):
         raise NotImplementedError(
-            f"keras {keras.__version__}: OrbaxCheckpoint has no method {_ORBAX} any more, and would write in a "
+            f"keras {keras.__version__}: OrbaxCheckpoint has no method {name} any more, and would write in a "
             f"simulation. Leave it out of the callbacks, and report this"
         )
-    return found
-
-
-def _note_step(directory: str, note: Callable[[str], object], step: int, logs: Any = None) -> None:
-    note(os.path.join(directory, str(step)))
+    return [(cls, name, lambda self, step, logs=None: note(os.path.join(self.directory, str(step))))]

@@ -6,29 +6,31 @@ import signal
 import threading
 from typing import Any
 
-__all__ = ["Watchdog", "called"]
+__all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Watches over the calls of hooks within its block.
+    """Watches over the hooks that are heard within its block.
 
     Only the main thread can be interrupted, and only where Ctrl-C raises a ``KeyboardInterrupt``; elsewhere
     nobody watches.
 
     Args:
-        seconds: how long one call may take; None for as long as it likes.
+        seconds: how long one hook may take; None for as long as it likes.
 
     Attributes:
-        call: (callback, hook, index) of the call that is going on; a new tuple for each call.
+        event: (hook, index) of the hook that is being heard, a new tuple each time; None between two.
+        callback: who hears it now.
 
     Raises (from its block):
-        TimeoutError: a call took longer; it was interrupted by a ``KeyboardInterrupt``.
+        TimeoutError: a hook took longer; it was interrupted by a ``KeyboardInterrupt``.
     """
 
     def __init__(self, seconds: float | None) -> None:
-        self.call: Any = None
+        self.event: tuple[str, tuple[int, ...]] | None = None
+        self.callback: Any = None
         self._seconds = seconds
-        self._late: Any = None
+        self._late = ""
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -43,26 +45,28 @@ class Watchdog:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        if self._late is not None and kind is KeyboardInterrupt:
+        if self._late and kind is KeyboardInterrupt:
             raise TimeoutError(
-                f"{called(self._late)} had not returned after {self._seconds:g} s, and was interrupted: it never "
+                f"{self._late} had not returned after {self._seconds:g} s, and was interrupted: it never "
                 f"ends, or waits for something that a simulation does not do. timeout= gives it more time"
             ) from error
 
+    @property
+    def called(self) -> str:
+        """The call that is going on, in words; empty between two hooks."""
+        if self.event is None:
+            return ""
+        hook, index = self.event
+        return f"{type(self.callback).__name__}.{hook}({', '.join(map(str, index))})"
+
     def _watch(self) -> None:
-        seen = self.call
+        seen = self.event
         while not self._over.wait(self._seconds):
-            if self.call is seen and seen is not None:
-                self._late = seen
+            if self.event is seen and seen is not None:
+                self._late = self.called
                 _interrupt_main()
                 return
-            seen = self.call
-
-
-def called(call: tuple[Any, str, tuple[int, ...]]) -> str:
-    """A call of a hook, in words."""
-    callback, hook, index = call
-    return f"{type(callback).__name__}.{hook}({', '.join(map(str, index))})"
+            seen = self.event
 
 
 def _interrupt_main() -> None:

@@ -16,6 +16,8 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
+from ._plan import Drawn
+
 __all__ = ["interruptions", "logs"]
 
 
@@ -32,6 +34,15 @@ def logs(
         names: of the series.
         min_value, max_value: between which the values lie.
         allow_nan: whether there may also be NaN.
+
+    Returns:
+        A strategy for dicts of lists of floats, with ``epochs`` items each (times ``steps_per_epoch``).
+
+    Example:
+        >>> from hypothesis import find
+        >>> from callback_state.testing import strategies
+        >>> find(strategies.logs(epochs=3), lambda drawn: True)
+        {'loss': [0.0, 0.0, 0.0]}
     """
     count = epochs * (steps_per_epoch or 1)
     few = st.lists(st.floats(min_value, max_value), min_size=1, max_size=4)
@@ -46,9 +57,20 @@ def interruptions(
 ) -> st.SearchStrategy[list[tuple[int, int]]]:
     """Points (epoch, batch), 0-based, for ``at=``: from one to ``max_size`` of them, in order.
 
+    Those that come after an early stop are left out by ``assert_resumes_exactly``.
+
     Args:
         epochs, steps_per_epoch: of the run.
         max_size: how many there may be.
+
+    Returns:
+        A strategy for lists of pairs.
+
+    Example:
+        >>> from hypothesis import find
+        >>> from callback_state.testing import strategies
+        >>> find(strategies.interruptions(epochs=3, steps_per_epoch=2), lambda drawn: len(drawn) == 2)
+        [(0, 1), (0, 2)]
     """
     inside = [(e, b) for e in range(epochs) for b in range(steps_per_epoch + 1) if (e, b) != (0, 0)]
-    return st.lists(st.sampled_from(inside), min_size=1, max_size=max_size, unique=True).map(sorted)
+    return st.lists(st.sampled_from(inside), min_size=1, max_size=max_size, unique=True).map(sorted).map(Drawn)
