@@ -94,7 +94,7 @@ def test_many_restarts_are_summed_up(tmp_path: Path) -> None:
     figure = drawn(tmp_path)
     assert len(figure.axes[0].texts) == 30
     assert "11: 5 s, 12: 5 s, and 18 more" in " ".join(figure.get_supxlabel().split())
-    assert "30 restarts, 2 min 30 s lost" in figure.get_suptitle()
+    assert "30 restarts, 2 min 30 s lost" in " ".join(figure.get_suptitle().split())
 
 
 def test_a_run_with_nothing_to_draw_has_a_picture(tmp_path: Path) -> None:
