@@ -51,9 +51,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     Args:
         filepath: a local path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``.
             Its name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of logs.
-        monitor, verbose, save_best_only, save_weights_only, mode, save_freq, initial_value_threshold: as in
-            ``keras.callbacks.ModelCheckpoint``. ``save_freq`` is ``"epoch"`` or a number of batches, counted on
-            across epochs.
+        monitor, verbose, save_best_only, save_weights_only, mode, initial_value_threshold: as in
+            ``keras.callbacks.ModelCheckpoint``.
+        save_freq: ``"epoch"``, or after how many batches, which are counted on across epochs.
         callbacks: the callbacks to save; by default all registered ones of the same ``fit``. The way
             out where these cannot be found.
         period: save every so many epochs only, counted from the first epoch of the run.

@@ -29,7 +29,8 @@ def _section(name: str, command: Any) -> Iterator[str]:
     yield from _paragraphs(command.help or "")
     yield from (".. code-block:: text", "", f"   {context.command_path} {_usage(command, context)}", "")
     for parameter in command.get_params(context):
-        if (record := parameter.get_help_record(context)) is not None:
+        record = parameter.get_help_record(context)
+        if record is not None and record[1]:
             yield from (f"``{record[0]}``", f"   {_escaped(record[1])}", "")
     yield from _examples(command)
 
@@ -60,7 +61,9 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\*`|_<>])", r"\\\1", text)
+    """Plain text as reStructuredText, in which names of options are literals."""
+    escaped = re.sub(r"([\\*`|_<>])", r"\\\1", text)
+    return re.sub(r"(?<![\w-])(--[a-z][a-z-]*)", r"``\1``", escaped)
 
 
 def setup(app: Any) -> dict[str, Any]:
