@@ -6,9 +6,9 @@ Wrap custom callbacks with ``@stateful``, save with ``ModelCheckpointEnhanced``,
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._lazy import lazily
 from .exceptions import (
     BackendError,
     CallbackStateError,
@@ -71,12 +71,13 @@ __all__ = [
     "untrusted",
 ]
 
-_LAZY = {
+__getattr__, __dir__ = lazily(__name__, {
     "Checkpoint": "_listing",
     "ModelCheckpointEnhanced": "_checkpoint",
     "Need": "_needs",
     "Restored": "_restored",
     "adapter": "_adapter",
+    "data": "",
     "latest_checkpoint": "_listing",
     "list_checkpoints": "_listing",
     "load_meta": "_find",
@@ -84,18 +85,4 @@ _LAZY = {
     "restore_callbacks": "_restore",
     "stateful": "_stateful",
     "untrusted": "_needs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "data":  # a module: importing it sets the attribute
-        return importlib.import_module(".data", __name__)
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+})

@@ -13,6 +13,7 @@ import pytest
 from test_readme import ENVIRONMENT, README, ROOT, block, part
 
 from callback_state import demo
+from callback_state.testing import assert_resumes_exactly
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **weights: str) -> None:
@@ -54,6 +55,16 @@ def test_anything_else_is_a_failure(
     with pytest.raises(SystemExit, match=text) as caught:
         demo.main(["--output", str(tmp_path / "demo.png")])
     assert caught.value.code not in (0, None)
+
+
+def test_its_schedule_resumes_exactly() -> None:
+    """By itself, interrupted after any step, while something else lowers the rate."""
+    import keras
+
+    def make() -> list[Any]:
+        return [demo.schedule(3, 12), keras.callbacks.ReduceLROnPlateau("loss", patience=1)]
+
+    assert_resumes_exactly(make, epochs=4, steps_per_epoch=3, logs={"loss": [2.0, 1.0, 1.0, 1.0]})
 
 
 def test_the_kill_comes_where_both_callbacks_wait(monkeypatch: pytest.MonkeyPatch) -> None:

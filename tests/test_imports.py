@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "callback_state"
 
 # Each module may import those before it. A new module needs a place here.
 ORDER = [
+    "_lazy",
     "exceptions",
     "_atomic",
     "_lock",

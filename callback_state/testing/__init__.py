@@ -5,8 +5,9 @@ Nothing here is needed to train. Importing this package imports neither Keras no
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazily
 
 if TYPE_CHECKING:
     from . import strategies as strategies
@@ -31,7 +32,7 @@ __all__ = [
     "strategies",
 ]
 
-_LAZY = {
+__getattr__, __dir__ = lazily(__name__, {
     "Comparison": "_compared",
     "Event": "_record",
     "Record": "_record",
@@ -43,18 +44,5 @@ _LAZY = {
     "roundtrip": "_equal",
     "simulate": "_drive",
     "state_of": "_equal",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "strategies":  # a module: importing it sets the attribute
-        return importlib.import_module(".strategies", __name__)
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    "strategies": "",
+})
