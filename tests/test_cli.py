@@ -227,7 +227,7 @@ print(*sorted(found), file=sys.stderr)
 
 def test_a_listing_imports_neither_numpy_nor_rich(here: Path) -> None:
     """As nobody looks at a terminal, and no array is shown: that would double the time of the start."""
-    code = "import sys\nfrom callback_state.cli import main\nmain(['ls', 'ckpt'])\nprint(*sys.modules, file=sys.stderr)"
+    code = "import sys, callback_state.cli as c; c.main(['ls', 'ckpt']); sys.stderr.write(' '.join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=here, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
         text=True, timeout=60,

@@ -89,7 +89,7 @@ def _of_callback(a: Any, b: Any, saved_at: tuple[int, int]) -> Iterator[Differen
     for part, name in (("configuration", "{}="), ("state", "{}")):
         for attribute in dict.fromkeys([*a[part], *b[part]]):
             found = a[part].get(attribute, MISSING), b[part].get(attribute, MISSING)
-            if found != saved_at:
+            if found != saved_at or {*map(type, found)} != {int}:
                 yield from differences(*found, name.format(attribute))
 
 

@@ -82,7 +82,7 @@ def _item(value: Any) -> Any:
 
 def _array(array: Any) -> dict[str, Any]:
     """What can be said of an array; NaN are counted, and left out of the rest."""
-    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    digest = hashlib.sha256(_raw(array)).hexdigest()
     numbers = _numbers(array)
     least, most, mean = (None, None, None) if numbers is None else _statistics(numbers)
     found = {
@@ -93,6 +93,13 @@ def _array(array: Any) -> dict[str, Any]:
     return {**found, "nan": missing} if missing else found
 
 
+def _raw(array: Any) -> Any:
+    """The bytes in C order; of a large array they are not copied."""
+    import numpy
+
+    return numpy.ascontiguousarray(array).reshape(-1).view("u1").data if array.nbytes else b""
+
+
 def _numbers(array: Any) -> Any:
     """The real numbers of an array, NaN left out; None where it holds something else."""
     import numpy
@@ -101,7 +108,8 @@ def _numbers(array: Any) -> Any:
         array = array.astype("float32")  # of ml_dtypes: bfloat16 and smaller
     if array.dtype.kind not in "biuf":
         return None
-    return array[~numpy.isnan(array)] if array.dtype.kind == "f" else array.ravel()
+    missing = numpy.isnan(array) if array.dtype.kind == "f" else numpy.False_
+    return array[~missing] if missing.any() else array
 
 
 def _statistics(numbers: Any) -> tuple[Any, Any, Any]:

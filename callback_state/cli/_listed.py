@@ -82,7 +82,7 @@ def files_of(path: str) -> list[tuple[str, list[str]]]:
     if os.path.isdir(path):
         return _pair.states(path)
     model = path.removesuffix(_pair.SUFFIX)
-    near = _pair.states(os.path.dirname(path)) if os.path.lexists(model) or os.path.lexists(path) else []
+    near = _pair.states(os.path.dirname(path)) if any(map(os.path.lexists, (model, model + _pair.SUFFIX))) else []
     return [entry for entry in near if entry[0] == model] or [(model, [])]
 
 

@@ -43,6 +43,10 @@ def _typed(view: dict[str, Any], kind: str) -> Iterator[str]:
         case {"$type": "OrderedDict" | "Counter" | "defaultdict", "items": items}:
             yield kind
             yield from _enclosed("{}", (_mapped(key, item) for key, item in items))
+        case {"$type": "tuple", "items": [only]}:
+            yield "("
+            yield from _pieces(only)
+            yield ",)"
         case {"items": items}:
             yield kind * (kind in ("frozenset", "deque"))
             yield from _enclosed(_CLOSED.get(kind, "[]"), map(_pieces, items))

@@ -100,7 +100,7 @@ def _run(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "goes on", _goes_on(moment)
     yield "run", found["template"]
     yield "monitors", f"{monitor['name']} {value_of(monitor['value'])}".rstrip()
-    yield "model", f"{size_of(found['size'])}, {len(model['variables'])} variables, {model['iterations']} steps"
+    yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     for start in found["starts"]:
         began = moment_of(start["epoch"], start["batch"])

@@ -1,0 +1,191 @@
+"""``callback-state prune``: deletes what no rule keeps, and never what somebody may need."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import put, put_run, run
+from listed import flip, put_staged
+
+from callback_state import _lock, _store, latest_checkpoint, list_checkpoints
+from callback_state._pair import SUFFIX
+from callback_state.cli._exits import Exit
+
+VALUES = [0.9, 0.1, 0.5, 0.3, 0.7]
+NAMES = [f"00{epoch}.keras" for epoch in range(1, 6)]
+T = {"template": "{epoch:03d}.keras"}
+
+
+def left(directory: Path) -> list[str]:
+    """The model files that are there; each must have its state, and no other file may be there."""
+    names = sorted(os.listdir(directory))
+    models = [name for name in names if name.endswith(".keras")]
+    assert names == sorted([*models, *(name + SUFFIX for name in models)])
+    return models
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (["--keep", "2"], "45"), (["--keep", "9"], "12345"), (["--keep-best", "2"], "245"),
+        (["--keep", "1", "--keep-best", "2"], "245"), (["--keep-best", "1", "--mode", "max"], "15"),
+        (["--keep-best", "1", "--monitor", "loss"], "15"), (["--keep-best", "1", "--monitor", "val_loss"], "25"),
+        (["--keep-best", "1", "--monitor", "val_accuracy"], "35"),
+    ],
+    ids=["newest", "all", "best", "both", "mode", "another-series", "its-own", "a-larger-one"],
+)
+def test_what_no_rule_keeps_goes(options: list[str], kept: str, tmp_path: Path) -> None:
+    """And no other; the newest stays always. A dry run prints the same, and deletes nothing."""
+    for epoch, value in enumerate(VALUES):
+        history = {"epochs": [*range(epoch + 1)], "series": {
+            "loss": [0.1, 0.2, 0.3, 0.4, 0.5][: epoch + 1], "val_accuracy": [0, 0.5, 1, 0.5, 0][: epoch + 1],
+        }}
+        put(tmp_path, NAMES[epoch], epoch, monitor=("val_loss", value), history=history, **T)
+    expected = [name for name in NAMES if name[2] in kept]
+    gone = [name for name in NAMES if name not in expected]
+    dry = run("prune", tmp_path, *options, "--dry-run")
+    assert (dry.status, dry.lines) == (Exit.OK, gone) and left(tmp_path) == NAMES
+    done = run("prune", tmp_path, *options)
+    assert (done.status, done.lines) == (Exit.OK, gone) and left(tmp_path) == expected
+    assert f"would delete {len(gone)} of 5 checkpoints, " in dry.err
+    assert f"deleted {len(gone)} of 5 checkpoints, " in done.err
+
+
+@pytest.mark.parametrize("options", [[], ["--keep", "0"], ["--keep-best", "-1"], ["--monitor", "loss"]], ids=str)
+def test_a_rule_is_needed(options: list[str], tmp_path: Path) -> None:
+    """Without one, or with one that keeps nothing, nothing is done."""
+    put_run(tmp_path, [1.0, 2.0])
+    assert run("prune", tmp_path, *options).status == Exit.USAGE and len(left(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("monitor", "message"), [(["--monitor", "nope"], "takes one of loss"), ([], "give --mode")],
+    ids=["no-such", "which"],
+)
+def test_an_unknown_best_deletes_nothing(monitor: list[str], message: str, tmp_path: Path) -> None:
+    """Where there is no value of the series, or it cannot be told which are better."""
+    for epoch in range(3):
+        history = {"epochs": [0], "series": {"loss": [0.5]}}
+        put(tmp_path, NAMES[epoch], epoch, monitor=("anything", 0.5), history=history, **T)
+    done = run("prune", tmp_path, "--keep-best", "1", *monitor)
+    assert done.status == Exit.USAGE and message in done.err and len(left(tmp_path)) == 3
+
+
+def test_each_run_is_pruned_by_itself(tmp_path: Path) -> None:
+    """The newest of one is no reason to delete those of another."""
+    put_run(tmp_path, VALUES)
+    put_run(tmp_path, [0.5, 0.4], "b-{epoch}.keras")
+    assert run("prune", tmp_path, "--keep", "1").lines == [*NAMES[:4], "b-1.keras"]
+    assert left(tmp_path) == ["005.keras", "b-2.keras"]
+
+
+@pytest.mark.parametrize("broken", [NAMES[4], NAMES[2], NAMES[0]])
+@pytest.mark.parametrize("half", ["", SUFFIX], ids=["model", "state"])
+def test_what_does_not_verify_stays(broken: str, half: str, tmp_path: Path) -> None:
+    """As evidence; it does not count, so the newest whole ones stay beside it."""
+    put_run(tmp_path, VALUES)
+    flip(tmp_path / (broken + half))
+    done = run("prune", tmp_path, "--keep", "2")
+    whole = [name for name in NAMES if name != broken]
+    assert done.lines == whole[:-2] and left(tmp_path) == sorted([*whole[-2:], broken])
+    assert "left as it is: " in done.err and broken in done.err
+
+
+def test_a_half_stays(tmp_path: Path) -> None:
+    """A model that has lost its state, or the reverse."""
+    put_run(tmp_path, VALUES)
+    os.remove(tmp_path / "001.keras")
+    os.remove(tmp_path / f"002.keras{SUFFIX}")
+    assert run("prune", tmp_path, "--keep", "1").lines == ["003.keras", "004.keras"]
+    there = ["001.keras.callbacks.pkl", "002.keras", "005.keras", "005.keras.callbacks.pkl"]
+    assert sorted(os.listdir(tmp_path)) == there
+
+
+def test_without_a_whole_checkpoint_nothing_is_deleted(tmp_path: Path) -> None:
+    """What is there may be all that is left."""
+    put_run(tmp_path, VALUES)
+    for name in NAMES:
+        flip(tmp_path / name)
+    done = run("prune", tmp_path, "--keep", "1")
+    assert done.status == Exit.NOT_FOUND and "nothing is deleted" in done.err and left(tmp_path) == NAMES
+
+
+def test_a_finished_run_keeps_what_it_goes_on_from(tmp_path: Path) -> None:
+    """With more epochs it goes on from its last one, of which only the end's file tells."""
+    put_run(tmp_path, VALUES)
+    put(tmp_path, "005.final.keras", 9, finished=True, goes_on_from="005.keras", monitor=("val_loss", 0.7), **T)
+    assert run("prune", tmp_path, "--keep", "1").lines == NAMES[:4]
+    assert left(tmp_path) == ["005.final.keras", "005.keras"]
+    put(tmp_path, "006.keras", 10, **T)
+    put(tmp_path, "007.keras", 11, **T)
+    assert run("prune", tmp_path, "--keep", "1").lines == ["005.keras", "005.final.keras", "006.keras"]
+
+
+def test_an_interim_file_is_one_of_its_run(tmp_path: Path) -> None:
+    """The newest there is stays, also where it is that."""
+    put_run(tmp_path, VALUES)
+    put(tmp_path, "epoch.interim.keras", 9, batch=3, **T)
+    assert run("prune", tmp_path, "--keep", "2").lines == NAMES[:4]
+    assert left(tmp_path) == ["005.keras", "epoch.interim.keras"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """What it leads to stands in another directory, and is not this one's to delete."""
+    put_run(tmp_path / "a", VALUES)
+    put(tmp_path / "b", "old.keras", 0, **T)
+    os.symlink(tmp_path / "b" / "old.keras", tmp_path / "a" / "000.keras")
+    assert run("prune", tmp_path / "a", "--keep", "1").lines == NAMES[:4]
+    assert left(tmp_path / "b") == ["old.keras"] and os.path.islink(tmp_path / "a" / "000.keras")
+
+
+def test_a_staged_state_is_the_state(tmp_path: Path) -> None:
+    """Of a save that was interrupted after its commit; the pair goes as a whole, or stays."""
+    for number, name in enumerate(NAMES[:3]):
+        put(tmp_path, name, number, **T)
+    for name, number in ((NAMES[0], 0), (NAMES[2], 2)):
+        os.replace(tmp_path / (name + SUFFIX), tmp_path / "state")
+        staged = put_staged(tmp_path / name, number)
+        os.replace(tmp_path / "state", staged)
+    assert run("prune", tmp_path, "--keep", "1").lines == NAMES[:2]
+    assert [os.path.basename(found.path) for found in list_checkpoints(tmp_path)] == [NAMES[2]]
+    assert not [name for name in os.listdir(tmp_path) if NAMES[0] in name]
+
+
+def test_the_directory_is_locked_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From before anything is verified until the last is deleted; not for a dry run."""
+    put_run(tmp_path, VALUES)
+    held: list[Any] = []
+    delete = _store.delete
+    monkeypatch.setattr(_store, "delete", lambda path: held.append(_lock.locked_at(tmp_path)) or delete(path))
+    assert run("prune", tmp_path, "--keep", "3").status == Exit.OK
+    assert len(held) == 2 and None not in held and _lock.locked_at(tmp_path) is None
+    monkeypatch.setattr(_lock, "hold", lambda directory: 1 / 0)
+    assert run("prune", tmp_path, "--keep", "1", "--dry-run").status == Exit.OK
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was deleted until then has been printed, and the lock is let go."""
+    put_run(tmp_path, VALUES)
+    delete = _store.delete
+
+    def refuse(path: str) -> None:
+        if path.endswith("002.keras"):
+            raise PermissionError(13, "no", path)
+        delete(path)
+
+    monkeypatch.setattr(_store, "delete", refuse)
+    done = run("prune", tmp_path, "--keep", "1")
+    assert done.status == Exit.FAILED and done.lines == ["001.keras"] and "[Errno 13] no" in done.err
+    assert _lock.locked_at(tmp_path) is None and left(tmp_path) == NAMES[1:]
+    assert os.path.basename(str(latest_checkpoint(tmp_path))) == "005.keras"
+
+
+@pytest.mark.parametrize("name", ["prune", "repair"])
+def test_no_directory_is_made(name: str, tmp_path: Path) -> None:
+    """Where there is none."""
+    options = ["--keep", "1"] if name == "prune" else []
+    assert run(name, tmp_path / "none", *options).status == Exit.NOT_FOUND and not (tmp_path / "none").exists()
