@@ -42,7 +42,7 @@ def _usage(command: Any, context: Any) -> str:
 def _examples(command: Any) -> Iterator[str]:
     examples = getattr(command, "examples", {})
     if examples:
-        yield from (".. code-block:: console", "")
+        yield from (".. code-block:: text", "")
         for line, what in examples.items():
             yield from (f"   $ {line}", *(f"   # {part}" for part in what.splitlines()))
         yield ""
@@ -61,8 +61,8 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """Plain text as reStructuredText, in which names of options are literals."""
-    escaped = re.sub(r"([\\*`|_<>])", r"\\\1", text)
+    """Plain text as reStructuredText, in which names of options are literals and quotes stay straight."""
+    escaped = re.sub(r"""([\\*`|_<>"'])""", r"\\\1", text)
     return re.sub(r"(?<![\w-])(--[a-z][a-z-]*)", r"``\1``", escaped)
 
 

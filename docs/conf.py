@@ -42,7 +42,6 @@ os.chdir(_directory.enter_context(tempfile.TemporaryDirectory()))
 """
 doctest_global_cleanup = "_directory.close()"
 
-smartquotes = False  # options have two hyphens, and JSON has straight quotes
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]

@@ -156,6 +156,18 @@ def test_every_page_is_in_the_navigation() -> None:
     assert named == PAGES.keys() - {"index"}
 
 
+INCLUDED = r"\.\. include:: (\S+)\n(?:   :start-after: (.*)\n)?(?:   :end-before: (.*)\n)?"
+INCLUDES = re.findall(INCLUDED, "".join(PAGES.values()))
+
+
+@pytest.mark.parametrize(("path", "start", "end"), INCLUDES, ids=[f"{found[0]} {found[1]}" for found in INCLUDES])
+def test_what_a_page_includes_is_there(path: str, start: str, end: str) -> None:
+    """Its beginning once, and its end after that."""
+    text = (DOCS / path).read_text(encoding="utf-8")
+    assert not start or text.count(start) == 1
+    assert end in (text.partition(start)[2] if start else text)
+
+
 # The command line.
 
 
