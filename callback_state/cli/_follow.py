@@ -59,11 +59,12 @@ class _Lines:
 
     def __call__(self, runs: list[Run]) -> None:
         for run in runs:
+            newest = run.newest
             for checkpoint in run.checkpoints:
                 seen = (checkpoint.path, checkpoint.summary, checkpoint.verdict)
                 if seen not in self._seen:
                     self._seen.add(seen)
-                    self._print(checkpoint, ["latest"] * (checkpoint is run.newest))
+                    self._print(checkpoint, ["latest"] * (checkpoint is newest))
 
     def _print(self, checkpoint: Listed, marks: list[str]) -> None:
         if self._as_json:

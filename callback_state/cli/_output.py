@@ -109,8 +109,9 @@ def print_table(table: Table) -> None:
         _print_for_eyes(table, console().width)
         return
     lines = _lines(table)
+    widths = _widths(lines)
     for line in lines:
-        print_line("  ".join(_aligned(table, _widths(lines), line)).rstrip())
+        print_line("  ".join(_aligned(table, widths, line)).rstrip())
 
 
 def _print_for_eyes(table: Table, width: int) -> None:

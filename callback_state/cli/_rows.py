@@ -24,16 +24,16 @@ def table_of(run: Run, mode: str | None, now: float) -> Table:
         mode: "min" or "max", if the user has said so.
         now: seconds since 1970.
     """
-    best = best_of(run, better_in(run, mode))
+    best, newest = best_of(run, better_in(run, mode)), run.newest
     monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
     columns = [monitor if name == "monitored" else name for name in _COLUMNS]
-    rows = [_row(checkpoint, _marks(checkpoint, run, best), now) for checkpoint in run.checkpoints]
+    rows = [_row(checkpoint, _marks(checkpoint, newest, best), now) for checkpoint in run.checkpoints]
     return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE)
 
 
-def _marks(checkpoint: Listed, run: Run, best: Listed | None) -> list[str]:
+def _marks(checkpoint: Listed, newest: Listed | None, best: Listed | None) -> list[str]:
     finished = checkpoint.summary is not None and checkpoint.summary.finished
-    is_true = {"best": checkpoint is best, "latest": checkpoint is run.newest, "finished": finished}
+    is_true = {"best": checkpoint is best, "latest": checkpoint is newest, "finished": finished}
     return [mark for mark, there in is_true.items() if there]
 
 
@@ -55,8 +55,8 @@ def _moment(checkpoint: Listed) -> tuple[str, ...]:
 
 def as_json(run: Run, mode: str | None) -> dict[str, Any]:
     """A run as one object."""
-    best = best_of(run, better_in(run, mode))
-    rows = [checkpoint_as_json(c, _marks(c, run, best)) for c in run.checkpoints]
+    best, newest = best_of(run, better_in(run, mode)), run.newest
+    rows = [checkpoint_as_json(c, _marks(c, newest, best)) for c in run.checkpoints]
     return {"template": run.template, "checkpoints": rows}
 
 
