@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "_export",
     "plot": "_plot",
     "report": "_report",
+    "doctor": "_doctor",
     "completion": "_completion",
 }
 

@@ -30,6 +30,7 @@ class Exit(enum.IntEnum):
     NOT_FOUND = 5, "there is no checkpoint"
     IN_USE = 6, "another process writes into the directory"
     FAILED = 7, "the system refused something: a permission, a full disk"
+    LOSS = 8, "a restart would lose something"
     INTERRUPTED = 130, "ended by Ctrl-C"
     CLOSED = 141, "nobody reads the output any more"
 

@@ -17,7 +17,7 @@ from ..exceptions import CallbackStateError, CheckpointNotFoundError
 from ._direction import best_of, better_in
 from ._listed import Listed, Run, files_of, look, runs_in
 
-__all__ = ["Recorded", "State", "recorded"]
+__all__ = ["Recorded", "State", "newest_of", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def recorded(path: str, template: str | None = None) -> Recorded:
         CheckpointNotFoundError: there is none.
         CallbackStateError: none of its state files can be read.
     """
-    looks = filter(None, (look(model, states) for model, states in files_of(path)))
-    runs = runs_in(path if os.path.isdir(path) else os.path.dirname(path), [*looks])
+    runs = _runs_at(path)
     run = _chosen(path, runs, template)
     problems = [c.problem for c in run.checkpoints if c.problem is not None]
     states = _opened(run.whole, problems)
@@ -89,6 +88,23 @@ def recorded(path: str, template: str | None = None) -> Recorded:
         path, course, next((s for s in course if best is not None and s.path == best.path), None),
         [*map(str, problems), *left], [r.template for r in runs if r is not run and r.template is not None],
     )
+
+
+def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]:
+    """The newest checkpoint of that run alone, and why newer ones were left aside; otherwise as the whole run."""
+    run = _chosen(path, _runs_at(path), template)
+    problems: list[CallbackStateError] = []
+    for one in reversed(run.checkpoints):
+        if one.problem is not None:
+            problems.append(one.problem)
+        elif opened := _opened([one], problems):
+            return opened[0], [*map(str, problems)]
+    raise problems[0]
+
+
+def _runs_at(path: str) -> list[Run]:
+    looks = filter(None, (look(model, states) for model, states in files_of(path)))
+    return runs_in(path if os.path.isdir(path) else os.path.dirname(path), [*looks])
 
 
 def _chosen(path: str, runs: list[Run], template: str | None) -> Run:
