@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from ._build import copy
-from ._plain import PlainError
+from ._build import Decoder
+from ._plain import Encoder, PlainError
 from .exceptions import BackendError
 
 __all__ = ["as_dict", "check_backend", "check_options", "seconds_of"]
@@ -80,7 +80,7 @@ def seconds_of(duration: Any) -> float | None:
 
 
 def as_dict(training_args: Any) -> dict[str, Any]:
-    """The user's arguments as a dict of plain data.
+    """The user's arguments as a dict of plain data, a copy as a file will give it, with no object of a class.
 
     Raises:
         TypeError: they are not.
@@ -88,8 +88,12 @@ def as_dict(training_args: Any) -> dict[str, Any]:
     try:
         args = {} if training_args is None else training_args
         args = args if isinstance(args, Mapping) else vars(args)
-        return dict(copy(dict(args)))
+        return dict(Decoder(Encoder().table(dict(args)), find_class=_no_class).value())
     except (PlainError, TypeError) as error:
         raise TypeError(
             f"training_args: {error}. Pass a dict or a namespace of numbers, strings and lists of them."
         ) from error
+
+
+def _no_class(name: str, live: Any) -> type:
+    raise PlainError("", f"an object of class {name}, which could not be made from the file alone")

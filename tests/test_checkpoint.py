@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import inspect
 import os
 from pathlib import Path
@@ -211,8 +213,10 @@ def test_training_args_of_a_namespace_and_what_is_not_plain() -> None:
 
     saver = ModelCheckpointEnhanced("m.keras", training_args=argparse.Namespace(lr=0.1, name="a"))
     assert saver.training_args == {"lr": 0.1, "name": "a"}
-    with pytest.raises(TypeError, match="training_args"):
-        ModelCheckpointEnhanced("m.keras", training_args={"model": object()})
+    for value in (object(), enum.Enum("Kind", "A B").A, [dataclasses.make_dataclass("Made", ["x"])(1)]):
+        # Objects of classes too: a reader that has only the file could not make them, and refuses all of it.
+        with pytest.raises(TypeError, match="training_args"):
+            ModelCheckpointEnhanced("m.keras", training_args={"model": value})
 
 
 def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
