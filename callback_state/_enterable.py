@@ -51,7 +51,8 @@ class Enterable(tf.data.Dataset):
         ``batch``. Only data that cannot say their length end there.
 
         Args:
-            epoch, batch: both 0-based.
+            epoch: 0-based.
+            batch: 0-based, within its epoch.
 
         Raises:
             ValueError: there is no such batch, or one of the two is no natural number. Nothing is changed.
@@ -70,7 +71,8 @@ class Enterable(tf.data.Dataset):
         """What is left of an epoch, for a training loop of your own; the passes of ``fit`` are not touched.
 
         Args:
-            epoch, first: the epoch and its first batch that is read, both 0-based.
+            epoch: 0-based.
+            first: the first batch that is read, 0-based within its epoch.
 
         Returns:
             (0-based index of the batch within its epoch, batch) to the end of the epoch.

@@ -1,5 +1,6 @@
 """How Sphinx builds this documentation: without network, and with every example run."""
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -47,3 +48,13 @@ html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["drawings.css"]
 html_copy_source = False
+
+
+def without_fields(app, what, name, thing, options, signature, returns):
+    """What is returned to a user and never made by him needs no signature: its fields are listed below it."""
+    is_result = what == "class" and (dataclasses.is_dataclass(thing) or hasattr(thing, "_fields"))
+    return ("", returns) if is_result else None
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", without_fields)

@@ -51,15 +51,17 @@ def checkpoint_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
-    """Runs ``killed_run(script, *arguments, when="epoch 2")`` until it prints that, and kills it with SIGKILL.
+    """Runs ``killed_run(script, *arguments, when="epoch 2", timeout=600)`` until it prints that; SIGKILL ends it.
 
     ``script`` is a file; the process runs in the test's ``tmp_path``. ``when`` is part of a line on its standard
-    output, which has to be flushed; or None, to let it end. Returns the lines printed up to there.
-    After ``timeout`` seconds (600) it is killed.
+    output, which has to be flushed; or None, to let it end. After ``timeout`` seconds it is killed.
 
-    Raises (in the test):
-        AssertionError: the process ended by itself before, or, where it was to end, with an error; or it did not
-            end in time.
+    Returns:
+        A function as above, which returns the lines printed up to there.
+
+    Raises:
+        AssertionError: by that function: the process ended by itself before, or, where it was to end, with an
+            error; or it did not end in time.
     """
 
     def run(script: Any, *arguments: Any, when: str | None = None, timeout: float = 600) -> list[str]:
