@@ -175,6 +175,16 @@ def reading(quick: bool) -> Iterator[Row]:
     yield Row("refusing the slowest hostile pickle of 1 MB", milliseconds(slowest), "", slowest, 1.0, " s")
 
 
+def commands(quick: bool) -> Iterator[Row]:
+    """The command line, a whole process each time, beside an interpreter that does nothing."""
+    import commands
+
+    *times, bare = commands.ls_times(3 if quick else 15)
+    for what, taken, budget in zip(("5", "1,000"), times, (0.25, 0.5), strict=True):
+        what = f"callback-state ls of {what} checkpoints, whole process"
+        yield Row(what, milliseconds(taken), milliseconds(bare), taken, budget, " s")
+
+
 def simulated(quick: bool) -> Iterator[Row]:
     """100,000 simulated steps of a schedule, with a light optimizer and with one of Keras."""
     import simulated
@@ -190,6 +200,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "size": size,
     "step": step,
     "directory": directory,
+    "cli": commands,
     "reading": reading,
     "data": entering,
     "inside": inside,

@@ -1,4 +1,7 @@
-"""The checkpoints of a directory, damaged ones included, each run by itself."""
+"""The checkpoints of a directory, damaged ones included, each run by itself.
+
+What opens a whole checkpoint is imported only when that is asked for: it is a third of the time of a listing.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .. import _atomic, _pair
-from .._find import Found
 from .._read import ReadError, parse_first
-from .._snapshot import Snapshot
 from .._statefile import Sealed, unseal, unseal_first
 from .._summary import Summary
 from .._trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 from ._names import name_of
+
+if TYPE_CHECKING:
+    from .._find import Found
 
 __all__ = ["Listed", "Run", "files_of", "look", "runs_in"]
 
@@ -120,7 +125,7 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
     found = None
     try:
         if states and (verify or len(states) > 1):
-            found = Found.open(model, keys)
+            found = _opened(model, keys)
         else:
             _check_size(model, states, seen)
     except CallbackStateError as error:
@@ -135,6 +140,12 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
         return Listed(model, size, _changed_at(model, states), problem=problem)
     summary, callbacks, signed = said
     return Listed(model, size, summary.saved_at, summary, callbacks, signed, found, problem)
+
+
+def _opened(model: str, keys: Keys | None) -> Found:
+    from .._find import Found
+
+    return Found.open(model, keys)
 
 
 Seen = tuple[Summary, tuple[str, ...], Sealed]
@@ -171,6 +182,8 @@ def _glance(state: str) -> Seen:
     sealed = unseal_first(data, state)
     summary, keys = Summary.from_node(sealed.tree), _keys_in(data)
     if summary is None or keys is None:
+        from .._snapshot import Snapshot
+
         meta = Snapshot.read(state, unseal(data, state)).meta
         return Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"]), sealed
     return summary, keys, sealed
