@@ -46,7 +46,7 @@ doctest_global_cleanup = "_directory.close()"
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
-html_css_files = ["drawings.css"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 
 
