@@ -9,7 +9,9 @@ import ast
 import importlib.util
 import inspect
 import math
+import os
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,13 +201,39 @@ def file_of(module: str) -> Path:
     return path if path.exists() else PACKAGE / module / "__init__.py"
 
 
+def items(modules: dict[str, Path]) -> dict[str, str]:
+    """For each module the item of a list that says what it is."""
+    texts = {module: f"* ``{module}``: {first_sentence(path)}" for module, path in modules.items()}
+    options: Any = {"subsequent_indent": "  ", "break_on_hyphens": False, "break_long_words": False}
+    return {module: f"{textwrap.fill(text, 118, **options)}\n" for module, text in texts.items()}
+
+
+def brought_up(rooms: str, expected: dict[str, str]) -> str:
+    """Rooms with each item as it is now, a new one behind the one before it."""
+    at = 0
+    for module, item in expected.items():
+        found = re.search(rf"^\* ``{module}``: .*\n(?:  .*\n)*", rooms, re.MULTILINE)
+        start, end = found.span() if found else (at, at)
+        rooms = rooms[:start] + item + rooms[end:]
+        at = start + len(item)
+    return rooms
+
+
 def test_contributing_shows_every_room_of_the_house() -> None:
-    """In their order, each with the first sentence of its module; what a failure shows is the line to write."""
-    _, _, rooms = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8").partition("The rooms of the house\n")
-    found = [" ".join(item.split()) for item in re.findall(r"^\* (``\w+``: .*(?:\n  .*)*)", rooms, re.MULTILINE)]
-    expected = [f"``{module}``: {first_sentence(file_of(module))}" for module in ORDER]
-    expected += [f"``{module}``: {first_sentence(TESTING / f'{module}.py')}" for module in TESTING_ORDER]
-    assert found == expected
+    """In their order, each with the first sentence of its module.
+
+    ``WRITE_README=1 python -m pytest tests/test_docs.py`` brings them up to date.
+    """
+    path = ROOT / "CONTRIBUTING.rst"
+    text = path.read_text(encoding="utf-8")
+    main, title, testing = text.partition("\ncallback_state.testing\n----")
+    new = brought_up(main, items({module: file_of(module) for module in ORDER}))
+    new += title + brought_up(testing, items({module: TESTING / f"{module}.py" for module in TESTING_ORDER}))
+    if os.environ.get("WRITE_README"):
+        path.write_text(new, encoding="utf-8")
+    else:
+        assert text == new
+    assert re.findall(r"^\* ``(\w+)``: ", new, re.MULTILINE) == [*ORDER, *TESTING_ORDER]
 
 
 # The stock callbacks.
