@@ -114,6 +114,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             save_weights_only, mode, save_freq, initial_value_threshold,
         )
         self.filepath: str = filepath
+        self.verbose: int = verbose
         check_options(
             filepath, save_freq, exit_code, on_save_error,
             period=period, max_to_keep=max_to_keep, keep_best=keep_best,
@@ -179,11 +180,17 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         if event.batch is not None and self.save_freq == "epoch":
             return None
         recorder = self._recorder = Recorder(super().model)
+        verbose, self.verbose = self.verbose, 0  # nothing is saved yet, so Keras has nothing to tell
         try:
             ask_keras(self, event)
         finally:
-            self._recorder = None
+            self._recorder, self.verbose = None, verbose
         return None if recorder.path is None else os.path.relpath(recorder.path, self.root)
+
+    def wants_better(self, event: Event) -> bool:
+        """Whether it looks at the monitored value of this event, and saves only a better one."""
+        asks = self.save_freq == "epoch" and not (self.period is not None and (event.epoch + 1) % self.period)
+        return bool(self.save_best_only and asks and self.monitor in event.logs)
 
     def leave(self) -> None:
         """The ``fit`` has ended."""

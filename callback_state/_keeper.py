@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from . import _ledger, _lock, _runstate, _snapshot, _store
-from ._capture import remember, saved_among
+from . import _ledger, _lock, _runstate, _say, _snapshot, _store
+from ._capture import names, remember, saved_among
 from ._decision import Event
 from ._overwrites import names_of
 from ._listener import Listener
@@ -42,6 +42,10 @@ class Keeper(Listener):
         self._has_saved = False
         self._beside = 0
         self._saved_at = time.monotonic()
+
+    @property
+    def speaks(self) -> bool:  # type: ignore[override]
+        return bool(self.checkpoint.verbose)
 
     def hear(self, event: Event, loop: Loop | None) -> None:
         """The callback hears an event; in a loop, others have yet to."""
@@ -106,7 +110,7 @@ class Keeper(Listener):
             checkpoint._stamp = self.next_stamp(loop)
 
     def after_event(self, loop: Loop | None) -> None:
-        event, self._event = self._event, None
+        checkpoint, event, self._event = self.checkpoint, self._event, None
         if event is None:
             return
         due = self.checkpoint._due
@@ -116,6 +120,8 @@ class Keeper(Listener):
             self._save(due, event, loop)
             if loop is not None and self._is_asked(loop):
                 loop.is_interrupted = True
+        elif self.speaks and event.batch is None and self.checkpoint.wants_better(event):
+            _say.say(_say.not_improved(_say.moment(event.epoch, None), checkpoint.monitor, checkpoint.best))
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
             self._saver.note(self.registered(loop), self.model)
         if loop is not None and (due is not None or event.batch is None):
@@ -184,11 +190,23 @@ class Keeper(Listener):
 
     def _save(self, name: str, event: Event, loop: Loop | None) -> None:
         path, interim = self.checkpoint.path_of(name), name == self.checkpoint._interim
+        began = time.monotonic()
         taking = self.take(event, loop)
         if self._attempt(lambda: self._write(path, taking, interim=interim), path):
+            self._tell(path, event, loop, time.monotonic() - began)
             _ledger.delete_surplus(self.checkpoint)
         else:
             _ledger.take_back(self.checkpoint, self._entries)
+
+    def _tell(self, path: str, event: Event, loop: Loop | None, seconds: float) -> None:
+        if not self.speaks:
+            return
+        monitor, best = self.checkpoint.monitor, self.checkpoint.best
+        improved = _say.improvement(monitor, self._entries["best"], best) if self.checkpoint.save_best_only else ""
+        keys = [*names(self.registered(loop))]
+        line = _say.saved(path, _say.moment(event.epoch, event.batch), keys, seconds, improved)
+        shows = loop is not None and loop.fit is not None and loop.fit.shows
+        _say.say(line, over_bar=_say.bar_is_open(event.batch, shows))
 
     def _write(self, path: str, taking: Taking, *, interim: bool) -> None:
         if self._lock is None:

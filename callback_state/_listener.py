@@ -11,7 +11,13 @@ __all__ = ["Listener"]
 
 
 class Listener:
-    """What takes part in a loop: a checkpoint, or a resume."""
+    """What takes part in a loop: a checkpoint, or a resume.
+
+    Attributes:
+        speaks: whether it says what is saved and resumed.
+    """
+
+    speaks = False
 
     def before_train(self, loop: Loop) -> None:
         """Before anybody hears ``on_train_begin``."""

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from . import _say
 from ._adapters import appending
-from ._capture import pick_up, wind_back
+from ._capture import names, pick_up, saved_among, state_of, wind_back
 from ._course import Course
 from ._epoch import hand_over_logs, show_progress
 from ._expected import Expected
@@ -127,6 +128,8 @@ class Resume(Listener):
         if self._mode != "nothing" and not loop.enters:
             self._each_outside(pick_up)
             self._finish()
+        if not loop.enters:
+            self._tell(loop)
 
     def after_epoch_begin(self, loop: Loop) -> None:
         """Inside an epoch: its beginning has been heard before, by callbacks and generators."""
@@ -184,6 +187,7 @@ class Resume(Listener):
         for listener in loop.listeners:
             listener.after_arrival(loop, self._meta["epoch"], self._meta["batch"])
         self._finish()
+        self._tell(loop)
 
     # The rest.
 
@@ -272,6 +276,23 @@ class Resume(Listener):
                         f"and neither the constructor nor on_train_begin made it again. "
                         f"Make it there, or pass trusted=True."
                     )
+
+    def _tell(self, loop: Loop) -> None:
+        """Say what was put back and where the run goes on, if a checkpoint is to speak."""
+        if not any(listener.speaks for listener in loop.listeners):
+            return
+        live, known = names(saved_among(loop.callbacks)), {id(callback) for callback in self._keyed.values()}
+        missing = [entry["key"] for entry in self._meta["callbacks"] if entry["key"] not in self._keyed]
+        new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
+        _say.say(_say.resumed(self._path, [*self._keyed], missing, new, self._goes_on(loop)))
+
+    def _goes_on(self, loop: Loop) -> str:
+        if self._mode in ("nothing", "end"):
+            return "all epochs are trained"
+        batch, of = self._meta["batch"], "" if loop.epochs is None else f"/{loop.epochs}"
+        return f"goes on with epoch {self._meta['initial_epoch'] + 1}{of}" + (
+            "" if batch is None else f", batch {batch + 2}"
+        )
 
     def _finish(self) -> None:
         self._done = True

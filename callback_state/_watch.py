@@ -1,4 +1,4 @@
-"""What changes while training runs and is not saved: named in the first save that could have had it, and told once."""
+"""What changes while training runs and is not saved: it stands in the next save, and is told once."""
 
 from __future__ import annotations
 
