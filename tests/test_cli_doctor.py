@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from callback_state import _doubts
+from callback_state import _doubts, untrusted
 from callback_state.cli import main
 from callback_state.cli._exits import Exit
 from callback_state.cli._findings import Finding, findings_in
 from callback_state.cli._recorded import newest_of
 from callback_state.cli._script import findings_of
-from recorded_runs import BEGAN, SECOND, TEMPLATE, start, write, write_run
+from recorded_runs import BEGAN, SECOND, TEMPLATE, entry, start, write, write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests/golden/0.1.0-keras-3.15/format-1"
@@ -79,8 +79,8 @@ def test_a_start_with_another_epoch_than_was_due_is_found(tmp_path: Path, due: A
 
 
 def test_a_first_start_beside_nothing_is_right(tmp_path: Path) -> None:
-    """Neither a first start nor one in an empty directory is a finding."""
-    write(tmp_path, "m.keras", starts=[start(0), start(50, 3, 2, came_from=20)])
+    """Neither a first start in an empty directory is a finding, nor one that went on beside what it came from."""
+    write(tmp_path, "m.keras", starts=[start(0), start(50, 3, 2, came_from=20, beside=4)])
     assert findings(tmp_path) == []
 
 
@@ -132,6 +132,15 @@ def test_state_that_only_trust_opens_is_found(name: str, expected: list[str]) ->
     found = [f for f in findings(GOLDEN / name) if "written with" not in f.what]
     assert [f.what for f in found] == expected
     assert all("@stateful(exclude=('held',))" in f.cure for f in found)
+
+
+def test_an_argument_that_is_code_is_no_finding(tmp_path: Path) -> None:
+    """With ``into=`` the constructor's argument is the new one, whatever the file holds."""
+    described = {**entry("Scheduler"), "arguments": {"schedule": ("opaque", "function train.f", 0)}}
+    write(tmp_path, "m.keras", {"Scheduler": {}}, callbacks=[described])
+    (need,) = untrusted(tmp_path / "m.keras")
+    assert str(need) == "Scheduler(schedule=) (function train.f) needs ?"
+    assert findings(tmp_path) == []
 
 
 def test_another_release_of_keras_is_found_without_importing_it(tmp_path: Path) -> None:
@@ -232,6 +241,7 @@ HARMLESS = {
                                "def on_train_batch_end(self, batch, logs=None):\n    self.n += 1",
     "made anew in each batch": INIT + "def on_train_batch_begin(self, batch, logs=None):\n    self.n = clock()",
     "made anew in each start": INIT + "def on_train_begin(self, logs=None):\n    self.n = clock()",
+    "never made before": "def on_epoch_end(self, epoch, logs=None):\n    self.n = epoch",
     "of somebody else": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.model.n = 1\n    other.n += 1",
     "a name of its own": INIT + "def on_epoch_end(self, epoch, logs=None):\n    n = 1\n    n += 1",
 }

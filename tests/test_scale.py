@@ -19,10 +19,11 @@ finite = st.floats(-1e300, 1e300)
     ("values", "ticks"),
     [
         ([0, 10], [0, 5, 10]), ([0.13, 0.97], [0, 0.5, 1]), ([3, 260], [0, 100, 200, 300]),
-        ([-1, 1], [-1, -0.5, 0, 0.5, 1]), ([5, 5], [4.5, 5, 5.5]), ([0, 0], [-1, -0.5, 0, 0.5, 1]),
+        ([-1, 1], [-1, -0.5, 0, 0.5, 1]), ([5, 5], [4.5, 5, 5.5]),
+        ([-0.29771345817387607], [-0.34, -0.32, -0.3, -0.28, -0.26]), ([0, 0], [-1, -0.5, 0, 0.5, 1]),
         ([0.90001, 0.90009], [0.9, 0.90005, 0.9001]),
     ],
-    ids=["ten", "below one", "hundreds", "both signs", "one value", "zero", "narrow"],
+    ids=["ten", "below one", "hundreds", "both signs", "one value", "one below zero", "zero", "narrow"],
 )
 def test_an_axis_goes_from_one_round_value_to_another(values: list[float], ticks: list[float]) -> None:
     """Its ticks are round, reach both ends, and hold all values between them."""

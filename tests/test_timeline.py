@@ -55,6 +55,12 @@ def test_a_run_of_an_older_release_says_what_it_does_not_know(tmp_path: Path) ->
     assert [panel.title for panel in timeline.panels] == ["loss", "step", "mean", "best"]
 
 
+def test_a_run_that_an_older_release_began_has_its_restart(tmp_path: Path) -> None:
+    """The first start that is noted went on from a checkpoint: it is a restart, not a beginning."""
+    write(tmp_path, "m.keras", starts=[start(60, 3, came_from=20)], epoch=4)
+    assert [(r.number, r.place, r.lost) for r in timeline_of(recorded(str(tmp_path))).restarts] == [(1, 3.0, 40.0)]
+
+
 def test_the_learning_rate_of_the_logs_is_taken_where_no_other_is_known(tmp_path: Path) -> None:
     """A scheduler's own series is the learning rate then, and is no metric beside it."""
     rates = history(3, learning_rate=[0.3, 0.2, 0.1])
@@ -192,12 +198,15 @@ def test_what_a_course_has_left_is_not_drawn(tmp_path: Path) -> None:
     step = {"C": {"n": 1}}
     for epoch in range(3):
         saved = {"epoch": epoch, "saved_at": BEGAN + 10 * epoch * SECOND, "template": TEMPLATE}
-        write(tmp_path, f"{epoch}.keras", step, **saved)
-    newest = {"epoch": 2, "template": TEMPLATE, "saved_at": BEGAN + 60 * SECOND}
+        write(tmp_path, f"{epoch}.keras", step, monitor=("loss", 0.5 - 0.1 * epoch), **saved)
+    newest = {
+        "epoch": 2, "template": TEMPLATE, "saved_at": BEGAN + 60 * SECOND, "monitor": ("loss", 0.45),
+    }
     write(tmp_path, "3.keras", step, starts=[start(-5), start(40, 2, came_from=10)], **newest)
     run = recorded(str(tmp_path))
     assert [state.name for state in run.states] == ["0.keras", "1.keras", "3.keras"]
     assert run.aside == ["2.keras: of a course that the run has left"]
+    assert run.best is not None and run.best.name == "1.keras"
     write(tmp_path, "3.keras", step, starts=[start(40)], **newest)
     assert [state.name for state in recorded(str(tmp_path)).states] == ["3.keras"]
 
