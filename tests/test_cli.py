@@ -183,7 +183,7 @@ def test_a_pipe_that_closes_is_no_error(argv: list[str], here: Path) -> None:
     os.close(read)
     done = subprocess.run(
         [sys.executable, "-m", "callback_state", *argv], stdout=write, stderr=subprocess.PIPE, cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, text=True,
+        timeout=60, text=True,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (Exit.CLOSED, "")
@@ -229,8 +229,7 @@ def test_a_listing_imports_neither_numpy_nor_rich(here: Path) -> None:
     """As nobody looks at a terminal, and no array is shown: that would double the time of the start."""
     code = "import sys, callback_state.cli as c; c.main(['ls', 'ckpt']); sys.stderr.write(' '.join(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
-        text=True, timeout=60,
+        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.count("\n") == 4
     assert {"numpy", "rich", "filelock", "asyncio", "callback_state.cli._show"}.isdisjoint(done.stderr.split())
@@ -325,13 +324,53 @@ def test_no_bomb_goes_off(bomb: str, tmp_path: Path) -> None:
     assert run("verify", path).status == run("show", path).status == Exit.DAMAGED
 
 
+HUGE = 1 << 70_000
+ENORMOUS: dict[str, dict[str, Any]] = {
+    **{name: {name: HUGE} for name in ("saved_at", "epoch", "batch", "initial_epoch", "epochs")},
+    "negative": {"epoch": -HUGE}, "monitor": {"monitor": ("loss", HUGE)},
+    "iterations": {"model": {"digest": "", "iterations": HUGE, "variables": [], "optimizes": True}},
+    "version": {"callbacks": [{"key": "C", "class": "C", "version": HUGE, "arguments": {}, "outside": None}]},
+    "start": {"starts": [
+        {"at": HUGE, "epoch": HUGE, "batch": HUGE, "from": HUGE, "due": (HUGE, HUGE), "beside": HUGE}]},
+    "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE]}},
+    "history": {"history": {"epochs": [HUGE], "series": {"loss": [HUGE]}}},
+    "arguments": {"training_args": {"a": HUGE}}, "versions": {"versions": {"a": HUGE, "b": {}}},
+    "more-of-the-model": {
+        "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True, "$type": "same"}},
+    "shared-lists": (lambda one: {"history": {"epochs": one, "series": {"loss": one, "acc": one}}})([1]),
+    "shared-starts": (lambda one: {"starts": [one, one]})(
+        {"at": 1, "epoch": 1, "batch": 1, "from": None, "due": None, "beside": 0}),
+}
+
+
+@pytest.mark.parametrize("which", ENORMOUS)
+@pytest.mark.parametrize("name", [*READING, "prune"])
+def test_numbers_that_nobody_can_write_are_no_traceback(name: str, which: str, here: Path) -> None:
+    """Python itself refuses to write some integers, and to take others for a time; sharing is no trap either."""
+    meta = ENORMOUS[which]
+    tree = forged(meta=meta, state={entry["key"]: {} for entry in meta.get("callbacks", ())})
+    checkpoint(here / "huge", sealed_tree(tree))
+    for options in ([], ["--json"]) if name != "prune" else (["--keep", "1"],):
+        done = run(name, *READING.get(name, []), "huge", *options)
+        assert done.status in (Exit.OK, Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND)
+        assert done.out or done.err
+
+
+def test_a_name_of_any_length_is_padded_no_further(tmp_path: Path) -> None:
+    """Else one long name would make each line as long."""
+    states = {"C": {"x" * 100_000: 1, **{f"a{i}": i for i in range(1000)}}}
+    put(tmp_path, "m.keras", 1, states, monitor=("y" * 100_000, 1.0))
+    for argv in (["show"], ["ls"]):
+        assert len(run(*argv, tmp_path).out) < 400_000
+
+
 def test_the_modules_import_downwards() -> None:
     """Each module of the command line imports only those before it, and nothing in the package imports them."""
     package = ROOT / "callback_state"
     order = [
-        "_exits", "_output", "_command", "_progress", "_names", "_leaves", "_view", "_phrases", "_described",
-        "_differences", "_listed", "_direction", "_rows", "_follow", "_paths", "_leftovers", "_ls", "_show",
-        "_diff", "_verify", "_prune", "_repair", "_export", "_completion",
+        "_exits", "_output", "_command", "_progress", "_bounds", "_names", "_leaves", "_view", "_phrases",
+        "_described", "_differences", "_listed", "_direction", "_rows", "_follow", "_paths", "_leftovers",
+        "_numbers", "_ls", "_show", "_diff", "_verify", "_prune", "_repair", "_export", "_completion",
     ]
     for stem in order:
         for line, module, name in imports((package / "cli" / f"{stem}.py").read_text(encoding="utf-8")):

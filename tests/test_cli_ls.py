@@ -203,6 +203,12 @@ def test_a_staged_state_counts(tmp_path: Path) -> None:
     path.write_bytes(b"model 2")
     row = checkpoints(tmp_path)["m.keras"]
     assert (row["epoch"], row["verified"]) == (2, True)
+    path.write_bytes(b"model 3")
+    assert (checkpoints(tmp_path)["m.keras"]["epoch"], checkpoints(tmp_path)["m.keras"]["verified"]) == (2, False)
+    path.write_bytes(b"model 2")
+    state_lost(path)
+    (found,) = run("ls", tmp_path, "--json").json["runs"]
+    assert [(row["epoch"], row["verified"]) for row in found["checkpoints"]] == [(2, None)]
 
 
 def test_a_directory_without_checkpoints_is_told(tmp_path: Path) -> None:

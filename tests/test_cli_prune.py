@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import put, put_run, run
 from listed import flip, put_staged
@@ -41,7 +42,8 @@ def test_what_no_rule_keeps_goes(options: list[str], kept: str, tmp_path: Path) 
     """And no other; the newest stays always. A dry run prints the same, and deletes nothing."""
     for epoch, value in enumerate(VALUES):
         history = {"epochs": [*range(epoch + 1)], "series": {
-            "loss": [0.1, 0.2, 0.3, 0.4, 0.5][: epoch + 1], "val_accuracy": [0, 0.5, 1, 0.5, 0][: epoch + 1],
+            "loss": [0.1, np.float32(0.2), 0.3, 1 << 9000, 0.5][: epoch + 1],
+            "val_accuracy": [0, 0.5, 1, 0.5, 0][: epoch + 1],
         }}
         put(tmp_path, NAMES[epoch], epoch, monitor=("val_loss", value), history=history, **T)
     expected = [name for name in NAMES if name[2] in kept]

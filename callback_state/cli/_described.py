@@ -10,13 +10,15 @@ from .._needs import needs_of
 from .._snapshot import Snapshot
 from .._table import PlainError, Table
 from ..exceptions import CorruptCheckpointError
+from ._bounds import check_meta
 from ._view import Viewer, by_value, view
 
 __all__ = ["described"]
 
 _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
-_PLAIN = ("template", "versions", "model", "doubts")
-_VALUES = ("training_args", "history", "data", "starts", "trace")
+_MODEL = ("digest", "iterations", "variables", "optimizes")
+_START = ("at", "epoch", "batch", "from", "due", "beside")
+_VALUES = ("training_args", "data", "trace")
 
 
 def described(found: Found) -> dict[str, Any]:
@@ -33,14 +35,25 @@ def described(found: Found) -> dict[str, Any]:
 
 def _described(found: Found) -> dict[str, Any]:
     snapshot, meta = found.snapshot, found.snapshot.meta
+    check_meta(snapshot.where, meta)
     name, value = meta["monitor"]
+    history = meta["history"]
     return {
         "path": found.model_path,
         "size": os.path.getsize(found.model_path),
         "saved_at": meta["saved_at"],
         "moment": {field: meta[field] for field in _MOMENT},
         "monitor": {"name": name, "value": value},
-        **{field: view(meta[field]) for field in (*_PLAIN, *_VALUES)},
+        "template": meta["template"],
+        "versions": {name: v for name, v in meta["versions"].items() if type(name) is type(v) is str},
+        "model": {field: view(meta["model"][field]) for field in _MODEL},
+        "doubts": [*meta["doubts"]],
+        "history": {
+            "epochs": view(history["epochs"]),
+            "series": {name: view(values) for name, values in history["series"].items()},
+        },
+        "starts": [{field: view(start[field]) for field in _START} for start in meta["starts"]],
+        **{field: view(meta[field]) for field in _VALUES},
         "callbacks": _callbacks(snapshot),
         "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
         "run": view(snapshot.run),

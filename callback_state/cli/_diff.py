@@ -128,7 +128,7 @@ def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str
 
 def _print_pairs(pairs: Iterable[tuple[str, Any, Any]]) -> None:
     pairs = [*pairs]
-    width = max(len(name) for name, _, _ in pairs[:_SHOWN])
+    width = min(_WIDTH, max(len(name) for name, _, _ in pairs[:_SHOWN]))
     for name, a, b in pairs[:_SHOWN]:
         print_line(f"  {name.ljust(width)}  {_told(a)} -> {_told(b)}{_hidden(a, b)}")
     if len(pairs) > _SHOWN:

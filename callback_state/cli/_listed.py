@@ -18,6 +18,7 @@ from .._statefile import Sealed, unseal, unseal_first
 from .._summary import Summary
 from .._trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
+from ._bounds import check_summary
 from ._names import name_of
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
     try:
         if states and (verify or len(states) > 1):
             found = _opened(model, keys)
+            check_summary(model, Summary.of(found.snapshot.meta))
         else:
             _check_size(model, states, seen)
     except CallbackStateError as error:
@@ -185,7 +187,8 @@ def _glance(state: str) -> Seen:
         from .._snapshot import Snapshot
 
         meta = Snapshot.read(state, unseal(data, state)).meta
-        return Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"]), sealed
+        summary, keys = Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"])
+    check_summary(state, summary)
     return summary, keys, sealed
 
 

@@ -16,6 +16,7 @@ from ._command import page
 from ._direction import better_in, mode_option
 from ._exits import Exit
 from ._listed import Listed, Run, look, runs_in
+from ._numbers import number_of
 from ._output import print_line, say
 from ._phrases import size_of
 from ._progress import watched
@@ -53,7 +54,8 @@ def command(
     from. Every checkpoint of the directory is verified before anything is deleted, every byte of it, and only
     whole ones count or are deleted: what is damaged, a link, or without its other half is left as it is. The
     directory is locked from the beginning: while a run writes there nothing is deleted, and one that starts
-    meanwhile gets an InUseError. --dry-run locks nothing.
+    meanwhile gets an InUseError. --dry-run locks nothing. A run that goes on afterwards still counts what was
+    deleted here among those that its max_to_keep and keep_best keep.
     """
     if keep is None and keep_best is None:
         raise click.UsageError("say what is to stay: --keep N, --keep-best N, or both")
@@ -141,8 +143,7 @@ def _value(checkpoint: Listed, monitor: str | None) -> float | None:
     if monitor is None or monitor == summary.monitor_name:
         return summary.monitor_value
     values = _columns(checkpoint).get(monitor)
-    last = values[-1] if values and summary.batch is None else None
-    return float(last) if isinstance(last, (int, float)) else None
+    return number_of(values[-1]) if values and summary.batch is None else None
 
 
 def _partner(checkpoint: Listed) -> str | None:

@@ -13,6 +13,8 @@ __all__ = ["as_json", "checkpoint_as_json", "table_of"]
 
 _COLUMNS = ("checkpoint", "epoch", "batch", "monitored", "size", "age", "callbacks", "verified", "marks")
 _NUMBERS = frozenset({"epoch", "batch", "size", "age", "callbacks"})
+#: Characters of the name of the monitored series.
+_NAME = 40
 _DISPENSABLE = ("callbacks", "size", "batch", "age")
 
 
@@ -26,6 +28,7 @@ def table_of(run: Run, mode: str | None, now: float) -> Table:
     """
     best, newest = best_of(run, better_in(run, mode)), run.newest
     monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
+    monitor = monitor[:_NAME]
     columns = [monitor if name == "monitored" else name for name in _COLUMNS]
     rows = [_row(checkpoint, _marks(checkpoint, newest, best), now) for checkpoint in run.checkpoints]
     return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE)

@@ -15,6 +15,8 @@ from ._phrases import age_of, moment_of, size_of, time_of, value_of, words
 
 __all__ = ["command"]
 
+#: Characters to which names are padded.
+_NAME = 40
 #: Series of the history that are shown with their last values.
 _SERIES = 20
 
@@ -82,7 +84,7 @@ def _print_fields(title: str, fields: Iterable[tuple[str, str]]) -> None:
     if title and fields:
         print_line(f"  {title}")
     indent = "    " if title else "  "
-    width = max((len(name) for name, _ in fields), default=0)
+    width = min(_NAME, max((len(name) for name, _ in fields), default=0))
     for name, text in fields:
         print_line(f"{indent}{name.ljust(width)}  {text}")
 

@@ -30,6 +30,8 @@ __all__ = ["MAX_DEPTH", "Viewer", "view"]
 
 #: How many values within each other are shown.
 MAX_DEPTH = 50
+#: Characters of a path that are shown: a file may refer to one value very often.
+_PATH = 300
 #: Characters of a leaf that is shown again wherever it stands.
 _SHORT = 100
 
@@ -74,7 +76,7 @@ class Viewer:
         nodes = self._nodes
         keyed = two_by_two(nodes[root[0]][1])
         return {
-            key: {name: self._of(item, f"{key}.{name}") for name, item in two_by_two(nodes[ref[0]][1])}
+            key: {name: self._of(item, f"{key:.100}.{name:.100}") for name, item in two_by_two(nodes[ref[0]][1])}
             for key, ref in keyed
         }
 
@@ -93,7 +95,7 @@ class Viewer:
             return {"$type": "same", "as": self._shown[i]}
         if self._depth == MAX_DEPTH:
             return {"$type": "deeper"}
-        self._shown[i] = path
+        self._shown[i] = path[:_PATH]
         self._depth += 1
         try:
             return self._node(i, path)
