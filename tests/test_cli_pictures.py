@@ -17,11 +17,17 @@ from hostile.metas import FORGED
 from hostile.values import NODES
 from recorded_runs import write_run
 from test_html import Page
+from test_imports import imports
 
 from callback_state.cli import _doctor, _plot, _report
 from callback_state.cli._exits import Exit
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The modules of these commands; each may import those before it, and those of the other commands.
+ORDER = [
+    "_template", "_length", "_recorded", "_numbers", "_timeline", "_scale", "_chart", "_page", "_figure",
+    "_report", "_plot", "_findings", "_changes", "_script", "_doctor",
+]
 FILES = ROOT / "tests/golden"
 GOLDEN = {str(path.relative_to(FILES)): path for path in sorted(FILES.glob("*/format-*/*"))}
 LIES = {**NODES, **ARRAYS}
@@ -90,3 +96,11 @@ def test_a_long_run_has_lines_without_dots(tmp_path: Path) -> None:
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert text.count("<polyline") == 6 and text.count("<circle") == 0
     assert text.count("<td>300</td>") == 5 and len(text) < 1_000_000
+
+
+@pytest.mark.parametrize("stem", ORDER)
+def test_the_modules_import_downwards(stem: str) -> None:
+    """Each only those before it."""
+    text, below = (ROOT / f"callback_state/cli/{stem}.py").read_text(encoding="utf-8"), ORDER[: ORDER.index(stem)]
+    inner = [m[1:] or name for _, m, name in imports(text) if m.startswith(".") and not m.startswith("..")]
+    assert [name for name in inner if name in ORDER and name not in below] == []

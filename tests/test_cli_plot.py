@@ -39,6 +39,7 @@ def test_each_panel_has_its_line_and_each_restart_its_mark(tmp_path: Path) -> No
         assert [text.get_text() for text in axes.texts] == ["1", "2"]
     assert figure.get_suptitle() == "{epoch:03d}.keras: finished after 6 of 6 epochs; 2 restarts, 5 min lost"
     assert "lost to restart 1: 1 min 40 s, 2: 3 min 20 s" in figure.get_supxlabel()
+    assert figure.get_supxlabel().endswith("not drawn, as it does not change: Warmup.peak")
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def test_names_are_no_formulas_and_values_need_not_be_finite(tmp_path: Path) -> 
     values = [0.5, math.nan, math.inf, 1e306]
     series = {name: values, f"val_{name}": [math.nan] * 4, "_x": [1, 2, 3, 4], "val__x": [1, 2, 3, 4]}
     write(
-        tmp_path, "m.keras", {name: {name: math.nan}}, template=f"{name}.keras", epoch=3, trace=trace(4),
-        history={"epochs": [0, 1, 2, 3], "series": series}, starts=[start(0)],
+        tmp_path, "m.keras", {name: {name: math.nan}, "_x": {name: 1}}, template=f"{name}.keras", epoch=3,
+        trace=trace(4), history={"epochs": [0, 1, 2, 3], "series": series}, starts=[start(0)],
     )
     figure = drawn(tmp_path)
     figure.savefig(tmp_path / "run.png")

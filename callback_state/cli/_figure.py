@@ -25,7 +25,7 @@ _WIDTH, _HEIGHT, _REST = 4.2, 2.5, 1.0
 _CHARACTERS = 50
 #: With more points than this a line has no dots.
 _DOTS = 120
-#: Of more restarts than this the caption does not tell what each has cost; the sum stands above.
+#: Of more items than this the caption tells how many there are; what all restarts have cost stands above.
 _TOLD = 12
 
 
@@ -38,7 +38,8 @@ def figure_of(run: Recorded, timeline: Timeline) -> Figure:
     # Not wrap=True, which takes a name with two dollar signs for a formula whatever it is told.
     title, width = printable(f"{run.template}: {timeline.standing}"), _CHARACTERS * columns
     figure.suptitle(fill(title, width), parse_math=False)
-    figure.supxlabel("\n".join(fill(line, width) for line in _caption(timeline)), fontsize="small")
+    caption = "\n".join(fill(line, width) for line in _caption(timeline))
+    figure.supxlabel(caption, fontsize="small", parse_math=False)
     for i, (name, panel) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, i + 1)
         _draw(axes, panel, timeline.restarts)
@@ -56,8 +57,15 @@ def _named(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
 
 def _caption(timeline: Timeline) -> list[str]:
     lost = [f"{restart.number}: {duration(restart.lost)}" for restart in timeline.restarts]
-    told = lost if len(lost) <= _TOLD else [*lost[:_TOLD], f"and {len(lost) - _TOLD} more"]
-    return ["epochs trained", *([f"lost to restart {', '.join(told)}"] if lost else []), *timeline.remarks]
+    steady = [f"{key}.{name}" for key, names in timeline.steady.items() for name in names]
+    told = {"lost to restart": lost, "not drawn, as it does not change:": steady}
+    lines = [f"{what} {_some(items)}" for what, items in told.items() if items]
+    return ["epochs trained", *lines, *timeline.remarks]
+
+
+def _some(items: list[str]) -> str:
+    told = items if len(items) <= _TOLD else [*items[:_TOLD], f"and {len(items) - _TOLD} more"]
+    return printable(", ".join(told))
 
 
 def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:

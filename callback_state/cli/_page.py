@@ -103,12 +103,16 @@ def _charts(timeline: Timeline) -> Iterator[Markup]:
     if rates or timeline.metrics:
         yield element("h2", "Learning rate and metrics")
         yield _figures([*rates, *timeline.metrics], timeline)
-    if timeline.states:
+    if timeline.states or any(timeline.steady.values()):
         yield element("h2", "State of the callbacks")
         yield element("p", "A point for each checkpoint that is in the directory.", class_="quiet")
-    for key, panels in timeline.states.items():
-        yield element("h3", key)
-        yield _figures(panels, timeline)
+    for key, steady in timeline.steady.items():
+        panels = timeline.states.get(key, [])
+        if panels or steady:
+            yield element("h3", key)
+            yield _figures(panels, timeline)
+        if steady:
+            yield element("p", f"Not drawn, as it does not change: {', '.join(steady)}.", class_="quiet")
 
 
 def _figures(panels: list[Panel], timeline: Timeline) -> Markup:
