@@ -143,6 +143,15 @@ def test_a_long_text_that_many_share_is_shown_once() -> None:
     assert text.count("1" * 10_000) == 1
 
 
+def test_parts_that_are_shared_too_often_are_refused(tmp_path: Path) -> None:
+    """Each array would look at the same thousands of numbers anew; a small file could keep it busy for hours."""
+    shape = (1,) * 20_000
+    arrays = [Raw("array", "<f4", Ref(shape), "C", bytes(4), True) for _ in range(20)]
+    path = put(tmp_path, "m.keras", 1, {"C": {"x": arrays}})
+    done = run("show", path)
+    assert done.status == Exit.DAMAGED and "shared too often" in done.err
+
+
 @pytest.mark.parametrize(
     ("node", "data", "line"),
     [

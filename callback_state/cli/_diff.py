@@ -21,7 +21,7 @@ __all__ = ["command"]
 #: Parts that are compared value by value, beside history and callbacks.
 _PARTS = ("moment", "monitor", "template", "versions", "training_args", "model", "data", "doubts", "run")
 #: Differences of one part, and characters of a value, that are printed.
-_SHOWN, _WIDTH = 20, 60
+_SHOWN, _WIDTH = 20, 90
 
 
 @page(
