@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 
 __all__ = ["Markup", "card", "element", "when"]
 
-_CELL = "text-align: left; vertical-align: top; padding: 0.1em 0.8em 0.1em 0; overflow-wrap: anywhere"
+_NAME = "text-align: left; vertical-align: top; padding: 0.1em 0.8em 0.1em 0; white-space: nowrap"
+_VALUE = "text-align: left; vertical-align: top; padding: 0.1em 0; overflow-wrap: anywhere"
 
 
 class Markup(str):
@@ -55,11 +56,12 @@ def card(title: str, rows: Iterable[tuple[str, object]]) -> str:
     """
     shown = [(name, value if isinstance(value, tuple) else (value,)) for name, value in rows]
     body = [
-        element("tr", element("th", name, scope="row", style=_CELL), element("td", *_lines(items), style=_CELL))
+        element("tr", element("th", name, scope="row", style=_NAME), element("td", *_lines(items), style=_VALUE))
         for name, items in shown if items and items != (None,)
     ]
-    caption = element("caption", element("b", title), style="text-align: left; overflow-wrap: anywhere")
-    return element("table", caption, element("tbody", *body), style="color: inherit; background: none")
+    heading = element("div", element("b", title), style="overflow-wrap: anywhere")
+    table = element("table", element("tbody", *body), style="color: inherit; background: none")
+    return element("div", heading, table)
 
 
 def _lines(items: tuple[object, ...]) -> list[Markup]:
