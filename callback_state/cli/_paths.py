@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from .. import _lock
 from .._find import Found, find
 from .._trust import Keys
+from ..exceptions import CheckpointNotFoundError
 
-__all__ = ["key_file", "keys_in", "opened", "path_argument"]
+__all__ = ["alone_in", "check_directory", "key_file", "keys_in", "opened", "path_argument"]
 
 path_argument = click.argument("path", metavar="PATH", type=click.Path())
 key_file = click.option(
@@ -43,3 +47,25 @@ def keys_in(path: str | None) -> Keys | None:
     except (TypeError, ValueError) as error:
         where = "" if path is None else f"{path}: "
         raise click.UsageError(f"{where}{error}") from None
+
+
+def check_directory(path: str) -> None:
+    """Refuse what is no directory. Raises CheckpointNotFoundError."""
+    if not os.path.isdir(path):
+        raise CheckpointNotFoundError(path, "expected a directory of checkpoints, found none; check the path")
+
+
+@contextlib.contextmanager
+def alone_in(directory: str) -> Iterator[None]:
+    """Keeps every run from writing into a directory, which is not made if it is missing.
+
+    Raises:
+        InUseError: a run writes there.
+        CheckpointNotFoundError: there is no such directory.
+    """
+    check_directory(directory)
+    held = _lock.hold(directory)
+    try:
+        yield
+    finally:
+        held.release()

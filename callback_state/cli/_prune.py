@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 import click
 
-from .. import _lock, _store
+from .. import _store
 from .._pair import states
 from .._retention import surplus
 from .._snapshot import columns_of
 from ..exceptions import CheckpointNotFoundError
 from ._command import page
-from ._direction import better_in, mode_option
+from ._direction import Better, better_in, mode_option
 from ._exits import Exit
 from ._listed import Listed, Run, look, runs_in
 from ._numbers import number_of
 from ._output import print_line, say
+from ._paths import alone_in, check_directory
 from ._phrases import size_of
 from ._progress import watched
 
@@ -59,43 +61,38 @@ def command(
     """
     if keep is None and keep_best is None:
         raise click.UsageError("say what is to stay: --keep N, --keep-best N, or both")
-    if not os.path.isdir(directory):
-        raise CheckpointNotFoundError(directory, "expected a directory of checkpoints, found none; check the path")
-    held = None if dry_run else _lock.hold(directory)
-    try:
+    check_directory(directory)
+    with contextlib.nullcontext() if dry_run else alone_in(directory):
         runs = _runs(directory)
-        if not any(run.whole for run in runs):
-            raise CheckpointNotFoundError(directory, "has no whole checkpoint: nothing is deleted")
         gone = [
-            checkpoint for run in runs for checkpoint in doomed(
-                run, keep, keep_best, monitor, better_in(run, mode, monitor) if keep_best is not None else None
-            )
+            checkpoint for run in runs
+            for checkpoint in doomed(run, keep, keep_best, monitor, better_in(run, mode, monitor))
         ]
         for checkpoint in gone:
             if not dry_run:
                 _store.delete(checkpoint.path)
             print_line(checkpoint.name)
-    finally:
-        if held is not None:
-            held.release()
-    count = sum(len(run.checkpoints) for run in runs)
-    freed = size_of(sum(checkpoint.size for checkpoint in gone))
-    say(f"{'would delete' if dry_run else 'deleted'} {len(gone)} of {count} checkpoints, {freed}")
+    count, freed = sum(len(run.checkpoints) for run in runs), sum(checkpoint.size for checkpoint in gone)
+    done = "would delete" if dry_run else "deleted"
+    say(f"{done} {len(gone)} of {count} checkpoints, {size_of(freed)}")
     return Exit.OK
 
 
 def _runs(directory: str) -> list[Run]:
+    """What is there, verified; at least one checkpoint is whole."""
     files = states(directory)
     shown = watched(files, [model for model, _ in files])
     runs = runs_in(directory, [*filter(None, (look(model, own, verify=True) for model, own in shown))])
     for problem in (checkpoint.problem for run in runs for checkpoint in run.checkpoints):
         if problem is not None:
             say(f"left as it is: {problem}")
+    if not any(run.whole for run in runs):
+        raise CheckpointNotFoundError(directory, "has no whole checkpoint: nothing is deleted")
     return runs
 
 
 def doomed(
-    run: Run, keep: int | None, keep_best: int | None, monitor: str | None, better: Any
+    run: Run, keep: int | None, keep_best: int | None, monitor: str | None, better: Better | None
 ) -> list[Listed]:
     """The checkpoints of a run that are to go, oldest first.
 
@@ -118,7 +115,7 @@ def doomed(
     return [c for c in run.whole if c.path in gone and not os.path.islink(c.path)]
 
 
-def _check_best(run: Run, monitor: str | None, values: list[float | None], better: Any) -> None:
+def _check_best(run: Run, monitor: str | None, values: list[float | None], better: Better | None) -> None:
     assert run.newest is not None and run.newest.summary is not None
     name = run.newest.summary.monitor_name if monitor is None else monitor
     if all(value is None for value in values):

@@ -6,13 +6,13 @@ import os
 
 import click
 
-from .. import _atomic, _lock, _store
+from .. import _atomic, _store
 from .._pair import SUFFIX
-from ..exceptions import CheckpointNotFoundError
 from ._command import page
 from ._exits import Exit
 from ._leftovers import leftovers
 from ._output import print_line, say
+from ._paths import alone_in
 
 __all__ = ["command"]
 
@@ -35,15 +35,10 @@ def command(directory: str) -> int:
     named, as evidence. So is what another host, or an unknown process, was writing within the last hour. The
     directory is locked meanwhile.
     """
-    if not os.path.isdir(directory):
-        raise CheckpointNotFoundError(directory, "expected a directory of checkpoints, found none; check the path")
-    held = _lock.hold(directory)
-    try:
+    with alone_in(directory):
         before, states = leftovers(directory), _states(directory)
         evidence = [os.path.basename(model) for model in _store.recover_all(directory)]
         after, finished = leftovers(directory), _states(directory).items() - states.items()
-    finally:
-        held.release()
     _print(sorted(name.removesuffix(SUFFIX) for name, _ in finished), [n for n in before if n not in after])
     for model in evidence:
         say(f"{model}: none of its states is whole; left as it is, with {', '.join(_of(model, after))}")
