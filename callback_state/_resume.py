@@ -20,11 +20,11 @@ from ._capture import names, pick_up, saved_among, state_of, wind_back
 from ._course import Course
 from ._epoch import hand_over_logs, show_progress
 from ._expected import Expected
-from ._fit import Fit
 from ._kept import Kept
 from ._listener import Listener
 from ._loop import Loop, join
 from ._metrics import build_metrics, put_back_metrics
+from ._mode import choose, in_words, is_the_finished
 from ._modelfile import load
 from ._runstate import put_back_generators, put_back_history, put_back_seeds
 from ._snapshot import Snapshot
@@ -94,7 +94,7 @@ class Resume(Listener):
         if self._mode in ("resume", "go on", "end"):
             self._expected.check_epoch(loop.fit)
             self._expected.check_callbacks(self._keyed, loop.callbacks)
-        if self._mode != "nothing" or self._is_the_finished(loop.fit):
+        if self._mode != "nothing" or is_the_finished(self._meta, loop.fit):
             self._expected.check_model(model)
         if self._mode in ("resume", "go on"):
             self._expected.check_data(loop.described)
@@ -150,7 +150,7 @@ class Resume(Listener):
         self._logs = []
         if self._mode == "nothing" and self._kept is not None:
             self._kept.put_back()
-            if self._is_the_finished(loop.fit):
+            if is_the_finished(self._meta, loop.fit):
                 self._finish()  # a later fit is another run
         if self._mode in ("nothing", "end"):
             loop.model._initial_epoch = None
@@ -208,29 +208,9 @@ class Resume(Listener):
                 act(self._keyed[entry["key"]], entry["outside"])
 
     def _choose(self, loop: Loop) -> str:
-        """What this ``fit`` is to the run that was restored.
-
-        "resume": it goes on. "go on": beyond the epochs of a run that had finished. "end": the last epoch
-        was saved, and the kill came before the end of the run was. "nothing" is left to train.
-        "none": it is another run.
-        """
         if self._done or self._is_of_another_model(loop.model):
             return "none"
-        fit, target = loop.fit, self._meta["epochs"]
-        if fit is None:
-            return "resume"
-        if self._is_end:
-            more = not self._meta["finished"] or target is None or fit.epochs > target
-            return "go on" if more and fit.epochs > self._meta["initial_epoch"] else "nothing"
-        has_epochs = fit.epochs > (loop.model._initial_epoch or fit.initial_epoch)
-        if self._meta["last"] and target is not None and fit.epochs <= target:
-            return "end" if has_epochs or fit.epochs == target else "nothing"
-        return "resume" if has_epochs else "nothing"
-
-    @property
-    def _is_end(self) -> bool:
-        """Whether the checkpoint is the end of a run, also of one whose mark was taken off."""
-        return bool(self._meta["finished"] or self._meta["goes_on_from"] or not self._meta["exact_end"])
+        return choose(self._meta, loop.fit, begins=loop.model._initial_epoch)
 
     def _is_of_another_model(self, model: Any) -> bool:
         if self._model is None or model is self._model:
@@ -242,10 +222,6 @@ class Resume(Listener):
                 "model=model), which was perhaps built anew since. Restore after the model is built."
             )
         return True
-
-    def _is_the_finished(self, fit: Fit | None) -> bool:
-        """Whether this ``fit`` is the one that had finished when the checkpoint was written."""
-        return bool(self._meta["finished"]) and fit is not None and fit.epochs == self._meta["epochs"]
 
     def _go_back_to_last_epoch(self, model: Any) -> None:
         """A finished run goes on from its last epoch, not from what its end made of the weights."""
@@ -284,15 +260,8 @@ class Resume(Listener):
         live, known = names(saved_among(loop.callbacks)), {id(callback) for callback in self._keyed.values()}
         missing = [entry["key"] for entry in self._meta["callbacks"] if entry["key"] not in self._keyed]
         new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
-        _say.say(_say.resumed(self._path, [*self._keyed], missing, new, self._goes_on(loop)))
-
-    def _goes_on(self, loop: Loop) -> str:
-        if self._mode in ("nothing", "end"):
-            return "all epochs are trained"
-        batch, of = self._meta["batch"], "" if loop.epochs is None else f"/{loop.epochs}"
-        return f"goes on with epoch {self._meta['initial_epoch'] + 1}{of}" + (
-            "" if batch is None else f", batch {batch + 2}"
-        )
+        goes_on = in_words(self._mode, self._meta, loop.epochs)
+        _say.say(_say.resumed(self._path, [*self._keyed], missing, new, goes_on))
 
     def _finish(self) -> None:
         self._done = True

@@ -51,7 +51,8 @@ def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
 
 def _go_on(path: str, run: bytes, point: Any, saved: Any) -> Any:
     from .._snapshot import Snapshot
-    from ._resumes import Factory, go_on
+    from ._factory import Factory
+    from ._resumes import go_on
 
     make, optimizer, model, plan = pickle.loads(run)
     return go_on(Factory(make, optimizer, model), plan, point, saved, Snapshot.open(path))

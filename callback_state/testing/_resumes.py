@@ -9,25 +9,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import keras
-
 from .. import _runstate, _store
 from .._capture import saved_among
 from .._snapshot import Snapshot
 from ..exceptions import CallbackStateError, NotPicklableError
 from . import _states
 from ._causes import cause_of_unpicklable, likely_cause
-from ._drive import drive, listed
+from ._drive import drive
+from ._factory import Factory, Make
 from ._looked import Look, look, look_at_model
 from ._plan import Drawn, Plan, Point
 from ._process import go_on_elsewhere, pickled
 from ._record import Record
-from ._standin import StandIn, values_of
+from ._standin import values_of
 from ._standin import put_back as put_values_back
 
-__all__ = ["Factory", "Resumed", "Saved", "assert_resumes_exactly", "go_on"]
-
-Make = Callable[[], Any]
+__all__ = ["Resumed", "Saved", "assert_resumes_exactly", "go_on"]
 
 
 @dataclass
@@ -120,55 +117,6 @@ def _check_reached(at: Any, points: list[Point], whole: _Whole) -> None:
             f"at={at!r}: the run stops after {whole.record.stopped} and never comes to {missed[0]}, so nothing "
             f"would be proved there; give it other logs=, or points before the stop"
         )
-
-
-class Factory:
-    """Makes callbacks and a model, anew each time; and what is not to be compared of their runs."""
-
-    def __init__(
-        self, make: Make, optimizer: Any, model: Make | None = None, ignored: frozenset[str] = frozenset()
-    ) -> None:
-        if not callable(make):
-            raise TypeError(f"make_callbacks={make!r:.100}: expected a function that returns new callbacks")
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            raise TypeError(
-                "optimizer: one object would go on from run to run; pass a function that returns a new one, such "
-                "as lambda: keras.optimizers.SGD(0.1)"
-            )
-        if model is not None and not callable(model):
-            raise TypeError(f"model={model!r:.90}: expected a function that returns a new model, compiled")
-        if model is not None and optimizer is not None:
-            raise ValueError("optimizer= is for the stand-in; a model= has its own")
-        self.make, self.optimizer, self.make_model, self.ignored = make, optimizer, model, ignored
-        self.pickled = b""
-        self._made: list[Any] = []
-
-    def callbacks(self) -> list[Any]:
-        made = self.make()
-        callbacks = listed(made, "make_callbacks() returned")
-        if not callbacks:
-            raise ValueError("make_callbacks() returned no callback, so nothing would be proved")
-        for callback in callbacks:
-            if any(callback is other for other in self._made):
-                raise ValueError(
-                    f"make_callbacks() returned the same {type(callback).__name__} object again: its state would "
-                    f"live on in it, and nothing be proved. Make it inside the function"
-                )
-        self._made += callbacks
-        return callbacks
-
-    def model(self) -> Any:
-        if self.make_model is None:
-            return StandIn(self.optimizer)
-        model = self.make_model()
-        if not (isinstance(model, keras.Model) and model.built and getattr(model, "optimizer", None) is not None):
-            raise TypeError(f"model= returned {model!r:.100}; expected a new keras.Model, built and compiled")
-        if any(model is other for other in self._made):
-            raise ValueError("model= returned the same model again: what is changed there would live on in it")
-        self._made.append(model)
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        return model
 
 
 def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:

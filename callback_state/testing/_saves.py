@@ -20,8 +20,8 @@ __all__ = ["Noting", "noted"]
 class Noting(Keeper):
     """What a ``ModelCheckpointEnhanced`` does in a simulation.
 
-    It decides when everybody has heard an event, as in a ``fit``; the clock, signals, exceptions and the end of the run
-    save nothing.
+    It decides when everybody has heard an event, as in a ``fit``; the clock, signals, exceptions and the end of
+    the run save nothing.
 
     Args:
         checkpoint, model: as for :class:`Keeper`.
