@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from commands import put, put_run, run
 from listed import flip, put_staged
 
 from callback_state._pair import SUFFIX
+from callback_state._snapshot import Snapshot
 from callback_state._trust import VARIABLE, Keys
 from callback_state.cli import _progress
 from callback_state.cli._exits import Exit
+from callback_state.cli._listed import look
 
 KEY, OTHER = "a key that is long enough", "another key of some length"
 
@@ -141,6 +144,14 @@ def test_a_newer_format_is_told(tmp_path: Path) -> None:
     state.write_bytes(bytes(data[: -_statefile.TRAILER_SIZE]) + fields + _statefile._sha256(fields))
     done = run("verify", path)
     assert done.status == Exit.DAMAGED and "install a newer callback_state" in done.err
+
+
+def test_no_state_is_kept(tmp_path: Path) -> None:
+    """Only what it says of its run: a thousand checkpoints with large arrays would not fit into memory."""
+    path = put(tmp_path, "m.keras", 1, {"C": {"x": [1]}})
+    found = look(str(path), [f"{path}{SUFFIX}"], verify=True)
+    assert found is not None and found.meta is not None and found.meta["epoch"] == 1
+    assert not [kept for kept in gc.get_objects() if isinstance(kept, Snapshot)]
 
 
 class Watched:

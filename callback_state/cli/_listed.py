@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .. import _atomic, _pair
 from .._read import ReadError, parse_first
@@ -20,9 +20,6 @@ from .._trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 from ._bounds import check_summary
 from ._names import name_of
-
-if TYPE_CHECKING:
-    from .._find import Found
 
 __all__ = ["Listed", "Run", "files_of", "look", "runs_in"]
 
@@ -38,7 +35,7 @@ class Listed:
         summary: its moment; None where no state file can be read.
         callbacks: the keys of those that are saved.
         signed: whether its state file has a signature, right or wrong.
-        found: the opened checkpoint, where it was verified.
+        meta: what the state file says of the run, where the checkpoint was verified; its state is not kept.
         problem: why it is no whole checkpoint.
     """
 
@@ -48,7 +45,7 @@ class Listed:
     summary: Summary | None = None
     callbacks: tuple[str, ...] = ()
     signed: bool = False
-    found: Found | None = None
+    meta: dict[str, Any] | None = None
     problem: CallbackStateError | None = None
 
     @property
@@ -57,7 +54,7 @@ class Listed:
 
     @property
     def verdict(self) -> str:
-        return "DAMAGED" if self.problem is not None else "not checked" if self.found is None else "yes"
+        return "DAMAGED" if self.problem is not None else "not checked" if self.meta is None else "yes"
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,11 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
     """
     seen = _glanced(states)
     problem: CallbackStateError | None = None
-    found = None
+    meta = None
     try:
         if states and (verify or len(states) > 1):
-            found = _opened(model, keys)
-            check_summary(model, Summary.of(found.snapshot.meta))
+            meta = _verified(model, keys)
+            check_summary(model, Summary.of(meta))
         else:
             _check_size(model, states, seen)
     except CallbackStateError as error:
@@ -137,31 +134,34 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
     if problem is not None and not any(map(os.path.lexists, (model, *states))) and states:
         return None
     size = _size([model, *states[:1]])
-    said = _said(seen, found)
+    said = _said(seen, meta)
     if said is None:
         return Listed(model, size, _changed_at(model, states), problem=problem)
     summary, callbacks, signed = said
-    return Listed(model, size, summary.saved_at, summary, callbacks, signed, found, problem)
+    return Listed(model, size, summary.saved_at, summary, callbacks, signed, meta, problem)
 
 
-def _opened(model: str, keys: Keys | None) -> Found:
+def _verified(model: str, keys: Keys | None) -> dict[str, Any]:
     from .._find import Found
 
-    return Found.open(model, keys)
+    return Found.open(model, keys).snapshot.meta
 
 
 Seen = tuple[Summary, tuple[str, ...], Sealed]
 
 
-def _said(seen: Seen | CallbackStateError, found: Found | None) -> tuple[Summary, tuple[str, ...], bool] | None:
+def _said(
+    seen: Seen | CallbackStateError, meta: dict[str, Any] | None
+) -> tuple[Summary, tuple[str, ...], bool] | None:
     """Summary, callbacks, and whether it is signed; of a verified checkpoint what its very state says."""
-    if isinstance(seen, CallbackStateError):
-        return None
-    summary, keys, sealed = seen
-    if found is not None:
-        meta = found.snapshot.meta
-        summary, keys = Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"])
-    return summary, keys, sealed.signature is not None
+    signed = not isinstance(seen, CallbackStateError) and seen[2].signature is not None
+    if meta is not None:
+        return Summary.of(meta), _keys_of(meta), signed
+    return None if isinstance(seen, CallbackStateError) else (*seen[:2], signed)
+
+
+def _keys_of(meta: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(entry["key"] for entry in meta["callbacks"])
 
 
 def _glanced(states: list[str]) -> Seen | CallbackStateError:
@@ -187,7 +187,7 @@ def _glance(state: str) -> Seen:
         from .._snapshot import Snapshot
 
         meta = Snapshot.read(state, unseal(data, state)).meta
-        summary, keys = Summary.of(meta), tuple(entry["key"] for entry in meta["callbacks"])
+        summary, keys = Summary.of(meta), _keys_of(meta)
     check_summary(state, summary)
     return summary, keys, sealed
 

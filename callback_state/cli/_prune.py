@@ -128,8 +128,8 @@ def _check_best(run: Run, monitor: str | None, values: list[float | None], bette
 
 
 def _columns(checkpoint: Listed) -> dict[str, list[Any]]:
-    assert checkpoint.found is not None
-    columns = columns_of(checkpoint.found.snapshot.meta)
+    assert checkpoint.meta is not None
+    columns = columns_of(checkpoint.meta)
     return {name: values for name, values in columns.items() if name != "epochs"}
 
 
@@ -145,6 +145,6 @@ def _value(checkpoint: Listed, monitor: str | None) -> float | None:
 
 def _partner(checkpoint: Listed) -> str | None:
     """The path of the checkpoint that a finished run goes on from."""
-    assert checkpoint.found is not None
-    name = checkpoint.found.snapshot.meta["goes_on_from"]
+    assert checkpoint.meta is not None
+    name = checkpoint.meta["goes_on_from"]
     return None if name is None else os.path.join(os.path.dirname(checkpoint.path), name)

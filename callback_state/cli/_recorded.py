@@ -125,7 +125,7 @@ def _opened(checkpoints: list[Listed], problems: list[CallbackStateError]) -> li
     states = []
     for one in checkpoints:
         try:
-            states.append(State(one.path, one.found.snapshot if one.found is not None else _read(one.path)))
+            states.append(State(one.path, _read(one.path) if one.meta is None else Snapshot.open(one.path)))
         except FileNotFoundError:
             continue
         except CallbackStateError as error:
