@@ -183,7 +183,7 @@ def test_a_pipe_that_closes_is_no_error(argv: list[str], here: Path) -> None:
     os.close(read)
     done = subprocess.run(
         [sys.executable, "-m", "callback_state", *argv], stdout=write, stderr=subprocess.PIPE, cwd=here,
-        timeout=60, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": ""}, timeout=60, text=True,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (Exit.CLOSED, "")

@@ -49,6 +49,8 @@ def compared(directory: Path, a: dict[str, Any], b: dict[str, Any]) -> Any:
         ({"states": {"C": {"x": 1, "y": [1]}}}, {"states": {"C": {"x": 2, "y": [1]}}},
          {"C": [{"path": "x", "a": 1, "b": 2}]}),
         ({"states": {"C": {"x": 1}}}, {"states": {"C": {"x": 1.0}}}, {"C": [{"path": "x", "a": 1, "b": 1.0}]}),
+        ({"states": {"C": {"x": [1]}}}, {"states": {"C": {"x": (1,)}}},
+         {"C": [{"path": "x", "a": [1], "b": {"$type": "tuple", "items": [1]}}]}),
         ({"states": {"C": {"x": 0.0}}}, {"states": {"C": {"x": -0.0}}},
          {"C": [{"path": "x", "a": 0.0, "b": -0.0}]}),
         ({"states": {"C": {"a b": {"c": (1, [2])}}}}, {"states": {"C": {"a b": {"c": (1, [3])}}}},
@@ -62,8 +64,8 @@ def compared(directory: Path, a: dict[str, Any], b: dict[str, Any]) -> Any:
         ({"run": {"seeds": {"seeds": [1], "replicas": {}}}}, {"run": {"seeds": {"seeds": [2], "replicas": {}}}},
          {"run": [{"path": "seeds.seeds[0]", "a": 1, "b": 2}]}),
     ],
-    ids=["epoch", "batch", "version", "arguments", "weights", "state", "int-or-float", "sign-of-zero", "inside",
-         "appeared", "callbacks", "configuration", "seeds"],
+    ids=["epoch", "batch", "version", "arguments", "weights", "state", "int-or-float", "list-or-tuple",
+         "sign-of-zero", "inside", "appeared", "callbacks", "configuration", "seeds"],
 )
 def test_a_difference_is_named(a: Any, b: Any, found: Any, tmp_path: Path) -> None:
     """By its part and path, with both values, down to the bit and the type."""
