@@ -149,6 +149,16 @@ def test_an_error_of_the_system_is_told(here: Path, monkeypatch: pytest.MonkeyPa
     assert (done.status, done.out, done.err) == (Exit.FAILED, "", "callback-state: [Errno 13] no: 'ckpt'\n")
 
 
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_what_does_not_fit_is_told(error: type[Exception], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may be larger than the memory."""
+    from callback_state.cli import _show
+
+    monkeypatch.setattr(_show, "described", lambda found: (_ for _ in ()).throw(error()))
+    done = run("show", "ckpt")
+    assert done.status == Exit.FAILED and error.__name__ in done.err and done.out == ""
+
+
 @pytest.mark.parametrize("name", ["prune", "repair"])
 def test_a_directory_in_use_is_told(name: str, here: Path) -> None:
     """Nothing is changed in a directory into which another process writes, which the message names."""
