@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._summary import BITS
 from ._table import Table, two_by_two
 
 __all__ = ["SHAPE", "check", "check_states", "complete"]
@@ -91,6 +92,7 @@ def check(value: Any, shape: Any, path: str) -> None:
             check(item, shape[0], f"{path}[{i}]")
     else:
         _expect(value, shape, path)
+        _check_number(value, path)
     if path == ".meta":
         _check_meta(value)
     if path == ".run.data" and value is not None:
@@ -107,11 +109,18 @@ def _expect(value: Any, types: Any, path: str) -> None:
         raise TypeError(f"{path}: expected {names}, found {type(value).__name__}")
 
 
+def _check_number(value: Any, path: str) -> None:
+    """Python refuses to write some integers, and to take others for a time."""
+    if type(value) is int and value.bit_length() > BITS:
+        raise ValueError(f"{path}: a number of more than {BITS} bits, which no run reaches")
+
+
 def _check_meta(meta: dict[str, Any]) -> None:
     """What a shape cannot say."""
     name, value = meta["monitor"]
     _expect(name, str, ".meta.monitor[0]")
     _expect(value, _NUMBER, ".meta.monitor[1]")
+    _check_number(value, ".meta.monitor[1]")
     for series, values in meta["history"]["series"].items():
         _expect(series, str, ".meta.history.series")
         _expect(values, list, f".meta.history.series.{series}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-__all__ = ["PLACEHOLDER", "Summary"]
+__all__ = ["BITS", "PLACEHOLDER", "Summary"]
 
 KIND = "summary"
+#: Of a number in it, and of those of ``meta``.
+BITS = 63
 #: Keeps the place of a summary in a table that is only compared.
 PLACEHOLDER = (KIND,)
 
@@ -49,7 +51,7 @@ class Summary:
         match node:
             case (
                 "summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str(),
-            ) if type(node) is tuple:
+            ) if type(node) is tuple and not any(type(v) is int and v.bit_length() > BITS for v in node):
                 return cls(*node[1:])
         return None
 

@@ -378,7 +378,7 @@ def test_the_modules_import_downwards() -> None:
     """Each module of the command line imports only those before it, and nothing in the package imports them."""
     package = ROOT / "callback_state"
     order = [
-        "_exits", "_output", "_command", "_progress", "_bounds", "_names", "_leaves", "_view", "_phrases",
+        "_exits", "_output", "_command", "_progress", "_names", "_leaves", "_view", "_phrases",
         "_described", "_differences", "_listed", "_direction", "_rows", "_follow", "_paths", "_leftovers",
         "_numbers", "_ls", "_show", "_diff", "_verify", "_prune", "_repair", "_export", "_completion",
     ]

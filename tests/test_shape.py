@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from states import META, RUN
 
 from callback_state._shape import SHAPE, check, complete
+from callback_state._summary import Summary
 
 ENTRY = {"key": "A", "class": "a.A", "version": 1, "arguments": {}}
 #: What was added later, and what it is in a file that does not say it.
@@ -117,3 +118,15 @@ def test_what_is_missing_of_the_data_is_named(key: str) -> None:
     del decoded["run"]["data"][key]
     with pytest.raises(KeyError, match=key):
         check(decoded, SHAPE, "")
+
+
+@pytest.mark.parametrize("path", [("epoch",), ("saved_at",), ("model", "iterations"), ("monitor",)], ids=".".join)
+def test_numbers_that_no_run_reaches_are_refused(path: tuple[str, ...]) -> None:
+    """Python refuses to write an integer of thousands of digits: whoever shows it would fail."""
+    decoded = complete(old())
+    huge = 1 << 70_000
+    at(decoded["meta"], path[:-1])[path[-1]] = ("loss", huge) if path == ("monitor",) else huge
+    with pytest.raises(ValueError, match=r"\.meta\..*more than 63 bits"):
+        check(decoded, SHAPE, "")
+    if path in (("epoch",), ("saved_at",), ("monitor",)):
+        assert Summary.from_node(Summary.of(decoded["meta"]).node()) is None

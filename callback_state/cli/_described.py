@@ -10,7 +10,6 @@ from .._needs import needs_of
 from .._snapshot import Snapshot
 from .._table import PlainError, Table
 from ..exceptions import CorruptCheckpointError
-from ._bounds import check_meta
 from ._view import Viewer, by_value, view
 
 __all__ = ["described"]
@@ -35,7 +34,6 @@ def described(found: Found) -> dict[str, Any]:
 
 def _described(found: Found) -> dict[str, Any]:
     snapshot, meta = found.snapshot, found.snapshot.meta
-    check_meta(snapshot.where, meta)
     name, value = meta["monitor"]
     history = meta["history"]
     return {
