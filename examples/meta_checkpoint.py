@@ -4,7 +4,7 @@ Start it, kill it, start it again. The article's ``MetaCheckpoint`` writes what 
 ``meta`` of the model file, and ``get_last_status`` reads there with which epoch to go on. ModelCheckpointEnhanced
 writes the same group, so that whoever reads such files reads ours. What is different: optimizer, dropout and the
 callbacks go on as well, whichever way it saves: whole models or ``--weights``, the latest or the ``--best``, in
-one file or in ``--many``. Where only the best is saved, a run goes on from there, and trains what came after again.
+one file or in ``--many``. Where only the best is saved, a run goes on from there and trains what came after again.
 """
 
 import argparse
