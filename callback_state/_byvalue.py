@@ -33,7 +33,8 @@ class ByValue:
         model: the model being trained, or None.
         callbacks: the key of each callback that is saved, by its ``id``.
         pickles: what was pickled by value, in the order of the indices in the nodes.
-        names: the attribute paths of those that hold code, for the warning.
+        code: the attribute paths of functions and classes that no new process can import.
+        objects: those of other objects.
         state_of: the state of a callback that another one holds, and that is not in the list itself.
         kept: where this is a list, the table does not leave the process: objects go here instead.
     """
@@ -41,7 +42,8 @@ class ByValue:
     model: Any = None
     callbacks: dict[int, str] = field(default_factory=dict)
     pickles: list[bytes] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
     kept: list[Any] | None = None
     state_of: Callable[[Any], dict[str, Any]] | None = None
 
@@ -86,8 +88,10 @@ class ByValue:
 
     def _add(self, data: bytes, value: Any, path: str) -> None:
         self.pickles.append(data)
-        if not _is_importable(value):
-            self.names.append(path)
+        if not isinstance(value, CODE):
+            self.objects.append(path)
+        elif not _is_importable(value):
+            self.code.append(path)
 
     def _of_keras(self, encoder: Encoder, value: Any, path: str) -> Node:
         variables = variables_in(value)
@@ -161,7 +165,7 @@ def _is_of_keras(value: Any) -> bool:
 
 def _is_importable(value: Any) -> bool:
     """Whether a function or class is pickled as the name of what a new process imports."""
-    if not isinstance(value, CODE) or getattr(value, "__module__", "__main__") == "__main__":
+    if getattr(value, "__module__", "__main__") == "__main__":
         return False
     try:
         pickle.dumps(value)

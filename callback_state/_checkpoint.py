@@ -32,7 +32,7 @@ EXIT_CODE = 75
     exclude=(
         "callbacks", "training_args", "period", "max_to_keep", "keep_best",
         "save_every", "save_on_signal", "exit_code", "save_on_exception", "on_save_error",
-        "keys", "_loop", "_keeper", "_recorder", "_replaced", "_warned", "_epoch",
+        "keys", "_loop", "_keeper", "_recorder", "_replaced", "_told", "_is_restored_into", "_epoch",
     )
 )
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
@@ -141,7 +141,10 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self._stamp = 0
         self._loop: Loop | None = None
         self._keeper: Keeper | None = None
-        self._warned = False
+        # What is stored by value and was warned of.
+        self._told: list[str] = []
+        # Whether its script gives restore_callbacks the callbacks themselves, with functions of their own.
+        self._is_restored_into = False
         self._epoch = 0
 
     def _remember_arguments(self) -> None:

@@ -259,13 +259,22 @@ class Keeper(Listener):
         """An attribute that cannot be saved at all is an error here."""
         for callback in self.registered(loop):
             remember(callback)
-        by_value = _snapshot.take(self.registered(loop), self.model, {}, {}).by_value
-        if by_value and not self.checkpoint._warned:
-            self.checkpoint._warned = True
+        taken, checkpoint = _snapshot.take(self.registered(loop), self.model, {}, {}), self.checkpoint
+        code = [] if checkpoint._is_restored_into else [p for p in taken.code if p not in checkpoint._told]
+        objects = [path for path in taken.objects if path not in checkpoint._told]
+        checkpoint._told += [*code, *objects]
+        if code:
             warnings.warn(
-                f"stored by value, as code that only a trusted file may run: {', '.join(by_value)}. "
+                f"stored by value, as code that only a trusted file may run: {', '.join(code)}. "
                 f"To restore without trust, give callbacks that hold their own: "
                 f"restore_callbacks(..., into=callbacks).",
+                stacklevel=2,
+            )
+        if objects:
+            warnings.warn(
+                f"stored by value, as objects that only a trusted file may make, with into= too: "
+                f"{', '.join(objects)}. To restore without trust, make their classes plain data with @stateful, "
+                f"or leave them out with exclude= and make them in the constructor.",
                 stacklevel=2,
             )
 

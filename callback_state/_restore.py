@@ -74,6 +74,9 @@ def restore_callbacks(
     """
     trust = Trust.of(trusted, key)
     callbacks = _as_list(into)
+    for callback in callbacks or []:
+        if hasattr(type(callback), "template"):  # ours, told without importing its module
+            callback._is_restored_into = True
     for _ in range(REPLACED):
         found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
         if found is None:

@@ -40,12 +40,15 @@ class Taken:
 
     Attributes:
         tree: what is sealed in the file.
-        by_value: the attribute paths that went into the by-value section.
+        code: the attribute paths of functions and classes that went into the by-value section, but for those
+            that can be imported.
+        objects: those of other objects that did.
         state: the part of the tree that is state, to compare two quiet points by.
     """
 
     tree: list[Any]
-    by_value: list[str]
+    code: list[str]
+    objects: list[str]
     state: Table
 
     def same_state(self, other: Taken) -> bool:
@@ -75,7 +78,7 @@ def take(callbacks: list[Any], model: Any, meta: dict[str, Any], run: dict[str, 
         root = encoder.table({"meta": meta, "run": run})
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
-    return Taken([root.nodes, root.root, state_root, fallback.pickles], fallback.names, state)
+    return Taken([root.nodes, root.root, state_root, fallback.pickles], fallback.code, fallback.objects, state)
 
 
 def _states(keyed: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -524,6 +524,16 @@ class ByValue(keras.callbacks.Callback):
         self.count, self.foreign = self.function(self.count), Foreign(epoch + 7)
 
 
+def test_other_objects_are_warned_of_with_into_too(tmp_path: Path) -> None:
+    """There into= is no way without trust; the warning says what is."""
+    callbacks = [ByValue(len), checkpoint(tmp_path)]
+    restore_callbacks(tmp_path, into=callbacks, missing_ok=True)
+    with pytest.warns(UserWarning, match=r"with into= too: ByValue\.foreign\. .* @stateful, or leave") as caught:
+        for _ in range(2):
+            fresh_model().fit(X, Y, batch_size=32, verbose=0, epochs=0, callbacks=callbacks)
+    assert len(caught) == 1
+
+
 @pytest.mark.filterwarnings("ignore:stored by value")
 def test_other_objects_come_back_on_trust_only(tmp_path: Path) -> None:
     """Without trust an error names the attribute, and nothing is half restored; with trust they are there."""

@@ -427,6 +427,18 @@ def test_code_is_warned_of_once(tmp_path: Path) -> None:
     assert sum("by value" in str(w.message) for w in caught) == 1
 
 
+def test_code_is_not_warned_of_where_the_script_has_its_own(tmp_path: Path) -> None:
+    """Whoever restores with into= does what the warning asks for, at the first start too."""
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        ModelCheckpointEnhanced(tmp_path / "{epoch}.keras"),
+    ]
+    restore_callbacks(tmp_path, into=callbacks, missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=2, callbacks=callbacks)
+
+
 LOGS = [("outside", "new.csv"), ("outside", "append.csv"), ("columns", "new.csv")]
 
 
