@@ -32,7 +32,7 @@ from ._graphs import (
     value_of,
     where,
 )
-from ._runstate import _keras_generator, _tensorflow_generator
+from ._random import keras_generator, tensorflow_generator
 
 __all__ = [
     "InputDraws", "has_python", "of_attributes", "of_data", "of_draws", "of_reading", "of_step",
@@ -122,7 +122,7 @@ def of_step(train_function: Any) -> list[str]:
             eagerly: what its operations draw from is saved, but for those with a seed= of their own.
     """
     names: list[str] = []
-    generator = getattr(_tensorflow_generator(), "state", None)
+    generator = getattr(tensorflow_generator(), "state", None)
     for function in compiled(train_function):
         operations = list(operations_of(function))
         names += [op.name for op in random_in(operations)]
@@ -189,7 +189,7 @@ def _of_seeds(step: Any) -> Iterator[str]:
 
 
 def _of_variables(step: Any) -> Iterator[str]:
-    saved = [getattr(generator, "state", None) for generator in (_tensorflow_generator(), _keras_generator())]
+    saved = [getattr(generator, "state", None) for generator in (tensorflow_generator(), keras_generator())]
     for function in functions_of(step):
         written = any(op.type in _WRITES for op in operations_of(function))
         if written and not any(holds(function, variable) for variable in saved):

@@ -26,7 +26,8 @@ from ._loop import Loop, join
 from ._metrics import build_metrics, put_back_metrics
 from ._mode import choose, in_words, is_the_finished
 from ._modelfile import load
-from ._runstate import put_back_generators, put_back_history, put_back_seeds
+from ._random import put_back_generators
+from ._runstate import put_back_history, put_back_seeds
 from ._snapshot import Snapshot
 from ._trust import Trust
 from .exceptions import ResumeError

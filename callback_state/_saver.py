@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _modelfile, _pair, _runstate, _snapshot, _statefile, _store, _verify
+from . import _modelfile, _pair, _random, _runstate, _snapshot, _statefile, _store, _verify
 from ._inventory import inventory
 from ._record import Record
 from ._snapshot import Taken
@@ -77,7 +77,7 @@ class Saver:
             "optimizes": bool(getattr(getattr(model, "optimizer", None), "built", False)),
         }}
         run = {
-            "generators": _runstate.take_generators(), "seeds": _runstate.take_seeds(model), **inside,
+            "generators": _random.take_generators(), "seeds": _runstate.take_seeds(model), **inside,
         }
         return Taking(digest, _snapshot.take(callbacks, model, meta, run), meta, run)
 

@@ -17,7 +17,7 @@ from ._pipelines import (
     begun, count_iterator, is_one_to_one, iterators_of, pass_iterators, passes_in,
 )
 from ._reader import Reader
-from ._runstate import put_back_generators, take_generators
+from ._random import put_back_generators, take_generators
 from .exceptions import unsupported_keras
 
 __all__ = ["Source"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 from harness import X_VAL, Y_VAL, X, Y
+from tensorflow.python.ops import stateful_random_ops
 
-from callback_state import _resume
+from callback_state import _random, _resume
 from callback_state._runstate import put_back_variables, take_variables
 
 
@@ -42,3 +43,10 @@ def fresh_model(*, ema: bool = False, steps_per_execution: int = 1) -> Any:
     _resume._waiting.pop(model, None)
     model.stop_training, model._initial_epoch, model.history = False, None, None
     return model
+
+
+def forget() -> None:
+    """The global generators as in a new process that is seeded: none of TensorFlow's or Keras's own made yet."""
+    keras.utils.set_random_seed(11)
+    stateful_random_ops.global_generator = None
+    _random._put_back_keras(None)  # Keras 3.7 keeps it

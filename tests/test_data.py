@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import callback_state
 from callback_state import _enterable, _passes, data
-from callback_state._runstate import take_generators
+from callback_state._random import take_generators
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = st.integers(1, 40)

@@ -17,7 +17,7 @@ from tensorflow.python.framework import config as tf_config
 
 from callback_state import data
 from callback_state._doubts import InputDraws, has_python, of_data, of_draws, of_step
-from callback_state._runstate import take_generators
+from callback_state._random import take_generators
 
 X = np.arange(32, dtype="float32").reshape(16, 2)
 Y = np.arange(16, dtype="float32").reshape(16, 1)

@@ -37,6 +37,7 @@ ORDER = [
     "_store",
     "_retention",
     "_fingerprint",
+    "_random",
     "_runstate",
     "_inventory",
     "_meta",

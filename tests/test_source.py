@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
 from callback_state import ResumeError, data
-from callback_state._runstate import put_back_generators, take_generators
+from callback_state._random import put_back_generators, take_generators
 from callback_state._source import _USED, Source
 
 EPOCHS, BATCH = 3, 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .. import _runstate, _store
+from .. import _random, _store
 from .._capture import saved_among
 from .._snapshot import Snapshot
 from ..exceptions import CallbackStateError, NotPicklableError
@@ -99,9 +99,9 @@ def assert_resumes_exactly(
     factory = Factory(make_callbacks, optimizer, model, frozenset(ignore_logs))
     if through == "process":  # as it is before anything has run
         factory.pickled = pickled(make_callbacks, optimizer, model, plan)
-    before = _runstate.take_generators()
+    before = _random.take_generators()
     whole = _whole(factory, plan, points)
-    _runstate.put_back_generators(before)
+    _random.put_back_generators(before)
     _assert_same_twice(whole, _whole(factory, plan, []), factory)
     _check_reached(at, points, whole)
     for point in whole.saved:
@@ -139,7 +139,7 @@ def _save(callbacks: list[Any], model: Any, point: Point) -> Saved:
     except NotPicklableError as error:
         cause = cause_of_unpicklable(str(error))
         raise AssertionError(f"before {point} nothing can be saved: {error}{cause}") from error
-    return Saved(state, values_of(model), _runstate.take_generators(), look(callbacks))
+    return Saved(state, values_of(model), _random.take_generators(), look(callbacks))
 
 
 @dataclass
@@ -206,7 +206,7 @@ def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Sn
             cause = cause_of_unpicklable(str(error))
             message = f"after resuming at {point} the state cannot be put back: {error}{cause}"
             raise AssertionError(message) from error
-        _runstate.put_back_generators(saved.generators)
+        _random.put_back_generators(saved.generators)
         begin.clear()
         begin.update(look(callbacks))
 
