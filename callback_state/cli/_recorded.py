@@ -5,15 +5,15 @@ Model files are not read: of a directory of terabytes a picture is drawn at once
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from .._atomic import read_bytes
-from .._pair import SUFFIX
 from .._snapshot import Snapshot
 from .._statefile import unseal
-from ..exceptions import CallbackStateError, CheckpointNotFoundError
+from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
 from ._direction import best_of, better_in
 from ._listed import Listed, Run, files_of, look, runs_in
 
@@ -76,12 +76,13 @@ def recorded(path: str, template: str | None = None) -> Recorded:
         CheckpointNotFoundError: there is none.
         CallbackStateError: none of its state files can be read.
     """
-    runs = _runs_at(path)
+    files = _files_at(path)
+    runs = _runs_at(path, files)
     run = _chosen(path, runs, template)
     problems = [c.problem for c in run.checkpoints if c.problem is not None]
-    states = _opened(run.whole, problems)
+    states = _opened(run.whole, files, problems)
     if not states:
-        raise problems[0]
+        raise _none_left(path, problems)
     course, left = _course_of(states)
     best = best_of(_only(run, course), better_in(run, None))
     return Recorded(
@@ -92,19 +93,35 @@ def recorded(path: str, template: str | None = None) -> Recorded:
 
 def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]:
     """The newest checkpoint of that run alone, and why newer ones were left aside; otherwise as the whole run."""
-    run = _chosen(path, _runs_at(path), template)
+    files = _files_at(path)
+    run = _chosen(path, _runs_at(path, files), template)
     problems: list[CallbackStateError] = []
     for one in reversed(run.checkpoints):
         if one.problem is not None:
             problems.append(one.problem)
-        elif opened := _opened([one], problems):
+        elif opened := _opened([one], files, problems):
             return opened[0], [*map(str, problems)]
-    raise problems[0]
+    raise _none_left(path, problems)
 
 
-def _runs_at(path: str) -> list[Run]:
-    looks = filter(None, (look(model, states) for model, states in files_of(path)))
+def _files_at(path: str) -> dict[str, list[str]]:
+    """By the model file the states that may be its own; a link to another one of them is left out."""
+    files = dict(files_of(path))
+    targets = {os.path.realpath(model) for model in files if not os.path.islink(model)}
+    return {
+        model: states for model, states in files.items()
+        if not (os.path.islink(model) and os.path.realpath(model) in targets)
+    }
+
+
+def _runs_at(path: str, files: dict[str, list[str]]) -> list[Run]:
+    looks = filter(None, (look(model, states) for model, states in files.items()))
     return runs_in(path if os.path.isdir(path) else os.path.dirname(path), [*looks])
+
+
+def _none_left(path: str, problems: list[CallbackStateError]) -> CallbackStateError:
+    gone = CheckpointNotFoundError(path, "expected a checkpoint, but a writer has deleted it; look again")
+    return problems[0] if problems else gone
 
 
 def _chosen(path: str, runs: list[Run], template: str | None) -> Run:
@@ -120,22 +137,31 @@ def _chosen(path: str, runs: list[Run], template: str | None) -> Run:
     raise CheckpointNotFoundError(path, f"expected {wanted}, found {names}; check the path and --run")
 
 
-def _opened(checkpoints: list[Listed], problems: list[CallbackStateError]) -> list[State]:
+def _opened(
+    checkpoints: list[Listed], files: dict[str, list[str]], problems: list[CallbackStateError]
+) -> list[State]:
     """Those that can be opened; one that a writer has deleted meanwhile is nothing to tell of."""
     states = []
     for one in checkpoints:
         try:
-            states.append(State(one.path, _read(one.path) if one.meta is None else Snapshot.open(one.path)))
-        except FileNotFoundError:
-            continue
-        except CallbackStateError as error:
-            problems.append(error)
+            states.append(State(one.path, _read(one, files.get(one.path, []))))
+        except (CallbackStateError, OSError) as error:
+            if os.path.lexists(one.path):
+                problems.append(_problem(one.path, error))
     return states
 
 
-def _read(model: str) -> Snapshot:
-    path = model + SUFFIX
-    return Snapshot.read(path, unseal(read_bytes(path), path))
+def _read(one: Listed, states: list[str]) -> Snapshot:
+    """Of several states the model file tells which is its own; a single one may have been renamed meanwhile."""
+    if one.meta is None and len(states) == 1:
+        with contextlib.suppress(FileNotFoundError):
+            return Snapshot.read(states[0], unseal(read_bytes(states[0]), states[0]))
+    return Snapshot.open(one.path)
+
+
+def _problem(path: str, error: Exception) -> CallbackStateError:
+    unreadable = CorruptCheckpointError(path, f"cannot be read: {error}")
+    return error if isinstance(error, CallbackStateError) else unreadable
 
 
 def _course_of(states: list[State]) -> tuple[list[State], list[str]]:
