@@ -109,6 +109,16 @@ def test_a_model_of_somebody_else_is_not_listed(tmp_path: Path) -> None:
     assert sorted(checkpoints(tmp_path)) == ["001.keras", "009.final.keras"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_is_listed_once(tmp_path: Path) -> None:
+    """Also under a name that a run gives: that its state file is elsewhere makes it no lost half."""
+    put_run(tmp_path, [0.5])
+    os.symlink("001.keras", tmp_path / "002.keras")
+    (found,) = run("ls", tmp_path, "--json").json["runs"]
+    listed = [(os.path.basename(row["path"]), row["verified"]) for row in found["checkpoints"]]
+    assert listed == [("001.keras", None), ("002.keras", None)]
+
+
 def test_several_runs_are_told_apart(tmp_path: Path) -> None:
     """Each under its template, with a best and a latest one of its own; a damaged file by its name."""
     put_run(tmp_path, [0.5, 0.25])

@@ -13,6 +13,7 @@ from listed import flip, put_staged
 
 from callback_state import _lock, _store, latest_checkpoint, list_checkpoints
 from callback_state._pair import SUFFIX
+from callback_state._trust import Keys
 from callback_state.cli._exits import Exit
 
 VALUES = [0.9, 0.1, 0.5, 0.3, 0.7]
@@ -191,3 +192,86 @@ def test_no_directory_is_made(name: str, tmp_path: Path) -> None:
     """Where there is none."""
     options = ["--keep", "1"] if name == "prune" else []
     assert run(name, tmp_path / "none", *options).status == Exit.NOT_FOUND and not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+@pytest.mark.parametrize("target", ["005.keras", "001.keras", "nowhere.keras"])
+@pytest.mark.parametrize("name", ["latest.keras", "006.keras"])
+def test_a_link_is_no_checkpoint_of_its_own(name: str, target: str, tmp_path: Path) -> None:
+    """It neither counts, so that the newest one stays beside it, nor goes."""
+    put_run(tmp_path, VALUES)
+    os.symlink(target, tmp_path / name)
+    os.symlink(target + SUFFIX, tmp_path / (name + SUFFIX))
+    assert run("prune", tmp_path, "--keep", "2").lines == NAMES[:3]
+    assert {"004.keras", "005.keras", name} <= {*os.listdir(tmp_path)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_checkpoint_whose_state_is_a_link_is_none_of_its_own(tmp_path: Path) -> None:
+    """What it leads to is the state of another one, or of another directory."""
+    put_run(tmp_path, VALUES)
+    (tmp_path / "copy.keras").write_bytes((tmp_path / NAMES[4]).read_bytes())
+    os.symlink(NAMES[4] + SUFFIX, tmp_path / f"copy.keras{SUFFIX}")
+    assert run("prune", tmp_path, "--keep", "1").lines == NAMES[:4]
+    assert left(tmp_path) == [NAMES[4], "copy.keras"]
+
+
+KEY = "0123456789abcdef"
+
+
+@pytest.mark.parametrize("given", ["file", "environment"])
+def test_with_a_key_only_what_is_rightly_signed_counts(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer or better one that anybody may have put there neither drives out the signed ones nor goes."""
+    options = ["--key-file", str(tmp_path / "key")] if given == "file" else []
+    (tmp_path / "key").write_text(KEY)
+    directory = tmp_path / "ckpt"
+    for number in range(1, 4):
+        put_signed(directory, f"00{number}.keras", number, KEY)
+    put_signed(directory, "008.keras", 8, "another key of somebody")
+    put(directory, "009.keras", 9, monitor=("val_loss", 0.0), **T)
+    if given == "environment":
+        monkeypatch.setenv("CALLBACK_STATE_KEY", KEY)
+    done = run("prune", directory, "--keep", "1", "--keep-best", "1", *options)
+    assert done.lines == ["001.keras", "002.keras"]
+    assert left(directory) == ["003.keras", "008.keras", "009.keras"]
+    assert "008.keras: its state file is signed with another key" in done.err
+    assert "009.keras: expected a state file that is signed" in done.err
+
+
+def put_signed(directory: Path, name: str, number: int, key: str) -> None:
+    keys = Keys.of(key)
+    assert keys is not None
+    put(directory, name, number, sign=keys.signer(name), monitor=("val_loss", 1 / number), **T)
+
+
+def test_where_nothing_is_rightly_signed_nothing_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key; so it is with a wrong one."""
+    put_run(tmp_path, VALUES)
+    monkeypatch.setenv("CALLBACK_STATE_KEY", KEY)
+    done = run("prune", tmp_path, "--keep", "1")
+    assert done.status == Exit.NOT_FOUND and "nothing is deleted" in done.err and left(tmp_path) == NAMES
+
+
+@pytest.mark.parametrize("path", ["{}", "{}/", "{}//", "{}/.", "{}/../{}", "./{}", "link", "."])
+def test_what_a_finished_run_goes_on_from_stays_by_whatever_path(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the directory is written in another way, or is reached through a link."""
+    put_run(tmp_path / "ckpt", VALUES)
+    put(tmp_path / "ckpt", "005.final.keras", 9, finished=True, goes_on_from="002.keras", **T)
+    if path == "link":
+        os.symlink("ckpt", tmp_path / "link")
+    monkeypatch.chdir(tmp_path / "ckpt" if path == "." else tmp_path)
+    assert run("prune", path.format("ckpt", "ckpt"), "--keep", "1").lines == [NAMES[0], *NAMES[2:]]
+    assert left(tmp_path / "ckpt") == ["002.keras", "005.final.keras"]
+
+
+def test_what_a_finished_run_goes_on_from_stays_in_another_run(tmp_path: Path) -> None:
+    """Whatever the names of the two are made from."""
+    put_run(tmp_path, VALUES)
+    put(tmp_path, "end.keras", 9, template="end.keras", finished=True, goes_on_from="002.keras")
+    assert run("prune", tmp_path, "--keep", "1").lines == [NAMES[0], *NAMES[2:4]]

@@ -101,11 +101,12 @@ def runs_in(directory: str, checkpoints: list[Listed]) -> list[Run]:
 
 
 def _bare(directory: str) -> list[str]:
-    """The model files without a state file."""
+    """The model files without a state file; the state file of a link is elsewhere."""
     names = {*os.listdir(directory or os.curdir)}
     models = [n for n in names if n.endswith(_pair.MODEL_SUFFIXES) and not n.startswith(".")]
     staged = {match[1] for n in names if (match := re.fullmatch(r"\.(.+)\.state-[0-9a-f]{32}", n))}
-    return [name for name in models if name + _pair.SUFFIX not in names and name not in staged]
+    bare = [name for name in models if name + _pair.SUFFIX not in names and name not in staged]
+    return [name for name in bare if not os.path.islink(os.path.join(directory, name))]
 
 
 def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | None = None) -> Listed | None:

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from .. import _store
-from .._pair import states
+from .._pair import SUFFIX, states
 from .._retention import surplus
 from .._snapshot import columns_of
+from .._trust import Keys
 from ..exceptions import CheckpointNotFoundError
 from ._command import page
 from ._direction import Better, better_in, mode_option
@@ -19,7 +20,7 @@ from ._exits import Exit
 from ._listed import Listed, Run, look, runs_in
 from ._numbers import number_of
 from ._output import print_line, say
-from ._paths import alone_in, check_directory
+from ._paths import alone_in, check_directory, key_file, keys_in
 from ._phrases import size_of
 from ._progress import watched
 
@@ -42,9 +43,11 @@ __all__ = ["command", "doomed"]
     help="The series of the history by which --keep-best goes; by default what each run monitors.",
 )
 @mode_option
+@key_file
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
 def command(
-    directory: str, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None, dry_run: bool
+    directory: str, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None,
+    key_file: str | None, dry_run: bool,
 ) -> int:
     """Delete checkpoints that no rule keeps.
 
@@ -54,20 +57,19 @@ def command(
 
     Whatever the rules say, the newest whole checkpoint of a run stays, and the one that a finished run would go on
     from. Every checkpoint of the directory is verified before anything is deleted, every byte of it, and only
-    whole ones count or are deleted: what is damaged, a link, or without its other half is left as it is. The
-    directory is locked from the beginning: while a run writes there nothing is deleted, and one that starts
+    whole ones count or are deleted: what is damaged, without its other half or, with a key, not rightly signed is
+    left as it is. A link is no checkpoint of its own: it neither counts nor goes, wherever it leads. The directory
+    is locked from the beginning: while a run writes there nothing is deleted, and one that starts
     meanwhile gets an InUseError. --dry-run locks nothing. A run that goes on afterwards still counts what was
     deleted here among those that its max_to_keep and keep_best keep.
     """
     if keep is None and keep_best is None:
         raise click.UsageError("say what is to stay: --keep N, --keep-best N, or both")
     check_directory(directory)
+    keys = keys_in(key_file)
     with contextlib.nullcontext() if dry_run else alone_in(directory):
-        runs = _runs(directory)
-        gone = [
-            checkpoint for run in runs
-            for checkpoint in doomed(run, keep, keep_best, monitor, better_in(run, mode, monitor))
-        ]
+        runs = _runs(directory, keys)
+        gone = doomed(runs, keep, keep_best, monitor, mode)
         for checkpoint in gone:
             if not dry_run:
                 _store.delete(checkpoint.path)
@@ -78,11 +80,12 @@ def command(
     return Exit.OK
 
 
-def _runs(directory: str) -> list[Run]:
-    """What is there, verified; at least one checkpoint is whole."""
-    files = states(directory)
+def _runs(directory: str, keys: Keys | None) -> list[Run]:
+    """What is there, links left out, verified; at least one checkpoint is whole."""
+    files = [(model, own) for model, own in states(directory) if not _is_link(model)]
     shown = watched(files, [model for model, _ in files])
-    runs = runs_in(directory, [*filter(None, (look(model, own, verify=True) for model, own in shown))])
+    looked = [look(model, own, verify=True, keys=keys) for model, own in shown]
+    runs = runs_in(directory, [*filter(None, looked)])
     for problem in (checkpoint.problem for run in runs for checkpoint in run.checkpoints):
         if problem is not None:
             say(f"left as it is: {problem}")
@@ -91,28 +94,41 @@ def _runs(directory: str) -> list[Run]:
     return runs
 
 
+def _is_link(model: str) -> bool:
+    return os.path.islink(model) or os.path.islink(model + SUFFIX)
+
+
 def doomed(
-    run: Run, keep: int | None, keep_best: int | None, monitor: str | None, better: Better | None
+    runs: list[Run], keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
 ) -> list[Listed]:
-    """The checkpoints of a run that are to go, oldest first.
+    """The checkpoints that are to go, oldest first of each run.
 
     Args:
-        run: verified.
-        keep: how many of the newest stay; None for no such rule.
-        keep_best: how many of the best stay; None for no such rule.
-        monitor: the series that tells which are the best; None for the one that the run monitors.
-        better: compares two of its values.
+        runs: of one directory, verified.
+        keep: how many of the newest of each stay; None for no such rule.
+        keep_best: how many of the best of each stay; None for no such rule.
+        monitor: the series that tells which are the best; None for the one that a run monitors.
+        mode: "min" or "max", if the user has said so.
 
     Raises:
         UsageError: it cannot be told which are the best.
     """
+    whole = {os.path.realpath(checkpoint.path): checkpoint for run in runs for checkpoint in run.whole}
+    gone = {os.path.realpath(path) for run in runs for path in _surplus(run, keep, keep_best, monitor, mode)}
+    while partners := gone & {_partner(checkpoint) for path, checkpoint in whole.items() if path not in gone}:
+        gone -= partners
+    return [checkpoint for path, checkpoint in whole.items() if path in gone]
+
+
+def _surplus(
+    run: Run, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
+) -> list[str]:
+    """What the rules do not keep of one run."""
     written = [(checkpoint.path, _value(checkpoint, monitor)) for checkpoint in run.whole]
+    better = better_in(run, mode, monitor)
     if keep_best is not None and written:
         _check_best(run, monitor, [value for _, value in written], better)
-    gone = {*surplus(written, newest=keep, best=keep_best, better=better)}
-    while partners := gone & {_partner(c) for c in run.whole if c.path not in gone}:
-        gone -= partners
-    return [c for c in run.whole if c.path in gone and not os.path.islink(c.path)]
+    return surplus(written, newest=keep, best=keep_best, better=better)
 
 
 def _check_best(run: Run, monitor: str | None, values: list[float | None], better: Better | None) -> None:
@@ -144,7 +160,7 @@ def _value(checkpoint: Listed, monitor: str | None) -> float | None:
 
 
 def _partner(checkpoint: Listed) -> str | None:
-    """The path of the checkpoint that a finished run goes on from."""
+    """The real path of the checkpoint that a finished run goes on from, whatever run that is of."""
     assert checkpoint.meta is not None
     name = checkpoint.meta["goes_on_from"]
-    return None if name is None else os.path.join(os.path.dirname(checkpoint.path), name)
+    return None if name is None else os.path.realpath(os.path.join(os.path.dirname(checkpoint.path), name))
