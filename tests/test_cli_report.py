@@ -241,3 +241,17 @@ def test_what_cannot_be_written_or_read_has_its_status(tmp_path: Path, capsys: A
     assert main(["report", str(tmp_path), "--run", "other"]) == 5
     assert "expected the run other, found {epoch:03d}.keras" in capsys.readouterr().err
     assert main(["report", "--nonsense"]) == 2
+
+
+@pytest.mark.parametrize("name", ["report", "plot"])
+@pytest.mark.parametrize("target", ["002.keras", "002.keras.callbacks.pkl", "train.py", "link.html", "link.png"])
+def test_no_other_file_is_written_over(name: str, target: str, tmp_path: Path, capsys: Any) -> None:
+    """A model, a state file, a script, also behind a link: the name tells, the status is 2, and all stays."""
+    ckpt = write_run(tmp_path / "ckpt", 3)
+    (ckpt / "train.py").write_text("import keras")
+    for link in ("link.html", "link.png"):
+        (ckpt / link).symlink_to("003.keras")
+    before = {path.name: path.read_bytes() for path in ckpt.iterdir()}
+    assert main([name, str(ckpt), "-o", str(ckpt / target)]) == 2
+    assert "expected a name that ends with ." in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in ckpt.iterdir()} == before

@@ -9,12 +9,11 @@ from ._command import page
 from ._exits import Exit
 from ._output import print_line
 from ._recorded import recorded
+from ._target import output_option
 from ._template import run_option
 from ._timeline import timeline_of
 
 __all__ = ["command"]
-
-_FORMATS = (".png", ".svg", ".pdf")
 
 
 @page(
@@ -26,10 +25,7 @@ _FORMATS = (".png", ".svg", ".pdf")
     exits=(Exit.NOT_FOUND, Exit.DAMAGED),
 )
 @click.argument("path", metavar="[PATH]", default=".", type=click.Path())
-@click.option(
-    "-o", "--output", default="run.png", show_default=True, metavar="FILE", type=click.Path(dir_okay=False),
-    help="Where to write the picture, a .png, .svg or .pdf; a file that is there is replaced.",
-)
+@output_option("run.png", (".png", ".svg", ".pdf"), "the picture")
 @run_option
 def command(path: str, output: str, run: str | None) -> int:
     """Draw a run over its epochs.
@@ -41,8 +37,6 @@ def command(path: str, output: str, run: str | None) -> int:
     callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch.
     Needs matplotlib: pip install "callback_state[plot]".
     """
-    if not output.lower().endswith(_FORMATS):
-        raise click.BadParameter(f"expected a name that ends with {', '.join(_FORMATS)}", param_hint="--output")
     found = recorded(path, run)
     try:
         from ._figure import figure_of

@@ -11,6 +11,7 @@ from ._exits import Exit
 from ._output import print_line
 from ._page import document
 from ._recorded import recorded
+from ._target import output_option
 from ._template import run_option
 
 __all__ = ["command"]
@@ -26,10 +27,7 @@ __all__ = ["command"]
     exits=(Exit.NOT_FOUND, Exit.DAMAGED),
 )
 @click.argument("path", metavar="[PATH]", default=".", type=click.Path())
-@click.option(
-    "-o", "--output", default="report.html", show_default=True, metavar="FILE",
-    type=click.Path(dir_okay=False), help="Where to write the page; a file that is there is replaced.",
-)
+@output_option("report.html", (".html", ".htm"), "the page")
 @run_option
 def command(path: str, output: str, run: str | None) -> int:
     """Write a run as one HTML file.
