@@ -127,6 +127,8 @@ def _check_meta(meta: dict[str, Any]) -> None:
     for start in meta["starts"]:
         if start["due"] is not None:
             check([*start["due"]], [int], ".meta.starts.due")
+            if len(start["due"]) != 2:
+                raise ValueError(f".meta.starts.due: expected epoch and batch, found {len(start['due'])} numbers")
     if len({*map(len, meta["trace"].values())}) > 1:
         raise ValueError(".meta.trace: its lists are not of one length")
     if any(part in (meta["goes_on_from"] or "") for part in ("/", "\\")):

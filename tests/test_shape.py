@@ -130,3 +130,12 @@ def test_numbers_that_no_run_reaches_are_refused(path: tuple[str, ...]) -> None:
         check(decoded, SHAPE, "")
     if path in (("epoch",), ("saved_at",), ("monitor",)):
         assert Summary.from_node(Summary.of(decoded["meta"]).node()) is None
+
+
+@pytest.mark.parametrize("due", [(), (1,), (1, 2, 3), (1, None), ("a", 1)], ids=repr)
+def test_what_a_start_was_due_to_go_on_with_is_an_epoch_and_a_batch(due: Any) -> None:
+    """Two integers, as every reader takes them apart; anything else is no state file of this package."""
+    decoded = complete(old())
+    decoded["meta"]["starts"] = [{**NOW["meta", "starts"][0], "due": due}]
+    with pytest.raises((TypeError, ValueError), match=r"meta\.starts\.due"):
+        check(decoded, SHAPE, "")
