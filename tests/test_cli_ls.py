@@ -170,14 +170,19 @@ def given(**arguments: Any) -> dict[str, Any]:
         ("val_loss", {"monitor": "val_loss", "mode": "max"}, {}, ["--mode", "min"], "2.keras"),
         ("anything", {"monitor": "anything", "mode": "auto"}, {"monitor_op": "greater anything"}, [], "3.keras"),
         ("anything", {}, {"monitor_op": "less another"}, [], None),
+        ("train_loss", {}, {}, [], "2.keras"),
+        ("accident_rate", {}, {}, [], None),
+        ("glossary", {}, {}, [], None),
+        ("val_accuracy_gap", {}, {}, [], None),
+        ("val_loss", {"monitor": "val_loss", "mode": "min"}, {"monitor_op": "greater val_loss"}, [], None),
     ],
     ids=["loss", "accuracy", "unknown", "told", "configured", "of-another", "against-its-name", "told-otherwise",
-         "decided", "decided-for-another"],
+         "decided", "decided-for-another", "a-loss", "not-acc", "not-loss", "a-gap", "at-odds"],
 )
 def test_the_best_is_that_of_the_run(
     monitor: str, arguments: Any, state: Any, options: list[str], best: str | None, tmp_path: Path
 ) -> None:
-    """By what the user says, else the callback's configuration, else what it has decided, else the name."""
+    """By what the user says, else what callbacks were told or have decided, else a name that leaves no doubt."""
     for number, value in enumerate([0.5, 0.25, 0.75, 0.25, float("nan"), None]):
         put(tmp_path, f"{number + 1}.keras", number, {"C": state}, given(**arguments), monitor=(monitor, value))
     found = checkpoints(tmp_path, *options)

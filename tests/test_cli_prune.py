@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import put, put_run, run
-from listed import flip, put_staged
+from listed import flip, model_of, put_staged
 
 from callback_state import _lock, _store, latest_checkpoint, list_checkpoints
-from callback_state._pair import SUFFIX
+from callback_state._pair import SUFFIX, staged_path
 from callback_state._trust import Keys
 from callback_state.cli._exits import Exit
 
@@ -65,16 +66,31 @@ def test_a_rule_is_needed(options: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("monitor", "message"), [(["--monitor", "nope"], "takes one of loss"), ([], "give --mode")],
-    ids=["no-such", "which"],
+    ("monitor", "message"),
+    [
+        (["--monitor", "nope"], "takes one of accident_rate, loss"), ([], "give --mode"),
+        (["--monitor", "accident_rate"], "small or large values of 'accident_rate'"),
+    ],
+    ids=["no-such", "which", "only-a-part-of-its-name"],
 )
 def test_an_unknown_best_deletes_nothing(monitor: list[str], message: str, tmp_path: Path) -> None:
     """Where there is no value of the series, or it cannot be told which are better."""
     for epoch in range(3):
-        history = {"epochs": [0], "series": {"loss": [0.5]}}
+        history = {"epochs": [0], "series": {"loss": [0.5], "accident_rate": [0.5]}}
         put(tmp_path, NAMES[epoch], epoch, monitor=("anything", 0.5), history=history, **T)
     done = run("prune", tmp_path, "--keep-best", "1", *monitor)
     assert done.status == Exit.USAGE and message in done.err and len(left(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("where", ["{}", "{}//"])
+def test_what_the_callback_was_told_is_heeded_wherever_it_stands(where: str, tmp_path: Path) -> None:
+    """However the path is written, and while the state file still has the name of an interrupted save."""
+    arguments = {"C": {"monitor": ("value", "val_loss", None), "mode": ("value", "max", None)}}
+    for epoch, value in enumerate(VALUES[:3]):
+        put(tmp_path, NAMES[epoch], epoch, {"C": {}}, arguments, monitor=("val_loss", value), **T)
+    state = Path(staged_path(str(tmp_path / NAMES[2]), hashlib.sha256(model_of(2)).digest()))
+    os.replace(tmp_path / (NAMES[2] + SUFFIX), state)
+    assert run("prune", where.format(tmp_path), "--keep-best", "1").lines == [NAMES[1]]
 
 
 def test_each_run_is_pruned_by_itself(tmp_path: Path) -> None:

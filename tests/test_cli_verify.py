@@ -53,6 +53,15 @@ def test_a_half_is_damaged(path: str, lost: str, tmp_path: Path) -> None:
     assert f"{tmp_path / '001.keras'}: expected " in done.err and ", found none" in done.err
 
 
+@pytest.mark.parametrize("path", ["ckpt//m.keras", "./ckpt/./m.keras", f"ckpt//m.keras{SUFFIX}"])
+def test_a_path_may_be_written_in_any_way(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With slashes and dots to spare, of a model file or of a state file."""
+    put(tmp_path / "ckpt", "m.keras", 1)
+    monkeypatch.chdir(tmp_path)
+    done = run("verify", path)
+    assert (done.status, done.err) == (Exit.OK, "") and "whole" in done.out
+
+
 def test_a_file_of_no_run_is_not_looked_at(tmp_path: Path) -> None:
     """A model that somebody has saved there by himself."""
     put_run(tmp_path, [0.5])

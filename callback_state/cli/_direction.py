@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,20 +11,19 @@ import click
 
 from .._atomic import read_bytes
 from .._build import Decoder
-from .._pair import SUFFIX
 from .._statefile import unseal
 from .._table import Table, two_by_two
 from ..exceptions import CallbackStateError
-from ._listed import Listed, Run
+from ._listed import Listed, Run, files_of
 
 __all__ = ["Better", "best_of", "better_in", "mode_option", "monitored"]
 
 Better = Callable[[Any, Any], bool]
 _BETTER: dict[str, Better] = {"min": operator.lt, "max": operator.gt}
 _DECIDED = {"less": "min", "greater": "max"}
-#: What Keras knows of its own metrics by their class is told by their names here.
-_LARGER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "fmeasure", "iou", "r2")
-_SMALLER = ("loss", "error", "mse", "mae", "rmse", "mape", "msle")
+#: Names that leave no doubt. A part of a name tells nothing: "accident_rate" has "acc" in it, "glossary" "loss".
+_LARGER = frozenset({"acc", "accuracy", "val_acc", "val_accuracy"})
+_SMALLER = re.compile("(.*_)?loss", re.DOTALL)
 
 mode_option = click.option(
     "--mode", type=click.Choice(["min", "max"]),
@@ -54,7 +54,7 @@ def better_in(run: Run, mode: str | None, monitor: str | None = None) -> Better 
     """What compares two values of a series; None where it cannot be told which are better.
 
     Args:
-        run: the newest of its checkpoints tells how its callback decides.
+        run: the newest of its checkpoints tells how its callbacks decide.
         mode: "min" or "max", if the user has said so.
         monitor: the series; by default the one that the run monitors.
     """
@@ -62,25 +62,27 @@ def better_in(run: Run, mode: str | None, monitor: str | None = None) -> Better 
     if mode is not None or newest is None or newest.summary is None:
         return None if mode is None else _BETTER[mode]
     monitor = newest.summary.monitor_name if monitor is None else monitor
-    found = _said(newest, monitor) or _by_name(monitor)
-    return None if found is None else _BETTER[found]
+    said = _said(newest, monitor)
+    if said is not None and not said:
+        said = _by_name(monitor)
+    return _BETTER[said.pop()] if said is not None and len(said) == 1 else None
 
 
-def _said(checkpoint: Listed, monitor: str) -> str | None:
-    """What the callbacks of a checkpoint were told or have decided on a series.
+def _said(checkpoint: Listed, monitor: str) -> set[str] | None:
+    """What the callbacks of a checkpoint were told or have decided on a series; None where it cannot be read.
 
     Of the file only what tells this is decoded: not the generators, for which NumPy would be imported.
     """
-    path = checkpoint.path + SUFFIX
     try:
+        ((_, (path, *_)),) = files_of(checkpoint.path)
         nodes, root, states, _ = cast(Any, unseal(read_bytes(path), path).tree)
         meta = _dict(nodes, _dict(nodes, root)["meta"])
         described = Decoder(Table(nodes, meta["callbacks"])).value()
-        told = [_told(entry["arguments"], monitor) for entry in described]
-        decided = [_decided(_dict(nodes, ref), monitor) for ref in _dict(nodes, states).values()]
+        told = {_told(entry["arguments"], monitor) for entry in described}
+        decided = {_decided(_dict(nodes, ref), monitor) for ref in _dict(nodes, states).values()}
     except (CallbackStateError, OSError, ValueError, TypeError, LookupError):  # what is damaged is told elsewhere
         return None
-    return next(filter(None, [*told, *decided]), None)
+    return {*filter(None, told | decided)}
 
 
 def _dict(nodes: Any, ref: Any) -> dict[Any, Any]:
@@ -98,8 +100,7 @@ def _decided(attributes: dict[Any, Any], monitor: str) -> str | None:
     return _DECIDED.get(direction) if series == monitor else None
 
 
-def _by_name(monitor: str) -> str | None:
-    name = monitor.removeprefix("val_").lower()
-    if any(part in name for part in _SMALLER):
-        return "min"
-    return "max" if any(part in name for part in _LARGER) else None
+def _by_name(monitor: str) -> set[str]:
+    if _SMALLER.fullmatch(monitor):
+        return {"min"}
+    return {"max"} if monitor in _LARGER else set()

@@ -85,7 +85,8 @@ def files_of(path: str) -> list[tuple[str, list[str]]]:
         return _pair.states(path)
     model = path.removesuffix(_pair.SUFFIX)
     near = _pair.states(os.path.dirname(path)) if any(map(os.path.lexists, (model, model + _pair.SUFFIX))) else []
-    return [entry for entry in near if entry[0] == model] or [(model, [])]
+    own = [own for found, own in near if os.path.basename(found) == os.path.basename(model)]
+    return [(model, own[0] if own else [])]
 
 
 def runs_in(directory: str, checkpoints: list[Listed]) -> list[Run]:

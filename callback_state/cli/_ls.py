@@ -42,9 +42,9 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
 
     One line for each checkpoint, oldest first; DIR is the current directory by default. Epochs and batches count
     from 0; no batch means the end of the epoch. "best" is marked by the series that the run monitors, if the files
-    or its name tell which values are better. The state files are verified always; of the model files only the
-    sizes are looked at, unless --verify is given. What is not whole is listed as DAMAGED. Several runs in one
-    directory are listed one by one, under the names that they give their files.
+    tell which values are better, or its name does: a loss or an accuracy. The state files are verified always; of
+    the model files only the sizes are looked at, unless --verify is given. What is not whole is listed as DAMAGED.
+    Several runs in one directory are listed one by one, under the names that they give their files.
 
     With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}; "saved_at" is nanoseconds since
     1970, "size" bytes of both files, "verified" is true, false for a damaged one, or null for one whose model file

@@ -51,15 +51,18 @@ def command(
 ) -> int:
     """Delete checkpoints that no rule keeps.
 
-    With both --keep and --keep-best those stay that either keeps. The rules hold for each run in the directory by
-    itself, and for all its files: those of single epochs, of its end and between epochs. Both files of a
-    checkpoint are deleted, the model file first, and their names printed, oldest first.
+    With both --keep and --keep-best those stay that either keeps. Which values are the best is not guessed: where
+    neither the callbacks in the checkpoints say it nor a name such as val_loss or val_accuracy, give --mode. The
+    rules hold for each run in the directory by itself, and for all its files: those of single epochs, of its end
+    and between epochs. Both files of a checkpoint are deleted, the model file first, and their names printed,
+    oldest first.
 
     Whatever the rules say, the newest whole checkpoint of a run stays, and the one that a finished run would go on
     from. Every checkpoint of the directory is verified before anything is deleted, every byte of it, and only
     whole ones count or are deleted: what is damaged, without its other half or, with a key, not rightly signed is
-    left as it is. A link is no checkpoint of its own: it neither counts nor goes, wherever it leads. The directory
-    is locked from the beginning: while a run writes there nothing is deleted, and one that starts
+    left as it is. A link is no checkpoint of its own: it neither counts nor goes, wherever it leads.
+
+    The directory is locked from the beginning: while a run writes there nothing is deleted, and one that starts
     meanwhile gets an InUseError. --dry-run locks nothing. A run that goes on afterwards still counts what was
     deleted here among those that its max_to_keep and keep_best keep.
     """
