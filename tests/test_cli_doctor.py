@@ -32,8 +32,10 @@ def test_nothing_is_found_in_a_run_that_was_resumed_rightly(tmp_path: Path, caps
     """Two restarts that went on with what their checkpoints say cost no exactness; the status is 0."""
     write_run(tmp_path, versions={})
     assert main(["doctor", str(tmp_path)]) == Exit.OK
-    out = capsys.readouterr().out
-    assert out == "006.keras: finished; a restart trains nothing\nnothing was found that a restart would lose\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "006.keras: finished; a restart trains nothing", "nothing was found that a restart would lose",
+        f"model files were not read: callback-state verify {tmp_path} does so",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,46 @@ def test_what_training_warned_of_is_found_with_its_cure(tmp_path: Path, doubt: s
     assert re.match("Write|Derive|draw|keep", found.cure)
 
 
+@pytest.mark.parametrize("doubt", ["a callback", "an argument"])
+def test_of_a_callback_only_what_is_known_is_said(tmp_path: Path, doubt: str) -> None:
+    """It is not saved; whether anything of the run depends on it no file tells."""
+    write(tmp_path, "m.keras", doubts=[DOUBTS[doubt]])
+    (found,) = findings(tmp_path)
+    assert found.lost == "what depends on it: a resumed run has it as the constructor makes it"
+
+
+@pytest.mark.parametrize("name", ["002.keras", "..", "a\0b", ""], ids=repr)
+def test_a_finished_run_that_could_not_go_on_is_found(tmp_path: Path, name: str) -> None:
+    """The end replaced the weights of the last epoch, and the checkpoint that has these is not there."""
+    write(tmp_path, "002.final.keras", finished=True, goes_on_from=name)
+    (found,) = findings(tmp_path)
+    assert found.what.startswith(f"with more epochs the finished run goes on from {name}, and that is not whole (")
+    assert "larger epochs=" in found.lost
+
+
+def test_a_finished_run_that_can_go_on_is_right(tmp_path: Path) -> None:
+    """As long as its last epoch is whole; one that was cut short, or has lost its state, is a finding."""
+    write(tmp_path, "002.final.keras", finished=True, goes_on_from="002.keras", saved_at=BEGAN + SECOND)
+    state = write(tmp_path, "002.keras", saved_at=BEGAN)
+    assert findings(tmp_path) == []
+    (tmp_path / "002.keras").write_bytes(b"cut")
+    assert "has 3 bytes" in findings(tmp_path)[0].what
+    (tmp_path / "002.keras").write_bytes(b"model")
+    state.unlink()
+    assert "expected its state file" in findings(tmp_path)[0].what
+
+
+def test_a_damaged_model_file_is_left_to_verify(tmp_path: Path, capsys: Any) -> None:
+    """Of the right size, it is not read: the last line says so, whether anything was found or not."""
+    for doubts in ([], ["a is unseeded; write seed=1."]):
+        write(tmp_path, "m.keras", doubts=doubts)
+        (tmp_path / "m.keras").write_bytes(b"MODEL")
+        main(["doctor", str(tmp_path)])
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last == f"model files were not read: callback-state verify {tmp_path} does so"
+    assert main(["verify", str(tmp_path)]) == Exit.DAMAGED
+
+
 def test_an_unseeded_shuffle_of_a_real_run_is_found(tmp_path: Path) -> None:
     """The sentence that Keras's own shuffling gets has a cure that can be written."""
     sentences = [node for node in _doubts.of_data.__code__.co_consts if isinstance(node, str)]
@@ -174,7 +216,7 @@ def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
     """Three lines each, or one object; the status is 8."""
     write(tmp_path, "m.keras", doubts=["a is unseeded; write seed=1."])
     assert main(["doctor", str(tmp_path)]) == 8
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines()[1:-1] == [
         "a is unseeded", "    lost: the resumed run is not the run that died", "    cure: write seed=1.",
     ]
     assert main(["doctor", str(tmp_path), "--json"]) == 8

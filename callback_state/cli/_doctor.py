@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict
 
 import click
@@ -36,9 +37,10 @@ def command(path: str, run: str | None, as_json: bool) -> int:
 
     Of a directory, or a single checkpoint, the newest state file is read: callbacks that changed and were not
     saved, data whose order is another one in a new process, starts that restored nothing or began with another
-    epoch, state that is stored by value, other releases of Keras here. Of a script (.py) the source is read, and
-    never run: callbacks that change and are not given to @stateful, stock checkpoints, a fit without
-    initial_epoch=, nothing that restores, no seed, random numbers with a counter of their own.
+    epoch, a finished run that could not go on, state that is stored by value, other releases of Keras here. Model
+    files are not read; callback-state verify does that. Of a script (.py) the source is read, and never run:
+    callbacks that change and are not given to @stateful, stock checkpoints, a fit without initial_epoch=, nothing
+    that restores, no seed, random numbers with a counter of their own.
 
     Each finding says what is so, what it costs, and what to write. What is not found need not be right: data that
     a script imports from elsewhere are not looked through.
@@ -87,3 +89,5 @@ def _print(path: str, standing: str | None, findings: list[Finding], as_json: bo
         print_line(f"    cure: {finding.cure}")
     if not findings:
         print_line("nothing was found that a restart would lose", "green")
+    if standing is not None:
+        print_line(f"model files were not read: callback-state verify {shlex.quote(path)} does so")

@@ -10,12 +10,15 @@ from importlib import metadata
 from typing import Any
 
 from .._needs import needs_of
-from ._recorded import State
+from ._recorded import State, partner_problem
 
 __all__ = ["Finding", "findings_in"]
 
 #: The sentences of ``_doubts.py`` and ``_watch.py`` say what is so, and then what to write.
 _CURE = re.compile(r"(.+?)(?:; |\. (?=Write |Derive ))(.+)", re.DOTALL)
+#: What they say of a callback, on which perhaps nothing depends, and what that costs.
+_CHANGED = "changed while training ran"
+_BEGINS_ANEW = "what depends on it: a resumed run has it as the constructor makes it"
 _PACKAGES = ("keras", "tensorflow", "numpy")
 
 
@@ -44,9 +47,21 @@ def findings_in(state: State, directory: str) -> list[Finding]:
     """
     restore = f"restored = restore_callbacks({directory!r}, into=callbacks, model=model, missing_ok=True)"
     return [
-        *_of_starts(state.meta["starts"], restore), *_of_doubts(state.meta["doubts"]), *_of_code(state, restore),
-        *_of_versions(state.meta["versions"]),
+        *_of_partner(state), *_of_starts(state.meta["starts"], restore), *_of_doubts(state.meta["doubts"]),
+        *_of_code(state, restore), *_of_versions(state.meta["versions"]),
     ]
+
+
+def _of_partner(state: State) -> Iterator[Finding]:
+    """Of a finished run whose end replaced the weights the last epoch is a checkpoint of its own."""
+    problem = partner_problem(state)
+    if problem is not None:
+        name = state.meta["goes_on_from"]
+        yield Finding(
+            f"with more epochs the finished run goes on from {name}, and that is not whole ({problem})",
+            "the run: a restart with a larger epochs= ends with an error",
+            f"put {name} and its state file back, or give restore_callbacks an older checkpoint",
+        )
 
 
 def _of_starts(starts: list[dict[str, Any]], restore: str) -> Iterator[Finding]:
@@ -72,7 +87,8 @@ def _of_doubts(doubts: list[str]) -> Iterator[Finding]:
     for doubt in doubts:
         match = _CURE.fullmatch(doubt)
         what, cure = match.groups() if match else (doubt, "see the documentation, \"Exactness\"")
-        yield Finding(what, "the resumed run is not the run that died", cure)
+        lost = _BEGINS_ANEW if _CHANGED in doubt else "the resumed run is not the run that died"
+        yield Finding(what, lost, cure)
 
 
 def _of_code(state: State, restore: str) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptChe
 from ._direction import best_of, better_in
 from ._listed import Listed, Run, files_of, look, runs_in
 
-__all__ = ["Recorded", "State", "newest_of", "recorded"]
+__all__ = ["Recorded", "State", "newest_of", "partner_problem", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,16 @@ def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]
         elif opened := _opened([one], files, problems):
             return opened[0], [*map(str, problems)]
     raise _none_left(path, problems)
+
+
+def partner_problem(state: State) -> CallbackStateError | None:
+    """Why the checkpoint with which a finished run goes on is not whole; its size tells, its bytes are not read."""
+    name = state.meta["goes_on_from"]
+    if name is None:
+        return None
+    path = os.path.join(os.path.dirname(state.snapshot.where), name)
+    listed = look(*files_of(path)[0]) if os.path.isfile(path) else None
+    return CheckpointNotFoundError(path, "there is none") if listed is None else listed.problem
 
 
 def _files_at(path: str) -> dict[str, list[str]]:
