@@ -38,6 +38,7 @@ NAME = ".callback_state.lock"
 PATIENCE = 0.5
 #: Bytes of the file that are read: whoever can write there can write more.
 _RECORD_SIZE = 1000
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 #: The locks of this process, by (device, number) of their directories.
@@ -135,9 +136,16 @@ class _Lock:
         """Say who holds the lock, in the very file that is locked."""
         found = os.fstat(fd)
         self.identity = found.st_dev, found.st_ino
+        if found.st_nlink > 1:  # under its other name it may be anybody's file
+            return
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
-        os.write(fd, _record())
+        try:
+            os.write(fd, _record())
+        except OSError as error:
+            # It is locked all the same, and who wants to make room has to lock. The record is for messages only.
+            if error.errno not in _FULL:
+                raise
 
     def is_in_place(self) -> bool:
         """Whether who comes now finds this lock: it is held, and its file has not been removed."""

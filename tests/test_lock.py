@@ -345,16 +345,47 @@ def test_errors_of_the_system_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_record_that_cannot_be_written_lets_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
-    """A full disk: the error passes, and the lock is not kept by nobody."""
-    def full(fd: int, data: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    """A broken disk: the error passes, and the lock is not kept by nobody."""
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "write", refusing(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
             hold(tmp_path / "ckpt")
     assert locked_at(tmp_path / "ckpt") is None
     assert is_free(tmp_path / "ckpt", start)
+
+
+def refusing(number: int) -> Callable[..., int]:
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=errno.errorcode.get)
+def test_a_full_disk_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start, number: int
+) -> None:
+    """Others are kept out, and are not told by whom: that is when one has to delete something."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refusing(number))
+        held = hold(tmp_path / "ckpt")
+    assert locked_at(tmp_path / "ckpt") is not None
+    assert "found another process." in answer(start(tmp_path / "ckpt"))
+    held.release()
+    assert is_free(tmp_path / "ckpt", start) and os.listdir(tmp_path / "ckpt") == []
+
+
+@posix
+def test_a_file_that_has_another_name_is_not_written(tmp_path: Path, start: Start) -> None:
+    """It may be anybody's: it is locked as it is, and only its name here goes."""
+    directory, other = tmp_path / "ckpt", tmp_path / "letter"
+    directory.mkdir()
+    other.write_text("precious")
+    os.link(other, directory / NAME)
+    held = hold(directory)
+    assert not is_free(directory, start)
+    held.release()
+    assert other.read_text() == "precious" and os.listdir(directory) == [] and is_free(directory, start)
 
 
 @posix
