@@ -205,8 +205,7 @@ class Keeper(Listener):
         improved = _say.improvement(monitor, self._entries["best"], best) if self.checkpoint.save_best_only else ""
         keys = [*names(self.registered(loop))]
         line = _say.saved(path, _say.moment(event.epoch, event.batch), keys, seconds, improved)
-        shows = loop is not None and loop.fit is not None and loop.fit.shows
-        _say.say(line, over_bar=_say.bar_is_open(event.batch, shows))
+        _say.say(line, over_bar=_say.bar_is_open(event.batch, None if loop is None else loop.fit))
 
     def _write(self, path: str, taking: Taking, *, interim: bool) -> None:
         if self._lock is None:
@@ -245,8 +244,14 @@ class Keeper(Listener):
 
     def _warn_of_what_is_there(self) -> None:
         checkpoint, root = self.checkpoint, self.checkpoint.root
-        names = names_of(checkpoint.template, root)[0]
+        names, bare = names_of(checkpoint.template, root)
         self._beside = len(names)
+        if bare and not names and not checkpoint._stamp:
+            warnings.warn(
+                f"{root} has model files of this name without state files ({', '.join(bare[:3])}), and this run "
+                f"will write over them. Choose another filepath, or move them away.",
+                stacklevel=2,
+            )
         if names and not checkpoint._stamp:
             warnings.warn(
                 f"{root} has checkpoints of this name ({', '.join(names[:3])}...), nothing was restored "

@@ -262,7 +262,8 @@ class Resume(Listener):
         missing = [entry["key"] for entry in self._meta["callbacks"] if entry["key"] not in self._keyed]
         new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
         goes_on = in_words(self._mode, self._meta, loop.epochs)
-        _say.say(_say.resumed(self._path, [*self._keyed], missing, new, goes_on))
+        line = _say.resumed(self._path, [*self._keyed], missing, new, goes_on)
+        _say.say(line, over_bar=_say.bar_is_open(self._meta["batch"] if loop.enters else None, loop.fit))
 
     def _finish(self) -> None:
         self._done = True

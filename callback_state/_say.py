@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 from typing import Any
 
 from ._pair import SUFFIX
+from ._units import size_of
 
 __all__ = ["bar_is_open", "improvement", "moment", "not_improved", "resumed", "saved", "say"]
 
@@ -28,15 +30,21 @@ def say(line: str, *, over_bar: bool = False) -> None:
 
     _LOG.info("%s", line)
     if keras.utils.is_interactive_logging_enabled():
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        line = line.encode(encoding, "backslashreplace").decode(encoding)
-        sys.stdout.write(f"\n{line}\n" if over_bar else f"{line}\n")
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError, LookupError):  # a stream that is gone ends no training
+            _write(sys.stdout, f"\n{line}\n" if over_bar else f"{line}\n")
 
 
-def bar_is_open(batch: int | None, shows: bool) -> bool:
-    """Whether Keras's progress bar stands in the present line: within an epoch, where it is redrawn."""
-    return batch is not None and shows and (sys.stdout.isatty() or "ipykernel" in sys.modules)
+def _write(stream: Any, text: str) -> None:
+    if stream is None:  # pythonw
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def bar_is_open(batch: int | None, fit: Any) -> bool:
+    """Whether Keras's progress bar stands in the present line: within an epoch, in a file too."""
+    return batch is not None and fit is not None and bool(fit.shows)
 
 
 def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str = "") -> str:
@@ -49,8 +57,8 @@ def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str
         seconds: that it took.
         improved: what the best value was and is, where that is why.
     """
-    states = f"{', '.join(keys)} ({_bytes(path + SUFFIX)})" if keys else "no callbacks"
-    return f"{moment}: {improved}saved {path} ({_bytes(path)}) with {states} in {1000 * seconds:.0f} ms"
+    states = f"{', '.join(keys)} ({size_of(os.path.getsize(path + SUFFIX))})" if keys else "no callbacks"
+    return f"{moment}: {improved}saved {path} ({size_of(os.path.getsize(path))}) with {states} in {1000 * seconds:.0f} ms"
 
 
 def moment(epoch: int, batch: int | None) -> str:
@@ -78,13 +86,3 @@ def resumed(
     parts += [f"not put back: {', '.join(missing)}"] if missing else []
     parts += [f"without a state: {', '.join(new)}"] if new else []
     return f"Resumed {path}: {'; '.join(parts)}; {goes_on}"
-
-
-def _bytes(path: str) -> str:
-    """The size of a file; decimal units."""
-    size = float(os.path.getsize(path))
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "callback_state"
 # Each module may import those before it. A new module needs a place here.
 ORDER = [
     "_lazy",
+    "_units",
     "exceptions",
     "_atomic",
     "_lock",
@@ -118,7 +119,7 @@ TESTING_ORDER = [
     "_run",
     "_drive",
     "_factory",
-    "_source",
+    "_syntax",
     "_causes",
     "_process",
     "_resumes",

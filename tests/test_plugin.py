@@ -64,6 +64,7 @@ def test_the_marker_and_the_fixtures(pytester: pytest.Pytester, arguments: tuple
     result.assert_outcomes(passed=2, failed=4)
     output = result.stdout.str()
     assert "after resuming at (1, 0): Steps.step is 0, expected 2; Steps is not registered" in output
+    assert "_Whole" not in output and "plugin.py" not in output
     assert "write @pytest.mark.resumes(epochs=..., steps=...)" in output
     assert "<Record of 81 steps, learning rate 0.00617284 in the last> ==" in output
     assert "the learning rate of step (0, 0) is 0.5, expected 0.25" in output

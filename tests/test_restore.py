@@ -505,6 +505,14 @@ def test_a_misspelt_directory_does_not_begin_anew(checkpoints: Path) -> None:
         )
 
 
+def test_stock_model_files_that_would_be_written_over_are_warned_of(tmp_path: Path) -> None:
+    """Those of a run before the move to this package have no state."""
+    name = str(tmp_path / "{epoch}.keras")
+    make_model().fit(X, Y, verbose=0, callbacks=[keras.callbacks.ModelCheckpoint(name)])
+    with pytest.warns(UserWarning, match=r"files of this name without state files \(1\.keras\), and this run"):
+        make_model().fit(X, Y, verbose=0, callbacks=[ModelCheckpointEnhanced(name)])
+
+
 def test_a_restore_that_was_forgotten_is_warned_of(checkpoints: Path) -> None:
     """A fresh checkpoint callback in a directory with checkpoints of its name."""
     with pytest.warns(UserWarning, match="nothing was restored from them"), pytest.raises(Killed):

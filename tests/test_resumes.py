@@ -202,6 +202,7 @@ def test_weights_are_swapped_exactly() -> None:
 
 
 def small_model() -> Any:
+    keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
     rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), "mse")
@@ -249,7 +250,7 @@ def test_logs_of_measured_time_can_be_left_out() -> None:
 
     with pytest.raises(AssertionError, match=r"Times.on_epoch_begin reads the clock"):
         assert_resumes_exactly(Times, optimizer="numpy", **RUN)
-    run = {**RUN, "optimizer": "numpy", "ignore_logs": ["seconds"]}
+    run = {**RUN, "optimizer": "numpy", "ignore_logs": "seconds"}
     assert_resumes_exactly(Times, **run)
     with pytest.raises(AssertionError, match="Unregistered"):
         assert_resumes_exactly(lambda: [Times(), Unregistered()], **run)
@@ -428,6 +429,30 @@ class Late(Callback):
 
 
 @stateful
+class SetsDecay(Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.optimizer.weight_decay = getattr(self.model.optimizer, "weight_decay", 1.0) / 2
+
+
+@stateful
+class HalvesDropout(Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.layers[0].rate /= 2
+
+
+def test_a_number_of_a_layer_is_caught() -> None:
+    """No checkpoint holds it, and the train step has the old one."""
+    def model() -> Any:
+        made = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+        made.compile("sgd", "mse")
+        return made
+
+    message = r"model.layers\[0\].rate is 0.\d+, expected 0.\d+; HalvesDropout.on_epoch_begin .* a layer only"
+    with pytest.raises(AssertionError, match=message):
+        assert_resumes_exactly(HalvesDropout, model=model, epochs=3, steps_per_epoch=1)
+
+
+@stateful
 class Deletes(Callback):
     def __init__(self) -> None:
         super().__init__()
@@ -501,6 +526,9 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "an iterator": (Iterates, r"nothing can be saved: Iterates.rates: .*an iterator cannot be saved"),
     "a handle": (Handle, r"nothing can be saved: Handle.lock: .*it is a handle of this process"),
     "the optimizer": (InOptimizer, r"keeps state in the optimizer only \(self.model.optimizer.steps_so_far\)"),
+    "a number that is compiled": (
+        SetsDecay, r"model.optimizer.weight_decay is .*, expected .*in the optimizer only \(.*weight_decay\)",
+    ),
     "derived, and not again": (Derives, r"is 0.1.*, expected 0.05.*derives factor from self.step, .*excluded"),
     "an iterator that can be pickled": (
         IteratesPickled, r"IteratesPickled.counter.*; an iterator cannot be saved",
@@ -611,6 +639,7 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         ({"at": 3}, "at=3: expected"),
         ({"epochs": 0, "logs": None}, "is no point at all"),
         ({"model": 3}, "model=3: expected a function"),
+        ({"model": keras.Sequential([keras.layers.Dense(1)])}, "model=.*expected a function that returns a new"),
         ({"model": lambda: 3, "optimizer": None}, r"model= returned 3; expected a new keras.Model"),
         ({"model": small_model}, "optimizer= is for the stand-in"),
         ({"timeout": 0}, "timeout=0: expected seconds above 0"),

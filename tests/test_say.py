@@ -166,6 +166,46 @@ def test_the_progress_bar_is_not_torn(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(lines) == len(ours) + len(bars) + 3  # "Epoch 1/3", ...
 
 
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO], ids=["terminal", "file"])
+def test_lines_stand_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Any) -> None:
+    """At saves within an epoch and at a resume there, in a file as well: grep finds them."""
+    options: dict[str, Any] = {"name": "{epoch}-{batch}.keras", "save_freq": 2, "fit": 1}
+    with pytest.raises(Killed):
+        start(tmp_path, KillAtBatch(3), **options)
+    written = stream()
+    monkeypatch.setattr(sys, "stdout", written)
+    start(tmp_path, **options)
+    lines = screen(written.getvalue())
+    for word, begins, count in (("Resumed", "Resumed ", 1), ("saved", "Epoch ", 5)):
+        ours = [line for line in lines if word in line]
+        assert len(ours) == count and all(line.startswith(begins) for line in ours)
+
+
+class Gone(io.StringIO):
+    encoding = "no such encoding"
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [None, Gone()], ids=["none", "broken"])
+def test_a_lost_stream_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Any) -> None:
+    """The lines are still in the log."""
+    monkeypatch.setattr(sys, "stdout", stream)
+    start(tmp_path)
+    assert (tmp_path / "3.keras").exists()
+
+
+def test_sizes_and_times_are_those_of_the_save(tmp_path: Path) -> None:
+    """In decimal units, and milliseconds."""
+    model, state = tmp_path / "m.keras", tmp_path / "m.keras.callbacks.pkl"
+    model.write_bytes(bytes(1_250_000))
+    state.write_bytes(bytes(999))
+    line = _say.saved(str(model), _say.moment(0, 4), ["A", "B"], 0.25)
+    assert line == f"Epoch 1, batch 5: saved {model} (1.25 MB) with A, B (999 B) in 250 ms"
+    assert _say.saved(str(model), _say.moment(0, None), [], 2).endswith("(1.25 MB) with no callbacks in 2000 ms")
+
+
 def test_a_name_that_cannot_be_printed_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is spelled."""
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

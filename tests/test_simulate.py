@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -228,12 +231,35 @@ def test_our_checkpoint_decides_as_in_a_fit(tmp_path: Any, name: str, options: d
     assert not any(path.is_file() for path in (tmp_path / "simulated").rglob("*"))
 
 
+def test_the_clock_saves_nothing_in_a_simulation(tmp_path: Any) -> None:
+    """It is another one at every run."""
+    checkpoint = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", save_every=0.0001)
+    assert [save.hook for save in simulate(checkpoint, epochs=2, steps_per_epoch=3).saves] == ["on_epoch_end"] * 2
+
+
+def test_a_checkpoint_of_keras_that_would_write_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the method that writes is not found any more, nothing is run."""
+    class Changed(keras.callbacks.Callback):
+        pass
+
+    monkeypatch.setattr(keras.callbacks, "OrbaxCheckpoint", Changed, raising=False)
+    with pytest.raises(NotImplementedError, match=r"OrbaxCheckpoint has no method _save_checkpoint any more"):
+        simulate(Changed(), epochs=1, steps_per_epoch=1)
+
+
 def test_a_checkpoint_that_was_simulated_saves_in_a_fit_afterwards(tmp_path: Any) -> None:
-    """Nothing of the simulation stays in it."""
-    checkpoint = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")
-    simulate(checkpoint, epochs=1, steps_per_epoch=1)
+    """Nothing of the simulation stays in it: no files that it never wrote, no best value of made-up losses."""
+    checkpoint = ModelCheckpointEnhanced(
+        tmp_path / "runs" / "{epoch}.keras", monitor="loss", save_best_only=True, max_to_keep=1
+    )
+    before = {name: repr(value) for name, value in vars(checkpoint).items()}
+    simulate(checkpoint, epochs=3, steps_per_epoch=1, logs={"loss": [0.2, 0.1, 0.0]})
+    assert {name: repr(value) for name, value in vars(checkpoint).items()} == before
+    assert list(tmp_path.iterdir()) == []
     real_model().fit(X, Y, epochs=1, verbose=0, callbacks=[checkpoint])
-    assert (tmp_path / "1.keras").exists()
+    assert (tmp_path / "runs" / "1.keras").exists()
+    simulate(checkpoint, epochs=2, steps_per_epoch=1)
+    assert checkpoint._written == [("1.keras", checkpoint.best)] and (tmp_path / "runs" / "1.keras").exists()
 
 
 def test_a_run_begins_where_it_is_told_to() -> None:
@@ -302,6 +328,7 @@ def test_nan_is_equal_to_nan() -> None:
         ({"start": (2, 0)}, r"start=\(2, 0\): expected \(epoch, batch\) from \(0, 0\) to \(1, 3\)"),
         ({"method": "train"}, "method='train': expected one of fit, evaluate, predict"),
         ({"watch": "Warmup.pace"}, r"watch='Warmup.pace': expected .* there are .*Warmup.step"),
+        ({"timeout": float("inf")}, "timeout=inf: expected seconds above 0, or None for no limit"),
         ({"optimizer": "sgd", "model": "m"}, "optimizer= is for the stand-in"),
     ],
     ids=lambda value: str(value)[:30],
@@ -333,6 +360,14 @@ def test_what_a_callback_raises_comes_out() -> None:
     assert sys.version_info < (3, 11) or caught.value.__notes__ == [note]
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Hangs(keras.callbacks.Callback):
     """Never comes back: busy, or waiting."""
 
@@ -347,7 +382,7 @@ class Hangs(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("wait", [lambda: None, threading.Event().wait], ids=["busy", "waiting"])
-def test_a_hook_that_never_returns_is_interrupted_and_named(wait: Any) -> None:
+def test_a_hook_that_never_returns_is_interrupted_and_named(wait: Any, interrupts: None) -> None:
     """After the seconds that it is given."""
     with pytest.raises(TimeoutError, match=r"Hangs.on_epoch_end\(1\) had not returned after 0.2 s, and was"):
         simulate(Hangs(wait), epochs=3, steps_per_epoch=1, timeout=0.2)
@@ -362,6 +397,33 @@ def test_a_run_that_is_longer_than_the_limit_of_a_hook_goes_on() -> None:
         hears.model, "stop_training", time.monotonic() > end
     )
     simulate(hears, epochs=10**6, steps_per_epoch=1, timeout=0.1, optimizer="numpy")
+
+
+class Slow(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        time.sleep(0.3)
+
+
+def test_each_callback_has_the_time_for_itself() -> None:
+    """Several that are slow are not one that hangs."""
+    simulate([Slow(), Slow(), Slow(), Slow()], epochs=1, steps_per_epoch=1, timeout=0.5)
+
+
+class Stubborn(keras.callbacks.Callback):
+    """Catches what interrupts it the first time, and goes on."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(60)
+        else:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_of_the_user_after_a_hook_that_caught_ours_is_the_users(interrupts: None) -> None:
+    """It is not held for a hook that hangs."""
+    with pytest.raises(KeyboardInterrupt):
+        simulate(Stubborn(), epochs=2, steps_per_epoch=1, timeout=0.2)
 
 
 def test_who_interrupts_by_himself_is_not_held_for_a_hook_that_hangs() -> None:

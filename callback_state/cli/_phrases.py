@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .._units import size_of
+
 __all__ = ["age_of", "moment_of", "size_of", "time_of", "value_of", "words"]
 
 _CLOSED = {"tuple": "()", "set": "{}", "frozenset": "{}", "deque": "[]"}
@@ -131,16 +133,6 @@ def _enclosed(brackets: str, parts: Iterable[Iterator[str]]) -> Iterator[str]:
             yield ", "
         yield from part
     yield brackets[1]
-
-
-def size_of(size: int) -> str:
-    """Bytes in decimal units: ``"29.8 kB"``."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 999.5:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} TB" if amount < 999.5 else f"{amount:.0f} TB"
 
 
 def age_of(saved_at: int, now: float) -> str:

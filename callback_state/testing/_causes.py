@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._capture import excluded_of, is_registered, names
-from ._source import Source, is_self, locals_of, targets
+from ._syntax import Source, is_self, locals_of, targets
 
 __all__ = ["cause_of_unpicklable", "likely_cause"]
 
@@ -23,6 +23,7 @@ _CHANGING = {
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
     "setdefault", "update",
 }
+_OF_MODEL = re.compile(r"(optimizer|layers\[.*\]|get_layer\(.*\))\.(?!learning_rate$)\w+$")
 _BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
 
 
@@ -96,14 +97,16 @@ def _deleted(source: Source, callback: Any, attribute: str) -> str | None:
     return None
 
 
-def _in_optimizer(source: Source, callback: Any, attribute: str) -> str | None:
+def _in_model(source: Source, callback: Any, attribute: str) -> str | None:
     for method in source.methods:
         for target in targets(method):
             text = ast.unparse(target)
-            if re.search(r"optimizer\.(?!learning_rate$)\w+$", text):
+            if match := _OF_MODEL.search(text):
+                where = "the optimizer" if match[0].startswith("optimizer") else "a layer"
                 return (
-                    f"{source.name}.{method.name} keeps state in the optimizer only ({text}), which no checkpoint "
-                    f"holds: keep it in an attribute, and set it from there in on_train_begin"
+                    f"{source.name}.{method.name} keeps state in {where} only ({text}), which no checkpoint "
+                    f"holds: keep it in an attribute, and set it from there in on_train_begin; what Keras "
+                    f"compiles into the train step (weight_decay, a dropout's rate) has to be a variable"
                 )
     return None
 
@@ -193,7 +196,7 @@ def _derives(method: ast.FunctionDef, name: str) -> str | None:
     return None
 
 
-_causes_twice = (_clock, _in_module, _in_class, _random, _in_optimizer)
+_causes_twice = (_clock, _in_module, _in_class, _random, _in_model)
 _causes = (
-    _not_registered, _deleted, _reset, _in_optimizer, _derived, _excluded, _in_module, _in_class, _clock, _random,
+    _not_registered, _deleted, _reset, _in_model, _derived, _excluded, _in_module, _in_class, _clock, _random,
 )

@@ -10,6 +10,7 @@ import keras
 from ._plan import Plan, Point
 from ._record import Record
 from ._run import Run, training
+from ._saves import unchanged
 from ._standin import StandIn
 
 __all__ = ["drive", "listed", "simulate"]
@@ -33,7 +34,8 @@ def simulate(
         model: what the callbacks get as their model; by default a stand-in that has an optimizer,
             ``stop_training`` and one weight, which counts the steps, and that notes saves instead of writing.
             A real one is not trained either; its optimizer's ``iterations`` count the steps.
-            ``ModelCheckpointEnhanced`` and Keras's ``OrbaxCheckpoint`` decide, and write nothing in any case.
+            ``ModelCheckpointEnhanced`` and Keras's ``OrbaxCheckpoint`` decide, and write nothing in any case; the
+            former are afterwards as they were before.
         optimizer: of the stand-in: a Keras optimizer, a function that returns one, a name, or ``"numpy"`` for a
             learning rate alone, which takes microseconds a step. By default SGD with the rate 0.01.
         start: (epoch, batch), 0-based, of the first step; the callbacks hear ``on_train_begin`` and
@@ -68,7 +70,8 @@ def simulate(
         raise ValueError(f"method={method!r}: expected one of {', '.join(_METHODS)}")
     if model is not None and optimizer is not None:
         raise ValueError("optimizer= is for the stand-in; a model= has its own")
-    return _METHODS[method](run, StandIn(optimizer) if model is None else model, plan, start)
+    with unchanged(run):
+        return _METHODS[method](run, StandIn(optimizer) if model is None else model, plan, start)
 
 
 def listed(callbacks: Any, what: str) -> list[Any]:

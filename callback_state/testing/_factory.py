@@ -28,7 +28,7 @@ class Factory:
                 "optimizer: one object would go on from run to run; pass a function that returns a new one, such "
                 "as lambda: keras.optimizers.SGD(0.1)"
             )
-        if model is not None and not callable(model):
+        if model is not None and (isinstance(model, keras.Model) or not callable(model)):
             raise TypeError(f"model={model!r:.90}: expected a function that returns a new model, compiled")
         if model is not None and optimizer is not None:
             raise ValueError("optimizer= is for the stand-in; a model= has its own")

@@ -71,10 +71,21 @@ def look(callbacks: list[Any]) -> Look:
 
 
 def look_at_model(model: Any) -> dict[str, Value]:
-    """What a model or its stand-in holds: its variables, the optimizer's, the rate."""
+    """What a model or its stand-in holds: its variables, the optimizer's, the rate, Python numbers."""
     rate = getattr(model.optimizer, "learning_rate", None)
     found = {} if rate is None else {"learning_rate": _value(value_of(rate))}
-    return {**found, "values": _value(values_of(model))}
+    numbers = _numbers(model.optimizer, "optimizer")
+    for i, layer in enumerate(model.layers):
+        numbers.update(_numbers(layer, f"layers[{i}]"))
+    return {**found, **numbers, "values": _value(values_of(model))}
+
+
+def _numbers(owner: Any, path: str) -> dict[str, Value]:
+    """The public Python numbers of a part of the model, which no checkpoint holds."""
+    return {
+        f"{path}.{name}": _value(value) for name, value in vars(owner).items()
+        if type(value) in (bool, int, float) and not name.startswith("_")
+    }
 
 
 def _value(value: Any) -> Value:

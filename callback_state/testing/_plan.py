@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Plan:
             least = int(name == "steps_per_epoch")
             if type(value) is not int or value < least:
                 raise ValueError(f"{name}={value!r}: expected an integer from {least}")
-        if timeout is not None and not (type(timeout) in (int, float) and timeout > 0):
+        if timeout is not None and not (type(timeout) in (int, float) and 0 < timeout <= threading.TIMEOUT_MAX):
             raise ValueError(f"timeout={timeout!r}: expected seconds above 0, or None for no limit")
         watched = (watch,) if isinstance(watch, str) else tuple(watch)
         heard = logs_of(logs, epochs, steps_per_epoch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,17 +92,21 @@ def assert_resumes_exactly(
         >>> losses = {"loss": [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]}
         >>> assert_resumes_exactly(make, epochs=6, steps_per_epoch=2, logs=losses, optimizer="numpy")
     """
+    __tracebackhide__ = True
     plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, timeout=timeout)
     points = plan.points(at)
     resume = _THROUGH.get(through)
     if resume is None:
         raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
-    factory = Factory(make_callbacks, optimizer, model, frozenset(ignore_logs))
+    ignored = frozenset([ignore_logs] if isinstance(ignore_logs, str) else ignore_logs)
+    factory = Factory(make_callbacks, optimizer, model, ignored)
     if through == "process":  # as it is before anything has run
         factory.pickled = pickled(make_callbacks, optimizer, model, plan)
     before = _random.take_generators()
     whole = _whole(factory, plan, points)
-    _random.put_back_generators(before)
+    with warnings.catch_warnings():  # a factory that seeds does it for the second run again
+        warnings.filterwarnings("ignore", "the run that is resumed had the global seed", UserWarning)
+        _random.put_back_generators(before)
     _assert_same_twice(whole, _whole(factory, plan, []), factory)
     _check_reached(at, points, whole)
     for point in whole.saved:
@@ -152,6 +157,7 @@ class Resumed:
 
 
 def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    __tracebackhide__ = True
     try:
         return resume(factory, plan, point, saved)
     except (AssertionError, TimeoutError):
@@ -226,6 +232,7 @@ _THROUGH: dict[str, Resume] = {
 
 def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
     """Without an interruption, two runs are the same; or else no resumed one can be."""
+    __tracebackhide__ = True
     found = _difference_of(again.end, whole.end)
     if found is None:
         found = again.record.without(factory.ignored).difference(whole.record.without(factory.ignored))
@@ -235,6 +242,7 @@ def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
 
 
 def _assert_same(point: Point, resumed: Resumed, whole: _Whole, factory: Factory) -> None:
+    __tracebackhide__ = True
     found = _difference_of(resumed.begin, whole.saved[point].look)
     if found is None:
         since = whole.record.since(point, resumed.record)

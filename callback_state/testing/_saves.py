@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from .._checkpoint import ModelCheckpointEnhanced
 from .._keeper import Keeper
 from .._replaced import Replaced
 
-__all__ = ["Noting", "noted"]
+__all__ = ["Noting", "noted", "unchanged"]
 
 
 class Noting(Keeper):
@@ -69,6 +69,34 @@ def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> It
     finally:
         for keeper in keepers:
             keeper.checkpoint._keeper = None
+
+
+@contextmanager
+def unchanged(callbacks: list[Any]) -> Iterator[None]:
+    """Nothing that our checkpoints decide within the block stays in them, nor directories that are made for them.
+
+    What they believe to have written in a simulation would be deleted in a ``fit``, and the best value of made-up
+    losses be the one to beat.
+    """
+    ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
+    before = [{n: [*v] if type(v) is list else v for n, v in vars(callback).items()} for callback in ours]
+    missing = [path for callback in callbacks for path in _missing(getattr(callback, "filepath", None))]
+    try:
+        yield
+    finally:
+        for callback, attributes in zip(ours, before, strict=True):
+            callback.__dict__ = attributes
+        for path in sorted(missing, key=len, reverse=True):
+            with suppress(OSError):  # never made, or not empty: then it is not ours
+                os.rmdir(path)
+
+
+def _missing(filepath: Any) -> Iterator[str]:
+    """The directories above a file that are not there."""
+    directory = os.path.dirname(os.path.abspath(filepath)) if isinstance(filepath, str) else os.curdir
+    while not os.path.isdir(directory):
+        yield directory
+        directory = os.path.dirname(directory)
 
 
 def _orbax(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:

@@ -16,21 +16,21 @@ class Watchdog:
     nobody watches.
 
     Args:
-        seconds: how long one hook may take; None for as long as it likes.
+        seconds: how long one callback may take for one hook; None for as long as it likes.
 
     Attributes:
         event: (hook, index) of the hook that is being heard, a new tuple each time; None between two.
         callback: who hears it now.
 
     Raises (from its block):
-        TimeoutError: a hook took longer; it was interrupted by a ``KeyboardInterrupt``.
+        TimeoutError: one took longer; it was interrupted by a ``KeyboardInterrupt``.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self.event: tuple[str, tuple[int, ...]] | None = None
         self.callback: Any = None
         self._seconds = seconds
-        self._late = ""
+        self._late: Any = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -45,9 +45,9 @@ class Watchdog:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        if self._late and kind is KeyboardInterrupt:
+        if kind is KeyboardInterrupt and self._late is not None and self._late is self.event:
             raise TimeoutError(
-                f"{self._late} had not returned after {self._seconds:g} s, and was interrupted: it never "
+                f"{self.called} had not returned after {self._seconds:g} s, and was interrupted: it never "
                 f"ends, or waits for something that a simulation does not do. timeout= gives it more time"
             ) from error
 
@@ -60,13 +60,13 @@ class Watchdog:
         return f"{type(self.callback).__name__}.{hook}({', '.join(map(str, index))})"
 
     def _watch(self) -> None:
-        seen = self.event
+        seen: Any = None, None
         while not self._over.wait(self._seconds):
-            if self.event is seen and seen is not None:
-                self._late = self.called
+            now = self.event, self.callback
+            if now[0] is not None and now[0] is seen[0] and now[1] is seen[1]:
+                self._late = self.event
                 _interrupt_main()
-                return
-            seen = self.event
+            seen = now
 
 
 def _interrupt_main() -> None:

@@ -110,7 +110,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     if marker.args or not {"epochs", "steps_per_epoch"} <= options.keys():
         pytest.fail(f"{pyfuncitem.nodeid}: write @pytest.mark.resumes(epochs=..., steps=...)", pytrace=False)
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    assert_resumes_exactly(lambda: pyfuncitem.obj(**arguments), **options)
+    try:
+        assert_resumes_exactly(lambda: pyfuncitem.obj(**arguments), **options)
+    except AssertionError as error:  # of the proof nothing but its result helps
+        pytest.fail(f"{pyfuncitem.nodeid}: {error}", pytrace=False)
     return True
 
 
