@@ -166,9 +166,17 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a directory and all in it, if it is there; follows no link. Raises OSError."""
+    """Removes a directory and all in it, if it is there; of a link, or a file, only that. Raises OSError."""
+    if not is_tree(path):
+        remove(path)
+        return
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
+
+
+def is_tree(path: str) -> bool:
+    """Whether a directory is there, and no link to one."""
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 @contextlib.contextmanager

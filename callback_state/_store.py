@@ -232,9 +232,10 @@ def _sweep_abandoned(model: str, before: object) -> None:
 
 
 def _touched(stage: str) -> float:
-    """When a staging directory or a file in it was last changed, in seconds since 1970."""
+    """When a staging directory, or what has its name, or a file in it was last changed, in seconds since 1970."""
     try:
-        return max(os.lstat(path).st_mtime for path in [stage, *(e.path for e in os.scandir(stage))])
+        inside = [entry.path for entry in os.scandir(stage)] if _atomic.is_tree(stage) else []
+        return max(os.lstat(path).st_mtime for path in [stage, *inside])
     except FileNotFoundError:  # somebody is at work there
         return float("inf")
 

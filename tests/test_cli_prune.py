@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 from commands import put, put_run, run
 from listed import flip, model_of, put_staged
+from test_full_disk import MOUNT, UNSHARE, why_not_mount
+from test_kills import ENVIRONMENT
 
-from callback_state import _lock, _store, latest_checkpoint, list_checkpoints
+from callback_state import _atomic, _lock, _store, latest_checkpoint, list_checkpoints
 from callback_state._pair import SUFFIX, staged_path
 from callback_state._trust import Keys
 from callback_state.cli._exits import Exit
@@ -203,6 +207,23 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert os.path.basename(str(latest_checkpoint(tmp_path))) == "005.keras"
 
 
+def test_what_is_deleted_is_named_though_the_deletion_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model file goes first: from then on the checkpoint is gone, whatever comes after."""
+    put_run(tmp_path, VALUES)
+    remove = _atomic.remove
+
+    def refuse(path: str) -> None:
+        if path.endswith(f"002.keras{SUFFIX}") or ".002.keras.state-" in path:
+            raise PermissionError(13, "no", path)
+        remove(path)
+
+    monkeypatch.setattr(_atomic, "remove", refuse)
+    done = run("prune", tmp_path, "--keep", "1")
+    assert done.status == Exit.FAILED and done.lines == ["001.keras", "002.keras"] and "[Errno 13] no" in done.err
+
+
 @pytest.mark.parametrize("name", ["prune", "repair"])
 def test_no_directory_is_made(name: str, tmp_path: Path) -> None:
     """Where there is none."""
@@ -291,3 +312,21 @@ def test_what_a_finished_run_goes_on_from_stays_in_another_run(tmp_path: Path) -
     put_run(tmp_path, VALUES)
     put(tmp_path, "end.keras", 9, template="end.keras", finished=True, goes_on_from="002.keras")
     assert run("prune", tmp_path, "--keep", "1").lines == [NAMES[0], *NAMES[2:4]]
+
+
+def test_a_full_disk_can_be_pruned(tmp_path: Path) -> None:
+    """That is when one has to: it locks and repairs and deletes without a byte to spare."""
+    if reason := why_not_mount(tmp_path):
+        pytest.skip(reason)
+    put_run(tmp_path / "ckpt", VALUES)
+    (tmp_path / "disk").mkdir()
+    command = f"{sys.executable} -m callback_state"
+    script = (
+        'cp -r "$1" "$0"; cat /dev/zero > "$0/full" 2>&1; echo x > "$0/more" || echo "no room"; '
+        f'{command} repair "$0/ckpt" && {command} prune "$0/ckpt" --keep 1; ls -A "$0/ckpt"'
+    )
+    done = subprocess.run(
+        [*UNSHARE, MOUNT, tmp_path / "disk", "sh", "-c", script, tmp_path / "disk", tmp_path / "ckpt"],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
+    )
+    assert done.stdout.splitlines() == ["no room", *NAMES[:4], NAMES[4], NAMES[4] + SUFFIX], done.stderr

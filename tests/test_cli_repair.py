@@ -103,3 +103,24 @@ def test_two_files_are_repaired_one_by_one(state: str, tmp_path: Path) -> None:
     done = run("repair", tmp_path)
     assert [line.split()[0] for line in done.lines] == ["finished", "undone"]
     assert [found.epoch for found in list_checkpoints(tmp_path)] == [1, 2]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+@pytest.mark.parametrize("host", [None, "elsewhere"], ids=["here", "elsewhere"])
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_only_has_the_name_of_a_staging_directory_goes(kind: str, host: str | None, tmp_path: Path) -> None:
+    """A link goes itself, and nothing behind it."""
+    model = put(tmp_path, "m.keras", 1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "letter").write_text("precious")
+    path = model.with_name(f".{model.name}.tmp-{host or _atomic._host()}-{DEAD}-0123abcd")
+    if kind == "link":
+        path.symlink_to(elsewhere, target_is_directory=True)
+    else:
+        path.write_text("no directory")
+    old = time.time() - 4000
+    os.utime(path, (old, old), follow_symlinks=False)
+    done = run("repair", tmp_path)
+    assert (done.status, done.lines) == (Exit.OK, [f"undone    {path.name}"])
+    assert names(tmp_path) == ["elsewhere", "m.keras", f"m.keras{SUFFIX}"] and names(elsewhere) == ["letter"]

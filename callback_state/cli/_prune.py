@@ -74,9 +74,10 @@ def command(
         runs = _runs(directory, keys)
         gone = doomed(runs, keep, keep_best, monitor, mode)
         for checkpoint in gone:
-            if not dry_run:
-                _store.delete(checkpoint.path)
-            print_line(checkpoint.name)
+            if dry_run:
+                print_line(checkpoint.name)
+            else:
+                _delete(checkpoint)
     count, freed = sum(len(run.checkpoints) for run in runs), sum(checkpoint.size for checkpoint in gone)
     done = "would delete" if dry_run else "deleted"
     say(f"{done} {len(gone)} of {count} checkpoints, {size_of(freed)}")
@@ -95,6 +96,15 @@ def _runs(directory: str, keys: Keys | None) -> list[Run]:
     if not any(run.whole for run in runs):
         raise CheckpointNotFoundError(directory, "has no whole checkpoint: nothing is deleted")
     return runs
+
+
+def _delete(checkpoint: Listed) -> None:
+    """Delete a checkpoint and print its name, also where the deletion fails after the model file is gone."""
+    try:
+        _store.delete(checkpoint.path)
+    finally:
+        if not os.path.lexists(checkpoint.path):
+            print_line(checkpoint.name)
 
 
 def _is_link(model: str) -> bool:
