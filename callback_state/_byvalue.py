@@ -16,6 +16,7 @@ from typing import Any
 from ._arguments import CODE, LARGE_ARGUMENT, describe
 from ._fields import attributes, class_name
 from ._plain import Encoder
+from ._runstate import layers_of
 from ._table import Node
 from ._variables import (
     ModelVariable, has_variables, is_keras, is_tensor, is_variable, places_of, value_of, variables_in,
@@ -102,8 +103,9 @@ class ByValue:
     def _parts(self) -> set[int]:
         if self.model is None:
             return set()
-        layers = getattr(self.model, "_flatten_layers", lambda: [self.model])()
-        parts = [self.model, getattr(self.model, "optimizer", None), *layers, *self.model.metrics]
+        parts = [
+            self.model, getattr(self.model, "optimizer", None), *layers_of(self.model), *self.model.metrics,
+        ]
         return {id(part) for part in parts if part is not None}
 
     def _pickle(self, value: Any, path: str) -> bytes:

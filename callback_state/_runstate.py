@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._fingerprint import fingerprint
+from .exceptions import unsupported_keras
 
 __all__ = [
     "copies_of",
     "digest_of",
     "history_of",
     "iterations_of",
+    "layers_of",
     "optimizers_of",
     "put_back_history",
     "put_back_seeds",
@@ -75,14 +77,28 @@ def put_back_variables(taken: list[tuple[Any, Any]]) -> None:
         variable.assign(value)
 
 
+def layers_of(model: Any) -> list[Any]:
+    """A model and all layers in it, however deep; of what only stands for a model none.
+
+    Raises:
+        ResumeError: Keras (3.7 to 3.15: ``Layer._flatten_layers``) does not tell.
+    """
+    import keras
+
+    if hasattr(model, "_flatten_layers"):
+        return [*model._flatten_layers()]
+    if isinstance(model, keras.layers.Layer):
+        raise unsupported_keras("a layer does not tell the layers in it")
+    return []
+
+
 def _seed_variables(model: Any) -> list[Any]:
     """The model's variables that no Keras file holds: the states of its SeedGenerators, and what a
     ``stateful=True`` recurrent layer remembers from batch to batch, which Keras counts as no variable."""
     import keras
 
     others = {id(v) for v in (*model.weights, *model.metrics_variables)}
-    layers: list[Any] = getattr(model, "_flatten_layers", list)()
-    states = [s for layer in layers for s in keras.tree.flatten(getattr(layer, "states", None))]
+    states = [s for layer in layers_of(model) for s in keras.tree.flatten(getattr(layer, "states", None))]
     remembered = [s for s in states if isinstance(s, keras.Variable)]
     losses = keras.tree.flatten(getattr(model, "loss", None))  # which Keras does not look into
     held = [value for loss in losses for value in getattr(loss, "__dict__", {}).values()]

@@ -11,7 +11,7 @@ import pytest
 from harness import X, Y
 from reused import forget
 
-from callback_state import _runstate
+from callback_state import ResumeError, _runstate
 from callback_state._build import copy
 
 
@@ -226,6 +226,14 @@ def test_history_goes_on() -> None:
     history.on_epoch_end(2, {"loss": 1.0})
     assert _runstate.history_of(model) == {"epochs": [0, 1, 2], "series": {"loss": [3.0, 2.0, 1.0]}}
     assert saved == {"epochs": [0, 1], "series": {"loss": [3.0, 2.0]}}
+
+
+def test_a_keras_that_does_not_tell_its_layers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the states of dropout in them would be left out, and nobody be told."""
+    model = dropouts()
+    monkeypatch.delattr(keras.layers.Layer, "_flatten_layers")
+    with pytest.raises(ResumeError, match=r"keras .*: a layer does not tell the layers in it"):
+        _runstate.take_seeds(model)
 
 
 def test_model_without_history_has_an_empty_one() -> None:
