@@ -58,7 +58,8 @@ def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str
         improved: what the best value was and is, where that is why.
     """
     states = f"{', '.join(keys)} ({size_of(os.path.getsize(path + SUFFIX))})" if keys else "no callbacks"
-    return f"{moment}: {improved}saved {path} ({size_of(os.path.getsize(path))}) with {states} in {1000 * seconds:.0f} ms"
+    size = size_of(os.path.getsize(path))
+    return f"{moment}: {improved}saved {path} ({size}) with {states} in {1000 * seconds:.0f} ms"
 
 
 def moment(epoch: int, batch: int | None) -> str:

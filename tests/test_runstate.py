@@ -233,7 +233,8 @@ def test_a_keras_that_does_not_tell_its_layers_is_refused(monkeypatch: pytest.Mo
     model = dropouts()
     monkeypatch.delattr(keras.layers.Layer, "_flatten_layers")
     with pytest.raises(ResumeError, match=r"keras .*: a layer does not tell the layers in it"):
-        _runstate.take_seeds(model)
+        _runstate.layers_of(model)
+    assert _runstate.layers_of(object()) == []
 
 
 def test_model_without_history_has_an_empty_one() -> None:
