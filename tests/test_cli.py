@@ -268,14 +268,32 @@ def test_nothing_that_steers_a_terminal_is_printed(
     assert "[bold red]" in shown or "[/" not in shown
 
 
-def test_colours_are_for_terminals(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There they are, unless ``NO_COLOR`` is set; in a pipe never."""
+@pytest.mark.parametrize("argv", [["ls"], ["show"], ["diff", "ckpt/001.keras"], ["doctor"]], ids=" ".join)
+def test_colours_are_for_terminals(argv: list[str], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There they are; with ``NO_COLOR`` there is no escape sequence at all, and in a pipe never."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\x1b[32m" in run("ls", "ckpt", terminal=True).out
-    assert "\x1b" not in run("ls", "ckpt").out
+    assert "\x1b[" in run(*argv, "ckpt", terminal=True).out
+    assert "\x1b" not in run(*argv, "ckpt").out
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in run("ls", "ckpt", terminal=True).out
+    assert "\x1b" not in run(*argv, "ckpt", terminal=True).out
+
+
+@pytest.mark.parametrize("argv", [["show"], ["diff", "ckpt/001.keras"], ["doctor"]], ids=" ".join)
+def test_sentences_are_broken_between_words(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal no line is longer than it, but for a word that is; in a pipe nothing is broken."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    put(Path("ckpt"), "001.keras", 0, {"Steps": {"step": 1, "words": "a b c " * 30}})
+    doubts = [f"arrays are shuffled without a seed; {'call it ' * 20}"]
+    put(Path("ckpt"), "002.keras", 1, {"Steps": {"step": 2, "words": "c d e " * 30}}, doubts=doubts)
+    shown, piped = run(*argv, "ckpt", terminal=True).out, run(*argv, "ckpt").out
+    assert max(map(len, piped.splitlines())) > 80
+    assert [line for line in shown.splitlines() if len(line) > 40 and " " in line.strip()] == []
+    assert shown.split() == piped.split()
 
 
 @pytest.mark.parametrize("width", [200, 80, 60, 30, 10])
@@ -378,7 +396,7 @@ def test_the_modules_import_downwards() -> None:
     """Each module of the command line imports only those before it, and nothing in the package imports them."""
     package = ROOT / "callback_state"
     order = [
-        "_exits", "_output", "_command", "_progress", "_names", "_leaves", "_view", "_phrases",
+        "_exits", "_streams", "_output", "_command", "_progress", "_names", "_leaves", "_view", "_phrases",
         "_described", "_differences", "_listed", "_direction", "_rows", "_follow", "_paths", "_leftovers",
         "_numbers", "_ls", "_show", "_diff", "_verify", "_prune", "_repair", "_export", "_completion",
     ]

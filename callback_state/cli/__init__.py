@@ -6,7 +6,6 @@ Each command is a module of its own with a ``command``, imported only when it is
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import warnings
 from typing import Any
@@ -18,6 +17,7 @@ from ..exceptions import CallbackStateError
 from ._command import write_exits
 from ._exits import Exit, exit_of
 from ._output import say
+from ._streams import discard, finish, opened_streams
 
 __all__ = ["COMMANDS", "main"]
 
@@ -60,26 +60,17 @@ class _Commands(click.Group):
             sys.stdout.flush()
             return status
         except BrokenPipeError:
-            _close_output()
+            discard(sys.stdout)
             return Exit.CLOSED
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
         except (CallbackStateError, OSError) as error:
             say(str(error))
+            finish(sys.stdout)
             return exit_of(error)
         except (MemoryError, RecursionError) as error:
             say(f"what the files hold is too large to be shown ({type(error).__name__})")
             return Exit.FAILED
-
-
-def _close_output() -> None:
-    """Or Python would complain at its end that it cannot write the rest."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-    except (OSError, ValueError):  # it is no file: then there is nothing to be flushed into one
-        return
 
 
 @click.group("callback-state", cls=_Commands)
@@ -93,6 +84,13 @@ def _group() -> None:
     """
 
 
+def _tell(error: click.ClickException) -> None:
+    try:
+        error.show()
+    except OSError:
+        discard(sys.stderr)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command.
 
@@ -102,13 +100,13 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status, an :class:`Exit`.
     """
-    with warnings.catch_warnings():
+    with opened_streams(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *rest, **more: say(str(message))
         try:
             return int(_group.main(argv, prog_name="callback-state", standalone_mode=False) or 0)
         except click.ClickException as error:
-            error.show()
+            _tell(error)
             return error.exit_code
         except click.Abort:
             return Exit.INTERRUPTED

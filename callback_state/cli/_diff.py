@@ -12,7 +12,7 @@ from ._command import as_json, page
 from ._described import described
 from ._differences import Difference, differences, same
 from ._exits import Exit
-from ._output import print_json, print_line
+from ._output import print_json, print_line, print_words
 from ._paths import opened
 from ._phrases import words
 
@@ -109,20 +109,20 @@ def _history(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str, Any] | None) -> None:
-    print_line(f"A  {a}")
-    print_line(f"B  {b}")
+    print_words(f"A  {a}")
+    print_words(f"B  {b}")
     for part, of in found.items():
         print_line()
-        print_line(part, "bold")
+        print_words(part, "bold")
         _print_pairs((one.path, one.a, one.b) for one in of)
     if history is not None:
         print_line()
-        print_line("history", "bold")
-        print_line("  epochs  {} -> {}".format(*history["epochs"]))
+        print_words("history", "bold")
+        print_words("  epochs  {} -> {}".format(*history["epochs"]))
         if history["first"] is None:
-            print_line("  the same as far as both go")
+            print_words("  the same as far as both go")
         else:
-            print_line(f"  not the same from epoch {history['first']['epoch']} on:")
+            print_words(f"  not the same from epoch {history['first']['epoch']} on:")
             _print_pairs((name, *values) for name, values in history["first"]["series"].items())
 
 
@@ -130,9 +130,9 @@ def _print_pairs(pairs: Iterable[tuple[str, Any, Any]]) -> None:
     pairs = [*pairs]
     width = min(_WIDTH, max(len(name) for name, _, _ in pairs[:_SHOWN]))
     for name, a, b in pairs[:_SHOWN]:
-        print_line(f"  {name.ljust(width)}  {_told(a)} -> {_told(b)}{_hidden(a, b)}")
+        print_words(f"  {name.ljust(width)}  {_told(a)} -> {_told(b)}{_hidden(a, b)}")
     if len(pairs) > _SHOWN:
-        print_line(f"  and {len(pairs) - _SHOWN} more, which --json has")
+        print_words(f"  and {len(pairs) - _SHOWN} more, which --json has")
 
 
 def _told(value: Any) -> str:

@@ -11,7 +11,7 @@ import click
 from ._command import as_json, page
 from ._exits import Exit
 from ._findings import Finding, findings_in
-from ._output import print_json, print_line, say
+from ._output import print_json, print_words, say
 from ._phrases import moment_of
 from ._recorded import State, newest_of
 from ._script import findings_of
@@ -81,13 +81,13 @@ def _print(path: str, standing: str | None, findings: list[Finding], as_json: bo
         print_json({"path": path, "standing": standing, "findings": [asdict(finding) for finding in findings]})
         return
     if standing is not None:
-        print_line(standing)
+        print_words(standing)
     for finding in findings:
         where = "" if finding.line is None else f"{path}:{finding.line}: "
-        print_line(f"{where}{finding.what}", "bold")
-        print_line(f"    lost: {finding.lost}")
-        print_line(f"    cure: {finding.cure}")
+        print_words(f"{where}{finding.what}", "bold")
+        print_words(f"    lost: {finding.lost}")
+        print_words(f"    cure: {finding.cure}")
     if not findings:
-        print_line("nothing was found that a restart would lose", "green")
+        print_words("nothing was found that a restart would lose", "green")
     if standing is not None:
-        print_line(f"model files were not read: callback-state verify {shlex.quote(path)} does so")
+        print_words(f"model files were not read: callback-state verify {shlex.quote(path)} does so")

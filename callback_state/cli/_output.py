@@ -9,15 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TextIO
 
+from ._streams import discard
+
 __all__ = [
-    "Cell", "Table", "console", "is_terminal", "live", "print_json", "print_line", "print_table", "printable",
-    "say",
+    "Cell", "Table", "console", "is_terminal", "live", "print_json", "print_line", "print_table", "print_words",
+    "printable", "say",
 ]
+
+#: Where a terminal is narrower than this, it breaks lines itself.
+_NARROWEST = 30
 
 
 class Cell(NamedTuple):
@@ -64,10 +72,11 @@ def is_terminal() -> bool:
 
 
 def console(*, stderr: bool = False) -> Any:
-    """A console of rich's, which knows of the terminal's width and of ``NO_COLOR``."""
+    """A console of rich's, which knows of the terminal's width; with ``NO_COLOR`` it has no styles at all."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    plain: Any = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, **plain)
 
 
 def print_line(text: str = "", style: str = "") -> None:
@@ -81,9 +90,25 @@ def print_line(text: str = "", style: str = "") -> None:
         _write(f"{text}\n", sys.stdout)
 
 
+def print_words(text: str, style: str = "") -> None:
+    """A line of data for reading: a terminal that is narrower gets it broken between words."""
+    if not is_terminal():
+        print_line(text)
+        return
+    text = printable(text)
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    width = max(shutil.get_terminal_size().columns, _NARROWEST)
+    whole_words: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    for line in textwrap.wrap(text, width, subsequent_indent=indent, **whole_words):
+        print_line(line, style)
+
+
 def say(message: str) -> None:
-    """A message to whoever called the command."""
-    _write("".join(f"callback-state: {printable(line)}\n" for line in message.splitlines()), sys.stderr)
+    """A message to whoever called the command; where it cannot be written, the exit status has to do."""
+    try:
+        _write("".join(f"callback-state: {printable(line)}\n" for line in message.splitlines()), sys.stderr)
+    except OSError:
+        discard(sys.stderr)
 
 
 def print_json(value: Any, *, line: bool = False) -> None:

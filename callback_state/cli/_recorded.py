@@ -105,7 +105,7 @@ def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]
 
 
 def partner_problem(state: State) -> CallbackStateError | None:
-    """Why the checkpoint with which a finished run goes on is not whole; its size tells, its bytes are not read."""
+    """Why the checkpoint with which a finished run goes on is not whole; of its model only the size is read."""
     name = state.meta["goes_on_from"]
     if name is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from ._command import as_json, page
 from ._described import described
 from ._exits import Exit
-from ._output import print_json, print_line
+from ._output import print_json, print_line, print_words
 from ._paths import opened, path_argument
 from ._phrases import age_of, moment_of, size_of, time_of, value_of, words
 
@@ -60,33 +60,33 @@ def command(path: str, as_json: bool) -> int:
 
 
 def _print(found: dict[str, Any]) -> None:
-    print_line(found["path"], "bold")
+    print_words(found["path"], "bold")
     _print_fields("", _run(found))
     _print_fields("training arguments", _values(found["training_args"]))
     _print_fields("last values of the history", _last(found["history"]))
     for callback in found["callbacks"]:
         version = f", version {callback['version']}" if callback["version"] != 1 else ""
         print_line()
-        print_line(f"{callback['key']} ({callback['class']}{version})", "bold")
+        print_words(f"{callback['key']} ({callback['class']}{version})", "bold")
         _print_fields("configuration", _values(callback["configuration"]))
         _print_fields("state", _values(callback["state"]))
         if callback["outside"] is not None:
             _print_fields("outside the process", _values({"it left": callback["outside"]}))
     if found["needs"]:
         print_line()
-        print_line("Needs trust:", "yellow")
+        print_words("Needs trust:", "yellow")
         for need in found["needs"]:
-            print_line(f"  {need['path']} ({need['what']}) needs {', '.join(need['names'])}")
+            print_words(f"  {need['path']} ({need['what']}) needs {', '.join(need['names'])}")
 
 
 def _print_fields(title: str, fields: Iterable[tuple[str, str]]) -> None:
     fields = [*fields]
     if title and fields:
-        print_line(f"  {title}")
+        print_words(f"  {title}")
     indent = "    " if title else "  "
     width = min(_NAME, max((len(name) for name, _ in fields), default=0))
     for name, text in fields:
-        print_line(f"{indent}{name.ljust(width)}  {text}")
+        print_words(f"{indent}{name.ljust(width)}  {text}")
 
 
 def _values(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
