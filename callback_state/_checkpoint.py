@@ -51,8 +51,10 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     Args:
         filepath: a local path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``.
             Its name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of logs.
-        monitor, verbose, save_best_only, save_weights_only, mode, initial_value_threshold: as in
+        monitor, save_best_only, save_weights_only, mode, initial_value_threshold: as in
             ``keras.callbacks.ModelCheckpoint``.
+        verbose: 1: say in one line what was saved, and at a resume what was put back, what was not, and where the
+            run goes on. The logger ``callback_state`` gets the same lines.
         save_freq: ``"epoch"``, or after how many batches, which are counted on across epochs.
         callbacks: the callbacks to save; by default all registered ones of the same ``fit``. The way
             out where these cannot be found.
