@@ -72,11 +72,16 @@ def test_a_difference_is_named(a: Any, b: Any, found: Any, tmp_path: Path) -> No
     assert compared(tmp_path, a, b)["differences"] == found
 
 
+def saving(*stamps: int) -> dict[str, Any]:
+    """The states of checkpoint callbacks that saved at these times."""
+    return {f"C{i}": {"_stamp": stamp, "_written": [("m.keras", None)]} for i, stamp in enumerate(stamps)}
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [
         ({}, {}),
-        ({"saved_at": 5, "states": {"C": {"_stamp": 5}}}, {"saved_at": 6, "states": {"C": {"_stamp": 6}}}),
+        ({"saved_at": 5, "states": saving(5, 3)}, {"saved_at": 6, "states": saving(6, 4)}),
         ({"run": {"seconds": 1.0}}, {"run": {"seconds": 2.0}}),
         ({"starts": []}, {"starts": [
             {"at": 1, "epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}]}),
@@ -85,7 +90,7 @@ def test_a_difference_is_named(a: Any, b: Any, found: Any, tmp_path: Path) -> No
         ({"states": {"C": {"x": float("nan")}}}, {"states": {"C": {"x": float("nan")}}}),
         ({"states": {"C": {"x": {0, 8}}}}, {"states": {"C": {"x": {8, 0}}}}),  # two orders in Python's table
     ],
-    ids=["nothing", "moment-of-the-save", "seconds", "starts", "trace", "NaN", "order-of-a-set"],
+    ids=["nothing", "moments-of-saves", "seconds", "starts", "trace", "NaN", "order-of-a-set"],
 )
 def test_what_is_the_same_is_no_difference(a: Any, b: Any, tmp_path: Path) -> None:
     """Also where the clock was another, and where a value does not equal itself."""

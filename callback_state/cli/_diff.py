@@ -69,8 +69,7 @@ def _compared(a: dict[str, Any], b: dict[str, Any]) -> Iterator[tuple[str, Itera
         yield part, differences(_timeless(a[part]), _timeless(b[part]))
     left, right = ({callback["key"]: callback for callback in side["callbacks"]} for side in (a, b))
     for key in dict.fromkeys([*left, *right]):
-        saved_at = a["saved_at"], b["saved_at"]
-        yield key, _of_callback(left.get(key, MISSING), right.get(key, MISSING), saved_at)
+        yield key, _of_callback(left.get(key, MISSING), right.get(key, MISSING))
 
 
 def _timeless(part: Any) -> Any:
@@ -78,8 +77,8 @@ def _timeless(part: Any) -> Any:
     return {k: v for k, v in part.items() if k != "seconds"} if isinstance(part, dict) else part
 
 
-def _of_callback(a: Any, b: Any, saved_at: tuple[int, int]) -> Iterator[Difference]:
-    """A callback's differences; the moment of the save, which it may know, is none."""
+def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
+    """A callback's differences."""
     if MISSING in (a, b):
         sides = (side if side is MISSING else side["class"] for side in (a, b))
         yield Difference("", *sides)
@@ -89,8 +88,13 @@ def _of_callback(a: Any, b: Any, saved_at: tuple[int, int]) -> Iterator[Differen
     for part, name in (("configuration", "{}="), ("state", "{}")):
         for attribute in dict.fromkeys([*a[part], *b[part]]):
             found = a[part].get(attribute, MISSING), b[part].get(attribute, MISSING)
-            if found != saved_at or {*map(type, found)} != {int}:
+            if not (attribute == "_stamp" and _saves(a) and _saves(b)):
                 yield from differences(*found, name.format(attribute))
+
+
+def _saves(callback: Any) -> bool:
+    """Whether it is a checkpoint callback of this package; its stamp is the time of its last save."""
+    return {"_stamp", "_written"} <= callback["state"].keys()
 
 
 def _history(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
