@@ -143,11 +143,27 @@ def _of_restores(script: _Script) -> Iterator[Finding]:
 
 
 def _directory_of(script: _Script) -> str:
-    """Where the checkpoint writes, if that stands in the script as a text."""
-    match script.called(_OURS)[0].args:
-        case [ast.Constant(value=str(path)), *_]:
+    """Where the first checkpoint that saves every time writes, if that stands in the script as a text."""
+    ours = script.called(_OURS)
+    chosen = next((call for call in ours if not _saves_best_only(call)), ours[0])
+    match _argument(chosen, 0, "filepath"):
+        case ast.Constant(value=str(path)):
             return os.path.dirname(path) or "."
     return "ckpt"
+
+
+def _saves_best_only(call: ast.Call) -> bool:
+    """Whether it may leave epochs out, so that its newest file is of an old moment."""
+    match _argument(call, 3, "save_best_only"):
+        case None | ast.Constant(value=False):
+            return False
+    return True
+
+
+def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    """What a call passes by position or by name."""
+    named = [keyword.value for keyword in call.keywords if keyword.arg == name]
+    return next(iter([*call.args[position : position + 1], *named]), None)
 
 
 def _of_seeds(script: _Script) -> Iterator[Finding]:
