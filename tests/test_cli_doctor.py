@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -275,15 +276,20 @@ UNSAVED = {
               "def on_train_batch_end(self, batch, logs=None):\n    self.n.append(logs['loss'])",
     "an item": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n[epoch] = 1",
     "an attribute of the class": "n = 0\ndef on_epoch_end(self, epoch, logs=None):\n    self.n += 1",
+    "made anew in each epoch": INIT + "def on_epoch_begin(self, epoch, logs=None):\n    self.n = epoch + 1",
+    "made anew in each batch": INIT + "def on_train_batch_begin(self, batch, logs=None):\n    self.n = clock()",
+    "never made before": "def on_epoch_begin(self, epoch, logs=None):\n    self.n = epoch",
+    "by a method of the beginning too": "def on_train_begin(self, logs=None):\n    self.reset()\n"
+                                        "def on_epoch_begin(self, epoch, logs=None):\n    self.reset()\n"
+                                        "def reset(self):\n    self.n = clock()",
     "one of two": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n, other = 1, 2",
 }
 HARMLESS = {
     "configuration": INIT + "def on_epoch_end(self, epoch, logs=None):\n    print(self.n)",
-    "made anew in each epoch": INIT + "def on_epoch_begin(self, epoch, logs=None):\n    self.n = 0\n"
-                               "def on_train_batch_end(self, batch, logs=None):\n    self.n += 1",
-    "made anew in each batch": INIT + "def on_train_batch_begin(self, batch, logs=None):\n    self.n = clock()",
     "made anew in each start": INIT + "def on_train_begin(self, logs=None):\n    self.n = clock()",
-    "never made before": "def on_epoch_end(self, epoch, logs=None):\n    self.n = epoch",
+    "made by a method of the beginning": "def on_train_begin(self, logs=None):\n    self.reset()\n"
+                                         "def reset(self):\n    self.make()\ndef make(self):\n    self.n = 0",
+    "made at the end": INIT + "def on_train_end(self, logs=None):\n    self.n = clock()",
     "of somebody else": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.model.n = 1\n    other.n += 1",
     "a name of its own": INIT + "def on_epoch_end(self, epoch, logs=None):\n    n = 1\n    n += 1",
 }
@@ -302,8 +308,33 @@ def test_a_callback_that_changes_and_is_not_saved_is_found(tmp_path: Path, body:
 
 @pytest.mark.parametrize("body", HARMLESS.values(), ids=HARMLESS)
 def test_a_callback_that_keeps_nothing_is_right(tmp_path: Path, body: str) -> None:
-    """What is set anew before it is used, or never changes, is no state."""
+    """What changes only before or after training, or never, is no state."""
     assert read(tmp_path, callback(body)) == []
+
+
+#: What cannot be driven: a method that nobody calls, an item of a number, an attribute of no model.
+DRIVEN = {**UNSAVED, **HARMLESS}.keys() - {"in a method of its own", "an item", "of somebody else"}
+
+
+@pytest.mark.parametrize("name", sorted(DRIVEN))
+def test_a_run_warns_of_the_same_callbacks(name: str) -> None:
+    """What is found in the source of a class is what training finds in its instance, and the reverse."""
+    import keras
+
+    from callback_state._watch import Watch
+
+    scope: dict[str, Any] = {"keras": keras, "clock": itertools.count(7).__next__}
+    exec(callback({**UNSAVED, **HARMLESS}[name]).replace(RIGHT, ""), scope)
+    mine = scope["Mine"]()
+    mine.on_train_begin()
+    watch = Watch([mine])
+    for epoch in range(2):
+        mine.on_epoch_begin(epoch)
+        mine.on_train_batch_begin(0)
+        mine.on_train_batch_end(0, {"loss": 0.5})
+        mine.on_epoch_end(epoch, {"loss": 0.5})
+        watch.look()
+    assert bool(watch.found) == (name in UNSAVED)
 
 
 def test_what_derives_from_a_callback_is_one(tmp_path: Path) -> None:
@@ -363,6 +394,35 @@ def test_other_ways_to_be_right_are_right(tmp_path: Path, old: str, new: str) ->
     if "as ModelCheckpoint" in new:
         text = text.replace("[ModelCheckpointEnhanced(", "[ModelCheckpoint(")
     assert text != RIGHT and read(tmp_path, text) == []
+
+
+BEST = 'ModelCheckpointEnhanced("best.keras", save_best_only=True)'
+EACH = 'ModelCheckpointEnhanced("c/{epoch}.keras")'
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "directory"),
+    [
+        (f"{BEST}, {EACH}", "c"), (f"{EACH}, {BEST}", "c"), (BEST, "."),
+        (f"{BEST}, {EACH}".replace("(", "(filepath="), "c"),
+        (f"{BEST}, {EACH}".replace("save_best_only=", "'loss', 0, "), "c"),
+        (f"{BEST}, {EACH[:-1]}, save_best_only=False)", "c"),
+        (f"{BEST}, {EACH[:-1]}, save_best_only=option)", "."),
+        (f"{BEST}, ModelCheckpointEnhanced(path)", "ckpt"),
+    ],
+    ids=["best first", "best last", "best alone", "by name", "by position", "not best", "unknown", "no text"],
+)
+def test_the_line_to_write_restores_from_the_checkpoint_of_every_epoch(
+    tmp_path: Path, checkpoints: str, directory: str
+) -> None:
+    """Not from that of the best ones, whose newest file is of an old epoch, where there is another."""
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import keras\nfrom callback_state import ModelCheckpointEnhanced\nkeras.utils.set_random_seed(1)\n"
+        f"model.fit(x, y, callbacks=[{checkpoints}])"
+    )
+    (found,) = findings_of(str(path))
+    assert f"restore_callbacks({directory!r}, into=" in found.cure
 
 
 def test_random_operations_of_a_train_step_are_found(tmp_path: Path) -> None:

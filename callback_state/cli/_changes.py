@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ._findings import Finding
 
@@ -15,12 +15,15 @@ _MUTATORS = frozenset({
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popleft", "remove",
     "setdefault", "update",
 })
-#: What these set is set again in a new process, before anything is trained.
-_BEGINNINGS = frozenset({"__init__", "set_model", "set_params", "on_train_begin"})
+#: What these set is set again in a new process, before anything is trained; or nothing is trained any more.
+_OUTSIDE = frozenset({"__init__", "set_model", "set_params", "on_train_begin", "on_train_end"})
 
 
 def changing_in(tree: ast.Module) -> Iterator[Finding]:
-    """Each callback class with attributes that change from epoch to epoch, and that is given to nobody."""
+    """Each callback class that gives its attributes other values while training runs, and that nobody saves.
+
+    A run warns of the same ones, as it cannot see whether anything depends on what an attribute was.
+    """
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     wrapped = {name for call in _calls(tree, *_WRAPPERS) for name in _names_in(call)}
     for name, node in classes.items():
@@ -68,62 +71,47 @@ def _above(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.Cla
 
 
 def _changing(node: ast.ClassDef) -> set[str]:
-    """The attributes that are made at the beginning and change later; not those that each epoch sets anew."""
-    methods = [method for method in node.body if isinstance(method, ast.FunctionDef)]
-    made, anew, changed = set(_of_class(node)), set(), set()
-    for method in methods:
-        assigned, mutated = _assigned(method), _mutated(method)
-        if method.name in _BEGINNINGS:
-            made |= assigned
-        elif method.name.startswith("on_") and method.name.endswith("_begin"):
-            anew |= assigned
-            changed |= mutated
-        else:
-            changed |= assigned | mutated
-    return changed & made - anew
+    """The attributes that change after training has begun."""
+    methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
+    outside = _only_called_by(_OUTSIDE, methods)
+    return {name for key, method in methods.items() if key not in outside for name in _changed(method)}
 
 
-def _of_class(node: ast.ClassDef) -> Iterator[str]:
-    for statement in node.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-            yield statement.target.id
+def _only_called_by(names: Iterable[str], methods: dict[str, ast.FunctionDef]) -> set[str]:
+    """Methods of these names, and those that are called by no others of the class."""
+    found = {*names}
+    callers: dict[str, set[str]] = {}
+    for key, method in methods.items():
+        for called in _calls_of_self(method):
+            callers.setdefault(called, set()).add(key)
+    while more := {name for name, by in callers.items() if by <= found} - found:
+        found |= more
+    return found
 
 
-def _assigned(method: ast.FunctionDef) -> set[str]:
-    """Attributes that get a new value in which the old one is not seen."""
-    return {
-        name for target, value in _assignments(method)
-        if (name := _attribute(target)) and name not in _read_in(value)
-    }
+def _calls_of_self(method: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(method):
+        if isinstance(node, ast.Call) and (name := _attribute(node.func)):
+            yield name
 
 
-def _mutated(method: ast.FunctionDef) -> set[str]:
-    """Attributes whose old value is changed: ``+=``, an item, a method of a list, a value made of the old one."""
-    found = {_owner(target) for target, _ in _assignments(method)}
-    found |= {name for target, value in _assignments(method) if (name := _attribute(target)) in _read_in(value)}
+def _changed(method: ast.FunctionDef) -> set[str]:
+    """Attributes that a method assigns to, or changes in their place."""
+    found = {_attribute(target) or _owner(target) for target in _targets(method)}
     for node in ast.walk(method):
         match node:
-            case ast.AugAssign(target=target):
-                found.add(_attribute(target) or _owner(target))
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _MUTATORS:
                 found.add(_attribute(value))
     return found - {""}
 
 
-def _assignments(method: ast.FunctionDef) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """(what is assigned to, the value)."""
+def _targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
     for node in ast.walk(method):
         match node:
-            case ast.Assign(targets=targets, value=value):
-                yield from ((part, value) for target in targets for part in _parts(target))
-            case ast.AnnAssign(target=target, value=ast.expr() as value):
-                yield target, value
-
-
-def _read_in(value: ast.expr) -> set[str]:
-    return {_attribute(node) for node in ast.walk(value) if isinstance(node, ast.expr)} - {""}
+            case ast.Assign(targets=targets):
+                yield from (part for target in targets for part in _parts(target))
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target, value=ast.expr()):
+                yield target
 
 
 def _parts(target: ast.expr) -> list[ast.expr]:
