@@ -258,6 +258,13 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
+def read_end(path: str, size: int) -> bytes:
+    """The last bytes of a file, all if it is shorter. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        file.seek(-min(size, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        return file.read(size)
+
+
 def digest(path: str) -> tuple[bytes, int]:
     """SHA-256 (32 bytes) and size (bytes) of a file, also while it is replaced. Raises OSError."""
     sha, size = hashlib.sha256(), 0

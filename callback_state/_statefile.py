@@ -33,7 +33,7 @@ from functools import partial
 from ._read import ReadError, dump, parse, parse_first
 from .exceptions import CorruptCheckpointError, UnsupportedFormatError
 
-__all__ = ["FORMAT", "Sealed", "seal", "unseal", "unseal_first"]
+__all__ = ["FORMAT", "TRAILER_SIZE", "Sealed", "model_digest_in", "seal", "unseal", "unseal_first"]
 
 UNSIGNED, SIGNED = 1, 2
 FORMAT = SIGNED
@@ -109,6 +109,11 @@ def unseal_first(data: bytes, where: str) -> Sealed:
     The time it takes does not depend on how much else the file holds, but for its digest.
     """
     return _unseal(data, where, parse_first)
+
+
+def model_digest_in(trailer: bytes) -> bytes | None:
+    """The SHA-256 of the model file that the last ``TRAILER_SIZE`` bytes of a state file give; None if none."""
+    return _FIELDS.unpack(trailer[: _FIELDS.size])[4] if _is_trailer(trailer) else None
 
 
 def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Sealed:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from . import _atomic, _lock
 from ._pair import MODEL_SUFFIXES, SUFFIX, Path, all_staged, has_digest, look, staged_path
+from ._statefile import TRAILER_SIZE, model_digest_in
 from .exceptions import CallbackStateError
 
 __all__ = ["Written", "commit", "commit_state", "delete", "recover", "recover_all", "write"]
@@ -22,7 +23,7 @@ UNTOUCHED = 3600
 _LEFTOVER = re.compile(r"\.(.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-[0-9a-f]{32})", re.ASCII)
 
 
-#: The model files whose last save in this process failed.
+#: The model files whose last save or deletion in this process failed.
 _FAILED: set[str] = set()
 
 
@@ -167,6 +168,8 @@ def recover(model_path: Path) -> bool:
         source, _ = look(model)
     except CallbackStateError:
         if os.path.isdir(directory) and not os.path.lexists(model):
+            # The dead one's deletion of the model may not be durable yet.
+            _atomic.sync_directory(directory)
             _sweep(model, before)
         return False
     # First: the dead writer's own rename of the model may not be durable yet.
@@ -241,14 +244,34 @@ def _touched(stage: str) -> float:
 
 
 def delete(model_path: Path) -> None:
-    """Removes a checkpoint if it is there, the model file before its state. Raises OSError."""
+    """Removes a checkpoint if it is there, the model file before its state. Raises OSError.
+
+    If the process ends meanwhile, :func:`recover` finds the pair whole and keeps it, or finishes: before the model
+    goes, the state gets its staged name, under which it is nobody's afterwards. A state that is left without its
+    model under the name ``S`` is no deletion, but a loss, and stays.
+    """
     model = os.path.realpath(model_path)
     if not os.path.isdir(os.path.dirname(model)):
         return
-    _atomic.remove(model)
-    _atomic.sync_directory(os.path.dirname(model))
-    _atomic.remove(model + SUFFIX)
-    _sweep(model, None)
+    try:
+        _stage_again(model)
+        _atomic.remove(model)
+        _atomic.sync_directory(os.path.dirname(model))
+        _atomic.remove(model + SUFFIX)
+        _sweep(model, None)
+    except BaseException:
+        _FAILED.add(model)
+        raise
+
+
+def _stage_again(model: str) -> None:
+    """Give the state of a checkpoint its staged name; what is no state file keeps its name."""
+    digest = None
+    with contextlib.suppress(FileNotFoundError):
+        digest = model_digest_in(_atomic.read_end(model + SUFFIX, TRAILER_SIZE))
+    if digest is not None:
+        _atomic.rename(model + SUFFIX, staged_path(model, digest))
+        _atomic.sync_directory(os.path.dirname(model))
 
 
 def _sweep(model: str, before: object) -> None:

@@ -122,6 +122,8 @@ def goes_on(history: History, root: Path, newest: int) -> None:
     writer = history.writer(root)
     if _store.recover_all(writer.directory):
         raise Lost("recovery found a model file of which no state is left")
+    if lost := _without_model(writer.directory):
+        raise Lost(f"after recovery nobody can tell that {lost} are not all that is left of a model")
     again = seen(history, root)
     if again[0] != newest or not again[2]:
         raise Lost(f"found {newest}, after recovery {again}")
@@ -131,6 +133,11 @@ def goes_on(history: History, root: Path, newest: int) -> None:
     found = listing(writer.directory)
     if found != writer.expected(last) or len(os.listdir(writer.directory)) != len(found):
         raise Lost(f"after the save {last} there are {sorted(os.listdir(writer.directory))}")
+
+
+def _without_model(directory: Path) -> list[str]:
+    names = os.listdir(directory) if directory.is_dir() else []
+    return [name for name in names if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) not in names]
 
 
 class Judge:

@@ -154,7 +154,7 @@ def test_recovery_where_nothing_is(tmp_path: Path) -> None:
 def test_a_checkpoint_is_deleted_model_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in between, it leaves a state that nobody takes for a checkpoint."""
+    """Killed in between, it leaves a staged state of no model, which the next writer removes."""
     save(tmp_path / NAME, 1)
     put(tmp_path, {staged_name(model_of(1)): sealed(1)})
     save(tmp_path / "n.keras", 2)
@@ -162,8 +162,12 @@ def test_a_checkpoint_is_deleted_model_first(
         between(patch, "remove", 1, lambda: sys.exit("died"))
         with pytest.raises(SystemExit):
             delete(tmp_path / NAME)
-    assert not (tmp_path / NAME).exists()
-    assert (tmp_path / STATE).exists()
+    assert {staged_name(model_of(1)), "n.keras", "n.keras" + SUFFIX} == {*listing(tmp_path)}
+    assert not recover(tmp_path / NAME) and {"n.keras", "n.keras" + SUFFIX} == {*listing(tmp_path)}
+    for state in (sealed(1), b"no state file", sealed(1)[:-1]):
+        put(tmp_path, {NAME: model_of(1), STATE: state})
+        delete(tmp_path / NAME)
+        assert listing(tmp_path) == {"n.keras": model_of(2), "n.keras" + SUFFIX: sealed(2)}
     for _ in range(2):
         delete(tmp_path / NAME)
         assert listing(tmp_path) == {"n.keras": model_of(2), "n.keras" + SUFFIX: sealed(2)}
