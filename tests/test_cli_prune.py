@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from commands import put, put_run, run
 from listed import flip, model_of, put_staged
+from strikes import Died
 from test_full_disk import MOUNT, UNSHARE, why_not_mount
 from test_kills import ENVIRONMENT
 
@@ -330,3 +332,33 @@ def test_a_full_disk_can_be_pruned(tmp_path: Path) -> None:
         env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
     )
     assert done.stdout.splitlines() == ["no room", *NAMES[:4], NAMES[4], NAMES[4] + SUFFIX], done.stderr
+
+
+@pytest.mark.parametrize("command", [("repair",), ("prune", "--keep", "2")], ids=lambda command: command[0])
+@pytest.mark.parametrize("step", range(7))
+def test_a_deletion_that_was_killed_is_finished(
+    step: int, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next prune or repair; until then nothing is damaged, only something left over."""
+    put_run(tmp_path, VALUES)
+    steps = itertools.count()
+    with monkeypatch.context() as patch:
+        for name in ("rename", "remove", "sync_directory"):
+            patch.setattr(_atomic, name, dying(getattr(_atomic, name), lambda: next(steps) == step))
+        with pytest.raises(Died):
+            run("prune", tmp_path, "--keep", "2")
+    there = [name for name in NAMES if (tmp_path / name).exists()]
+    verified = run("verify", tmp_path)
+    assert verified.status == Exit.OK and "DAMAGED" not in verified.out
+    name, *options = command
+    assert run(name, tmp_path, *options).status == Exit.OK
+    assert left(tmp_path) == (NAMES[3:] if name == "prune" else there)
+
+
+def dying(function: Any, is_due: Any) -> Any:
+    def call(*args: Any) -> Any:
+        if is_due():
+            raise Died
+        return function(*args)
+
+    return call

@@ -46,7 +46,7 @@ def test_a_save_that_had_not_committed_is_undone(tmp_path: Path) -> None:
     model = put(tmp_path, "m.keras", 1)
     leftovers = sorted([stage(model).name, put_staged(model, 2).name])
     done = run("repair", tmp_path)
-    assert done.status == Exit.OK and done.lines == [f"undone    {name}" for name in leftovers]
+    assert done.status == Exit.OK and done.lines == [f"removed   {name}" for name in leftovers]
     assert names(tmp_path) == ["m.keras", f"m.keras{SUFFIX}"]
     assert [found.epoch for found in list_checkpoints(tmp_path)] == [1]
 
@@ -71,7 +71,7 @@ def test_what_somebody_may_be_at_is_left(tmp_path: Path) -> None:
     old = time.time() - 4000
     for path in (kept, kept / "m.keras"):
         os.utime(path, (old, old))
-    assert run("repair", tmp_path).lines == [f"undone    {kept.name}"] and not kept.exists()
+    assert run("repair", tmp_path).lines == [f"removed   {kept.name}"] and not kept.exists()
 
 
 def test_nothing_to_repair_is_told(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_nothing_to_repair_is_told(tmp_path: Path) -> None:
 def test_a_first_save_that_was_interrupted_leaves_nothing(tmp_path: Path) -> None:
     """There was no checkpoint, and there is none."""
     stage(tmp_path / "m.keras")
-    assert run("repair", tmp_path).lines == [f"undone    .m.keras.tmp-{_atomic._host()}-{DEAD}-0123abcd"]
+    assert run("repair", tmp_path).lines == [f"removed   .m.keras.tmp-{_atomic._host()}-{DEAD}-0123abcd"]
     assert names(tmp_path) == []
 
 
@@ -101,7 +101,7 @@ def test_two_files_are_repaired_one_by_one(state: str, tmp_path: Path) -> None:
         (tmp_path / f"2.keras{SUFFIX}").write_bytes(state_of(7))
     stage(tmp_path / "3.keras")
     done = run("repair", tmp_path)
-    assert [line.split()[0] for line in done.lines] == ["finished", "undone"]
+    assert [line.split()[0] for line in done.lines] == ["finished", "removed"]
     assert [found.epoch for found in list_checkpoints(tmp_path)] == [1, 2]
 
 
@@ -122,5 +122,5 @@ def test_what_only_has_the_name_of_a_staging_directory_goes(kind: str, host: str
     old = time.time() - 4000
     os.utime(path, (old, old), follow_symlinks=False)
     done = run("repair", tmp_path)
-    assert (done.status, done.lines) == (Exit.OK, [f"undone    {path.name}"])
+    assert (done.status, done.lines) == (Exit.OK, [f"removed   {path.name}"])
     assert names(tmp_path) == ["elsewhere", "m.keras", f"m.keras{SUFFIX}"] and names(elsewhere) == ["letter"]

@@ -63,14 +63,17 @@ def command(
     left as it is. A link is no checkpoint of its own: it neither counts nor goes, wherever it leads.
 
     The directory is locked from the beginning: while a run writes there nothing is deleted, and one that starts
-    meanwhile gets an InUseError. --dry-run locks nothing. A run that goes on afterwards still counts what was
-    deleted here among those that its max_to_keep and keep_best keep.
+    meanwhile gets an InUseError. What an interrupted save or deletion has left is finished or undone before, as by
+    callback-state repair. --dry-run locks nothing and finishes nothing. A run that goes on afterwards still counts
+    what was deleted here among those that its max_to_keep and keep_best keep.
     """
     if keep is None and keep_best is None:
         raise click.UsageError("say what is to stay: --keep N, --keep-best N, or both")
     check_directory(directory)
     keys = keys_in(key_file)
     with contextlib.nullcontext() if dry_run else alone_in(directory):
+        if not dry_run:
+            _store.recover_all(directory)
         runs = _runs(directory, keys)
         gone = doomed(runs, keep, keep_best, monitor, mode)
         for checkpoint in gone:

@@ -1,4 +1,4 @@
-"""``callback-state repair``: finish or undo what an interrupted save has left."""
+"""``callback-state repair``: finish or undo what an interrupted save or deletion has left."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ __all__ = ["command"]
 )
 @click.argument("directory", metavar="DIR", type=click.Path())
 def command(directory: str) -> int:
-    """Finish or undo interrupted saves.
+    """Finish or undo interrupted saves and deletions.
 
     A run that was killed while it saved leaves hidden files in its directory. Where the new model file is in its
-    place, its state file is put beside it (finished); otherwise what was written of the new checkpoint is removed
-    (undone). In either case the checkpoint before or the new one is whole. The next run in the directory does the
-    same by itself before its first save.
+    place, its state file is put beside it, and "finished" printed with its name; otherwise what was written of the
+    new checkpoint is removed, and "removed" printed with the names of these files. In either case the checkpoint
+    before or the new one is whole. Of a checkpoint whose deletion was interrupted after its model file had gone,
+    the rest is removed. The next run in the directory does the same by itself before its first save.
 
     Nothing that could be of use is deleted: files that belong to a model file without a whole state are left, and
     named, as evidence. So is what another host, or an unknown process, was writing within the last hour. The
@@ -62,6 +63,6 @@ def _print(finished: list[str], removed: list[str]) -> None:
         print_line(f"finished  {name}")
     for name in removed:
         if not any(name.startswith(f".{model}.state-") for model in finished):
-            print_line(f"undone    {name}")
+            print_line(f"removed   {name}")
     if not finished and not removed:
         say("nothing to repair")

@@ -89,7 +89,7 @@ def _print(found: list[Listed], left: list[str], keys: Keys | None) -> None:
         if one.problem is not None:
             say(str(one.problem))
     for name in left:
-        say(f"{name}: left by a save that was interrupted, or that is going on; see callback-state repair")
+        say(f"{name}: left by a save or deletion that was interrupted, or is going on; see callback-state repair")
 
 
 def _style(checkpoint: Listed) -> str:
