@@ -197,7 +197,7 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     if not os.path.isfile(model):
         raise _no_model(model)
     try:
-        digest, _ = _atomic.digest(model)
+        digest, size = _atomic.digest(model)
     except FileNotFoundError:
         raise _no_model(model) from None
     problem: CallbackStateError = CheckpointNotFoundError(
@@ -215,16 +215,25 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
         else:
             if sealed.model_digest == digest:
                 return path, sealed
-            problem = _mismatch(model, sealed, digest)
+            problem = _mismatch(model, sealed, digest, size)
     raise problem
 
 
-def _mismatch(model: str, sealed: Sealed, digest: bytes) -> MismatchError:
+def _mismatch(model: str, sealed: Sealed, digest: bytes, size: int) -> MismatchError:
+    if size == sealed.model_size:
+        guess = (
+            "in as many bytes: the model file was changed or damaged since, or is of another save. "
+            "Use another checkpoint, or a copy of this one"
+        )
+    else:
+        guess = (
+            f"in {size} bytes instead of {sealed.model_size}: it was cut short, or belongs to another model file. "
+            "Put the two files of one save together, or use another checkpoint"
+        )
     return MismatchError(
         model,
         f"its state file {os.path.basename(model)}{SUFFIX} was written for the model file with "
-        f"SHA-256 {sealed.model_digest.hex()[:12]}..., found {digest.hex()[:12]}...: it belongs to "
-        "another model file. Put the two files of one save together, or use another checkpoint",
+        f"SHA-256 {sealed.model_digest.hex()[:12]}..., found {digest.hex()[:12]}... {guess}",
     )
 
 

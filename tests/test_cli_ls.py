@@ -78,7 +78,7 @@ def state_flipped(path: Path) -> None:
     ("damage", "problem", "at_once"),
     [
         (cut, "was written for", True),
-        (flip, "belongs to another model file", False),
+        (flip, "was changed or damaged since", False),
         (os.remove, "model file of 002.keras.callbacks.pkl, found none", True),
         (state_lost, "expected its state file 002.keras.callbacks.pkl beside it, found none", True),
         (state_flipped, "SHA-256 that the trailer gives", True),

@@ -42,7 +42,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "state flipped": (lambda m: flip(Path(f"{m}{SUFFIX}")), "does not have the SHA-256"),
     "state cut": (lambda m: cut(Path(f"{m}{SUFFIX}")), "expected a trailer"),
     "state empty": (lambda m: Path(f"{m}{SUFFIX}").write_bytes(b""), "the file is empty"),
-    "model flipped": (flip, "belongs to another model file"),
+    "model flipped": (flip, "was changed or damaged since"),
     "model cut": (cut, "belongs to another model file"),
     "model missing": (Path.unlink, "expected the model file"),
 }
@@ -66,7 +66,7 @@ def test_each_newer_one_that_does_not_verify_is_named_with_its_reason(tmp_path: 
             result = look()
         texts = sorted(str(w.message) for w in told)
         assert len(texts) == 2 and all(text.startswith("left aside: ") for text in texts)
-        assert str(models[3]) in texts[0] and "belongs to another model file" in texts[0]
+        assert str(models[3]) in texts[0] and "was changed or damaged since" in texts[0]
         assert str(models[4]) in texts[1] and reason in texts[1]
         assert {w.filename for w in told} == {__file__}
     assert result.model_path == str(models[2]) and result.epoch == 2  # type: ignore[union-attr]
@@ -302,5 +302,5 @@ def test_a_state_put_beside_another_model_is_warned_of(tmp_path: Path) -> None:
     """It makes that model look as old as the checkpoint it was taken from, which then is not enough."""
     first, second = put(tmp_path, "1.keras", 1), put(tmp_path, "2.keras", 2)
     Path(f"{second}{SUFFIX}").write_bytes(Path(f"{first}{SUFFIX}").read_bytes())
-    with pytest.warns(UserWarning, match=r"2\.keras: its state file .* belongs to another model file"):
+    with pytest.warns(UserWarning, match=r"2\.keras: its state file .* is of another save"):
         assert found_in(tmp_path) == "1.keras"

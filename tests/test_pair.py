@@ -65,7 +65,15 @@ BROKEN = {
         NAME,
         f"its state file {STATE} was written for the model file with SHA-256 "
         f"{hashlib.sha256(model_of(2)).hexdigest()[:12]}..., "
-        f"found {hashlib.sha256(model_of(1)).hexdigest()[:12]}...",
+        f"found {hashlib.sha256(model_of(1)).hexdigest()[:12]}... in as many bytes: the model file was changed or "
+        "damaged since, or is of another save. Use another checkpoint, or a copy of this one",
+    ),
+    "longer-model": (
+        {NAME: model_of(1) + b"x", STATE: sealed(1)},
+        MismatchError,
+        NAME,
+        f"... in {len(model_of(1)) + 1} bytes instead of {len(model_of(1))}: it was cut short, or belongs to "
+        "another model file. Put the two files of one save together, or use another checkpoint",
     ),
     "empty-state": ({NAME: model_of(1), STATE: b""}, CorruptCheckpointError, STATE, "is empty"),
     "cut-state": (

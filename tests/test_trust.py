@@ -129,7 +129,7 @@ def test_a_signed_file_counts_for_its_model_and_name(tmp_path: Path, swap: str) 
     shutil.copy(f"{first}{SUFFIX}", f"{second}{SUFFIX}")
     if swap == "pair":
         shutil.copy(first, second)
-    with pytest.raises((UntrustedError, ValueError), match=r"renamed|another model file"):
+    with pytest.raises((UntrustedError, ValueError), match=r"renamed|another save"):
         restore(second, key=KEY)
 
 
