@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,28 @@ def test_a_watch_prints_what_comes(tmp_path: Path, capsys: pytest.CaptureFixture
         "1.keras, the end of epoch 0, val_loss 0.5", "2.keras, epoch 1, batch 4",
         "2.keras, the end of epoch 2", "1.keras, DAMAGED", "2.keras, the end of epoch 2, finished",
     ]
+
+
+def test_a_watch_goes_on_where_the_directory_vanishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between two looks, or in the middle of one: the run may make it again."""
+    directory = tmp_path / "ckpt"
+    put(directory, "1.keras", 0)
+    look = _ls.look
+
+    def vanishing(*args: Any, **options: Any) -> Any:
+        found = look(*args, **options)
+        shutil.rmtree(directory, ignore_errors=True)
+        return found
+
+    def come_back() -> None:
+        monkeypatch.setattr(_ls, "look", look)
+        put(directory, "2.keras", 1, finished=True)
+
+    monkeypatch.setattr(_ls, "look", vanishing)
+    lines = watched(directory, [lambda: None, come_back], capture=capsys)
+    assert [line.split(",")[0] for line in lines] == ["2.keras"]
 
 
 def test_a_watch_is_for_programs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

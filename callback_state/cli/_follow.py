@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 
-from ..exceptions import CheckpointNotFoundError
 from ._exits import Exit
 from ._listed import Listed, Run
 from ._output import is_terminal, live, print_json, print_line
@@ -37,7 +36,7 @@ def _follow(look: Callable[[], list[Run]], pause: Callable[[], None], show: Show
     while True:
         try:
             runs = look()
-        except CheckpointNotFoundError:  # the run is about to make it
+        except FileNotFoundError:  # the run is about to make it, or has just taken it away
             runs = []
         show(runs)
         sys.stdout.flush()

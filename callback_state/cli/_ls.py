@@ -49,7 +49,7 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
     With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}; "saved_at" is nanoseconds since
     1970, "size" bytes of both files, "verified" is true, false for a damaged one, or null for one whose model file
     was not read. With --watch it prints one object a line. NaN and infinities are the texts "NaN", "Infinity",
-    "-Infinity".
+    "-Infinity". As long as there is no directory, --watch waits for one.
     """
     if watch:
         if verify:
