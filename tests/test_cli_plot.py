@@ -37,7 +37,8 @@ def test_each_panel_has_its_line_and_each_restart_its_mark(tmp_path: Path) -> No
     for axes in figure.axes:
         assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [2, 4]
         assert [text.get_text() for text in axes.texts] == ["1", "2"]
-    assert figure.get_suptitle() == "{epoch:03d}.keras: finished after 6 of 6 epochs; 2 restarts, 5 min lost"
+    standing = "finished after 6 of 6 epochs; 2 restarts that saved, 5 min lost"
+    assert figure.get_suptitle() == f"{{epoch:03d}}.keras: {standing}"
     assert "lost to restart 1: 1 min 40 s, 2: 3 min 20 s" in figure.get_supxlabel()
     assert figure.get_supxlabel().endswith("not drawn, as it does not change: Warmup.peak")
 
@@ -95,7 +96,7 @@ def test_many_restarts_are_summed_up(tmp_path: Path) -> None:
     figure = drawn(tmp_path)
     assert len(figure.axes[0].texts) == 30
     assert "11: 5 s, 12: 5 s, and 18 more" in " ".join(figure.get_supxlabel().split())
-    assert "30 restarts, 2 min 30 s lost" in " ".join(figure.get_suptitle().split())
+    assert "30 restarts that saved, 2 min 30 s lost" in " ".join(figure.get_suptitle().split())
 
 
 def test_a_run_with_nothing_to_draw_has_a_picture(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_the_page_says_what_there_is_to_know(report: Path) -> None:
     page = Page(re.sub(r"<meta[^>]*>|<!DOCTYPE html>", "", report.read_text(encoding="utf-8")))
     text = " ".join(part.strip() for part in page.text)
     for said in (
-        "Finished after 6 of 6 epochs; 2 restarts, 5 min lost. Directory ckpt.",
+        "Finished after 6 of 6 epochs; 2 restarts that saved, 5 min lost. Directory ckpt.",
         "best checkpoint 006.keras val_loss 0.266667",
         "newest checkpoint 006.keras 2017-07-14 02:46:00 UTC", "began 2017-07-14 02:40:00 UTC",
         "1 1 min 40 s epoch 2, batch 0 2017-07-14 02:42:00 UTC 2017-07-14 02:40:20 UTC",

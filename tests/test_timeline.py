@@ -12,7 +12,8 @@ import pytest
 
 from callback_state.cli._numbers import numbers_of
 from callback_state.cli._recorded import recorded
-from callback_state.cli._timeline import Panel, Restart, Series, timeline_of
+from callback_state.cli._series import Panel, Series
+from callback_state.cli._timeline import Restart, timeline_of
 from callback_state.exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
 from recorded_runs import BEGAN, SECOND, TEMPLATE, Variable, history, start, trace, write, write_run
 
@@ -41,7 +42,7 @@ def test_the_course_of_a_run_that_was_killed_twice(tmp_path: Path) -> None:
     ]
     assert (timeline.end, timeline.planned, timeline.finished) == (6, 6, True)
     assert (timeline.lost, timeline.remarks) == (300, [])
-    assert timeline.standing == "finished after 6 of 6 epochs; 2 restarts, 5 min lost"
+    assert timeline.standing == "finished after 6 of 6 epochs; 2 restarts that saved, 5 min lost"
 
 
 def test_a_run_of_an_older_release_says_what_it_does_not_know(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from .._html import Markup, element
 from ._length import duration
 from ._scale import Scale, labels
-from ._timeline import Panel, Restart, Series
+from ._series import Panel, Series
+from ._timeline import Restart
 
 __all__ = ["chart", "described"]
 
@@ -50,8 +51,8 @@ def described(panel: Panel, restarts: Sequence[Restart]) -> str:
 
 def _summary(series: Series) -> str:
     low, high = labels([min(series.drawn), max(series.drawn)]) if series.drawn else ("none", "none")
-    _, last = series.points[-1]
-    return f"{series.name}, {len(series.points)} values from {low} to {high}, the last {last:.4g}"
+    count, (_, last) = len(series.points) + series.left_out, series.points[-1]
+    return f"{series.name}, {count} values from {low} to {high}, the last {last:.4g}"
 
 
 def _grid(x: Scale, y: Scale) -> Iterator[Markup]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from .._find import Found
@@ -12,7 +14,7 @@ from .._table import PlainError, Table
 from ..exceptions import CorruptCheckpointError
 from ._view import Viewer, by_value, view
 
-__all__ = ["described"]
+__all__ = ["described", "told_of"]
 
 _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
 _MODEL = ("digest", "iterations", "variables", "optimizes")
@@ -26,10 +28,29 @@ def described(found: Found) -> dict[str, Any]:
     Raises:
         CorruptCheckpointError: the seal is right, but no release of this package wrote what is inside.
     """
-    try:
+    with _decoding(found.snapshot):
         return _described(found)
+
+
+def told_of(snapshot: Snapshot) -> dict[str, Any]:
+    """The callbacks, versions and training arguments alone, as :func:`described` has them; raises as that does."""
+    with _decoding(snapshot):
+        return {
+            "callbacks": _callbacks(snapshot), "versions": _versions(snapshot.meta),
+            "training_args": view(snapshot.meta["training_args"]),
+        }
+
+
+@contextlib.contextmanager
+def _decoding(snapshot: Snapshot) -> Iterator[None]:
+    try:
+        yield
     except PlainError as error:
-        raise CorruptCheckpointError(found.snapshot.where, f"cannot be decoded ({error})") from error
+        raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error
+
+
+def _versions(meta: dict[str, Any]) -> dict[str, str]:
+    return {name: version for name, version in meta["versions"].items() if type(name) is type(version) is str}
 
 
 def _described(found: Found) -> dict[str, Any]:
@@ -43,19 +64,24 @@ def _described(found: Found) -> dict[str, Any]:
         "moment": {field: meta[field] for field in _MOMENT},
         "monitor": {"name": name, "value": value},
         "template": meta["template"],
-        "versions": {name: v for name, v in meta["versions"].items() if type(name) is type(v) is str},
+        "versions": _versions(meta),
         "model": {field: view(meta["model"][field]) for field in _MODEL},
         "doubts": [*meta["doubts"]],
         "history": {
             "epochs": view(history["epochs"]),
             "series": {name: view(values) for name, values in history["series"].items()},
         },
-        "starts": [{field: view(start[field]) for field in _START} for start in meta["starts"]],
+        "starts": [_start(start) for start in meta["starts"]],
         **{field: view(meta[field]) for field in _VALUES},
         "callbacks": _callbacks(snapshot),
         "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
         "run": view(snapshot.run),
     }
+
+
+def _start(start: dict[str, Any]) -> dict[str, Any]:
+    """Its numbers stand for themselves, and are perhaps those of a hundred thousand starts."""
+    return {**{field: start[field] for field in _START}, "due": view(start["due"])}
 
 
 def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:

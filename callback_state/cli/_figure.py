@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from ._length import duration
 from ._output import printable
 from ._recorded import Recorded
-from ._timeline import Panel, Restart, Series, Timeline, is_drawn
+from ._series import Panel, Series, is_drawn
+from ._short import short, some
+from ._timeline import Restart, Timeline
 
 __all__ = ["figure_of"]
 
@@ -25,8 +27,6 @@ _WIDTH, _HEIGHT, _REST = 4.2, 2.5, 1.0
 _CHARACTERS = 50
 #: With more points than this a line has no dots.
 _DOTS = 120
-#: Of more items than this the caption tells how many there are; what all restarts have cost stands above.
-_TOLD = 12
 
 
 def figure_of(run: Recorded, timeline: Timeline) -> Figure:
@@ -36,13 +36,13 @@ def figure_of(run: Recorded, timeline: Timeline) -> Figure:
     rows = max(math.ceil(len(panels) / columns), 1)
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + _REST), layout="constrained", dpi=120)
     # Not wrap=True, which takes a name with two dollar signs for a formula whatever it is told.
-    title, width = printable(f"{run.template}: {timeline.standing}"), _CHARACTERS * columns
+    title, width = printable(f"{short(run.template)}: {timeline.standing}"), _CHARACTERS * columns
     figure.suptitle(fill(title, width), parse_math=False)
     caption = "\n".join(fill(line, width) for line in _caption(timeline))
     figure.supxlabel(caption, fontsize="small", parse_math=False)
     for i, (name, panel) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, i + 1)
-        _draw(axes, panel, timeline.restarts)
+        _draw(axes, panel, timeline.marked)
         axes.set_title(printable(name), parse_math=False, fontsize="medium", loc="left")
         axes.set_xlim(0, max(timeline.end, 1) * 1.02)
     return figure
@@ -52,20 +52,15 @@ def _named(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
     rates = [] if timeline.rate is None else [timeline.rate]
     yield from ((panel.title, panel) for panel in (*rates, *timeline.metrics))
     for key, panels in timeline.states.items():
-        yield from ((f"{key}: {panel.title}", panel) for panel in panels)
+        yield from ((f"{short(key)}: {panel.title}", panel) for panel in panels)
 
 
 def _caption(timeline: Timeline) -> list[str]:
     lost = [f"{restart.number}: {duration(restart.lost)}" for restart in timeline.restarts]
     steady = [f"{key}.{name}" for key, names in timeline.steady.items() for name in names]
     told = {"lost to restart": lost, "not drawn, as it does not change:": steady}
-    lines = [f"{what} {_some(items)}" for what, items in told.items() if items]
+    lines = [f"{what} {printable(some(items))}" for what, items in told.items() if items]
     return ["epochs trained", *lines, *timeline.remarks]
-
-
-def _some(items: list[str]) -> str:
-    told = items if len(items) <= _TOLD else [*items[:_TOLD], f"and {len(items) - _TOLD} more"]
-    return printable(", ".join(told))
 
 
 def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
@@ -85,6 +80,8 @@ def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
         axes.set_yscale("log")
     if len(panel.series) > 1:
         axes.legend(frameon=False, fontsize="small")
+    if panel.note:
+        axes.set_xlabel(panel.note, fontsize="x-small")
     axes.grid(color="#e4e4e4")
     axes.spines[["top", "right"]].set_visible(False)
 

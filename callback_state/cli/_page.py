@@ -11,24 +11,32 @@ from string import Template
 from typing import Any
 
 from .. import __version__
-from .._find import Found
 from .._html import Markup, element
 from ._chart import chart
-from ._described import described
+from ._described import told_of
 from ._length import duration
 from ._phrases import moment_of, time_of, value_of, words
 from ._recorded import Recorded, State
-from ._timeline import Panel, Timeline, timeline_of
+from ._series import Panel
+from ._short import short, some
+from ._timeline import Timeline, timeline_of
 
 __all__ = ["document"]
+
+#: Rows of a table, sentences and their characters, names of numbers: of more it is said how many there are.
+_ROWS, _DOUBTS, _SENTENCE, _NAMES = 5000, 100, 1000, 100
 
 
 def document(run: Recorded) -> str:
     """The report of a run, a complete HTML document."""
     skeleton = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     body = element("main", *_parts(run, timeline_of(run)))
-    title = element("title", f"Training run {run.template}").removeprefix("<title>").removesuffix("</title>")
+    title = element("title", _title(run)).removeprefix("<title>").removesuffix("</title>")
     return Template(skeleton).substitute(policy=_policy(skeleton), title=title, body=body)
+
+
+def _title(run: Recorded) -> str:
+    return f"Training run {short(run.template)}"
 
 
 def _policy(skeleton: str) -> str:
@@ -44,13 +52,13 @@ def _parts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
     yield from _restarts(timeline)
     yield from _charts(timeline)
     yield from _checkpoints(run)
-    told = described(Found(run.newest.path, run.newest.snapshot, None))
+    told = told_of(run.newest.snapshot)
     yield from _callbacks(told)
     yield from _software(told)
 
 
 def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
-    yield element("h1", f"Training run {run.template}")
+    yield element("h1", _title(run))
     directory = os.path.basename(os.path.abspath(run.path))
     yield element("p", f"{timeline.standing[0].upper()}{timeline.standing[1:]}. Directory {directory}.")
     yield element("dl", *(_fact(*fact) for fact in _facts(run, timeline)), class_="facts")
@@ -61,10 +69,10 @@ def _facts(run: Recorded, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
     meta, best = run.newest.meta, run.best
     yield "newest checkpoint", run.newest.name, time_of(meta["saved_at"])
     if best is not None:
-        yield "best checkpoint", best.name, f"{meta['monitor'][0]} {value_of(best.meta['monitor'][1])}"
+        yield "best checkpoint", best.name, f"{short(meta['monitor'][0])} {value_of(best.meta['monitor'][1])}"
     if meta["starts"]:
         yield "began", time_of(meta["starts"][0]["at"]), ""
-        yield "restarts", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"
+        yield "restarts that saved", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"
 
 
 def _fact(name: str, value: str, more: str) -> Markup:
@@ -72,12 +80,15 @@ def _fact(name: str, value: str, more: str) -> Markup:
 
 
 def _doubts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
-    doubts = [*run.newest.meta["doubts"], *run.aside, *timeline.remarks]
+    doubts = [*timeline.remarks, *run.aside, *run.newest.meta["doubts"]]
     if run.others:
-        doubts.append(f"The directory has other runs too: {', '.join(run.others)}.")
-    if doubts:
+        doubts.insert(0, f"The directory has other runs too: {some(run.others)}.")
+    told = [short(doubt, _SENTENCE) for doubt in doubts[:_DOUBTS]]
+    if len(doubts) > _DOUBTS:
+        told.append(f"{len(doubts) - _DOUBTS:,} more.")
+    if told:
         yield element("h2", "To be known")
-        yield element("div", element("ul", *(element("li", doubt) for doubt in doubts)), class_="doubts")
+        yield element("div", element("ul", *(element("li", doubt) for doubt in told)), class_="doubts")
 
 
 def _restarts(timeline: Timeline) -> Iterator[Markup]:
@@ -93,7 +104,7 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
         ("#", "lost", "went on with", "at", "from the checkpoint of"),
         [
             (r.number, duration(r.lost), moment_of(r.epoch, r.batch), time_of(r.at), time_of(r.saved_at))
-            for r in timeline.restarts
+            for r in timeline.marked
         ],
     )
 
@@ -109,10 +120,10 @@ def _charts(timeline: Timeline) -> Iterator[Markup]:
     for key, steady in timeline.steady.items():
         panels = timeline.states.get(key, [])
         if panels or steady:
-            yield element("h3", key)
+            yield element("h3", short(key))
             yield _figures(panels, timeline)
         if steady:
-            yield element("p", f"Not drawn, as it does not change: {', '.join(steady)}.", class_="quiet")
+            yield element("p", f"Not drawn, as it does not change: {some(steady, _NAMES)}.", class_="quiet")
 
 
 def _figures(panels: list[Panel], timeline: Timeline) -> Markup:
@@ -120,12 +131,13 @@ def _figures(panels: list[Panel], timeline: Timeline) -> Markup:
 
 
 def _figure(panel: Panel, timeline: Timeline) -> Markup:
-    picture = chart(panel, timeline.restarts, timeline.end)
+    picture = chart(panel, timeline.marked, timeline.end)
     keys = [_key(series.role, i) for i, series in enumerate(panel.series)] if len(panel.series) > 1 else []
     wide = element("span", "logarithmic", class_="key quiet") if panel.is_logarithmic else ""
     return element(
         "figure", element("figcaption", panel.title, *keys, wide),
         picture or element("p", "No value of it is a number.", class_="quiet"),
+        element("p", f"Drawn and listed: {panel.note}.", class_="quiet") if panel.note else "",
         element("details", element("summary", "values"), _values(panel)),
     )
 
@@ -155,7 +167,7 @@ def _checkpoints(run: Recorded) -> Iterator[Markup]:
          time_of(state.meta["saved_at"]), ", ".join(_notes(state, run)))
         for state in reversed(run.states)
     ]
-    yield _table(("file", "moment", run.newest.meta["monitor"][0], "saved", ""), rows)
+    yield _table(("file", "moment", short(run.newest.meta["monitor"][0]), "saved", ""), rows)
 
 
 def _notes(state: State, run: Recorded) -> Iterator[str]:
@@ -170,7 +182,7 @@ def _notes(state: State, run: Recorded) -> Iterator[str]:
 def _callbacks(told: dict[str, Any]) -> Iterator[Markup]:
     yield element("h2", f"Callbacks ({len(told['callbacks'])})")
     for one in told["callbacks"]:
-        yield element("h3", one["key"], " ", element("span", one["class"], class_="quiet"))
+        yield element("h3", short(one["key"]), " ", element("span", short(one["class"]), class_="quiet"))
         yield _beside(configuration=one["configuration"], state=one["state"])
 
 
@@ -189,13 +201,14 @@ def _beside(**tables: Any) -> Markup:
 def _named(title: str, values: Any) -> Markup:
     if not values or not isinstance(values, dict) or "$type" in values:
         return element("p", f"{title}: {words(values) if values else 'none'}", class_="quiet")
-    rows = [(name, element("code", words(value))) for name, value in values.items()]
+    rows = [(short(name), element("code", words(value))) for name, value in values.items()]
     return _table((title, ""), rows, "scroll plain")
 
 
 def _table(columns: Iterable[str], rows: list[Any], class_: str = "scroll") -> Markup:
     """A table that scrolls within itself where the page is narrower."""
     head = element("tr", *(element("th", name, scope="col") for name in columns))
-    body = (element("tr", *(element("td", cell) for cell in row)) for row in rows)
+    more = [(f"... {len(rows) - _ROWS:,} more",)] if len(rows) > _ROWS else []
+    body = (element("tr", *(element("td", cell) for cell in row)) for row in (*rows[:_ROWS], *more))
     table = element("table", element("thead", head), element("tbody", *body))
     return element("div", table, class_=class_, tabindex=0)

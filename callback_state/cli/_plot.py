@@ -34,7 +34,8 @@ def command(path: str, output: str, run: str | None) -> int:
     marked and the wall-clock time lost to it: from the checkpoint that it went on from until training went on.
 
     PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
-    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch.
+    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch. Of
+    very many points, charts and restarts not all are drawn, and that is said.
     Needs matplotlib: pip install "callback_state[plot]".
     """
     found = recorded(path, run)

@@ -37,7 +37,8 @@ def command(path: str, output: str, run: str | None) -> int:
     hold. It is one file, without a script, loads nothing from anywhere, and can be read on a phone.
 
     PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
-    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch.
+    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch. Of
+    very many points, charts and restarts not all are drawn, and that is said.
     """
     Path(output).write_text(document(recorded(path, run)), encoding="utf-8")
     print_line(output)

@@ -12,13 +12,15 @@ from ._exits import Exit
 from ._output import print_json, print_line, print_words
 from ._paths import opened, path_argument
 from ._phrases import age_of, moment_of, size_of, time_of, value_of, words
+from ._short import short
 
 __all__ = ["command"]
 
 #: Characters to which names are padded.
 _NAME = 40
-#: Series of the history that are shown with their last values.
-_SERIES = 20
+#: Of many the first series of the history, the last starts and the first doubts are shown, with so many
+#: characters; --json has them all.
+_SERIES, _STARTS, _DOUBTS, _SENTENCE = 20, 20, 20, 1000
 
 
 @page(
@@ -85,7 +87,7 @@ def _print_fields(title: str, fields: Iterable[tuple[str, str]]) -> None:
         print_words(f"  {title}")
     indent = "    " if title else "  "
     width = min(_NAME, max((len(name) for name, _ in fields), default=0))
-    for name, text in fields:
+    for name, text in ((short(name), text) for name, text in fields):
         print_words(f"{indent}{name.ljust(width)}  {text}")
 
 
@@ -100,15 +102,21 @@ def _run(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "saved", f"{time_of(found['saved_at'])} ({age_of(found['saved_at'], time.time())} ago)"
     yield "moment", moment_of(moment["epoch"], moment["batch"]) + _of_all(moment)
     yield "goes on", _goes_on(moment)
-    yield "run", found["template"]
-    yield "monitors", f"{monitor['name']} {value_of(monitor['value'])}".rstrip()
+    yield "run", short(found["template"])
+    yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
     yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    for start in found["starts"]:
+    yield from _more("started", len(found["starts"]) - _STARTS, "before")
+    for start in found["starts"][-_STARTS:]:
         began = moment_of(start["epoch"], start["batch"])
         yield "started", f"{time_of(start['at'])}, with {began}"
-    for doubt in found["doubts"]:
-        yield "doubt", doubt
+    for doubt in found["doubts"][:_DOUBTS]:
+        yield "doubt", short(doubt, _SENTENCE)
+    yield from _more("doubt", len(found["doubts"]) - _DOUBTS, "more")
+
+
+def _more(name: str, count: int, what: str) -> Iterable[tuple[str, str]]:
+    return [(name, f"and {count} {what}, which --json has")] if count > 0 else []
 
 
 def _of_all(moment: dict[str, Any]) -> str:

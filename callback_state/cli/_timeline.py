@@ -5,7 +5,6 @@ Places are epochs trained: 3.0 is the end of the third epoch (the 0-based epoch 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,65 +12,16 @@ from typing import Any
 from ._length import duration
 from ._numbers import number_of, numbers_of
 from ._recorded import Recorded
+from ._series import Panel, Series
 
-__all__ = ["Panel", "Restart", "Series", "Timeline", "timeline_of"]
+__all__ = ["Restart", "Timeline", "timeline_of"]
 
 #: What Keras calls the learning rate in logs.
 _RATES = ("learning_rate", "lr")
-#: A positive series that spans more than this is drawn by its logarithm.
-_WIDE = 1000
-#: What lies beyond has no picture: of values the size, of epochs the number. What is smaller has no logarithm.
-_LARGEST, _LAST, _SMALLEST = 1e300, 10**9, 1e-270
-
-
-@dataclass(frozen=True)
-class Series:
-    """Values over places; values may be infinite or no number."""
-
-    name: str
-    points: tuple[tuple[float, float], ...]
-
-    @property
-    def role(self) -> str:
-        """What it is beside the other one in its panel."""
-        return "validation" if self.name.startswith("val_") else "training"
-
-    @property
-    def drawn(self) -> list[float]:
-        """The values that have a place in a picture."""
-        return [value for _, value in self.points if is_drawn(value)]
-
-    @property
-    def changes(self) -> bool:
-        return len({repr(value) for _, value in self.points}) > 1
-
-    def runs(self) -> list[list[tuple[float, float]]]:
-        """The points that a line joins: it is broken where a value has no place."""
-        found: list[list[tuple[float, float]]] = [[]]
-        for place, value in self.points:
-            if is_drawn(value):
-                found[-1].append((place, value))
-            elif found[-1]:
-                found.append([])
-        return [run for run in found if run]
-
-
-def is_drawn(value: float) -> bool:
-    """Whether a value has a place in a picture."""
-    return math.isfinite(value) and abs(value) <= _LARGEST
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What is drawn in one pair of axes."""
-
-    title: str
-    series: tuple[Series, ...]
-
-    @property
-    def is_logarithmic(self) -> bool:
-        values = [value for series in self.series for value in series.drawn]
-        return bool(values) and min(values) > _SMALLEST and max(values) / min(values) >= _WIDE
+#: An epoch beyond has no picture.
+_LAST = 10**9
+#: Of more metrics, of more numbers of callbacks, and of more restarts not all are drawn.
+_PANELS, _MARKS = 40, 100
 
 
 @dataclass(frozen=True)
@@ -127,6 +77,11 @@ class Timeline:
     remarks: list[str] = field(default_factory=list)
 
     @property
+    def marked(self) -> list[Restart]:
+        """Those that are drawn and listed."""
+        return self.restarts[-_MARKS:]
+
+    @property
     def lost(self) -> float:
         """The seconds that all restarts have cost."""
         return sum(restart.lost or 0.0 for restart in self.restarts)
@@ -136,7 +91,7 @@ class Timeline:
         """How far the run has come, in words."""
         planned = f" of {self.planned}" if self.planned is not None else ""
         count = len(self.restarts)
-        lost = f"; {count} restart{'s' * (count > 1)}, {duration(self.lost)} lost" if count else ""
+        lost = f"; {count} restart{'s' * (count > 1)} that saved, {duration(self.lost)} lost" if count else ""
         return f"{'finished after ' * self.finished}{self.end:.6g}{planned} epochs{lost}"
 
     @property
@@ -147,20 +102,28 @@ class Timeline:
 
 def timeline_of(run: Recorded) -> Timeline:
     """What the state files of a run say of its course."""
-    meta, remarks = run.newest.meta, []
-    if not meta["starts"]:
-        remarks.append("These files are of a release that did not note restarts.")
-    numbers = _numbers_over(run)
-    changing = {key: [s for s in series if s.changes] for key, series in numbers.items()}
-    rate = _rate_of(meta)
-    if rate is None:
-        remarks.append("No file says the learning rate.")
+    meta, numbers = run.newest.meta, _numbers_over(run)
+    changing = [(key, one) for key, series in numbers.items() for one in series if one.changes]
+    states: dict[str, list[Panel]] = {}
+    for key, series in changing[:_PANELS]:
+        states.setdefault(key, []).append(Panel.of(series.name, series))
+    rate, metrics, restarts = _rate_of(meta), _metrics_of(meta), _restarts_of(meta)
+    remarks = [
+        *(["These files are of a release that did not note restarts."] if not meta["starts"] else []),
+        *(["No file says the learning rate."] if rate is None else []),
+        *_cut("metrics", "first", len(metrics), _PANELS),
+        *_cut("numbers of callbacks", "first", len(changing), _PANELS),
+        *_cut("restarts", "last", len(restarts), _MARKS),
+    ]
     return Timeline(
-        rate, _metrics_of(meta),
-        {key: [Panel(s.name, (s,)) for s in series] for key, series in changing.items() if series},
+        rate, [Panel.of(title, *found) for title, found in metrics[:_PANELS]], states,
         {key: [s.name for s in series if not s.changes] for key, series in numbers.items()},
-        _restarts_of(meta), place_of(meta), meta["epochs"], meta["finished"], remarks,
+        restarts, place_of(meta), meta["epochs"], meta["finished"], remarks,
     )
+
+
+def _cut(what: str, which: str, count: int, most: int) -> list[str]:
+    return [f"Of {count:,} {what} the {which} {most} are drawn."] if count > most else []
 
 
 def place_of(meta: dict[str, Any]) -> float:
@@ -200,16 +163,16 @@ def _rate_of(meta: dict[str, Any]) -> Panel | None:
     known = Series("learning rate", tuple((place, rate) for place, rate in noted if rate is not None))
     for found in (known, *(series[name] for name in _RATES if name in series)):
         if found.points:
-            return Panel("learning rate", (Series("learning rate", found.points),))
+            return Panel.of("learning rate", Series("learning rate", found.points))
     return None
 
 
-def _metrics_of(meta: dict[str, Any]) -> list[Panel]:
-    """One panel for each metric and its validation, in the order of the history."""
+def _metrics_of(meta: dict[str, Any]) -> list[tuple[str, list[Series]]]:
+    """By its title each metric and its validation, in the order of the history."""
     series = {name: s for name, s in _columns(meta).items() if name not in _RATES and s.points}
     bases = dict.fromkeys(name.removeprefix("val_") for name in series)
     pairs = {base: [series[name] for name in (base, f"val_{base}") if name in series] for base in bases}
-    return [Panel(base if len(found) > 1 else found[0].name, tuple(found)) for base, found in pairs.items()]
+    return [(base if len(found) > 1 else found[0].name, found) for base, found in pairs.items()]
 
 
 def _columns(meta: dict[str, Any]) -> dict[str, Series]:
