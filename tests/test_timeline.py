@@ -95,16 +95,33 @@ def test_a_series_with_fewer_values_than_epochs_is_placed(
         (3, 3.0), (True, 1.0), (2.5, 2.5), (-math.inf, -math.inf), (np.float32(0.5), 0.5), (np.array(7), 7.0),
         (np.array([[2]], "uint8"), 2.0), (Variable(np.array(0.25)), 0.25), (Variable(1.5), 1.5),
         (10**400, math.inf), (1 << 70, float(1 << 70)),
-        ("3", None), (None, None), (np.zeros(2), None), ([3], None), (1j, None), (np.complex64(1), None),
-        (np.array("a"), None), (np.zeros((0,)), None), (Variable(np.zeros(3)), None), (b"1", None),
+        ("3", None), (None, None), (np.zeros(9), None), ([3], None), (1j, None), (np.complex64(1), None),
+        (np.array("a"), None), (np.zeros((0,)), None), (Variable(np.zeros(9)), None), (b"1", None),
+        (np.zeros(2, complex), None),
     ],
     ids=repr,
 )
 def test_what_counts_as_a_number(tmp_path: Path, value: Any, number: float | None) -> None:
-    """Python's and NumPy's real numbers, arrays and variables of one element; nothing else."""
+    """Python's and NumPy's real numbers, arrays and variables of one element under the name alone."""
     write(tmp_path, "m.keras", {"C": {"value": value, "other": "text"}})
     found = numbers_of(recorded(str(tmp_path)).newest.snapshot)
     assert found == {"C": {} if number is None else {"value": number}}
+
+
+def test_each_element_of_a_small_array_is_a_number(tmp_path: Path) -> None:
+    """Up to eight, of any shape and width, of variables and within dicts too; each is drawn if it changes."""
+    for epoch in range(2):
+        given = {
+            "rates": np.array([0.5, epoch]), "grid": np.array([[1, 2], [3, 4]], "int8"),
+            "on": np.array([True, False]), "means": Variable(np.arange(8.0)), "inner": {"pair": np.ones(2, "float32")}, "nine": np.zeros(9),
+        }
+        write(tmp_path, f"{epoch}.keras", {"C": given}, epoch=epoch, saved_at=epoch, template=TEMPLATE)
+    found = recorded(str(tmp_path))
+    assert numbers_of(found.newest.snapshot)["C"] == {
+        "rates[0]": 0.5, "rates[1]": 1.0, "grid[0, 0]": 1, "grid[0, 1]": 2, "grid[1, 0]": 3, "grid[1, 1]": 4,
+        "on[0]": 1, "on[1]": 0, **{f"means[{i}]": i for i in range(8)}, "inner.pair[0]": 1, "inner.pair[1]": 1,
+    }
+    assert [panel.title for panel in timeline_of(found).states["C"]] == ["rates[1]"]
 
 
 def test_a_value_that_is_no_number_is_told_from_zero(tmp_path: Path) -> None:

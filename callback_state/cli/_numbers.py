@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from .._build import Decoder
@@ -11,8 +12,8 @@ from .._table import Node, PlainError, Ref, Table, two_by_two
 
 __all__ = ["attributes_of", "number_of", "numbers_of"]
 
-#: No single number takes more bytes.
-_LARGEST = 32
+#: Elements of an array that are numbers of their own; and bytes, which none of those exceeds.
+_ELEMENTS, _LARGEST = 8, 128
 #: In how large a dict or object numbers are looked for.
 _FEW = 32
 _NAMED = ("dict", "OrderedDict", "defaultdict", "Counter", "object", "record", "SimpleNamespace")
@@ -21,8 +22,9 @@ _NAMED = ("dict", "OrderedDict", "defaultdict", "Counter", "object", "record", "
 def numbers_of(snapshot: Snapshot) -> dict[str, dict[str, float]]:
     """The numeric attributes of each callback by its key.
 
-    A number is also an array or variable of one element, and what stands under a name in a small dict or object
-    (``"window.size"``). Truth values are 0.0 and 1.0; what is too large for a float is infinite.
+    A number is also each element of a small array or variable (``"means[2]"``; of a single one the name alone),
+    and what stands under a name in a small dict or object (``"window.size"``). Truth values are 0.0 and 1.0; what
+    is too large for a float is infinite.
     """
     nodes = snapshot.state.nodes
     return {key: dict(_numbers(nodes, found)) for key, found in attributes_of(snapshot).items()}
@@ -39,9 +41,7 @@ def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[st
         inner = _items(nodes, item) if _node(nodes, item)[0] in _NAMED else []
         named = [(f"{name}.{part}", value) for part, value in inner[:_FEW + 1] if len(inner) <= _FEW]
         for path, value in [(name, item), *named]:
-            number = _number(nodes, value)
-            if number is not None:
-                yield path, number
+            yield from ((f"{path}{index}", number) for index, number in _elements(nodes, value))
 
 
 def _items(nodes: list[Node], ref: Ref) -> list[tuple[str, Ref]]:
@@ -60,15 +60,26 @@ def _node(nodes: list[Node], ref: Ref) -> Node:
     return ("",)
 
 
-def _number(nodes: list[Node], ref: Ref) -> float | None:
+def _elements(nodes: list[Node], ref: Ref) -> Iterator[tuple[str, float]]:
+    """(index, number) of a small array; a single number has no index."""
+    value = _value(nodes, ref)
+    if 1 < getattr(value, "size", 0) <= _ELEMENTS and value.dtype.kind in "biuf":
+        places = product(*map(range, value.shape))
+        yield from ((str([*place]), float(value[place])) for place in places)
+    elif (number := number_of(value)) is not None:
+        yield "", number
+
+
+def _value(nodes: list[Node], ref: Ref) -> Any:
+    """What is plain or small; an array that is larger is not decoded."""
     match _node(nodes, ref):
         case ("variable" | "tensor", inner, *_):
             ref = inner
     match _node(nodes, ref):
         case ("array", _, _, _, data, _) | ("scalar", _, data) | ("int", data):
             few = type(data) in (bytes, memoryview) and len(data) <= _LARGEST
-            return number_of(_decoded(nodes, ref)) if few else None
-    return number_of(ref)
+            return _decoded(nodes, ref) if few else None
+    return ref
 
 
 def _decoded(nodes: list[Node], ref: Ref) -> Any:

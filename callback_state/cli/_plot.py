@@ -30,8 +30,9 @@ __all__ = ["command"]
 def command(path: str, output: str, run: str | None) -> int:
     """Draw a run over its epochs.
 
-    Learning rate, metrics and every callback's numbers that change, each in axes of its own, with each restart
-    marked and the wall-clock time lost to it: from the checkpoint that it went on from until training went on.
+    Learning rate, metrics and every callback's numbers that change (of arrays up to eight elements), each in axes
+    of its own, with each restart marked and the wall-clock time lost to it: from the checkpoint that it went on
+    from until training went on. A start that was killed before its first save leaves no mark.
 
     PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
     callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch. Of

@@ -33,8 +33,9 @@ def command(path: str, output: str, run: str | None) -> int:
     """Write a run as one HTML file.
 
     The page shows whether the run has finished, its restarts with the wall-clock time that each has cost, learning
-    rate, metrics and every callback's numbers over epochs, the checkpoints, and what the callbacks were given and
-    hold. It is one file, without a script, loads nothing from anywhere, and can be read on a phone.
+    rate, metrics and every callback's numbers (of arrays up to eight elements) over epochs, the checkpoints, and
+    what the callbacks were given and hold. It is one file, without a script, loads nothing from anywhere, and can
+    be read on a phone.
 
     PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
     callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch. Of
