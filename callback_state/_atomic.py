@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ READ_SIZE = 1 << 18
 RETRY_DELAYS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2, 0.5, 1.0)
 
 _BINARY: int = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 # What FUSE and CIFS answer where a directory cannot be synced. EIO and ENOSPC are never among them.
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES})
 _NO_FULL_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
@@ -252,24 +254,38 @@ def identity(path: str) -> tuple[int, int, int, int] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+class NoFileError(OSError):
+    """A name stands for something from which one may read for ever."""
+
+
+def _opened(path: str, flags: int) -> int:
+    """Opens a file for reading; without waiting, as the opening of a pipe would wait for a writer."""
+    fd = os.open(path, flags | _NO_WAIT)
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # Python refuses directories itself
+        os.close(fd)
+        raise NoFileError(errno.EINVAL, "expected a regular file, found a pipe, a socket or a device", path)
+    return fd
+
+
 def read_bytes(path: str) -> bytes:
-    """The content of a file. Raises OSError."""
-    with open(path, "rb") as file:
+    """The content of a file. Raises NoFileError, OSError."""
+    with open(path, "rb", buffering=0, opener=_opened) as file:
         return file.read()
 
 
 def read_end(path: str, size: int) -> bytes:
-    """The last bytes of a file, all if it is shorter. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
+    """The last bytes of a file, all if it is shorter. Raises NoFileError, OSError."""
+    with open(path, "rb", buffering=0, opener=_opened) as file:
         file.seek(-min(size, os.fstat(file.fileno()).st_size), os.SEEK_END)
         return file.read(size)
 
 
 def digest(path: str) -> tuple[bytes, int]:
-    """SHA-256 (32 bytes) and size (bytes) of a file, also while it is replaced. Raises OSError."""
+    """SHA-256 (32 bytes) and size (bytes) of a file, also while it is replaced. Raises as read_bytes."""
     sha, size = hashlib.sha256(), 0
     view = memoryview(bytearray(READ_SIZE))
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=_opened) as file:
         while count := file.readinto(view):
             sha.update(view[:count])
             size += count

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import _atomic
-from ._statefile import Sealed, unseal
+from ._statefile import Sealed, state_bytes, unseal
 from .exceptions import (
     CallbackStateError,
     CheckpointNotFoundError,
@@ -207,9 +207,11 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     )
     for path in (model + SUFFIX, staged_path(model, digest)):
         try:
-            sealed = read(_atomic.read_bytes(path), path)
+            sealed = read(state_bytes(path), path)
         except CallbackStateError as error:
             problem = error
+        except _atomic.NoFileError as error:
+            problem = CorruptCheckpointError(path, str(error.strerror))
         except FileNotFoundError:
             continue
         else:
@@ -246,4 +248,5 @@ def _no_model(model: str) -> CheckpointNotFoundError:
             f"expected the model file of {os.path.basename(model)}{SUFFIX}, found none; "
             "put it back beside its state file, or delete that",
         )
-    return CheckpointNotFoundError(model, "expected a model file, found nothing; check the path")
+    found = "no regular file, but a pipe, a socket or a device" if os.path.lexists(model) else "nothing"
+    return CheckpointNotFoundError(model, f"expected a model file, found {found}; check the path")

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from . import _atomic, _pair
+from . import _pair
 from ._build import Decoder
 from ._byvalue import ByValue
 from ._capture import class_of, configuration, names, outside_of, state_of
@@ -24,7 +24,7 @@ from ._opener import Opener
 from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
 from ._shape import SHAPE, check, check_states, complete
-from ._statefile import Sealed, unseal, unseal_first
+from ._statefile import Sealed, state_bytes, unseal, unseal_first
 from ._stateful import registration_of
 from ._summary import PLACEHOLDER, Summary
 from ._table import two_by_two
@@ -204,7 +204,7 @@ def glance(path: str) -> tuple[Summary, Sealed]:
         CallbackStateError: as :func:`unseal`, and :meth:`Snapshot.read` of a file without a summary.
         OSError: it cannot be read.
     """
-    data = _atomic.read_bytes(path)
+    data = state_bytes(path)
     sealed = unseal_first(data, path)
     summary = Summary.from_node(sealed.tree)
     return summary or Summary.of(Snapshot.read(path, unseal(data, path)).meta), sealed

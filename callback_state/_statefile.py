@@ -25,15 +25,20 @@ To raise the format number (what the payload means changed, or a field is no lon
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from . import _atomic
 from ._read import ReadError, dump, parse, parse_first
 from .exceptions import CorruptCheckpointError, UnsupportedFormatError
 
-__all__ = ["FORMAT", "TRAILER_SIZE", "Sealed", "model_digest_in", "seal", "unseal", "unseal_first"]
+__all__ = [
+    "FORMAT", "TRAILER_SIZE", "Sealed", "model_digest_in", "seal", "state_bytes", "unseal",
+    "unseal_first",
+]
 
 UNSIGNED, SIGNED = 1, 2
 FORMAT = SIGNED
@@ -43,6 +48,9 @@ MAGIC = b"\x89CBST\r\n\x1a"
 _FIELDS = struct.Struct("<8sIQ32s32sQ")
 _DIGEST_SIZE = 32
 TRAILER_SIZE = _FIELDS.size + _DIGEST_SIZE
+#: Bytes from which on it takes a while to read a file that is none of ours.
+LARGE = 1 << 26
+_NO_TRAILER = "expected a trailer at the end, found none: the file is cut short, or is no state file"
 _AGAIN = "use another checkpoint, or a copy of this file"
 
 
@@ -111,6 +119,18 @@ def unseal_first(data: bytes, where: str) -> Sealed:
     return _unseal(data, where, parse_first)
 
 
+def state_bytes(path: str) -> bytes:
+    """The bytes of a state file, for :func:`unseal`; of a large file the end is looked at before the rest is read.
+
+    Raises:
+        CorruptCheckpointError: it is large, and no state file.
+        OSError: it cannot be read.
+    """
+    if os.path.getsize(path) > LARGE and not _is_trailer(_atomic.read_end(path, TRAILER_SIZE)):
+        raise CorruptCheckpointError(path, f"{_NO_TRAILER}; {_AGAIN}")
+    return _atomic.read_bytes(path)
+
+
 def model_digest_in(trailer: bytes) -> bytes | None:
     """The SHA-256 of the model file that the last ``TRAILER_SIZE`` bytes of a state file give; None if none."""
     return _FIELDS.unpack(trailer[: _FIELDS.size])[4] if _is_trailer(trailer) else None
@@ -176,4 +196,4 @@ def _diagnose(data: bytes) -> str:
     start = data.rfind(MAGIC)
     if start >= 0 and _is_trailer(data[start : start + TRAILER_SIZE]):
         return f"{len(data) - start - TRAILER_SIZE} surplus bytes follow the trailer"
-    return "expected a trailer at the end, found none: the file is cut short, or is no state file"
+    return _NO_TRAILER

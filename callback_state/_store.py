@@ -267,7 +267,7 @@ def delete(model_path: Path) -> None:
 def _stage_again(model: str) -> None:
     """Give the state of a checkpoint its staged name; what is no state file keeps its name."""
     digest = None
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, _atomic.NoFileError):
         digest = model_digest_in(_atomic.read_end(model + SUFFIX, TRAILER_SIZE))
     if digest is not None:
         _atomic.rename(model + SUFFIX, staged_path(model, digest))

@@ -386,6 +386,27 @@ def test_a_missing_file_is_an_error(tmp_path: Path, function: Any) -> None:
         function(str(tmp_path / "f"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with names there")
+@pytest.mark.parametrize("kind", ["pipe", "device", "link-to-a-device"])
+@pytest.mark.parametrize("function", [_atomic.digest, _atomic.read_bytes, lambda path: _atomic.read_end(path, 9)])
+def test_what_never_ends_is_not_read(tmp_path: Path, function: Any, kind: str) -> None:
+    """A pipe without a writer would let the reader wait for ever, a device fill its memory."""
+    path = tmp_path / "f"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link-to-a-device":
+        path.symlink_to("/dev/zero")
+    with pytest.raises(_atomic.NoFileError, match="expected a regular file, found a pipe"):
+        function("/dev/zero" if kind == "device" else str(path))
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 9, 10])
+def test_the_end_of_a_file_is_read_alone(tmp_path: Path, size: int) -> None:
+    """As many bytes as are asked for, or all there are."""
+    (tmp_path / "f").write_bytes(b"012345678")
+    assert _atomic.read_end(str(tmp_path / "f"), size) == b"012345678"[max(0, 9 - size) :]
+
+
 def test_identity_follows_the_file_not_the_name(tmp_path: Path) -> None:
     """A renamed file keeps it; a name that another file took, or that is gone, does not."""
     a, b = str(tmp_path / "a"), str(tmp_path / "b")

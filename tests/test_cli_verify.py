@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,44 @@ def test_a_path_may_be_written_in_any_way(path: str, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     done = run("verify", path)
     assert (done.status, done.err) == (Exit.OK, "") and "whole" in done.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with names there")
+@pytest.mark.parametrize(
+    ("kind", "half"), [("pipe", ""), ("pipe", SUFFIX), ("device", SUFFIX)], ids=["model", "state", "device"]
+)
+@pytest.mark.parametrize("command", ["verify", "ls", "ls --verify", "show", "prune --keep 1 --dry-run"])
+def test_what_is_no_file_is_damaged(command: str, kind: str, half: str, tmp_path: Path) -> None:
+    """Nobody waits for a pipe, or reads a device until the memory is full; the others are as they were."""
+    put_run(tmp_path, [0.5, 0.25])
+    path = tmp_path / f"002.keras{half}"
+    os.remove(path)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    name, *options = command.split()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = run(name, tmp_path, *options)
+    assert done.status == (Exit.DAMAGED if name == "verify" else Exit.OK)
+    assert name in ("show", "prune") or "002.keras" in done.err
+
+
+@pytest.mark.parametrize("path", ["002.keras", f"002.keras{SUFFIX}"])
+def test_one_that_is_no_file_is_damaged(path: str, tmp_path: Path) -> None:
+    """Also where it is the only one asked for; a large one is refused by its end."""
+    put_run(tmp_path, [0.5, 0.25])
+    state = tmp_path / f"002.keras{SUFFIX}"
+    with state.open("ab") as file:
+        file.truncate(1 << 38)
+    done = run("verify", tmp_path / path)
+    assert done.status == Exit.DAMAGED and "expected a trailer at the end, found none" in done.err
+    if hasattr(os, "mkfifo"):
+        os.remove(state)
+        os.mkfifo(state)
+        done = run("verify", tmp_path / path)
+        assert done.status == Exit.DAMAGED and "expected a regular file, found a pipe" in done.err
 
 
 def test_a_file_of_no_run_is_not_looked_at(tmp_path: Path) -> None:

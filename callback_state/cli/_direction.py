@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import click
 
-from .._atomic import read_bytes
 from .._build import Decoder
-from .._statefile import unseal
+from .._statefile import state_bytes, unseal
 from .._table import Table, two_by_two
 from ..exceptions import CallbackStateError
 from ._listed import Listed, Run, files_of
@@ -75,7 +74,7 @@ def _said(checkpoint: Listed, monitor: str) -> set[str] | None:
     """
     try:
         ((_, (path, *_)),) = files_of(checkpoint.path)
-        nodes, root, states, _ = cast(Any, unseal(read_bytes(path), path).tree)
+        nodes, root, states, _ = cast(Any, unseal(state_bytes(path), path).tree)
         meta = _dict(nodes, _dict(nodes, root)["meta"])
         described = Decoder(Table(nodes, meta["callbacks"])).value()
         told = {_told(entry["arguments"], monitor) for entry in described}

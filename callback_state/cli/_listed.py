@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import _atomic, _pair
+from .. import _pair
 from .._read import ReadError, parse_first
-from .._statefile import Sealed, unseal, unseal_first
+from .._statefile import Sealed, state_bytes, unseal, unseal_first
 from .._summary import Summary
 from .._trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
@@ -180,7 +180,7 @@ def _glanced(states: list[str]) -> Seen | CallbackStateError:
 
 def _glance(state: str) -> Seen:
     """The first two nodes of a state file, its seal verified: summary, and the states by their keys."""
-    data = _atomic.read_bytes(state)
+    data = state_bytes(state)
     sealed = unseal_first(data, state)
     summary, keys = Summary.from_node(sealed.tree), _keys_in(data)
     if summary is None or keys is None:
