@@ -113,7 +113,8 @@ def test_each_element_of_a_small_array_is_a_number(tmp_path: Path) -> None:
     for epoch in range(2):
         given = {
             "rates": np.array([0.5, epoch]), "grid": np.array([[1, 2], [3, 4]], "int8"),
-            "on": np.array([True, False]), "means": Variable(np.arange(8.0)), "inner": {"pair": np.ones(2, "float32")}, "nine": np.zeros(9),
+            "on": np.array([True, False]), "means": Variable(np.arange(8.0)),
+            "inner": {"pair": np.ones(2, "float32")}, "nine": np.zeros(9),
         }
         write(tmp_path, f"{epoch}.keras", {"C": given}, epoch=epoch, saved_at=epoch, template=TEMPLATE)
     found = recorded(str(tmp_path))
