@@ -9,6 +9,7 @@ counters set by hand the schedules are right, and the noise that the autoencoder
 Start it, kill it, start it again: the table is the same.
 """
 
+import argparse
 import math
 
 import keras
@@ -17,6 +18,7 @@ from sklearn.datasets import load_digits
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
 
+argparse.ArgumentParser(description=__doc__.partition(":")[0]).parse_args()
 EPOCHS, MIDDLE, SAVED = 6, 3, "accurate/3.keras"
 
 
@@ -63,8 +65,7 @@ def begin(path=None, counter=0):
     """What a script does before it trains: the model, new or loaded, and the schedulers."""
     keras.utils.set_random_seed(1)
     model = keras.models.load_model(path) if path else keras.Sequential([
-        keras.layers.Input((64,)),
-        keras.layers.Dense(16), Latent(),
+        keras.layers.Input((64,)), keras.layers.Dense(16), Latent(),
         keras.layers.Dense(64, activation="sigmoid"),
     ])
     if not path:
@@ -81,8 +82,7 @@ def go_on(way, model, schedulers, initial_epoch, *others):
     print(f"{way:15}{schedulers[0].counter:5}{rate:15.6f}{weight:11.3f}{'yes' if same else 'no':>19}", flush=True)
 
 
-x = load_digits().data.astype("float32") / 16
-ends = []
+x, ends = load_digits().data.astype("float32") / 16, []
 print("way            steps  learning rate  KL weight  weights identical")
 
 model, schedulers = begin()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -25,6 +27,15 @@ def test_an_example_is_short(name: str) -> None:
     """A complete program of less than sixty lines of code, which begins by saying what it shows."""
     assert lines_of_code(name) < 60
     assert path_of(name).read_text(encoding="utf-8").startswith('"""')
+
+
+def test_an_example_asked_for_help_trains_nothing(tmp_path: Path) -> None:
+    """It says what it shows, and leaves no file."""
+    done = subprocess.run(
+        [sys.executable, path_of(ACCURATE), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and done.stdout.startswith("usage:")
+    assert not [*tmp_path.iterdir()]
 
 
 def whole_and_resumed(name: str, directory: Path, *dies_at: tuple[int, int]) -> list[list[str]]:
