@@ -21,6 +21,7 @@ from test_kills import ENVIRONMENT
 from callback_state import _atomic, _lock, _store, latest_checkpoint, list_checkpoints
 from callback_state._pair import SUFFIX, staged_path
 from callback_state._trust import Keys
+from callback_state.cli import _direction
 from callback_state.cli._exits import Exit
 
 VALUES = [0.9, 0.1, 0.5, 0.3, 0.7]
@@ -362,3 +363,21 @@ def dying(function: Any, is_due: Any) -> Any:
         return function(*args)
 
     return call
+
+
+def test_what_goes_on_from_another_keeps_all_that_this_needs(tmp_path: Path) -> None:
+    """One that stays only because another goes on from it keeps its own."""
+    put_run(tmp_path, VALUES)
+    put(tmp_path, "005.final.keras", 9, finished=True, goes_on_from="002.keras", **T)
+    put(tmp_path, "006.keras", 10, **T)
+    put(tmp_path, "end.keras", 11, template="end.keras", finished=True, goes_on_from="005.final.keras")
+    assert run("prune", tmp_path, "--keep", "1").lines == [NAMES[0], *NAMES[2:]]
+    assert left(tmp_path) == ["002.keras", "005.final.keras", "006.keras", "end.keras"]
+
+
+def test_what_cannot_be_read_is_not_replaced_by_a_guess(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its callbacks may have been told otherwise than the name says."""
+    put_run(tmp_path, VALUES)
+    monkeypatch.setattr(_direction, "state_bytes", lambda path: (_ for _ in ()).throw(OSError(5, "no")))
+    done = run("prune", tmp_path, "--keep-best", "1")
+    assert done.status == Exit.USAGE and "give --mode" in done.err and left(tmp_path) == NAMES

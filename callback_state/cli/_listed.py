@@ -219,7 +219,8 @@ def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) 
 
 def _half(model: str, states: list[str]) -> CallbackStateError:
     if states:
-        what = f"expected the model file of {os.path.basename(states[0])}, found none; put it back"
+        name = os.path.basename(states[0])
+        what = f"expected the model file of {name}, found none; put it back, or delete that if nobody misses it"
     elif os.path.lexists(model):
         name = os.path.basename(model) + _pair.SUFFIX
         what = f"expected its state file {name} beside it, found none; put it back"
