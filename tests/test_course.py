@@ -9,8 +9,10 @@ from typing import Any
 import keras
 import pytest
 from harness import KillAt, Killed, X, Y, make_model
+from states import META
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
+from callback_state._course import Course
 from callback_state._shape import SHAPE, check
 from callback_state._snapshot import Snapshot
 
@@ -94,6 +96,20 @@ def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -
     assert (two["epoch"], two["due"]) == (0, (2, 0))
 
 
+def test_a_run_without_a_learning_rate_has_none() -> None:
+    """Such as one of a model without an optimizer. What a run adds is not in what it goes on from."""
+    trace = {"epochs": [0], "learning_rate": [0.5], "ended_at": [1]}
+    meta = {**META, "batch": None, "starts": [{"at": 1}], "trace": trace}
+    course = Course(meta)
+    course.start(1, 0)
+    course.start(5, 5)
+    course.end_epoch(1, object())
+    told = course.to_meta(2)
+    assert (told["trace"]["epochs"], told["trace"]["learning_rate"]) == ([0, 1], [0.5, None])
+    assert [(s.get("epoch"), s.get("beside")) for s in told["starts"]] == [(None, None), (1, 2)]
+    assert meta["starts"] == [{"at": 1}] and meta["trace"]["epochs"] == [0]
+
+
 @pytest.mark.filterwarnings("ignore:.*nothing was restored")
 def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Path) -> None:
     """It is another run, which writes over them."""
@@ -134,10 +150,9 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
     ],
     ids=["start", "due", "lengths", "rate"],
 )
-def test_a_course_that_lies_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+def test_a_course_that_lies_is_refused(name: str, value: Any) -> None:
     """Before anything reads it."""
-    killed(tmp_path, KillAt(1))
-    meta = newest(tmp_path)
+    meta = {**META, "callbacks": []}
     check(meta, SHAPE["meta"], ".meta")
     with pytest.raises((TypeError, KeyError, ValueError), match=r"\.meta\."):
         check({**meta, name: value}, SHAPE["meta"], ".meta")
