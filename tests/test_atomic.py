@@ -356,14 +356,16 @@ def test_elsewhere_a_refused_rename_is_refused_for_good(monkeypatch: pytest.Monk
     assert (busy.tries, busy.slept) == (1, [])
 
 
-def test_what_is_removed_may_be_gone_already(tmp_path: Path) -> None:
-    """Two processes may sweep at once."""
+def test_what_is_removed_may_be_gone_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes may sweep at once, and the other be the faster one at any moment."""
     (tmp_path / "f").write_bytes(b"")
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").write_bytes(b"")
     for _ in range(2):
         _atomic.remove(str(tmp_path / "f"))
         _atomic.remove_tree(str(tmp_path / "d"))
+    monkeypatch.setattr(_atomic, "is_tree", lambda path: True)
+    _atomic.remove_tree(str(tmp_path / "d"))
     assert os.listdir(tmp_path) == []
 
 
