@@ -288,3 +288,10 @@ def test_an_age_is_told_in_one_unit(seconds: float, text: str) -> None:
 def test_no_moment_is_too_strange() -> None:
     """A file may say anything."""
     assert time_of(-(1 << 70)) and time_of(1 << 90)
+
+
+def test_starts_are_shown_as_they_are(tmp_path: Path) -> None:
+    """Their numbers stand for themselves, and what was due is the pair that it is."""
+    began = {"at": 1, "epoch": 2, "batch": 3, "from": 4, "due": (2, 3), "beside": 5}
+    path = put(tmp_path, "m.keras", 1, starts=[began])
+    assert run("show", path, "--json").json["starts"] == [{**began, "due": {"$type": "tuple", "items": [2, 3]}}]
