@@ -440,6 +440,13 @@ class HalvesDropout(Callback):
         self.model.layers[0].rate /= 2
 
 
+@stateful
+class Freezes(Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            self.model.layers[0].trainable = False
+
+
 def test_a_number_of_a_layer_is_caught() -> None:
     """No checkpoint holds it, and the train step has the old one."""
     def model() -> Any:
@@ -447,6 +454,9 @@ def test_a_number_of_a_layer_is_caught() -> None:
         made.compile("sgd", "mse")
         return made
 
+    message = r"model.layers\[0\].trainable is True, expected False; Freezes.* a layer only"
+    with pytest.raises(AssertionError, match=message):
+        assert_resumes_exactly(Freezes, model=model, epochs=3, steps_per_epoch=1)
     message = r"model.layers\[0\].rate is 0.\d+, expected 0.\d+; HalvesDropout.on_epoch_begin .* a layer only"
     with pytest.raises(AssertionError, match=message):
         assert_resumes_exactly(HalvesDropout, model=model, epochs=3, steps_per_epoch=1)

@@ -50,7 +50,7 @@ def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> st
 def cause_of_unpicklable(error: str) -> str:
     """The same for an attribute that cannot be saved at all."""
     if re.search(r"generator|iterator|itertools\.|'(zip|map|filter|enumerate)'", error):
-        return "; an iterator cannot be saved: keep how far it is, and make it anew from there"
+        return "; an iterator cannot be saved as plain data: keep how far it is, and make it anew from there"
     if re.search(r"lock|socket|Thread|TextIOWrapper|Buffered\w+|FileIO|module", error):
         return "; it is a handle of this process: exclude it, and make it in the constructor"
     return ""

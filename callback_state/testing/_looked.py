@@ -77,6 +77,7 @@ def look_at_model(model: Any) -> dict[str, Value]:
     numbers = _numbers(model.optimizer, "optimizer")
     for i, layer in enumerate(model.layers):
         numbers.update(_numbers(layer, f"layers[{i}]"))
+        numbers[f"layers[{i}].trainable"] = _value(layer.trainable)
     return {**found, **numbers, "values": _value(values_of(model))}
 
 
