@@ -6,7 +6,37 @@ import re
 
 from ._pair import MODEL_SUFFIXES
 
-__all__ = ["final_name", "interim_name"]
+__all__ = ["final_name", "fits", "interim_name"]
+
+_PLACEHOLDER = re.compile(r"(\{[^{}]*\})")
+_NUMBER = re.compile(r"\{(epoch|batch)\b")
+
+
+def fits(name: str, template: str) -> bool:
+    """Whether a template may give a model file this name.
+
+    A template may come from a file, so no regular expression is made of it: some take for ever to match.
+
+    Example:
+        >>> fits("7-1.00e-05.keras", "{epoch}-{loss:.2e}.keras"), fits("x-1.keras", "{epoch}-{batch}.keras")
+        (True, False)
+    """
+    ends = {0}  # where what has been looked at of the template may end in the name
+    for i, part in enumerate(_PLACEHOLDER.split(template)):
+        if i % 2 == 0:
+            ends = {end + len(part) for end in ends if name.startswith(part, end)}
+        elif _NUMBER.match(part):
+            ends = {at for end in ends for at in range(end + 1, _end_of_digits(name, end) + 1)}
+        else:
+            ends = {*range(min(ends) + 1, len(name) + 1)}
+        if not ends:
+            return False
+    return len(name) in ends
+
+
+def _end_of_digits(name: str, start: int) -> int:
+    digits = re.compile(r"[0-9]*").match(name, start)
+    return start if digits is None else digits.end()
 
 
 def interim_name(template: str) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
-from ._naming import interim_name
+from ._naming import fits, interim_name
 from ._pair import MODEL_SUFFIXES, SUFFIX
 from .exceptions import CheckpointNotFoundError
 
@@ -29,22 +28,14 @@ def names_of(template: str, directory: str) -> tuple[list[str], list[str]]:
     """
     if not template.endswith(MODEL_SUFFIXES):
         return [], []
-    parts = re.split(r"(\{[^}]*\})", template)
-    pattern = re.compile("".join(map(_pattern_of, parts)))
     try:
         names = set(os.listdir(directory or os.curdir))
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     interim = interim_name(template)
-    models = sorted(name for name in names if pattern.fullmatch(name) or name == interim)
+    models = sorted(name for name in names if name == interim or fits(name, template))
     with_state = [name for name in models if name + SUFFIX in names]
     return with_state, [name for name in models if name + SUFFIX not in names]
-
-
-def _pattern_of(part: str) -> str:
-    if not part.startswith("{"):
-        return re.escape(part)
-    return r"\d+" if re.match(r"\{(epoch|batch)\b", part) else ".+"
 
 
 def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:

@@ -16,7 +16,7 @@ from ._pair import MODEL_SUFFIXES, SUFFIX, Path, all_staged, has_digest, look, s
 from ._statefile import TRAILER_SIZE, model_digest_in
 from .exceptions import CallbackStateError
 
-__all__ = ["Written", "commit", "commit_state", "delete", "recover", "recover_all", "write"]
+__all__ = ["Written", "commit", "commit_state", "delete", "leftovers", "recover", "recover_all", "write"]
 
 #: Seconds after which nobody is at work any more in a staging directory in which nothing has changed.
 UNTOUCHED = 3600
@@ -206,7 +206,7 @@ def recover_all(directory: Path) -> list[str]:
     """
     directory = os.path.realpath(directory)
     evidence = []
-    for name in _with_leftovers(directory):
+    for name in sorted({*leftovers(directory).values()}):
         model = os.path.join(directory, name)
         before = _atomic.identity(model)
         if os.path.islink(model):
@@ -218,10 +218,15 @@ def recover_all(directory: Path) -> list[str]:
     return evidence
 
 
-def _with_leftovers(directory: str) -> list[str]:
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    found = {match[1] for match in map(_LEFTOVER.fullmatch, names) if match is not None}
-    return sorted(name for name in found if name.endswith(MODEL_SUFFIXES))
+def leftovers(directory: Path) -> dict[str, str]:
+    """What interrupted saves have left in a directory, or those that are going on have there.
+
+    Returns:
+        For the name of each hidden file or directory, sorted, the base name of its model file.
+    """
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    found = {match[0]: match[1] for match in map(_LEFTOVER.fullmatch, names) if match is not None}
+    return {name: model for name, model in found.items() if model.endswith(MODEL_SUFFIXES)}
 
 
 def _sweep_abandoned(model: str, before: object) -> None:

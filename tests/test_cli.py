@@ -398,7 +398,7 @@ def test_the_modules_import_downwards() -> None:
     order = [
         "_exits", "_streams", "_output", "_command", "_progress", "_names", "_leaves", "_view", "_phrases",
         "_short", "_described", "_differences", "_listed", "_direction", "_rows", "_follow", "_paths",
-        "_leftovers", "_numbers", "_ls", "_show", "_diff", "_verify", "_prune", "_repair", "_export",
+        "_numbers", "_ls", "_show", "_diff", "_verify", "_prune", "_repair", "_export",
         "_completion",
     ]
     for stem in order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from listed import flip, put_staged
 from callback_state import _atomic, _pair
 from callback_state._pair import SUFFIX
 from callback_state._read import dump, parse_first
-from callback_state.cli import _ls
+from callback_state.cli import _ls, _rows
 from callback_state.cli._exits import Exit
 from callback_state.cli._follow import follow
 from callback_state.cli._names import name_of
@@ -289,7 +290,29 @@ def test_a_watch_goes_on_where_the_directory_vanishes(
 def test_a_watch_is_for_programs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object a line, as those of the listing."""
     lines = watched(tmp_path, [lambda: put(tmp_path, "m.keras", 3, finished=True)], as_json=True, capture=capsys)
-    assert len(lines) == 1 and '"epoch": 3' in lines[0]
+    assert len(lines) == 1 and json.loads(lines[0])["epoch"] == 3
+
+
+def test_a_watch_for_programs_says_what_the_listing_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best and the latest too."""
+    def all_at_once() -> None:
+        put_run(tmp_path, [1.0, 0.5, 2.0])
+        put(tmp_path, "004.keras", 4, template="{epoch:03d}.keras", finished=True)
+
+    lines = watched(tmp_path, [all_at_once], as_json=True, capture=capsys)
+    (run_,) = run("ls", tmp_path, "--json").json["runs"]
+    assert [json.loads(line) for line in lines] == run_["checkpoints"]
+    assert [row["best"] for row in run_["checkpoints"]] == [False, True, False, False]
+
+
+def test_a_watch_on_a_terminal_names_several_runs(tmp_path: Path) -> None:
+    """As the listing does."""
+    for name in ("a", "b"):
+        put(tmp_path, f"{name}-1.keras", 1, template=f"{name}-{{epoch}}.keras", finished=True)
+    titles = [table.title for table in _rows.tables_of(_ls._runs(str(tmp_path), False), None, 0)]
+    assert titles == ["a-{epoch}.keras", "b-{epoch}.keras"]
 
 
 def test_a_watch_on_a_terminal_shows_the_last_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

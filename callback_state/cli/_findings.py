@@ -109,7 +109,7 @@ def _attribute(path: str) -> str:
 
 def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:
     here = {"python": platform.python_version(), **dict(_installed())}
-    for name in here.keys() & saved.keys():
+    for name in (name for name in here if name in saved):
         was = str(saved[name])
         if was.split(".")[:2] != here[name].split(".")[:2]:
             yield Finding(

@@ -10,7 +10,7 @@ from ._exits import Exit
 from ._listed import Listed, Run
 from ._output import is_terminal, live, print_json, print_line
 from ._phrases import moment_of, size_of, value_of
-from ._rows import checkpoint_as_json, table_of
+from ._rows import checkpoint_as_json, marks_of, tables_of
 
 __all__ = ["follow"]
 
@@ -27,9 +27,9 @@ def follow(look: Callable[[], list[Run]], pause: Callable[[], None], mode: str |
         as_json: whether to print an object a line.
     """
     if as_json or not is_terminal():
-        return _follow(look, pause, _Lines(as_json))
+        return _follow(look, pause, _Lines(mode, as_json))
     with live() as show:
-        return _follow(look, pause, lambda runs: show([table_of(run, mode, time.time()) for run in runs]))
+        return _follow(look, pause, lambda runs: show(tables_of(runs, mode, time.time())))
 
 
 def _follow(look: Callable[[], list[Run]], pause: Callable[[], None], show: Show) -> Exit:
@@ -52,24 +52,25 @@ def _is_finished(checkpoint: Listed | None) -> bool:
 class _Lines:
     """Prints each checkpoint once; when it is written anew, or is found to be finished or damaged, again."""
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, mode: str | None, as_json: bool) -> None:
+        self._mode, self._as_json = mode, as_json
         self._seen: set[tuple[object, ...]] = set()
 
     def __call__(self, runs: list[Run]) -> None:
         for run in runs:
-            newest = run.newest
-            for checkpoint in run.checkpoints:
-                seen = (checkpoint.path, checkpoint.summary, checkpoint.verdict)
-                if seen not in self._seen:
-                    self._seen.add(seen)
-                    self._print(checkpoint, ["latest"] * (checkpoint is newest))
+            new = [checkpoint for checkpoint in run.checkpoints if self._is_new(checkpoint)]
+            if new and self._as_json:
+                marks = marks_of(run, self._mode)
+                for checkpoint in new:
+                    print_json(checkpoint_as_json(checkpoint, marks(checkpoint)), line=True)
+            for checkpoint in new if not self._as_json else ():
+                print_line(", ".join(filter(None, _words(checkpoint))))
 
-    def _print(self, checkpoint: Listed, marks: list[str]) -> None:
-        if self._as_json:
-            print_json(checkpoint_as_json(checkpoint, marks), line=True)
-        else:
-            print_line(", ".join(filter(None, _words(checkpoint))))
+    def _is_new(self, checkpoint: Listed) -> bool:
+        seen = (checkpoint.path, checkpoint.summary, checkpoint.verdict)
+        is_new = seen not in self._seen
+        self._seen.add(seen)
+        return is_new
 
 
 def _words(checkpoint: Listed) -> list[str]:

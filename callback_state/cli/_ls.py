@@ -75,12 +75,9 @@ def _show(runs: list[Run], mode: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"runs": [_rows.as_json(run, mode) for run in runs]})
         return
-    for i, run in enumerate(runs):
+    for i, table in enumerate(_rows.tables_of(runs, mode, time.time())):
         if i:
             print_line()
-        table = _rows.table_of(run, mode, time.time())
-        if len(runs) > 1:
-            table.title = run.template or "of no run that is known"
         print_table(table)
     for problem in (c.problem for run in runs for c in run.checkpoints if c.problem is not None):
         say(str(problem))

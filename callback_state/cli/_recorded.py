@@ -10,9 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._atomic import read_bytes
 from .._snapshot import Snapshot
-from .._statefile import unseal
+from .._statefile import state_bytes, unseal
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
 from ._direction import best_of, better_in
 from ._listed import Listed, Run, files_of, look, runs_in
@@ -165,7 +164,7 @@ def _read(one: Listed, states: list[str]) -> Snapshot:
     """Of several states the model file tells which is its own; a single one may have been renamed meanwhile."""
     if one.meta is None and len(states) == 1:
         with contextlib.suppress(FileNotFoundError):
-            return Snapshot.read(states[0], unseal(read_bytes(states[0]), states[0]))
+            return Snapshot.read(states[0], unseal(state_bytes(states[0]), states[0]))
     return Snapshot.open(one.path)
 
 

@@ -10,7 +10,6 @@ from .. import _atomic, _store
 from .._pair import SUFFIX
 from ._command import page
 from ._exits import Exit
-from ._leftovers import leftovers
 from ._output import print_line, say
 from ._paths import alone_in
 
@@ -37,9 +36,9 @@ def command(directory: str) -> int:
     directory is locked meanwhile.
     """
     with alone_in(directory):
-        before, states = leftovers(directory), _states(directory)
+        before, states = [*_store.leftovers(directory)], _states(directory)
         evidence = [os.path.basename(model) for model in _store.recover_all(directory)]
-        after, finished = leftovers(directory), _states(directory).items() - states.items()
+        after, finished = [*_store.leftovers(directory)], _states(directory).items() - states.items()
     _print(sorted(name.removesuffix(SUFFIX) for name, _ in finished), [n for n in before if n not in after])
     for model in evidence:
         say(f"{model}: none of its states is whole; left as it is, with {', '.join(_of(model, after))}")

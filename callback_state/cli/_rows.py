@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ._direction import best_of, better_in
@@ -9,7 +11,7 @@ from ._listed import Listed, Run
 from ._output import Cell, Table
 from ._phrases import age_of, size_of, value_of
 
-__all__ = ["as_json", "checkpoint_as_json", "table_of"]
+__all__ = ["as_json", "checkpoint_as_json", "marks_of", "tables_of"]
 
 _COLUMNS = ("checkpoint", "epoch", "batch", "monitored", "size", "age", "callbacks", "verified", "marks")
 _NUMBERS = frozenset({"epoch", "batch", "size", "age", "callbacks"})
@@ -18,20 +20,31 @@ _NAME = 40
 _DISPENSABLE = ("callbacks", "size", "batch", "age")
 
 
-def table_of(run: Run, mode: str | None, now: float) -> Table:
-    """A run as a table.
+def tables_of(runs: list[Run], mode: str | None, now: float) -> list[Table]:
+    """Runs as tables, each under the run's name where there are several.
 
     Args:
-        run: its checkpoints.
+        runs: their checkpoints.
         mode: "min" or "max", if the user has said so.
         now: seconds since 1970.
     """
-    best, newest = best_of(run, better_in(run, mode)), run.newest
+    names = [run.template or "of no run that is known" for run in runs]
+    titles = names if len(runs) > 1 else [""] * len(runs)
+    return [_table_of(run, mode, now, title) for run, title in zip(runs, titles, strict=True)]
+
+
+def _table_of(run: Run, mode: str | None, now: float, title: str) -> Table:
+    marks = marks_of(run, mode)
     monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
     monitor = monitor[:_NAME]
     columns = [monitor if name == "monitored" else name for name in _COLUMNS]
-    rows = [_row(checkpoint, _marks(checkpoint, newest, best), now) for checkpoint in run.checkpoints]
-    return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE)
+    rows = [_row(checkpoint, marks(checkpoint), now) for checkpoint in run.checkpoints]
+    return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE, title)
+
+
+def marks_of(run: Run, mode: str | None) -> Callable[[Listed], list[str]]:
+    """What says the marks of each checkpoint of a run."""
+    return partial(_marks, newest=run.newest, best=best_of(run, better_in(run, mode)))
 
 
 def _marks(checkpoint: Listed, newest: Listed | None, best: Listed | None) -> list[str]:
@@ -58,8 +71,8 @@ def _moment(checkpoint: Listed) -> tuple[str, ...]:
 
 def as_json(run: Run, mode: str | None) -> dict[str, Any]:
     """A run as one object."""
-    best, newest = best_of(run, better_in(run, mode)), run.newest
-    rows = [checkpoint_as_json(c, _marks(c, newest, best)) for c in run.checkpoints]
+    marks = marks_of(run, mode)
+    rows = [checkpoint_as_json(c, marks(c)) for c in run.checkpoints]
     return {"template": run.template, "checkpoints": rows}
 
 

@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from .._trust import Keys
+from .._store import leftovers
 from ..exceptions import CheckpointNotFoundError, UntrustedError
 from ._command import as_json, page
 from ._exits import Exit
-from ._leftovers import leftovers
 from ._listed import Listed, files_of, look, runs_in
 from ._output import Cell, Table, print_json, print_table, say
 from ._paths import key_file, keys_in, path_argument
@@ -43,7 +43,7 @@ def command(path: str, key_file: str | None, as_json: bool) -> int:
     """
     keys = keys_in(key_file)
     found = _looked(path, keys)
-    left = leftovers(path) if os.path.isdir(path) else []
+    left = [*leftovers(path)]
     if not found:
         raise CheckpointNotFoundError(path, "expected model files, each with its .callbacks.pkl, found none")
     if as_json:
