@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
-from datetime import datetime, timezone
 
-__all__ = ["Markup", "card", "element", "when"]
+__all__ = ["Markup", "card", "element"]
 
 _NAME = "text-align: left; vertical-align: top; padding: 0.1em 0.8em 0.1em 0; white-space: nowrap"
 _VALUE = "text-align: left; vertical-align: top; padding: 0.1em 0; overflow-wrap: anywhere"
@@ -66,17 +65,3 @@ def card(title: str, rows: Iterable[tuple[str, object]]) -> str:
 
 def _lines(items: tuple[object, ...]) -> list[Markup]:
     return [element("div", item) for item in items]
-
-
-def when(nanoseconds: int) -> str:
-    """A time since 1970 in words, in UTC; of one that no calendar has, the number.
-
-    Example:
-        >>> when(1_500_000_000_000_000_000)
-        '2017-07-14 02:40:00 UTC'
-    """
-    try:
-        moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return f"{nanoseconds} ns"
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

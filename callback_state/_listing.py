@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from . import _pair
 from ._find import find
-from ._html import card, when
+from ._html import card
 from ._snapshot import glance, summary_of
 from ._summary import Summary
+from ._units import time_of
 from .exceptions import CallbackStateError, CorruptCheckpointError
 
 __all__ = ["Checkpoint", "latest_checkpoint", "list_checkpoints"]
@@ -41,7 +42,7 @@ class Checkpoint:
         name, value = self.monitor
         return card(f"Checkpoint {self.path}", [
             ("epoch", self.epoch), ("batch", self.batch), ("finished", self.finished),
-            ("monitor", f"{name}: {'none' if value is None else value}"), ("saved_at", when(self.saved_at)),
+            ("monitor", f"{name}: {'none' if value is None else value}"), ("saved_at", time_of(self.saved_at)),
         ])
 
 

@@ -1,8 +1,14 @@
-"""Quantities in words."""
+"""Quantities in words: sizes, lengths of time, points in time."""
 
 from __future__ import annotations
 
-__all__ = ["size_of"]
+import math
+from datetime import datetime, timezone
+
+__all__ = ["age_of", "duration", "size_of", "time_of"]
+
+#: Seconds in each unit of time, the largest first.
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def size_of(size: int) -> str:
@@ -13,3 +19,51 @@ def size_of(size: int) -> str:
             return f"{amount:.3g} {unit}"
         amount /= 1000
     return f"{amount:.3g} TB" if amount < 999.5 else f"{amount:.0f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time in its two largest units.
+
+    Args:
+        seconds: None or an infinity where it is not known.
+
+    Example:
+        >>> duration(0.25), duration(75), duration(3 * 3600 + 20)
+        ('0.25 s', '1 min 15 s', '3 h')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    first = next((i for i, (_, size) in enumerate(_UNITS) if round(seconds) >= size))
+    parts, left = [], round(seconds)
+    for unit, size in _UNITS[first : first + 2]:
+        count, left = divmod(left, size)
+        parts += [f"{count:,} {unit}"] if count else []
+    return " ".join(parts)
+
+
+def age_of(saved_at: int, now: float) -> str:
+    """How long ago something was, in the largest unit of which there are two.
+
+    Args:
+        saved_at: nanoseconds since 1970.
+        now: seconds since 1970.
+    """
+    seconds = now - saved_at / 1e9
+    unit, length = next((unit for unit in _UNITS if seconds >= 2 * unit[1]), _UNITS[-1])
+    return f"{max(seconds, 0) // length:.0f} {unit}"
+
+
+def time_of(nanoseconds: int) -> str:
+    """A time since 1970 in words, in UTC; of one that no calendar has, the number.
+
+    Example:
+        >>> time_of(1_500_000_000_000_000_000)
+        '2017-07-14 02:40:00 UTC'
+    """
+    try:
+        moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return f"{nanoseconds} ns"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -21,7 +21,8 @@ from test_cli import STEERS
 from callback_state._plain import Encoder
 from callback_state.cli._exits import Exit
 from callback_state.cli._output import printable
-from callback_state.cli._phrases import age_of, size_of, time_of, words
+from callback_state._units import age_of, size_of, time_of
+from callback_state.cli._phrases import words
 from callback_state.cli._view import MAX_DEPTH, Viewer
 
 CODE = b"\x80\x04\x8c\x02os\x8c\x06system\x93."

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from callback_state._html import Markup, element, when
+from callback_state._html import Markup, element
+from callback_state._units import time_of
 from callback_state._listing import Checkpoint
 from callback_state._match import Change
 from callback_state._restored import Report, Restored
@@ -63,7 +64,7 @@ def test_an_element_escapes_all_that_is_no_markup(made: str, expected: str) -> N
 )
 def test_a_time_that_no_calendar_has_is_a_number(nanoseconds: int, said: str) -> None:
     """A state file may hold any number of nanoseconds; whichever it is, it is shown."""
-    assert when(nanoseconds) == said
+    assert time_of(nanoseconds) == said
 
 
 def test_a_checkpoint_is_shown_with_all_that_it_has() -> None:

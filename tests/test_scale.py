@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback_state.cli._length import duration
+from callback_state._units import duration
 from callback_state.cli._scale import Scale, labels
 
 finite = st.floats(-1e300, 1e300)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .._html import Markup, element
-from ._length import duration
+from .._units import duration
 from ._scale import Scale, labels
 from ._series import Panel, Series
 from ._timeline import Restart

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ._length import duration
+from .._units import duration
 from ._output import printable
 from ._recorded import Recorded
 from ._series import Panel, Series, is_drawn

@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 
+from .._units import size_of
 from ._exits import Exit
 from ._listed import Listed, Run
 from ._output import is_terminal, live, print_json, print_line
-from ._phrases import moment_of, size_of, value_of
+from ._phrases import moment_of, value_of
 from ._rows import checkpoint_as_json, marks_of, tables_of
 
 __all__ = ["follow"]

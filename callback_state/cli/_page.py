@@ -12,10 +12,10 @@ from typing import Any
 
 from .. import __version__
 from .._html import Markup, element
+from .._units import duration, time_of
 from ._chart import chart
 from ._described import told_of
-from ._length import duration
-from ._phrases import moment_of, time_of, value_of, words
+from ._phrases import moment_of, value_of, words
 from ._recorded import Recorded, State
 from ._series import Panel
 from ._short import short, some

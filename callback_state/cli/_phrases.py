@@ -1,18 +1,15 @@
-"""What a checkpoint says in a few words: values, sizes, times."""
+"""What a checkpoint says in a few words: values and moments."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._units import size_of
 
-__all__ = ["age_of", "moment_of", "size_of", "time_of", "value_of", "words"]
+__all__ = ["moment_of", "value_of", "words"]
 
 _CLOSED = {"tuple": "()", "set": "{}", "frozenset": "{}", "deque": "[]"}
-#: Seconds in each unit of an age, the largest first; an age is told in the first that it has twice.
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def words(view: Any, limit: int = 200) -> str:
@@ -133,28 +130,6 @@ def _enclosed(brackets: str, parts: Iterable[Iterator[str]]) -> Iterator[str]:
             yield ", "
         yield from part
     yield brackets[1]
-
-
-def age_of(saved_at: int, now: float) -> str:
-    """How long ago something was.
-
-    Args:
-        saved_at: nanoseconds since 1970.
-        now: seconds since 1970.
-    """
-    seconds = now - saved_at / 1e9
-    for unit, length in _UNITS:
-        if seconds >= 2 * length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{max(seconds, 0) // 1:.0f} s"
-
-
-def time_of(saved_at: int) -> str:
-    """Nanoseconds since 1970 as a date and a time, in UTC."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(saved_at // 10**9))
-    except (OverflowError, OSError, ValueError):  # no year of any clock
-        return f"{saved_at} ns since 1970"
 
 
 def moment_of(epoch: int, batch: int | None) -> str:

@@ -13,6 +13,7 @@ from .._pair import SUFFIX, states
 from .._retention import surplus
 from .._snapshot import columns_of
 from .._trust import Keys
+from .._units import size_of
 from ..exceptions import CheckpointNotFoundError
 from ._command import page
 from ._direction import Better, better_in, mode_option
@@ -21,7 +22,6 @@ from ._listed import Listed, Run, look, runs_in
 from ._numbers import number_of
 from ._output import print_line, say
 from ._paths import alone_in, check_directory, key_file, keys_in
-from ._phrases import size_of
 from ._progress import watched
 
 __all__ = ["command", "doomed"]

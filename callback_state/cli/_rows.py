@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .._units import age_of, size_of
 from ._direction import best_of, better_in
 from ._listed import Listed, Run
 from ._output import Cell, Table
-from ._phrases import age_of, size_of, value_of
+from ._phrases import value_of
 
 __all__ = ["as_json", "checkpoint_as_json", "marks_of", "tables_of"]
 

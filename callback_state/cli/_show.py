@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from .._units import age_of, size_of, time_of
 from ._command import as_json, page
 from ._described import described
 from ._exits import Exit
 from ._output import print_json, print_line, print_words
 from ._paths import opened, path_argument
-from ._phrases import age_of, moment_of, size_of, time_of, value_of, words
+from ._phrases import moment_of, value_of, words
 from ._short import short
 
 __all__ = ["command"]

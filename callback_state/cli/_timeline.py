@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._length import duration
+from .._units import duration
 from ._numbers import number_of, numbers_of
 from ._recorded import Recorded
 from ._series import Panel, Series
