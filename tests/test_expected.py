@@ -17,7 +17,7 @@ from harness import KillAt, Killed, PerBatch, X, Y, bytes_of
 from inside import KillAfter
 from reused import fresh_model
 
-from callback_state import ModelCheckpointEnhanced, RestoreError, ResumeError, restore_callbacks
+from callback_state import ModelCheckpointEnhanced, RestoreError, ResumeError, restore_callbacks, stateful
 from callback_state._expected import Expected
 from callback_state._fit import Fit
 from callback_state._inventory import inventory
@@ -44,6 +44,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+@stateful(exclude=("steps",))
 class Hears(keras.callbacks.Callback):
     """Counts the steps that are begun."""
 
