@@ -180,7 +180,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     def ask(self, event: Event) -> str | None:
         """The name to save under after this event, as Keras decides; None where it does not save."""
-        if event.batch is None and self.period is not None and (event.epoch + 1) % self.period:
+        if event.batch is None and self._passes_over(event.epoch):
             return None
         if event.batch is not None and self.save_freq == "epoch":
             return None
@@ -194,8 +194,12 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     def wants_better(self, event: Event) -> bool:
         """Whether it looks at the monitored value of this event, and saves only a better one."""
-        asks = self.save_freq == "epoch" and not (self.period is not None and (event.epoch + 1) % self.period)
+        asks = self.save_freq == "epoch" and not self._passes_over(event.epoch)
         return bool(self.save_best_only and asks and self.monitor in event.logs)
+
+    def _passes_over(self, epoch: int) -> bool:
+        """Whether ``period`` leaves out this 0-based epoch."""
+        return self.period is not None and bool((epoch + 1) % self.period)
 
     def leave(self) -> None:
         """The ``fit`` has ended."""

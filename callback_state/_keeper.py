@@ -113,17 +113,17 @@ class Keeper(Listener):
         checkpoint, event, self._event = self.checkpoint, self._event, None
         if event is None:
             return
-        due = self.checkpoint._due
+        due = checkpoint._due
         if loop is not None and (due is not None or event.batch is None):
             loop.watch.look()
         if due is not None:
             self._save(due, event, loop)
             if loop is not None and self._is_asked(loop):
                 loop.is_interrupted = True
-        elif self.speaks and event.batch is None and self.checkpoint.wants_better(event):
-            _say.say(_say.not_improved(_say.moment(event.epoch, None), checkpoint.monitor, checkpoint.best))
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
             self._saver.note(self.registered(loop), self.model)
+        if due is None and self.speaks and event.batch is None and checkpoint.wants_better(event):
+            _say.say(_say.not_improved(_say.moment(event.epoch, None), checkpoint.monitor, checkpoint.best))
         if loop is not None and (due is not None or event.batch is None):
             loop.watch.warn()
         if loop is not None and self._rescue is not None:

@@ -14,7 +14,8 @@ import pytest
 from harness import KillAt, Killed, X, Y, make_model
 from test_course import KillAtBatch
 
-from callback_state import ModelCheckpointEnhanced, _say, restore_callbacks, stateful
+from callback_state import ModelCheckpointEnhanced, _say, list_checkpoints, restore_callbacks, stateful
+from callback_state._snapshot import Snapshot
 
 SIZE = r"\d+(\.\d+)? kB"
 
@@ -73,6 +74,22 @@ def test_a_best_value_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert re.match(r"Epoch 1: score improved from (None|inf) to 3\.00000, saved ", one)  # inf: Keras 3.7
     assert two == "Epoch 2: score did not improve from 3.00000"
     assert three.startswith("Epoch 3: score improved from 3.00000 to 2.00000, saved ")
+
+
+class Worse(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["score"] = float(epoch)
+
+
+def test_what_is_told_changes_nothing_that_is_saved(tmp_path: Path) -> None:
+    """Also where the last epoch is not better, and only told of."""
+    for verbose in (0, 1):
+        directory = tmp_path / str(verbose)
+        start(directory, Worse(), verbose=verbose, monitor="score", mode="min", save_best_only=True)
+    saved = [{p.name for p in (tmp_path / v).iterdir()} for v in "01"]
+    metas = [[Snapshot.open(c.path).meta for c in list_checkpoints(tmp_path / v)] for v in "01"]
+    ends = [[(meta["finished"], meta["exact_end"]) for meta in of_run] for of_run in metas]
+    assert saved[0] == saved[1] and ends[0] == ends[1]
 
 
 def test_a_resume_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
