@@ -26,6 +26,7 @@ test: .venv/test.stamp
 
 check: .venv/dev.stamp
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest tests/test_imports.py
 

@@ -58,7 +58,8 @@ def shuffled_times(rounds: int, count: int = 32_000) -> tuple[float, float]:
     model = fits.dense(64, 64, 1)
     ours = data.shuffled(x, y, batch_size=BATCH, seed=1)
     first, second = epoch_times(
-        rounds, 5,
+        rounds,
+        5,
         lambda **options: model.fit(ours, shuffle=False, **options),
         lambda **options: model.fit(x, y, batch_size=BATCH, shuffle=True, **options),
     )
@@ -76,7 +77,8 @@ def epochs_times(rounds: int, count: int = 32_000) -> tuple[float, float]:
 
     ours, theirs = data.epochs(make_epoch), make_epoch(0)
     first, second = epoch_times(
-        rounds, 5,
+        rounds,
+        5,
         lambda **options: model.fit(ours, shuffle=False, **options),
         lambda **options: model.fit(theirs, shuffle=False, **options),
     )

@@ -93,7 +93,11 @@ def entry_times(rounds: int, batches: int = 10_000) -> tuple[float, float]:
             callbacks = [arrival, saver]
             restored = restore_callbacks(path, into=callbacks, model=model)
             model.fit(
-                pipeline(batches), epochs=2, shuffle=False, verbose=0, callbacks=callbacks,
+                pipeline(batches),
+                epochs=2,
+                shuffle=False,
+                verbose=0,
+                callbacks=callbacks,
                 initial_epoch=restored.initial_epoch,
             )
             return arrival.seconds

@@ -152,7 +152,9 @@ def directory(quick: bool) -> Iterator[Row]:
     *times, size = directory.listing_times(rounds)
     for what, time_taken, budget in zip(
         ("listing 1,000 checkpoints", "listing and verifying 1,000", "finding the newest of 1,000"),
-        times, (0.2, 0.8, 0.4), strict=True,
+        times,
+        (0.2, 0.8, 0.4),
+        strict=True,
     ):
         what = f"{what}, states of {size / 1000:.0f} kB"
         yield Row(what, milliseconds(time_taken), "", time_taken, budget, " s")

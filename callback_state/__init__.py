@@ -71,18 +71,21 @@ __all__ = [
     "untrusted",
 ]
 
-__getattr__, __dir__ = lazily(__name__, {
-    "Checkpoint": "_listing",
-    "ModelCheckpointEnhanced": "_checkpoint",
-    "Need": "_needs",
-    "Restored": "_restored",
-    "adapter": "_adapter",
-    "data": "",
-    "latest_checkpoint": "_listing",
-    "list_checkpoints": "_listing",
-    "load_meta": "_find",
-    "reopen": "_reopen",
-    "restore_callbacks": "_restore",
-    "stateful": "_stateful",
-    "untrusted": "_needs",
-})
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "Checkpoint": "_listing",
+        "ModelCheckpointEnhanced": "_checkpoint",
+        "Need": "_needs",
+        "Restored": "_restored",
+        "adapter": "_adapter",
+        "data": "",
+        "latest_checkpoint": "_listing",
+        "list_checkpoints": "_listing",
+        "load_meta": "_find",
+        "reopen": "_reopen",
+        "restore_callbacks": "_restore",
+        "stateful": "_stateful",
+        "untrusted": "_needs",
+    },
+)

@@ -79,14 +79,22 @@ class Adapter:
         """
         functions = self if any(getattr(self, name) for name in _FUNCTIONS) else base
         return replace(
-            base, state=(*base.state, *self.state), closed=self.closed, exclude=base.exclude | self.exclude,
+            base,
+            state=(*base.state, *self.state),
+            closed=self.closed,
+            exclude=base.exclude | self.exclude,
             **{name: getattr(functions, name) for name in _FUNCTIONS},
         )
 
 
 def adapter(
-    cls: T, *, state: Iterable[str] | None = None, exclude: Iterable[str] = (), outside: Look | None = None,
-    wind_back: Act | None = None, pick_up: Act | None = None,
+    cls: T,
+    *,
+    state: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    outside: Look | None = None,
+    wind_back: Act | None = None,
+    pick_up: Act | None = None,
 ) -> T:
     """Say of somebody else's callback class what its state is, and how its effects outside are resumed.
 
@@ -131,8 +139,12 @@ def adapter(
         if function is not None and not callable(function):
             raise TypeError(f"{option}={function!r:.100}: expected a function; write {option}=my_{option}")
     said = Adapter(
-        state=names or (), closed=names is not None, exclude=frozenset(_names("exclude", exclude)),
-        outside=outside, wind_back=wind_back, pick_up=pick_up,
+        state=names or (),
+        closed=names is not None,
+        exclude=frozenset(_names("exclude", exclude)),
+        outside=outside,
+        wind_back=wind_back,
+        pick_up=pick_up,
     )
     registration = registration_of(cls)
     if registration is None or registration.cls is not cls:

@@ -16,16 +16,22 @@ from ._plain import Encoder, same
 from ._table import MISSING, SCALARS, Node, PlainError, Table
 
 __all__ = [
-    "CODE", "LARGE_ARGUMENT", "Argument", "Mark", "argument_of", "describe", "guess_arguments", "mark_of",
-    "record_arguments", "set_mark",
+    "CODE",
+    "LARGE_ARGUMENT",
+    "Argument",
+    "Mark",
+    "argument_of",
+    "describe",
+    "guess_arguments",
+    "mark_of",
+    "record_arguments",
+    "set_mark",
 ]
 
 #: A constructor argument above this many bytes is kept as its digest only.
 LARGE_ARGUMENT = 64 * 1024
 #: Classes of objects that do something, and have no state to speak of.
-CODE = (
-    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, partial,
-)
+CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, partial)
 _MARK = "_callback_state_mark"
 _never_again = itertools.count()
 

@@ -92,9 +92,9 @@ def decode_dtype(described: Any) -> Any:
             # NumPy adds them up in too few bits, and reads beyond the end.
             if not all(0 <= at <= itemsize - f.itemsize for at, f in zip(offsets, inner, strict=True)):
                 raise ValueError(f"a field beyond the {itemsize} bytes of a struct")
-            return numpy.dtype({
-                "names": list(names), "formats": inner, "offsets": list(offsets), "itemsize": itemsize,
-            })
+            return numpy.dtype(
+                {"names": list(names), "formats": inner, "offsets": list(offsets), "itemsize": itemsize}
+            )
     raise ValueError(f"not a dtype of plain data: {described!r}")
 
 

@@ -19,8 +19,8 @@ import socket
 import stat
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 WINDOWS = os.name == "nt"
 #: Bytes per system call: macOS and Windows refuse 2 GiB at once.
@@ -292,9 +292,7 @@ def digest(path: str) -> tuple[bytes, int]:
     return sha.digest(), size
 
 
-def sync_and_digest(
-    path: str, meanwhile: Callable[[str], object] = lambda path: None
-) -> tuple[bytes, int]:
+def sync_and_digest(path: str, meanwhile: Callable[[str], object] = lambda path: None) -> tuple[bytes, int]:
     """:func:`sync_file` and :func:`digest`, in threads, while this one reads the file too.
 
     Args:

@@ -208,6 +208,8 @@ _SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
     "object": lambda d, i: d._object(i),
     "SimpleNamespace": lambda d, i: SimpleNamespace(),
 }
+
+
 def class_of_live(name: str, live: Any) -> type:
     """The class of the value that stands here now, if it is plain and has that name."""
     if live is not MISSING and is_plain_class(type(live)) and stored_name(type(live)) == name:

@@ -19,7 +19,14 @@ from ._plain import Encoder
 from ._runstate import layers_of
 from ._table import Node
 from ._variables import (
-    ModelVariable, has_variables, is_keras, is_tensor, is_variable, places_of, value_of, variables_in,
+    ModelVariable,
+    has_variables,
+    is_keras,
+    is_tensor,
+    is_variable,
+    places_of,
+    value_of,
+    variables_in,
 )
 from .exceptions import NotPicklableError
 
@@ -103,9 +110,7 @@ class ByValue:
     def _parts(self) -> set[int]:
         if self.model is None:
             return set()
-        parts = [
-            self.model, getattr(self.model, "optimizer", None), *layers_of(self.model), *self.model.metrics,
-        ]
+        parts = [self.model, getattr(self.model, "optimizer", None), *layers_of(self.model), *self.model.metrics]
         return {id(part) for part in parts if part is not None}
 
     def _pickle(self, value: Any, path: str) -> bytes:

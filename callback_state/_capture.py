@@ -24,8 +24,19 @@ from ._table import PlainError
 from .exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
 
 __all__ = [
-    "BASE", "class_of", "configuration", "excluded_of", "is_registered", "names", "note_outside",
-    "outside_of", "pick_up", "remember", "saved_among", "state_of", "wind_back",
+    "BASE",
+    "class_of",
+    "configuration",
+    "excluded_of",
+    "is_registered",
+    "names",
+    "note_outside",
+    "outside_of",
+    "pick_up",
+    "remember",
+    "saved_among",
+    "state_of",
+    "wind_back",
 ]
 
 #: Attributes of every Keras callback that are neither state nor configuration.
@@ -43,11 +54,7 @@ def saved_among(callbacks: list[Any]) -> list[Any]:
 def is_registered(callback: Any) -> bool:
     """Whether the callback is stock, or its class or itself was given to ``@stateful`` or ``adapter``."""
     cls = type(callback)
-    return (
-        adapter_of(cls)[0] is not None
-        or registration_of(cls) is not None
-        or mark_of(callback).registered
-    )
+    return adapter_of(cls)[0] is not None or registration_of(cls) is not None or mark_of(callback).registered
 
 
 def remember(callback: Any) -> None:

@@ -30,9 +30,24 @@ EXIT_CODE = 75
 
 @stateful(
     exclude=(
-        "callbacks", "training_args", "period", "max_to_keep", "keep_best",
-        "save_every", "save_on_signal", "exit_code", "save_on_exception", "on_save_error",
-        "keys", "_loop", "_keeper", "_recorder", "_replaced", "_told", "_is_restored_into", "_epoch",
+        "callbacks",
+        "training_args",
+        "period",
+        "max_to_keep",
+        "keep_best",
+        "save_every",
+        "save_on_signal",
+        "exit_code",
+        "save_on_exception",
+        "on_save_error",
+        "keys",
+        "_loop",
+        "_keeper",
+        "_recorder",
+        "_replaced",
+        "_told",
+        "_is_restored_into",
+        "_epoch",
     )
 )
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
@@ -98,13 +113,27 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     __module__ = "callback_state"
 
     def __init__(
-        self, filepath: Any, monitor: str = "val_loss", verbose: int = 0,
-        save_best_only: bool = False, save_weights_only: bool = False, mode: str = "auto",
-        save_freq: str | int = "epoch", initial_value_threshold: float | None = None, *,
-        callbacks: list[Any] | None = None, period: int | None = None,
-        max_to_keep: int | None = None, keep_best: int | None = None, training_args: Any = None,
-        save_every: Any = None, save_on_signal: Any = None, exit_code: int | None = EXIT_CODE,
-        save_on_exception: bool = False, on_save_error: str = "warn", key: Any = None,
+        self,
+        filepath: Any,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+        *,
+        callbacks: list[Any] | None = None,
+        period: int | None = None,
+        max_to_keep: int | None = None,
+        keep_best: int | None = None,
+        training_args: Any = None,
+        save_every: Any = None,
+        save_on_signal: Any = None,
+        exit_code: int | None = EXIT_CODE,
+        save_on_exception: bool = False,
+        on_save_error: str = "warn",
+        key: Any = None,
     ) -> None:
         check_backend()
         self._recorder: Recorder | None = None
@@ -112,18 +141,31 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         # Keras 3.7 refuses the .h5 that a newer Keras takes.
         whole_h5 = filepath.endswith(".h5") and not save_weights_only
         super().__init__(
-            f"{filepath[:-3]}.keras" if whole_h5 else filepath, monitor, verbose, save_best_only,
-            save_weights_only, mode, save_freq, initial_value_threshold,
+            f"{filepath[:-3]}.keras" if whole_h5 else filepath,
+            monitor,
+            verbose,
+            save_best_only,
+            save_weights_only,
+            mode,
+            save_freq,
+            initial_value_threshold,
         )
         self.filepath: str = filepath
         self.verbose: int = verbose
         check_options(
-            filepath, save_freq, exit_code, on_save_error,
-            period=period, max_to_keep=max_to_keep, keep_best=keep_best,
+            filepath,
+            save_freq,
+            exit_code,
+            on_save_error,
+            period=period,
+            max_to_keep=max_to_keep,
+            keep_best=keep_best,
         )
-        self.callbacks = None if callbacks is None else [
-            c if is_registered(c) else stateful(c) for c in callbacks if c is not self
-        ]
+        self.callbacks = (
+            None
+            if callbacks is None
+            else [c if is_registered(c) else stateful(c) for c in callbacks if c is not self]
+        )
         self._remember_arguments()
         self.period, self.max_to_keep, self.keep_best = period, max_to_keep, keep_best
         self.training_args: dict[str, Any] = as_dict(training_args)

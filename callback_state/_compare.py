@@ -178,8 +178,8 @@ class Comparison:
     def _difference(self, offset: int, expected: Any) -> int | None:
         """The first byte that differs from those in the file there."""
         for start in range(0, expected.size, CHUNK):
-            part = expected[start:start + CHUNK]
-            found = self._buffer[:part.size]
+            part = expected[start : start + CHUNK]
+            found = self._buffer[: part.size]
             self._window.seek(offset + start)
             count = self._window.readinto(found)
             differs = found != part
@@ -195,10 +195,8 @@ class Comparison:
         if self._window.readinto(one.view("u1")) < value.itemsize:
             return "the end of the file"
         where = [int(i) for i in numpy.unravel_index(index, value.shape)]
-        expected = value.reshape(-1)[index:index + 1]
-        return (
-            f"at {where} {one[0]} ({one.tobytes().hex()}) for {expected[0]} ({expected.tobytes().hex()})"
-        )
+        expected = value.reshape(-1)[index : index + 1]
+        return f"at {where} {one[0]} ({one.tobytes().hex()}) for {expected[0]} ({expected.tobytes().hex()})"
 
 
 class _OtherError(Exception):

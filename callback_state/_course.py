@@ -34,10 +34,16 @@ class Course:
         """Training begins, or goes on, with this 0-based epoch and batch; heard once."""
         if not self._has_started:
             self._has_started = True
-            self._starts.append({
-                "at": time.time_ns(), "epoch": epoch, "batch": batch, "from": self._from, "due": self._due,
-                "beside": 0,
-            })
+            self._starts.append(
+                {
+                    "at": time.time_ns(),
+                    "epoch": epoch,
+                    "batch": batch,
+                    "from": self._from,
+                    "due": self._due,
+                    "beside": 0,
+                }
+            )
 
     def end_epoch(self, epoch: int, model: Any) -> None:
         """Everybody has heard the end of a 0-based epoch."""

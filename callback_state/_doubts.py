@@ -34,9 +34,7 @@ from ._graphs import (
 )
 from ._random import keras_generator, tensorflow_generator
 
-__all__ = [
-    "InputDraws", "has_python", "of_attributes", "of_data", "of_draws", "of_reading", "of_step",
-]
+__all__ = ["InputDraws", "has_python", "of_attributes", "of_data", "of_draws", "of_reading", "of_step"]
 
 #: Keras's adapters whose order follows from what is saved.
 _KNOWN = ("ArrayDataAdapter", "TFDatasetAdapter", "GeneratorDataAdapter", "PyDatasetAdapter")
@@ -138,8 +136,10 @@ def of_step(train_function: Any) -> list[str]:
 
 def of_draws(found: Iterable[str]) -> str:
     """The reason for what :class:`InputDraws` has found, ``"python"`` or ``"numpy"`` or both."""
-    names = {"python": ("Python's random", "random.Random(seed)"),
-             "numpy": ("NumPy's global generator", "numpy.random.default_rng(seed)")}
+    names = {
+        "python": ("Python's random", "random.Random(seed)"),
+        "numpy": ("NumPy's global generator", "numpy.random.default_rng(seed)"),
+    }
     drawn, cures = zip(*(names[name] for name in found), strict=True)
     return (
         f"the input pipeline draws from {' and '.join(drawn)} while batches are read ahead, so after a resume "

@@ -70,8 +70,7 @@ class Expected:
         different = mismatches(model, self._meta["model"]["variables"])
         if different:
             self.complain(
-                f"the model is another one than was saved: {'; '.join(different)}. Build and compile it as "
-                f"it was."
+                f"the model is another one than was saved: {'; '.join(different)}. Build and compile it as it was."
             )
 
     def check_data(self, found: dict[str, Any]) -> None:

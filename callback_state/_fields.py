@@ -8,8 +8,15 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 __all__ = [
-    "PLAIN", "PlainMark", "attributes", "class_name", "fields_of", "is_plain_class", "is_special",
-    "left_out", "stored_name",
+    "PLAIN",
+    "PlainMark",
+    "attributes",
+    "class_name",
+    "fields_of",
+    "is_plain_class",
+    "is_special",
+    "left_out",
+    "stored_name",
 ]
 
 #: Where a plain class that was given to ``@stateful`` holds its mark.

@@ -29,7 +29,11 @@ from .exceptions import (
 __all__ = ["Found", "find", "load_meta"]
 
 _OF_ONE_FILE = (
-    CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError, UntrustedError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsupportedFormatError,
+    UntrustedError,
 )
 
 
@@ -58,9 +62,7 @@ class Found:
         return _atomic.identity(self.model_path) != self.identity
 
 
-def find(
-    path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys | None = None
-) -> Found | None:
+def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys | None = None) -> Found | None:
     """The checkpoint at ``path``, or the newest in that directory; None where there is none.
 
     Args:
@@ -204,8 +206,7 @@ def _warn_of_bare(directory: str, templates: set[str]) -> None:
         whole, bare = names_of(template, directory)
         if whole and bare:
             warnings.warn(
-                f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files",
-                stacklevel=5,
+                f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files", stacklevel=5
             )
 
 

@@ -58,8 +58,12 @@ class Fit:
     def _read(cls, names: dict[str, Any]) -> Fit:
         try:
             return cls(
-                names["initial_epoch"], names["epochs"], names["verbose"] in (1, "auto"), names["shuffle"],
-                names["epoch_iterator"], None if names["validation_data"] is None else names["val_x"],
+                names["initial_epoch"],
+                names["epochs"],
+                names["verbose"] in (1, "auto"),
+                names["shuffle"],
+                names["epoch_iterator"],
+                None if names["validation_data"] is None else names["val_x"],
                 names["class_weight"],
             )
         except KeyError as error:

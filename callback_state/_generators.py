@@ -12,8 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
-    "Later", "decode_bit_generator", "decode_generator", "decode_random", "decode_random_state",
-    "decode_seed_sequence", "encode",
+    "Later",
+    "decode_bit_generator",
+    "decode_generator",
+    "decode_random",
+    "decode_random_state",
+    "decode_seed_sequence",
+    "encode",
 ]
 
 #: Actions that change what lives already; each returns the action that takes it back.
@@ -22,9 +27,7 @@ Later = list[Callable[[], Callable[[], None]]]
 #: How many numbers a seed may consist of, and of how many bits each of them.
 MAX_WORDS = 1 << 10
 #: The bit generators, and how far into a buffer of theirs a state may point: nobody else checks that.
-_NAMES = {
-    "MT19937": ("pos", 624), "PCG64": None, "PCG64DXSM": None, "Philox": ("buffer_pos", 4), "SFC64": None,
-}
+_NAMES = {"MT19937": ("pos", 624), "PCG64": None, "PCG64DXSM": None, "Philox": ("buffer_pos", 4), "SFC64": None}
 
 
 def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
@@ -53,8 +56,10 @@ def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
 def _is_plain_sequence(numpy: Any, value: Any) -> bool:
     # A large pool takes its square in time, and so do many words: only the usual ones are made from a file.
     return (
-        type(value) is numpy.random.SeedSequence and value.pool_size == 4
-        and _is_short(value.entropy) and _is_short(value.spawn_key)
+        type(value) is numpy.random.SeedSequence
+        and value.pool_size == 4
+        and _is_short(value.entropy)
+        and _is_short(value.spawn_key)
     )
 
 

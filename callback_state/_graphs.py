@@ -13,9 +13,22 @@ from types import CellType, FunctionType
 from typing import Any
 
 __all__ = [
-    "compiled", "functions_of", "holds", "is_pure", "is_sloppy", "is_unseeded", "makes_sloppy",
-    "operations_of", "outermost", "parallel_in", "random_in", "repeats_shuffled", "reshuffles", "steps_of",
-    "value_of", "where",
+    "compiled",
+    "functions_of",
+    "holds",
+    "is_pure",
+    "is_sloppy",
+    "is_unseeded",
+    "makes_sloppy",
+    "operations_of",
+    "outermost",
+    "parallel_in",
+    "random_in",
+    "repeats_shuffled",
+    "reshuffles",
+    "steps_of",
+    "value_of",
+    "where",
 ]
 
 Test = Callable[[Any], bool]

@@ -1,6 +1,6 @@
 """HTML made of text: whatever a state file holds stays text.
 
-    element("p", "a < b", element("b", "!"))    <p>a &lt; b<b>!</b></p>
+element("p", "a < b", element("b", "!"))    <p>a &lt; b<b>!</b></p>
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def card(title: str, rows: Iterable[tuple[str, object]]) -> str:
     shown = [(name, value if isinstance(value, tuple) else (value,)) for name, value in rows]
     body = [
         element("tr", element("th", name, scope="row", style=_NAME), element("td", *_lines(items), style=_VALUE))
-        for name, items in shown if items and items != (None,)
+        for name, items in shown
+        if items and items != (None,)
     ]
     heading = element("div", element("b", title), style="overflow-wrap: anywhere")
     table = element("table", element("tbody", *body), style="color: inherit; background: none")

@@ -11,13 +11,13 @@ from typing import Any
 from . import _ledger, _lock, _runstate, _say, _snapshot, _store
 from ._capture import names, remember, saved_among
 from ._decision import Event
-from ._overwrites import names_of
 from ._listener import Listener
 from ._loop import Loop
 from ._moment import last_logs, meta_of, moment_of, reading_of
 from ._naming import final_name, interim_name
-from ._resume import check_nobody_waits
+from ._overwrites import names_of
 from ._rescue import Rescue
+from ._resume import check_nobody_waits
 from ._saver import Saver, Taking
 from .exceptions import InUseError
 

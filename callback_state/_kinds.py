@@ -94,14 +94,26 @@ def _fraction(*parts: Any) -> fractions.Fraction:
 
 _PURE = type(pathlib.PurePath())
 _NAMES: dict[type, str] = {
-    int: "int", complex: "complex", bytearray: "bytearray", range: "range", slice: "slice",
-    datetime.date: "date", datetime.datetime: "datetime", datetime.time: "time",
-    datetime.timedelta: "timedelta", datetime.timezone: "timezone",
-    decimal.Decimal: "Decimal", fractions.Fraction: "Fraction", uuid.UUID: "UUID",
-    type(...): "Ellipsis", type(NotImplemented): "NotImplemented",
+    int: "int",
+    complex: "complex",
+    bytearray: "bytearray",
+    range: "range",
+    slice: "slice",
+    datetime.date: "date",
+    datetime.datetime: "datetime",
+    datetime.time: "time",
+    datetime.timedelta: "timedelta",
+    datetime.timezone: "timezone",
+    decimal.Decimal: "Decimal",
+    fractions.Fraction: "Fraction",
+    uuid.UUID: "UUID",
+    type(...): "Ellipsis",
+    type(NotImplemented): "NotImplemented",
     # A path of this system becomes one of the system that reads it; a foreign one stays.
-    pathlib.PurePosixPath: "PurePosixPath", pathlib.PureWindowsPath: "PureWindowsPath",
-    _PURE: "PurePath", type(pathlib.Path()): "Path",
+    pathlib.PurePosixPath: "PurePosixPath",
+    pathlib.PureWindowsPath: "PureWindowsPath",
+    _PURE: "PurePath",
+    type(pathlib.Path()): "Path",
 }
 _TO_DATA: dict[str, Any] = {
     "int": _int,

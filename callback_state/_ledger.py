@@ -56,9 +56,7 @@ def enter(checkpoint: Any, name: str, value: Any) -> None:
             stacklevel=2,
         )
     written = [(n, v) for n, v in checkpoint._written if n != name] + [(name, value)]
-    gone = _retention.surplus(
-        written, newest=checkpoint.max_to_keep, best=keep_best, better=checkpoint.monitor_op
-    )
+    gone = _retention.surplus(written, newest=checkpoint.max_to_keep, best=keep_best, better=checkpoint.monitor_op)
     # What could not be deleted the last time, once more.
     left = [n for n in checkpoint._surplus if _is_there(checkpoint.path_of(n))]
     checkpoint._surplus = [n for n in (*left, *gone) if n != name]

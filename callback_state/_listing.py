@@ -40,10 +40,16 @@ class Checkpoint:
 
     def _repr_html_(self) -> str:
         name, value = self.monitor
-        return card(f"Checkpoint {self.path}", [
-            ("epoch", self.epoch), ("batch", self.batch), ("finished", self.finished),
-            ("monitor", f"{name}: {'none' if value is None else value}"), ("saved_at", time_of(self.saved_at)),
-        ])
+        return card(
+            f"Checkpoint {self.path}",
+            [
+                ("epoch", self.epoch),
+                ("batch", self.batch),
+                ("finished", self.finished),
+                ("monitor", f"{name}: {'none' if value is None else value}"),
+                ("saved_at", time_of(self.saved_at)),
+            ],
+        )
 
 
 def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) -> list[Checkpoint]:
@@ -76,9 +82,11 @@ def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) 
         except OSError as error:
             _leave_aside(CorruptCheckpointError(model, f"cannot be read: {error}"))
         else:
-            listed.append(Checkpoint(
-                model, summary.epoch, summary.batch, summary.finished, summary.monitor, summary.saved_at
-            ))
+            listed.append(
+                Checkpoint(
+                    model, summary.epoch, summary.batch, summary.finished, summary.monitor, summary.saved_at
+                )
+            )
     return sorted(listed, key=lambda checkpoint: checkpoint.saved_at)
 
 

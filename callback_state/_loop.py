@@ -54,8 +54,13 @@ def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) 
 
 #: The events of a CallbackList that are heard here, in their order; some only while they are needed.
 _EVENTS = (
-    "on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
-    "on_epoch_end", "on_train_end",
+    "on_train_begin",
+    "on_epoch_begin",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_begin",
+    "on_epoch_end",
+    "on_train_end",
 )
 _BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end")
 
@@ -171,9 +176,7 @@ class Loop:
         self.fit = fit = Fit.find(self.model)
         self.reading = None
         if fit is not None:
-            self.reading = Reading(
-                self.model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail
-            )
+            self.reading = Reading(self.model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail)
             self.described = {**self.reading.training.described, **fit.described()}
         self.epoch, self.trains, self.enters, self.ends = None, True, False, False
         self._has_open_batches = self.is_interrupted = self.has_end = self._has_left = False
@@ -215,9 +218,7 @@ class Loop:
         else:
             self._leave("on_train_batch_begin")
 
-    def _on_train_batch_end(
-        self, heard: Callable[..., None], batch: int, logs: Any = None
-    ) -> None:
+    def _on_train_batch_end(self, heard: Callable[..., None], batch: int, logs: Any = None) -> None:
         reading, self._has_open_batches = self.reading, True
         if reading is not None:
             reading.before_batch_end()
@@ -247,9 +248,7 @@ class Loop:
             for listener in self._listeners:
                 listener.after_last_batch(self)
 
-    def _on_epoch_end(
-        self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any
-    ) -> None:
+    def _on_epoch_end(self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any) -> None:
         self._close_batches()
         heard(epoch, *args, **kwargs)
         self.epoch = epoch

@@ -91,9 +91,7 @@ def _group_of(stored: str, callbacks: list[Any]) -> str:
     return same_name[0] if len(same_name) == 1 else stored
 
 
-def _match_group(
-    where: str, name: str, stored: list[Any], live: list[Any]
-) -> dict[str, Any]:
+def _match_group(where: str, name: str, stored: list[Any], live: list[Any]) -> dict[str, Any]:
     """Pair the stored and the live callbacks of one class."""
     if len(stored) == 1 and len(live) == 1:
         return {stored[0]["key"]: live[0]}
@@ -135,5 +133,3 @@ def _shown(kind: str, data: Any, now: Any) -> Any:
         return Decoder(Table.from_tree([*data]), live=now).value()
     except PlainError:
         return "something of another class"
-
-

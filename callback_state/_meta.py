@@ -105,6 +105,4 @@ def _string(text: str) -> str:
 
 def _read_yaml(text: str) -> Any:
     constants = {".nan": "NaN", ".inf": "Infinity", "-.inf": "-Infinity"}
-    return json.loads(
-        re.sub(r'"(?:[^"\\]|\\.)*"|-?\.(?:nan|inf)', lambda m: constants.get(m[0], m[0]), text)
-    )
+    return json.loads(re.sub(r'"(?:[^"\\]|\\.)*"|-?\.(?:nan|inf)', lambda m: constants.get(m[0], m[0]), text))

@@ -21,9 +21,7 @@ def take_metrics(model: Any) -> list[tuple[str, Any]]:
     """(name, values) of each metric variable: a stack of those of each device that has its own."""
     import numpy
 
-    return [
-        (unnumbered(v), numpy.stack([copy.numpy() for copy in copies_of(v)])) for v in model.metrics_variables
-    ]
+    return [(unnumbered(v), numpy.stack([copy.numpy() for copy in copies_of(v)])) for v in model.metrics_variables]
 
 
 def logs_of(logs: Any) -> dict[str, Any]:

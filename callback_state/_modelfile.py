@@ -23,6 +23,7 @@ from .exceptions import RestoreError
 
 __all__ = ["SKIPSETS_REMEMBERED", "compile_configuration_kept", "load", "write"]
 
+
 def write(
     model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: Record | None = None
 ) -> None:

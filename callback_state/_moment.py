@@ -16,9 +16,7 @@ from .exceptions import CallbackStateError
 __all__ = ["last_logs", "meta_of", "moment_of", "reading_of"]
 
 
-def meta_of(
-    checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0
-) -> dict[str, Any]:
+def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0) -> dict[str, Any]:
     """Where the run is, for the part ``meta`` of a state file (its shape stands in ``_shape.py``).
 
     Args:

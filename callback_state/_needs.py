@@ -61,7 +61,8 @@ def needs_of(snapshot: Snapshot) -> list[Need]:
     for entry in snapshot.meta["callbacks"]:
         found += [
             _need(snapshot, f"{entry['key']}({name}=)", data, index)
-            for name, (_, data, index) in entry["arguments"].items() if index is not None
+            for name, (_, data, index) in entry["arguments"].items()
+            if index is not None
         ]
     return found
 

@@ -84,7 +84,8 @@ class Opener:
         self._check_python(data)
         file = io.BytesIO(data)
         unpickler = (
-            _Trusting(file, persistent) if self._trust.everything
+            _Trusting(file, persistent)
+            if self._trust.everything
             else _Named(file, persistent, self._where, self._trust)
         )
         try:
@@ -124,9 +125,7 @@ class _Trusting(pickle.Unpickler):
 class _Named(pickle._Unpickler):
     """Reads a pickle that needs trusted names only."""
 
-    def __init__(
-        self, file: io.BytesIO, persistent: Callable[[Any], Any], where: str, trust: Trust
-    ) -> None:
+    def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any], where: str, trust: Trust) -> None:
         super().__init__(file)
         self._persistent, self._where, self._trust = persistent, where, trust
 

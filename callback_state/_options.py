@@ -30,9 +30,7 @@ def check_backend() -> None:
         )
 
 
-def check_options(
-    filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, **counts: int | None
-) -> None:
+def check_options(filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, **counts: int | None) -> None:
     """Raises ValueError for arguments that are wrong, or do not go together."""
     if "://" in filepath:
         raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")

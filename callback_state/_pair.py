@@ -19,16 +19,21 @@ from dataclasses import dataclass, field
 
 from . import _atomic
 from ._statefile import Sealed, state_bytes, unseal
-from .exceptions import (
-    CallbackStateError,
-    CheckpointNotFoundError,
-    CorruptCheckpointError,
-    MismatchError,
-)
+from .exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 
 __all__ = [
-    "MODEL_SUFFIXES", "SUFFIX", "Pair", "Path", "Rejected", "all_staged", "has_digest", "look",
-    "open_pair", "scan", "staged_path", "states",
+    "MODEL_SUFFIXES",
+    "SUFFIX",
+    "Pair",
+    "Path",
+    "Rejected",
+    "all_staged",
+    "has_digest",
+    "look",
+    "open_pair",
+    "scan",
+    "staged_path",
+    "states",
 ]
 
 SUFFIX = ".callbacks.pkl"

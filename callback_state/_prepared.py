@@ -89,8 +89,14 @@ def _reset(callback: Any, before: dict[str, Any]) -> None:
 
 
 def prepare(
-    table: Table, keyed: dict[str, Any], versions: dict[str, int] | None, *, where: str, model: Any,
-    opener: Opener | None, kept: list[Any] | None = None,
+    table: Table,
+    keyed: dict[str, Any],
+    versions: dict[str, int] | None,
+    *,
+    where: str,
+    model: Any,
+    opener: Opener | None,
+    kept: list[Any] | None = None,
     configured: Mapping[str, Container[str]] | None = None,
 ) -> Prepared:
     """Decode the state of callbacks, changing none of them.
@@ -205,7 +211,10 @@ def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state:
     adapter, _ = adapter_of(type(callback))
     for name, value in state.items():
         if (
-            not isinstance(name, str) or name in BASE or is_special(name) or _is_owned(adapter, name)
+            not isinstance(name, str)
+            or name in BASE
+            or is_special(name)
+            or _is_owned(adapter, name)
             or (_is_hook(type(callback), name) and name not in vars(callback))
         ):
             raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")

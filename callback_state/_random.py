@@ -28,8 +28,7 @@ def take_generators() -> dict[str, Any]:
         "tensorflow_seed": context.global_seed(),
         "tensorflow_eager": None if eager is None else _packed(eager.getstate()),
         "tensorflow_generator": (
-            None if generator is None
-            else (generator.algorithm, numpy.array(generator.state.numpy()))
+            None if generator is None else (generator.algorithm, numpy.array(generator.state.numpy()))
         ),
         "keras": None if keras_seeds is None else numpy.array(keras_seeds.state.numpy()),
     }

@@ -31,8 +31,7 @@ class Reading:
     """
 
     def __init__(
-        self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any,
-        tell: Callable[[BaseException], None],
+        self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any, tell: Callable[[BaseException], None]
     ) -> None:
         self._model, self._tell = model, tell
         self.training = Source(epoch_iterator)
@@ -141,9 +140,7 @@ class Reading:
         self._put_back_attributes(saved)
         self.training.wind(saved["training"], verbose=verbose)
 
-    def enter(
-        self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool
-    ) -> None:
+    def enter(self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
         """Let the first epoch go on where a checkpoint inside it was; see :meth:`Source.enter`."""
         self._put_back_attributes(saved)
         self._entered = saved["training"]["steps"]

@@ -192,9 +192,7 @@ def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any
         arguments["key"] = trust.keys
 
 
-def _call(
-    where: str, key: str, cls: Any, arguments: dict[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a constructor as positional and keyword ones.
 
     Raises:

@@ -11,6 +11,7 @@ from ._capture import names, note_outside, saved_among, state_of
 from ._expected import Expected
 from ._find import Found, find
 from ._match import Change, Matched, match
+from ._needs import Need, needs_of
 from ._overwrites import refuse_to_begin_anew
 from ._rebuild import OWN, rebuild
 from ._restored import Report, Restored
@@ -18,7 +19,6 @@ from ._resume import Resume
 from ._runstate import put_back_seeds, put_back_variables, take_variables
 from ._snapshot import Snapshot, columns_of, versions
 from ._trust import Trust
-from ._needs import Need, needs_of
 from .exceptions import RestoreError, UntrustedError
 
 __all__ = ["restore_callbacks"]
@@ -28,8 +28,14 @@ REPLACED = 100
 
 
 def restore_callbacks(
-    path: str | os.PathLike[str], into: Any = None, *, model: Any = None, trusted: Any = False, key: Any = None,
-    missing_ok: bool = False, strict: bool = True,
+    path: str | os.PathLike[str],
+    into: Any = None,
+    *,
+    model: Any = None,
+    trusted: Any = False,
+    key: Any = None,
+    missing_ok: bool = False,
+    strict: bool = True,
 ) -> Restored:
     """Restore the callbacks of a checkpoint, and with ``model`` all of the run, so that ``fit`` goes on.
 
@@ -118,10 +124,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     for entry in snapshot.meta["callbacks"]:
         if entry["key"] in keyed:
             note_outside(keyed[entry["key"]], entry["outside"])
-    Resume(
-        snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped,
-        trust=trust, strict=strict,
-    )
+    Resume(snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     _warn_of_changes(found.model_path, report.changed)
     if model is None:
         _warn_of_h5(found.model_path)
@@ -144,9 +147,7 @@ def _as_list(into: Any) -> list[Any] | None:
     return callbacks
 
 
-def _match(
-    snapshot: Snapshot, callbacks: list[Any], strict: bool
-) -> tuple[dict[str, Any], Report]:
+def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict[str, Any], Report]:
     live = saved_among(callbacks)
     matched = match(snapshot.where, snapshot.meta["callbacks"], live)
     stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
@@ -175,8 +176,14 @@ def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Repo
     saved, here = snapshot.meta["versions"], versions()
     differences = [f"{name} {saved[name]}, here {here[name]}" for name in saved if _differ(saved, here, name)]
     return Report(
-        tuple(keyed), tuple(matched.missing), tuple(matched.unexpected), tuple(matched.changed),
-        tuple(appeared), saved, tuple(differences), tuple(snapshot.meta["doubts"]),
+        tuple(keyed),
+        tuple(matched.missing),
+        tuple(matched.unexpected),
+        tuple(matched.changed),
+        tuple(appeared),
+        saved,
+        tuple(differences),
+        tuple(snapshot.meta["doubts"]),
     )
 
 
@@ -219,16 +226,21 @@ def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
     if changed:
         listed = "; ".join(map(str, changed))
         warnings.warn(
-            f"{path}: other arguments than in the checkpoint, and the new ones hold: {listed}",
-            stacklevel=4,
+            f"{path}: other arguments than in the checkpoint, and the new ones hold: {listed}", stacklevel=4
         )
 
 
-def _restored(
-    found: Found, callbacks: list[Any], keyed: dict[str, Any], report: Report
-) -> Restored:
+def _restored(found: Found, callbacks: list[Any], keyed: dict[str, Any], report: Report) -> Restored:
     meta = found.snapshot.meta
     return Restored(
-        callbacks, meta["epoch"], meta["batch"], meta["initial_epoch"], found.model_path,
-        columns_of(meta), meta["training_args"], meta["finished"], report, keyed,
+        callbacks,
+        meta["epoch"],
+        meta["batch"],
+        meta["initial_epoch"],
+        found.model_path,
+        columns_of(meta),
+        meta["training_args"],
+        meta["finished"],
+        report,
+        keyed,
     )

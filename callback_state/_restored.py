@@ -104,7 +104,14 @@ class Restored:
         if self.model_path is None:
             return card("Restored: nothing, there is no checkpoint yet", [("initial_epoch", self.initial_epoch)])
         report = [(name, getattr(self.report, name)) for name in _SHOWN]
-        return card(f"Restored {self.model_path}", [
-            ("initial_epoch", self.initial_epoch), ("epoch", self.epoch), ("batch", self.batch),
-            ("finished", self.finished), ("callbacks", self.report.restored or "none"), *report,
-        ])
+        return card(
+            f"Restored {self.model_path}",
+            [
+                ("initial_epoch", self.initial_epoch),
+                ("epoch", self.epoch),
+                ("batch", self.batch),
+                ("finished", self.finished),
+                ("callbacks", self.report.restored or "none"),
+                *report,
+            ],
+        )

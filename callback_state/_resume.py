@@ -65,8 +65,15 @@ class Resume(Listener):
     """
 
     def __init__(
-        self, snapshot: Snapshot, model_path: str, keyed: dict[str, Any], *, model: Any,
-        skipped: list[tuple[Any, str]], trust: Trust, strict: bool,
+        self,
+        snapshot: Snapshot,
+        model_path: str,
+        keyed: dict[str, Any],
+        *,
+        model: Any,
+        skipped: list[tuple[Any, str]],
+        trust: Trust,
+        strict: bool,
     ) -> None:
         self._snapshot, self._meta, self._path = snapshot, snapshot.meta, model_path
         self._keyed, self._model, self._trust, self._strict = keyed, model, trust, strict
@@ -170,9 +177,7 @@ class Resume(Listener):
         elif self._mode != "end" and self._meta["batch"] is None:
             reading.wind(saved, verbose=loop.fit.shows)
         elif self._mode != "end":
-            reading.enter(
-                saved, lambda: self._arrive(loop), verbose=loop.fit.shows, stops=self._meta["stops"]
-            )
+            reading.enter(saved, lambda: self._arrive(loop), verbose=loop.fit.shows, stops=self._meta["stops"])
 
     def _arrive(self, loop: Loop) -> None:
         """The next batch would be the one after the checkpoint."""
@@ -283,4 +288,3 @@ def _hook(callback: Any, resume: Resume) -> None:
 
     joining.listener = resume  # type: ignore[attr-defined]
     vars(callback)["set_model"] = joining
-

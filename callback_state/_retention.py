@@ -9,7 +9,10 @@ __all__ = ["surplus"]
 
 
 def surplus(
-    written: Sequence[tuple[str, float | None]], *, newest: int | None, best: int | None,
+    written: Sequence[tuple[str, float | None]],
+    *,
+    newest: int | None,
+    best: int | None,
     better: Callable[[Any, Any], Any] | None,
 ) -> list[str]:
     """The names of the checkpoints to delete.

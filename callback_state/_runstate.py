@@ -121,10 +121,7 @@ def take_seeds(model: Any) -> dict[str, Any]:
     for variable in _seed_variables(model):
         value = variable.numpy()
         groups.setdefault((value.dtype.name, value.shape), []).append(value)
-    return {
-        "seeds": [numpy.stack(values) for values in groups.values()],
-        "replicas": _take_replicas(model),
-    }
+    return {"seeds": [numpy.stack(values) for values in groups.values()], "replicas": _take_replicas(model)}
 
 
 def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:

@@ -57,9 +57,7 @@ class Saver:
     def _signer(self, path: str) -> Callable[[bytes], bytes] | None:
         return None if self._keys is None else self._keys.signer(path)
 
-    def take(
-        self, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any]
-    ) -> Taking:
+    def take(self, callbacks: list[Any], model: Any, meta: dict[str, Any], inside: dict[str, Any]) -> Taking:
         """Take everything that this moment's state file is to say.
 
         Args:
@@ -72,13 +70,16 @@ class Saver:
             NotPicklableError: an attribute cannot be saved.
         """
         digest = _runstate.digest_of(model)
-        meta = {**meta, "model": {
-            "digest": digest, "iterations": _runstate.iterations_of(model), "variables": inventory(model),
-            "optimizes": bool(getattr(getattr(model, "optimizer", None), "built", False)),
-        }}
-        run = {
-            "generators": _random.take_generators(), "seeds": _runstate.take_seeds(model), **inside,
+        meta = {
+            **meta,
+            "model": {
+                "digest": digest,
+                "iterations": _runstate.iterations_of(model),
+                "variables": inventory(model),
+                "optimizes": bool(getattr(getattr(model, "optimizer", None), "built", False)),
+            },
         }
+        run = {"generators": _random.take_generators(), "seeds": _runstate.take_seeds(model), **inside}
         return Taking(digest, _snapshot.take(callbacks, model, meta, run), meta, run)
 
     def write(self, path: str, taking: Taking, model: Any, *, weights_only: bool, interim: bool) -> None:
@@ -104,15 +105,11 @@ class Saver:
             lambda staged: _verify.verify(model, staged, **options, name=path),
         ) as written:
             _store.commit(written)
-        self._last = _Last(
-            None if interim else path, taking.digest, taking.taken, taking.meta, taking.run
-        )
+        self._last = _Last(None if interim else path, taking.digest, taking.taken, taking.meta, taking.run)
 
     def note(self, callbacks: list[Any], model: Any) -> None:
         """Remember the last epoch, which is not saved: does the end of the run change it?"""
-        self._last = _Last(
-            None, _runstate.digest_of(model), _snapshot.take(callbacks, model, {}, {})
-        )
+        self._last = _Last(None, _runstate.digest_of(model), _snapshot.take(callbacks, model, {}, {}))
 
     def adopt(self, path: str, callbacks: list[Any], model: Any) -> None:
         """Take the checkpoint that a killed process wrote of this very moment for the last one."""

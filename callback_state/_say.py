@@ -79,9 +79,7 @@ def improvement(monitor: str, before: Any, best: Any) -> str:
     return f"{monitor} improved from {'None' if before is None else f'{before:.5f}'} to {best:.5f}, "
 
 
-def resumed(
-    path: str, restored: list[str], missing: list[str], new: list[str], goes_on: str
-) -> str:
+def resumed(path: str, restored: list[str], missing: list[str], new: list[str], goes_on: str) -> str:
     """What a resume has put back, what of the checkpoint it has not, and what the checkpoint does not know."""
     parts = [f"{', '.join(restored) or 'no callbacks'} put back"]
     parts += [f"not put back: {', '.join(missing)}"] if missing else []

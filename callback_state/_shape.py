@@ -16,42 +16,74 @@ _NUMBER = (int, float, type(None))
 #: By key the type, the types, [the shape of each item] or {the shape of each value}.
 SHAPE: dict[str, Any] = {
     "meta": {
-        "saved_at": int, "epoch": int, "batch": (int, type(None)), "initial_epoch": int,
-        "epochs": (int, type(None)), "last": bool, "finished": bool,
-        "goes_on_from": (str, type(None)), "exact_end": bool, "template": str, "monitor": tuple,
-        "versions": dict, "training_args": dict,
+        "saved_at": int,
+        "epoch": int,
+        "batch": (int, type(None)),
+        "initial_epoch": int,
+        "epochs": (int, type(None)),
+        "last": bool,
+        "finished": bool,
+        "goes_on_from": (str, type(None)),
+        "exact_end": bool,
+        "template": str,
+        "monitor": tuple,
+        "versions": dict,
+        "training_args": dict,
         "history": {"epochs": list, "series": dict},
         "model": {"digest": str, "iterations": int, "variables": [str], "optimizes": bool},
         "callbacks": [{"key": str, "class": str, "version": int, "arguments": dict}],
-        "stops": bool, "data": dict, "doubts": [str],
+        "stops": bool,
+        "data": dict,
+        "doubts": [str],
         # When training began or went on, with which 0-based epoch and batch; of which checkpoint (its saved_at),
         # and with what that was due to go on; how many checkpoints of this run were in the directory.
-        "starts": [{
-            "at": int, "epoch": int, "batch": int, "from": (int, type(None)), "due": (tuple, type(None)),
-            "beside": int,
-        }],
+        "starts": [
+            {
+                "at": int,
+                "epoch": int,
+                "batch": int,
+                "from": (int, type(None)),
+                "due": (tuple, type(None)),
+                "beside": int,
+            }
+        ],
         # One entry for each end of an epoch; the clock counts nanoseconds since 1970.
         "trace": {"epochs": [int], "learning_rate": [(float, type(None))], "ended_at": [int]},
     },
     "run": {
-        "generators": dict, "seeds": {"seeds": list, "replicas": dict}, "metrics": [tuple], "logs": dict,
+        "generators": dict,
+        "seeds": {"seeds": list, "replicas": dict},
+        "metrics": [tuple],
+        "logs": dict,
         "seconds": float,
         "data": (dict, type(None)),
     },
 }
 
 _SOURCE: dict[str, Any] = {
-    "before": int, "made": int, "goes_on": bool, "seen": int, "steps": int, "batches": (int, type(None)),
-    "passes": [int], "generators": [dict],
+    "before": int,
+    "made": int,
+    "goes_on": bool,
+    "seen": int,
+    "steps": int,
+    "batches": (int, type(None)),
+    "passes": [int],
+    "generators": [dict],
 }
 _DATA: dict[str, Any] = {
-    "training": _SOURCE, "validation": (dict, type(None)), "attributes": [dict], "drawn_from": [str],
+    "training": _SOURCE,
+    "validation": (dict, type(None)),
+    "attributes": [dict],
+    "drawn_from": [str],
 }
 
 #: What files of the first days do not say, and what it is then.
 _LATER: dict[str, dict[str, Any]] = {
     "meta": {
-        "stops": False, "data": {}, "doubts": [], "starts": [],
+        "stops": False,
+        "data": {},
+        "doubts": [],
+        "starts": [],
         "trace": {"epochs": [], "learning_rate": [], "ended_at": []},
     },
     "run": {"metrics": [], "logs": {}, "seconds": 0.0, "data": None},

@@ -21,8 +21,8 @@ from ._build import Decoder
 from ._byvalue import ByValue
 from ._capture import class_of, configuration, names, outside_of, state_of
 from ._opener import Opener
-from ._prepared import Prepared, prepare
 from ._plain import Encoder, PlainError, Table
+from ._prepared import Prepared, prepare
 from ._shape import SHAPE, check, check_states, complete
 from ._statefile import Sealed, state_bytes, unseal, unseal_first
 from ._stateful import registration_of
@@ -166,7 +166,11 @@ class Snapshot:
         """The state of some callbacks, decoded for them; changes nothing."""
         try:
             return prepare(
-                self.state, keyed, self.versions, where=self.where, model=model,
+                self.state,
+                keyed,
+                self.versions,
+                where=self.where,
+                model=model,
                 opener=self.opener(trust),
                 configured={entry["key"]: entry["arguments"] for entry in self.meta["callbacks"]},
             )

@@ -13,19 +13,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ._pipelines import (
-    begun, count_iterator, is_one_to_one, iterators_of, pass_iterators, passes_in,
-)
-from ._reader import Reader
+from ._pipelines import begun, count_iterator, is_one_to_one, iterators_of, pass_iterators, passes_in
 from ._random import put_back_generators, take_generators
+from ._reader import Reader
 from .exceptions import unsupported_keras
 
 __all__ = ["Source"]
 
 #: What is used of Keras's EpochIterator; ``tests/test_source.py`` fails on a Keras without them.
 _USED = (
-    "data_adapter", "steps_per_epoch", "steps_per_execution", "_current_iterator", "_distributed_dataset",
-    "_enumerate_iterator", "_get_iterator", "_num_batches", "_steps_seen", "catch_stop_iteration",
+    "data_adapter",
+    "steps_per_epoch",
+    "steps_per_execution",
+    "_current_iterator",
+    "_distributed_dataset",
+    "_enumerate_iterator",
+    "_get_iterator",
+    "_num_batches",
+    "_steps_seen",
+    "catch_stop_iteration",
 )
 
 
@@ -156,9 +162,7 @@ class Source:
             self._beginning = saved["generators"]
             self._begun_with = self._made if saved["seen"] else -1
 
-    def enter(
-        self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool
-    ) -> None:
+    def enter(self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
         """Let the epoch that begins next go on where a checkpoint inside it was.
 
         Args:
@@ -180,8 +184,11 @@ class Source:
         self._keras._enumerate_iterator = entered
 
     def _entered(
-        self, enumerate_epoch: Callable[[], Iterator[Any]], saved: dict[str, Any],
-        then: Callable[[], None], verbose: bool,
+        self,
+        enumerate_epoch: Callable[[], Iterator[Any]],
+        saved: dict[str, Any],
+        then: Callable[[], None],
+        verbose: bool,
     ) -> Iterator[Any]:
         steps, earlier, at_once = saved["steps"], saved["seen"] - saved["steps"], self.steps_per_execution
         reader = Reader(saved["seen"], verbose=verbose)

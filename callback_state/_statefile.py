@@ -35,10 +35,7 @@ from . import _atomic
 from ._read import ReadError, dump, parse, parse_first
 from .exceptions import CorruptCheckpointError, UnsupportedFormatError
 
-__all__ = [
-    "FORMAT", "TRAILER_SIZE", "Sealed", "model_digest_in", "seal", "state_bytes", "unseal",
-    "unseal_first",
-]
+__all__ = ["FORMAT", "TRAILER_SIZE", "Sealed", "model_digest_in", "seal", "state_bytes", "unseal", "unseal_first"]
 
 UNSIGNED, SIGNED = 1, 2
 FORMAT = SIGNED
@@ -168,9 +165,7 @@ def _judge(body: memoryview, length: int, digest: bytes, where: str) -> None:
             where, f"expected {length} bytes before the trailer, found {len(body)}; {_AGAIN}"
         )
     if _sha256(body) != digest:
-        raise CorruptCheckpointError(
-            where, f"the data does not have the SHA-256 that the trailer gives; {_AGAIN}"
-        )
+        raise CorruptCheckpointError(where, f"the data does not have the SHA-256 that the trailer gives; {_AGAIN}")
 
 
 def _sha256(data: bytes | memoryview) -> bytes:

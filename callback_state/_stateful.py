@@ -16,7 +16,13 @@ from ._fields import PLAIN, PlainMark, class_name
 from .exceptions import NotRegisteredError
 
 __all__ = [
-    "Registration", "argument_of", "find_class", "is_callback_class", "mark_of", "registration_of", "stateful",
+    "Registration",
+    "argument_of",
+    "find_class",
+    "is_callback_class",
+    "mark_of",
+    "registration_of",
+    "stateful",
 ]
 
 T = TypeVar("T")
@@ -46,17 +52,33 @@ _registry: dict[str, Registration] = {}
 
 @overload
 def stateful(
-    cls: T, /, *, key: str | None = ..., exclude: Iterable[str] = ..., version: int = ...,
-    migrate: Migrate | None = ..., aliases: Iterable[str] = ...,
+    cls: T,
+    /,
+    *,
+    key: str | None = ...,
+    exclude: Iterable[str] = ...,
+    version: int = ...,
+    migrate: Migrate | None = ...,
+    aliases: Iterable[str] = ...,
 ) -> T: ...
 @overload
 def stateful(
-    *, key: str | None = ..., exclude: Iterable[str] = ..., version: int = ...,
-    migrate: Migrate | None = ..., aliases: Iterable[str] = ...,
+    *,
+    key: str | None = ...,
+    exclude: Iterable[str] = ...,
+    version: int = ...,
+    migrate: Migrate | None = ...,
+    aliases: Iterable[str] = ...,
 ) -> Callable[[T], T]: ...
 def stateful(
-    cls: Any = None, /, *, key: str | None = None, exclude: Iterable[str] = (), version: int = 1,
-    migrate: Migrate | None = None, aliases: Iterable[str] = (),
+    cls: Any = None,
+    /,
+    *,
+    key: str | None = None,
+    exclude: Iterable[str] = (),
+    version: int = 1,
+    migrate: Migrate | None = None,
+    aliases: Iterable[str] = (),
 ) -> Any:
     """Say that the attributes of a callback are state, to be saved with every checkpoint.
 
@@ -149,10 +171,7 @@ def _register_class(cls: type, registration: Registration) -> None:
 
 def is_callback_class(cls: type) -> bool:
     """Whether ``cls`` derives from Keras's Callback, told without importing Keras."""
-    return any(
-        base.__name__ == "Callback" and base.__module__.split(".")[0] == "keras"
-        for base in cls.__mro__
-    )
+    return any(base.__name__ == "Callback" and base.__module__.split(".")[0] == "keras" for base in cls.__mro__)
 
 
 def registration_of(cls: type) -> Registration | None:

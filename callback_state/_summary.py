@@ -38,9 +38,7 @@ class Summary:
     def of(cls, meta: dict[str, Any]) -> Summary:
         """The summary of a ``meta`` that has its shape."""
         name, value = meta["monitor"]
-        return cls(
-            meta["saved_at"], meta["epoch"], meta["batch"], meta["finished"], name, value, meta["template"]
-        )
+        return cls(meta["saved_at"], meta["epoch"], meta["batch"], meta["finished"], name, value, meta["template"])
 
     def node(self) -> tuple[Any, ...]:
         return (KIND, *astuple(self))
@@ -49,9 +47,9 @@ class Summary:
     def from_node(cls, node: object) -> Summary | None:
         """The summary in the first node of a file; None where it is another node."""
         match node:
-            case (
-                "summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str(),
-            ) if type(node) is tuple and not any(type(v) is int and v.bit_length() > BITS for v in node):
+            case ("summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str()) if type(
+                node
+            ) is tuple and not any(type(v) is int and v.bit_length() > BITS for v in node):
                 return cls(*node[1:])
         return None
 

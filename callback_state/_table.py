@@ -18,9 +18,9 @@ SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 #: What stands for itself in a table that was read: large bytes are views of the file there.
 STORED = SCALARS | {memoryview}
 #: What can contain itself: made empty, and filled when everything is there.
-MUTABLE = frozenset({
-    "list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace",
-})
+MUTABLE = frozenset(
+    {"list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace"}
+)
 #: All other values are built by recursion; more levels than this are refused on both ways.
 MAX_DEPTH = 100
 #: Python lets go of it by recursion, which ends the process if there are too many levels.
@@ -34,9 +34,7 @@ _LENGTH = {
     **dict.fromkeys((*MUTABLE, "tuple", "frozenset"), 2),
     **dict.fromkeys(("deque", "defaultdict", "object", "record"), 3),
 }
-_PAIRS = frozenset({
-    "dict", "OrderedDict", "Counter", "defaultdict", "object", "record", "SimpleNamespace",
-})
+_PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict", "object", "record", "SimpleNamespace"})
 
 
 class PlainError(ValueError):

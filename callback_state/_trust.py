@@ -79,13 +79,15 @@ class Keys:
         found = sealed.signature
         if found is None:
             raise UntrustedError(
-                model, "expected a state file that is signed, found one without a signature: whoever can "
+                model,
+                "expected a state file that is signed, found one without a signature: whoever can "
                 "write here may have written it. Leave key= out to restore data without code from it",
             )
         name = os.path.basename(model)
         if not any(hmac.compare_digest(_mac(key, sealed.fields, name), found) for key in self._keys):
             raise UntrustedError(
-                model, "its state file is signed with another key, or was renamed or changed since. Pass the "
+                model,
+                "its state file is signed with another key, or was renamed or changed since. Pass the "
                 "key that it was written with (key= takes several), under the name it was written as",
             )
 

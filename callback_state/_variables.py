@@ -25,9 +25,17 @@ from ._table import MISSING, Node
 from .exceptions import RestoreError, UntrustedError
 
 __all__ = [
-    "Builders", "ModelVariable", "has_variables", "is_keras", "is_tensor", "is_variable", "places_of",
-    "value_of", "variables_in",
+    "Builders",
+    "ModelVariable",
+    "has_variables",
+    "is_keras",
+    "is_tensor",
+    "is_variable",
+    "places_of",
+    "value_of",
+    "variables_in",
 ]
+
 
 class ModelVariable:
     """Stands for the variable of a model that is not there yet; replaced when ``fit`` begins.
@@ -53,12 +61,14 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         callbacks: the callbacks by key.
     """
 
-    def __init__(
-        self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]
-    ) -> None:
+    def __init__(self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]) -> None:
         super().__init__(
-            variable=self._variable, tensor=self._tensor, variables=self._variables,
-            reference=self._reference, code=self._by_value, value=self._by_value,
+            variable=self._variable,
+            tensor=self._tensor,
+            variables=self._variables,
+            reference=self._reference,
+            code=self._by_value,
+            value=self._by_value,
         )
         self._where, self._model, self._opener = where, model, opener
         self._callbacks = callbacks
@@ -160,9 +170,7 @@ def _exchange(variable: Any, array: Any) -> Callable[[], None]:
 def is_variable(value: Any) -> bool:
     """Whether ``value`` is a Keras or a TensorFlow variable."""
     tensorflow = sys.modules.get("tensorflow")
-    return is_keras(value, "Variable") or (
-        tensorflow is not None and isinstance(value, tensorflow.Variable)
-    )
+    return is_keras(value, "Variable") or (tensorflow is not None and isinstance(value, tensorflow.Variable))
 
 
 def is_keras(value: Any, name: str) -> bool:

@@ -35,7 +35,12 @@ __all__ = ["verify"]
 
 
 def verify(
-    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: Record | None = None,
+    model: Any,
+    path: str,
+    *,
+    weights_only: bool,
+    meta: dict[str, Any],
+    record: Record | None = None,
     name: str | None = None,
 ) -> None:
     """Compare a file with what :func:`_modelfile.write` was to write with the same arguments.

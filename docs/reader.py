@@ -1,6 +1,6 @@
 """Reads a state file without callback_state; written from docs/format.rst alone.
 
-    python reader.py 007.keras.callbacks.pkl
+python reader.py 007.keras.callbacks.pkl
 """
 
 import hashlib
@@ -57,17 +57,33 @@ def tree_of(payload):
         return items
 
     pushes = {
-        0x4E: lambda: None, 0x88: lambda: True, 0x89: lambda: False, 0x5D: list, 0x29: tuple,
-        0x4B: lambda: number(1), 0x4D: lambda: number(2), 0x4A: lambda: number(4, signed=True),
-        0x8A: lambda: integer(1), 0x8B: lambda: integer(4), 0x47: lambda: struct.unpack(">d", file.read(8))[0],
-        0x8C: lambda: text(1), 0x58: lambda: text(4), 0x8D: lambda: text(8),
-        0x43: lambda: sized(1), 0x42: lambda: sized(4), 0x8E: lambda: sized(8),
-        0x74: lambda: tuple(taken(marks.pop())), 0x85: lambda: tuple(taken(-1)),
-        0x86: lambda: tuple(taken(-2)), 0x87: lambda: tuple(taken(-3)),
+        0x4E: lambda: None,
+        0x88: lambda: True,
+        0x89: lambda: False,
+        0x5D: list,
+        0x29: tuple,
+        0x4B: lambda: number(1),
+        0x4D: lambda: number(2),
+        0x4A: lambda: number(4, signed=True),
+        0x8A: lambda: integer(1),
+        0x8B: lambda: integer(4),
+        0x47: lambda: struct.unpack(">d", file.read(8))[0],
+        0x8C: lambda: text(1),
+        0x58: lambda: text(4),
+        0x8D: lambda: text(8),
+        0x43: lambda: sized(1),
+        0x42: lambda: sized(4),
+        0x8E: lambda: sized(8),
+        0x74: lambda: tuple(taken(marks.pop())),
+        0x85: lambda: tuple(taken(-1)),
+        0x86: lambda: tuple(taken(-2)),
+        0x87: lambda: tuple(taken(-3)),
     }
     steps = {
-        0x28: lambda: marks.append(len(stack)), 0x95: lambda: file.read(8),
-        0x61: lambda: stack[-2].append(stack.pop()), 0x65: lambda: stack[marks[-1] - 1].extend(taken(marks.pop())),
+        0x28: lambda: marks.append(len(stack)),
+        0x95: lambda: file.read(8),
+        0x61: lambda: stack[-2].append(stack.pop()),
+        0x65: lambda: stack[marks[-1] - 1].extend(taken(marks.pop())),
     }
     assert file.read(2) == b"\x80\x04"
     while (code := number(1)) != 0x2E:

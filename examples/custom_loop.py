@@ -17,12 +17,14 @@ x = np.random.default_rng(0).normal(size=(640, 8)).astype("float32")
 y = np.tanh(x[:, :1] * x[:, 1:2])
 train = data.shuffled(x, y, batch_size=BATCH, seed=1)  # each epoch in an order of its own, entered anywhere
 
-model = keras.Sequential([
-    keras.layers.Input((8,)),
-    keras.layers.Dense(32, activation="relu"),
-    keras.layers.Dropout(0.1),
-    keras.layers.Dense(1),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input((8,)),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dropout(0.1),
+        keras.layers.Dense(1),
+    ]
+)
 model.compile("adam", "mse")  # so that the optimizer is a part of the model, and saved with it
 model.mean_loss = keras.metrics.Mean("mean_loss")  # as an attribute of the model, so that it is saved
 
@@ -36,9 +38,14 @@ def train_step(inputs, targets):
 
 
 callbacks = keras.callbacks.CallbackList(
-    [keras.callbacks.EarlyStopping("loss", patience=3),
-     ModelCheckpointEnhanced("loop/{epoch}-{batch:02d}.keras", "loss", save_freq=5, max_to_keep=2)],
-    add_history=True, model=model, epochs=EPOCHS, steps=len(x) // BATCH,
+    [
+        keras.callbacks.EarlyStopping("loss", patience=3),
+        ModelCheckpointEnhanced("loop/{epoch}-{batch:02d}.keras", "loss", save_freq=5, max_to_keep=2),
+    ],
+    add_history=True,
+    model=model,
+    epochs=EPOCHS,
+    steps=len(x) // BATCH,
 )
 restored = restore_callbacks("loop", into=callbacks, model=model, missing_ok=True)
 print(restored, flush=True)

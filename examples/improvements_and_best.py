@@ -46,16 +46,18 @@ def block(filters):
 keras.utils.set_random_seed(1)
 tf.config.experimental.enable_op_determinism()
 (x, y), test = load(args.data)
-model = keras.Sequential([
-    keras.layers.Input(x.shape[1:]),
-    *block(32),
-    *block(64),
-    keras.layers.Flatten(),
-    keras.layers.Dense(512, activation="relu"),
-    keras.layers.BatchNormalization(),
-    keras.layers.Dropout(0.5),
-    keras.layers.Dense(10, activation="softmax"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input(x.shape[1:]),
+        *block(32),
+        *block(64),
+        keras.layers.Flatten(),
+        keras.layers.Dense(512, activation="relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+)
 model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "sparse_categorical_crossentropy")
 
 improvements, best = f"{args.directory}/improvements", f"{args.directory}/best"
@@ -66,7 +68,13 @@ callbacks = [
 restored = restore_callbacks(improvements, into=callbacks, model=model, missing_ok=True)
 print(restored, flush=True)
 model.fit(
-    x, y, validation_data=test, batch_size=32, epochs=args.epochs, initial_epoch=restored.initial_epoch,
-    callbacks=callbacks, verbose=2,
+    x,
+    y,
+    validation_data=test,
+    batch_size=32,
+    epochs=args.epochs,
+    initial_epoch=restored.initial_epoch,
+    callbacks=callbacks,
+    verbose=2,
 )
 print(*sorted(Path(args.directory).rglob("*.keras")), sep="\n")

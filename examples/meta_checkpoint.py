@@ -44,25 +44,28 @@ def get_last_status(directory):
 
 keras.utils.set_random_seed(1)
 (x, y), validation = load(args.data)
-model = keras.Sequential([
-    keras.layers.Input(x.shape[1:]),
-    keras.layers.Dense(64, activation="relu"),
-    keras.layers.Dropout(0.4),
-    keras.layers.Dense(10, activation="softmax"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input(x.shape[1:]),
+        keras.layers.Dense(64, activation="relu"),
+        keras.layers.Dropout(0.4),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+)
 model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 name = "{epoch:02d}-{val_loss:.4f}" if args.many else "model"
 checkpoint = ModelCheckpointEnhanced(
     f"{args.directory}/{name}{'.weights.h5' if args.weights else '.h5'}",
-    save_best_only=args.best, save_weights_only=args.weights, training_args=args,
+    save_best_only=args.best,
+    save_weights_only=args.weights,
+    training_args=args,
 )
 last, meta = get_last_status(args.directory)
 print(f"last epoch: {last}, best val_loss: {min(meta.get('val_loss', [float('inf')])):.6f}", flush=True)
 restore_callbacks(args.directory, into=[checkpoint], model=model, missing_ok=True)
 model.fit(
-    x, y, validation_data=validation, epochs=args.epochs, initial_epoch=last + 1, callbacks=[checkpoint],
-    verbose=2,
+    x, y, validation_data=validation, epochs=args.epochs, initial_epoch=last + 1, callbacks=[checkpoint], verbose=2
 )
 last, meta = get_last_status(args.directory)
 print(f"epochs: {meta['epochs']}\nval_loss: {meta['val_loss']}")

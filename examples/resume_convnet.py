@@ -41,30 +41,38 @@ def evaluate(moment):
 keras.utils.set_random_seed(1)
 tf.config.experimental.enable_op_determinism()
 (x, y), (x_test, y_test) = load(args.data)
-model = keras.Sequential([
-    keras.layers.Input(x.shape[1:]),
-    keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
-    keras.layers.MaxPooling2D(),
-    keras.layers.Dropout(0.3),
-    keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
-    keras.layers.MaxPooling2D(),
-    keras.layers.Dropout(0.3),
-    keras.layers.Flatten(),
-    keras.layers.Dense(128, activation="relu"),
-    keras.layers.Dropout(0.5),
-    keras.layers.Dense(10, activation="softmax"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input(x.shape[1:]),
+        keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Flatten(),
+        keras.layers.Dense(128, activation="relu"),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+)
 model.compile(keras.optimizers.Adam(0.008), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 checkpoint = ModelCheckpointEnhanced(
-    f"{args.directory}/best.weights.h5", "val_accuracy", save_best_only=True, save_weights_only=True,
+    f"{args.directory}/best.weights.h5", "val_accuracy", save_best_only=True, save_weights_only=True
 )
 evaluate("before loading")
 restored = restore_callbacks(args.directory, into=[checkpoint], model=model, missing_ok=True)
 print(restored)
 evaluate("after loading")
 model.fit(
-    x, y, validation_data=(x_test, y_test), batch_size=64, epochs=args.epochs,
-    initial_epoch=restored.initial_epoch, callbacks=[checkpoint], verbose=2,
+    x,
+    y,
+    validation_data=(x_test, y_test),
+    batch_size=64,
+    epochs=args.epochs,
+    initial_epoch=restored.initial_epoch,
+    callbacks=[checkpoint],
+    verbose=2,
 )
 evaluate("after going on")

@@ -42,12 +42,14 @@ def load(name):
 
 keras.utils.set_random_seed(1)
 (x, y), (x_test, y_test) = load(args.data)
-model = keras.Sequential([
-    keras.layers.Input((LENGTH,)),
-    keras.layers.Embedding(WORDS, 32),
-    keras.layers.LSTM(32, dropout=0.2),
-    keras.layers.Dense(len(set(y)), activation="softmax"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input((LENGTH,)),
+        keras.layers.Embedding(WORDS, 32),
+        keras.layers.LSTM(32, dropout=0.2),
+        keras.layers.Dense(len(set(y)), activation="softmax"),
+    ]
+)
 model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 filepath = f"{args.directory}/{{epoch:04d}}.weights.h5"

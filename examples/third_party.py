@@ -37,12 +37,14 @@ adapter(TqdmCallback, state=(), outside=shown, pick_up=show)
 
 keras.utils.set_random_seed(1)
 x, y = load_digits(return_X_y=True)
-model = keras.Sequential([
-    keras.layers.Input((64,)),
-    keras.layers.Rescaling(1 / 16),
-    keras.layers.Dense(32, activation="relu"),
-    keras.layers.Dense(10, activation="softmax"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input((64,)),
+        keras.layers.Rescaling(1 / 16),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 callbacks = [
@@ -50,6 +52,4 @@ callbacks = [
     ModelCheckpointEnhanced("digits/{epoch:02d}-{batch:03d}.keras", save_freq=10, max_to_keep=2),
 ]
 restored = restore_callbacks("digits", into=callbacks, model=model, missing_ok=True)
-model.fit(
-    x, y, epochs=6, initial_epoch=restored.initial_epoch, callbacks=callbacks, verbose=0, batch_size=64,
-)
+model.fit(x, y, epochs=6, initial_epoch=restored.initial_epoch, callbacks=callbacks, verbose=0, batch_size=64)

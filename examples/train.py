@@ -28,12 +28,14 @@ class WarmupCosine(keras.callbacks.Callback):
 keras.utils.set_random_seed(1)
 x = np.random.default_rng(0).normal(size=(1024, 16)).astype("float32")
 y = np.tanh(x[:, 0] * x[:, 1] + x[:, 2])
-model = keras.Sequential([
-    keras.layers.Input((16,)),
-    keras.layers.Dense(32, activation="relu"),
-    keras.layers.Dropout(0.1),
-    keras.layers.Dense(1),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input((16,)),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dropout(0.1),
+        keras.layers.Dense(1),
+    ]
+)
 model.compile("adam", "mse")
 
 callbacks = [

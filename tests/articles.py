@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from examples import ROOT, path_of
-
 from callback_state._pair import SUFFIX
 from callback_state._snapshot import Snapshot
+from examples import ROOT, path_of
 
 #: A process can be forked where no library has begun threads; and the tests run side by side as it is.
 ENVIRONMENT = {
-    "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
 }
 #: What a state file says that is the same whenever it was written.
 SAID = ("epoch", "batch", "finished", "history", "model", "monitor", "training_args")
@@ -40,8 +42,11 @@ class Start:
     def program(self) -> dict[str, Any]:
         """What tests/process_examples.py needs to know of it."""
         return {
-            "path": str(path_of(self.name)), "directory": str(self.directory), "arguments": list(self.arguments),
-            "before": self.before, "dies_at": self.dies_at,
+            "path": str(path_of(self.name)),
+            "directory": str(self.directory),
+            "arguments": list(self.arguments),
+            "before": self.before,
+            "dies_at": self.dies_at,
         }
 
 
@@ -49,7 +54,9 @@ def run_all(*starts: Start) -> list[list[str]]:
     """The lines that each printed, one start after the other, each in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", str(ROOT / "tests" / "process_examples.py")],
-        input=json.dumps([start.program() for start in starts]), capture_output=True, text=True,
+        input=json.dumps([start.program() for start in starts]),
+        capture_output=True,
+        text=True,
         env={**os.environ, **ENVIRONMENT},
     )
     assert done.returncode == 0, done.stderr

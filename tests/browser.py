@@ -19,7 +19,11 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 #: Why no browser can be started; empty where one can.
 MISSING = "" if CHROMIUM and DRIVER else "needs chromium and chromedriver (Debian: chromium, chromium-driver)"
 _OPTIONS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
 #: How long chromedriver may take to answer its first question, in seconds.

@@ -232,9 +232,7 @@ CALLS: dict[str, Callable[[Disk, str, Any, Any], Any]] = {
     "mkdir": lambda d, path, real, args: d.step("mkdir", real, lambda: d.added(path, Folder())),
     "rmdir": lambda d, path, real, args: d.step("rmdir", real, lambda: d.added(path, None)),
     "unlink": lambda d, path, real, args: d.step("unlink", real, lambda: d.added(path, None)),
-    "replace": lambda d, path, real, args: d.step(
-        "rename", real, lambda: d.moved(path, _below(d, args[1]) or "")
-    ),
+    "replace": lambda d, path, real, args: d.step("rename", real, lambda: d.moved(path, _below(d, args[1]) or "")),
     "link": lambda d, path, real, args: d.step(
         "link", real, lambda: d.added(_below(d, args[1]) or "", d.node(path))
     ),

@@ -56,8 +56,13 @@ def run(*argv: Any, terminal: bool = False) -> Done:
 
 
 def state_of(
-    number: int, states: dict[str, dict[str, Any]] | None = None, arguments: dict[str, Any] | None = None,
-    pickles: tuple[bytes, ...] = (), sign: Any = None, run: dict[str, Any] | None = None, **meta: Any,
+    number: int,
+    states: dict[str, dict[str, Any]] | None = None,
+    arguments: dict[str, Any] | None = None,
+    pickles: tuple[bytes, ...] = (),
+    sign: Any = None,
+    run: dict[str, Any] | None = None,
+    **meta: Any,
 ) -> bytes:
     """The state file of save ``number``, which is its ``saved_at`` and its epoch.
 

@@ -16,6 +16,7 @@ from typing import Any
 #: What a directory holds: a file's content, or None for a directory, by the path below the root.
 State = frozenset[tuple[str, bytes | None]]
 
+
 @dataclass
 class File:
     data: bytes = b""

@@ -38,7 +38,10 @@ def start(name: str, directory: Path, *, dies_at: int | None = None, **environme
     path = str(path_of(name))
     program = [path] if dies_at is None else ["-c", _DIES.format(path=path, step=dies_at)]
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", *program], cwd=directory, capture_output=True, text=True,
+        [sys.executable, "-W", "error::UserWarning", *program],
+        cwd=directory,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
     )
     assert done.returncode == (0 if dies_at is None else -9), done.stderr

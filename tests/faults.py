@@ -106,9 +106,9 @@ def model(seed: int) -> Any:
     import numpy as np
 
     keras.utils.set_random_seed(seed)
-    made = keras.Sequential([
-        keras.Input((6,)), keras.layers.Dense(40), keras.layers.BatchNormalization(), keras.layers.Dense(1)
-    ])
+    made = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(40), keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+    )
     made.compile(keras.optimizers.Adam(0.01), keras.losses.MeanSquaredError())
     made.optimizer.build(made.trainable_variables)
     values = np.random.default_rng(seed)

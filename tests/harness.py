@@ -110,13 +110,15 @@ def halve(epoch: int, rate: float) -> float:
 def make_model(*, ema: bool = False, seed: int = 3) -> Any:
     """A dense network with dropout (a SeedGenerator) and batch normalisation (moving averages)."""
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([
-        keras.layers.Input((6,)),
-        keras.layers.Dense(8, activation="relu"),
-        keras.layers.BatchNormalization(),
-        keras.layers.Dropout(0.3),
-        keras.layers.Dense(1, activation="sigmoid"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((6,)),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
     model.compile(
         keras.optimizers.Adam(0.02, use_ema=ema, ema_momentum=0.9),
         keras.losses.BinaryCrossentropy(),
@@ -154,48 +156,62 @@ def states_of(callbacks: Sequence[Any]) -> list[str]:
 
     The clock of the checkpoints (``_stamp``) is left out.
     """
-    states = [
-        (type(c).__name__, {k: v for k, v in state_of(c).items() if k != "_stamp"})
-        for c in callbacks
-    ]
+    states = [(type(c).__name__, {k: v for k, v in state_of(c).items() if k != "_stamp"}) for c in callbacks]
     opaque = Encoder(lambda encoder, value, path: ("other", type(value).__name__), canonical=True)
     return [repr(opaque.table(states))]
 
 
 def fit(
-    directory: Path, make: Make, *, ending: str = ".keras", position: int = 0, kill: int | None = None,
-    epochs: int = EPOCHS, shuffle: bool = True, model: Any = None, name: str = "{epoch:03d}",
-    checkpoint: dict[str, Any] | None = None, into: bool = True, **options: Any,
+    directory: Path,
+    make: Make,
+    *,
+    ending: str = ".keras",
+    position: int = 0,
+    kill: int | None = None,
+    epochs: int = EPOCHS,
+    shuffle: bool = True,
+    model: Any = None,
+    name: str = "{epoch:03d}",
+    checkpoint: dict[str, Any] | None = None,
+    into: bool = True,
+    **options: Any,
 ) -> Run | None:
     """One start of a script: build, restore what is there, fit. None if it was killed."""
     model = make_model() if model is None else model
     callbacks = make()
     saver = ModelCheckpointEnhanced(
-        os.path.join(directory, name + ending), save_weights_only=ending == ".weights.h5",
-        **(checkpoint or {}),
+        os.path.join(directory, name + ending), save_weights_only=ending == ".weights.h5", **(checkpoint or {})
     )
     callbacks.insert(position, saver)
-    restored = restore_callbacks(
-        directory, into=callbacks if into else None, model=model, missing_ok=True
-    )
+    restored = restore_callbacks(directory, into=callbacks if into else None, model=model, missing_ok=True)
     if not into and restored.model_path is not None:
         callbacks = [*restored]
     arguments: dict[str, Any] = {
-        "x": X, "y": Y, "batch_size": 16, "validation_data": (X_VAL, Y_VAL), "verbose": 0,
-        "shuffle": shuffle, "epochs": epochs, **options,
+        "x": X,
+        "y": Y,
+        "batch_size": 16,
+        "validation_data": (X_VAL, Y_VAL),
+        "verbose": 0,
+        "shuffle": shuffle,
+        "epochs": epochs,
+        **options,
     }
     killer = [] if kill is None else [KillAt(kill)]
     try:
-        history = model.fit(
-            **arguments, callbacks=[*callbacks, *killer], initial_epoch=restored.initial_epoch
-        )
+        history = model.fit(**arguments, callbacks=[*callbacks, *killer], initial_epoch=restored.initial_epoch)
     except Killed:
         return None
     weights = {id(v) for v in (*model.weights, *model.metrics_variables)}
     return Run(
-        bytes_of(model.weights), bytes_of(model.optimizer.variables),
+        bytes_of(model.weights),
+        bytes_of(model.optimizer.variables),
         bytes_of(v for v in model.variables if id(v) not in weights),
-        history.history, history.epoch, states_of(callbacks), restored, callbacks, model,
+        history.history,
+        history.epoch,
+        states_of(callbacks),
+        restored,
+        callbacks,
+        model,
     )
 
 
@@ -210,8 +226,7 @@ def pairwise(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
     rows = []
     candidates = list(itertools.product(*(range(len(axis)) for axis in axes)))
     pairs_of = {
-        row: {(i, row[i], j, row[j]) for i, j in itertools.combinations(range(len(axes)), 2)}
-        for row in candidates
+        row: {(i, row[i], j, row[j]) for i, j in itertools.combinations(range(len(axes)), 2)} for row in candidates
     }
     while pairs:
         best = max(candidates, key=lambda row: len(pairs_of[row] & pairs))

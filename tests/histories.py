@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from calls import Disk
 from disk import State
-from strikes import Died, Fault
 from saves import SUFFIX, Writer, listing, model_of, put, save, sealed, staged_name, whole
+from strikes import Died, Fault
 
 from callback_state import _atomic, _statefile, _store
 

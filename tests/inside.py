@@ -54,9 +54,21 @@ class Cell:
 
 AXES: dict[str, tuple[Any, ...]] = {
     "data": (
-        "arrays", "arrays-unshuffled", "arrays-split", "arrays-steps", "tensors", "dataset",
-        "dataset-one-order", "dataset-repeat", "dataset-interleave", "generator", "py", "py-global",
-        "py-workers", "shuffled", "epochs",
+        "arrays",
+        "arrays-unshuffled",
+        "arrays-split",
+        "arrays-steps",
+        "tensors",
+        "dataset",
+        "dataset-one-order",
+        "dataset-repeat",
+        "dataset-interleave",
+        "generator",
+        "py",
+        "py-global",
+        "py-workers",
+        "shuffled",
+        "epochs",
     ),
     "model": ("sequential", "subclass", "multi", "step"),
     "optimizer": ("adam", "ema", "schedule", "accumulation", "scale"),
@@ -222,7 +234,8 @@ def _data(cell: Cell, parts: Any) -> dict[str, Any]:
         if kind == "tensors":
             parts = tf.nest.map_structure(tf.constant, parts)
         more = {
-            "arrays-unshuffled": {"shuffle": False}, "arrays-split": {"validation_split": 0.2},
+            "arrays-unshuffled": {"shuffle": False},
+            "arrays-split": {"validation_split": 0.2},
             "arrays-steps": {"steps_per_epoch": 3},
         }
         return {**dict(zip(names, parts, strict=False)), "batch_size": BATCH, **more.get(cell.data, {})}
@@ -326,8 +339,10 @@ def _network(cell: Cell) -> Any:
     joined = inputs[0] if len(inputs) == 1 else keras.layers.Concatenate()(inputs)
     hidden = keras.layers.Dense(4, activation="relu")(joined)
     hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization()(hidden))
-    outputs = [keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=n)(hidden)
-               for n in ("a", "b")[: len(inputs)]]
+    outputs = [
+        keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=n)(hidden)
+        for n in ("a", "b")[: len(inputs)]
+    ]
     return keras.Model(inputs, outputs) if len(inputs) > 1 else keras.Model(inputs[0], outputs[0])
 
 
@@ -358,9 +373,12 @@ def model_of(cell: Cell) -> Any:
     outputs = 1 + (cell.model == "multi")
     metrics: Any = [[keras.metrics.BinaryAccuracy(name="accuracy")] for _ in range(outputs)]
     model.compile(
-        _optimizer(cell), keras.losses.BinaryCrossentropy(), metrics=metrics if outputs > 1 else metrics[0],
+        _optimizer(cell),
+        keras.losses.BinaryCrossentropy(),
+        metrics=metrics if outputs > 1 else metrics[0],
         weighted_metrics=None if outputs > 1 else [keras.metrics.AUC(num_thresholds=9, name="auc")],
-        run_eagerly=cell.mode == "eager", jit_compile=cell.mode == "jit",
+        run_eagerly=cell.mode == "eager",
+        jit_compile=cell.mode == "jit",
         steps_per_execution=cell.steps_per_execution,
     )
     return model
@@ -387,16 +405,24 @@ class Ended:
 
 
 def start(
-    directory: Path, cell: Cell, *, kill: int | None = None, save_freq: Any = 1,
-    more: Callable[[], list[Any]] = list, verbose: int = 0,
+    directory: Path,
+    cell: Cell,
+    *,
+    kill: int | None = None,
+    save_freq: Any = 1,
+    more: Callable[[], list[Any]] = list,
+    verbose: int = 0,
 ) -> Ended | None:
     """One start of a script that saves per batch; None if it was killed."""
     model = model_of(cell)
     heard = Heard()
     callbacks: list[Any] = [
-        ModelCheckpointEnhanced(directory / f"{cell.name}.weights.h5", "loss", save_weights_only=True,
-                                save_freq=save_freq),
-        heard, keras.callbacks.EarlyStopping("loss", patience=9), *more(),
+        ModelCheckpointEnhanced(
+            directory / f"{cell.name}.weights.h5", "loss", save_weights_only=True, save_freq=save_freq
+        ),
+        heard,
+        keras.callbacks.EarlyStopping("loss", patience=9),
+        *more(),
     ]
     if cell.optimizer != "schedule":
         callbacks[1:1] = [PerBatch(0.05)] if cell.stop else [keras.callbacks.LearningRateScheduler(halve)]
@@ -406,16 +432,23 @@ def start(
     killer = [] if kill is None else [KillAfter(kill)]
     try:
         history = model.fit(
-            **arguments_of(cell), epochs=EPOCHS, verbose=verbose, callbacks=[*callbacks, *killer],
+            **arguments_of(cell),
+            epochs=EPOCHS,
+            verbose=verbose,
+            callbacks=[*callbacks, *killer],
             initial_epoch=max(restored.initial_epoch, cell.initial_epoch),
         )
     except Killed:
         return None
     known = {id(v) for v in (*model.weights, *model.metrics_variables)}
     return Ended(
-        bytes_of(model.weights), bytes_of(model.optimizer.variables),
+        bytes_of(model.weights),
+        bytes_of(model.optimizer.variables),
         bytes_of(v for v in model.variables if id(v) not in known),
-        history.history, history.epoch, heard.heard, states_of(callbacks),
+        history.history,
+        history.epoch,
+        heard.heard,
+        states_of(callbacks),
         sorted(path.name for path in directory.iterdir()),
     )
 
@@ -424,14 +457,19 @@ def start_stock(directory: Path, cell: Cell, *, kill: int | None = None) -> list
     """The same with Keras's own BackupAndRestore: the weights at the end, None if it was killed."""
     model = model_of(cell)
     callbacks = [
-        keras.callbacks.BackupAndRestore(directory), Heard(), keras.callbacks.EarlyStopping("loss", patience=9),
+        keras.callbacks.BackupAndRestore(directory),
+        Heard(),
+        keras.callbacks.EarlyStopping("loss", patience=9),
     ]
     if cell.optimizer != "schedule":
         callbacks.append(keras.callbacks.LearningRateScheduler(halve))
     killer = [] if kill is None else [KillAfter(kill)]
     try:
         model.fit(
-            **arguments_of(cell), epochs=EPOCHS, verbose=0, callbacks=[*callbacks, *killer],
+            **arguments_of(cell),
+            epochs=EPOCHS,
+            verbose=0,
+            callbacks=[*callbacks, *killer],
             initial_epoch=cell.initial_epoch,
         )
     except Killed:

@@ -163,9 +163,7 @@ def _read_only() -> Any:
 
 
 _NAN = struct.unpack(">d", bytes.fromhex("7ff8000000000abc"))[0]
-_STRUCT = np.dtype(
-    {"names": ["a", "b"], "formats": ["<i2", ("<f4", (2,))], "offsets": [0, 4], "itemsize": 16}
-)
+_STRUCT = np.dtype({"names": ["a", "b"], "formats": ["<i2", ("<f4", (2,))], "offsets": [0, 4], "itemsize": 16})
 
 ARRAYS = {
     **{f"array of {code}": np.array([1, 0, 1]).astype(code) for code in "?bBhHiIlLefdgFDG"},
@@ -195,17 +193,30 @@ ARRAYS = {
 }
 NUMPY = {
     **ARRAYS,
-    "float64": np.float64(-0.0), "float32": np.float32(0.1), "int64": np.int64(-3), "bool_": np.bool_(True),
-    "complex64": np.complex64(1 - 2j), "longdouble": np.longdouble(1) / 3,
-    "str_": np.str_("a\0b\0"), "empty str_": np.str_(""), "bytes_": np.bytes_(b"a\0\0"),
-    "datetime64 scalar": np.datetime64("NaT", "D"), "timedelta64 scalar": np.timedelta64(5, "h"),
-    "bfloat16 scalar": ml_dtypes.bfloat16(1.5), "void": np.void(b"ab\0"),
+    "float64": np.float64(-0.0),
+    "float32": np.float32(0.1),
+    "int64": np.int64(-3),
+    "bool_": np.bool_(True),
+    "complex64": np.complex64(1 - 2j),
+    "longdouble": np.longdouble(1) / 3,
+    "str_": np.str_("a\0b\0"),
+    "empty str_": np.str_(""),
+    "bytes_": np.bytes_(b"a\0\0"),
+    "datetime64 scalar": np.datetime64("NaT", "D"),
+    "timedelta64 scalar": np.timedelta64(5, "h"),
+    "bfloat16 scalar": ml_dtypes.bfloat16(1.5),
+    "void": np.void(b"ab\0"),
     "record of a structured array": np.array([(1, (2, 3))], _STRUCT)[0],
-    "dtype": np.dtype("f4"), "structured dtype": _STRUCT, "subarray dtype": np.dtype(("<i4", (2, 3))),
-    "bfloat16 dtype": np.dtype(ml_dtypes.bfloat16), "dtype of empty texts": np.dtype("U0"),
+    "dtype": np.dtype("f4"),
+    "structured dtype": _STRUCT,
+    "subarray dtype": np.dtype(("<i4", (2, 3))),
+    "bfloat16 dtype": np.dtype(ml_dtypes.bfloat16),
+    "dtype of empty texts": np.dtype("U0"),
     "SeedSequence": np.random.SeedSequence(3, spawn_key=(1, 2)),
-    **{f"Generator({b})": np.random.Generator(getattr(np.random, b)(5))
-       for b in ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")},
+    **{
+        f"Generator({b})": np.random.Generator(getattr(np.random, b)(5))
+        for b in ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+    },
     "PCG64": np.random.PCG64(8),
     "Philox in its buffer": _drawn(np.random.Generator(np.random.Philox(3)), "random"),
     "spawned Generator": _spawned(),
@@ -213,32 +224,70 @@ NUMPY = {
     "RandomState with half a pair": _drawn(np.random.RandomState(4), "randn"),
 }
 OTHERS = {
-    "None": None, "True": True, "int": 5, "huge int": 3**40000, "huge negative int": -(1 << 9000),
-    "float": 0.1, "-0.0": -0.0, "inf": float("inf"), "NaN": _NAN, "text": "a\0\u20ac", "lone surrogate": "\ud800",
-    "bytes": b"\0\xff", "bytearray": bytearray(b"ab"), "complex": complex(-0.0, _NAN), "range": range(3, 30, 4),
-    "slice": slice(None, 3, [1]), "Ellipsis": ..., "NotImplemented": NotImplemented,
-    "date": dt.date(1, 2, 3), "datetime": dt.datetime(2020, 1, 2, 3, 4, 5, 6, fold=1),
+    "None": None,
+    "True": True,
+    "int": 5,
+    "huge int": 3**40000,
+    "huge negative int": -(1 << 9000),
+    "float": 0.1,
+    "-0.0": -0.0,
+    "inf": float("inf"),
+    "NaN": _NAN,
+    "text": "a\0\u20ac",
+    "lone surrogate": "\ud800",
+    "bytes": b"\0\xff",
+    "bytearray": bytearray(b"ab"),
+    "complex": complex(-0.0, _NAN),
+    "range": range(3, 30, 4),
+    "slice": slice(None, 3, [1]),
+    "Ellipsis": ...,
+    "NotImplemented": NotImplemented,
+    "date": dt.date(1, 2, 3),
+    "datetime": dt.datetime(2020, 1, 2, 3, 4, 5, 6, fold=1),
     "datetime in a named zone": dt.datetime(2020, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1), "CET")),
     "datetime UTC": dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc),
-    "time": dt.time(1, 2, 3, 4, fold=1), "timedelta": dt.timedelta(-1, 2, 3), "UTC": dt.timezone.utc,
+    "time": dt.time(1, 2, 3, 4, fold=1),
+    "timedelta": dt.timedelta(-1, 2, 3),
+    "UTC": dt.timezone.utc,
     "zone of seconds": dt.timezone(dt.timedelta(seconds=-3601)),
-    "Decimal": Decimal("-1.50E+1000"), "sNaN": Decimal("sNaN12"), "-0": Decimal("-0"),
-    "Fraction": Fraction(-3, 10**30), "Fraction of NumPy ints": Fraction(np.int64(3), np.int64(6)),
+    "Decimal": Decimal("-1.50E+1000"),
+    "sNaN": Decimal("sNaN12"),
+    "-0": Decimal("-0"),
+    "Fraction": Fraction(-3, 10**30),
+    "Fraction of NumPy ints": Fraction(np.int64(3), np.int64(6)),
     "UUID": uuid.UUID(int=7),
-    "Path": pathlib.Path("a/../b"), "PurePosixPath": pathlib.PurePosixPath("/a"),
-    "PureWindowsPath": pathlib.PureWindowsPath("c:\\a"), "path with a surrogate": pathlib.Path("a\udcff"),
-    "Random": random.Random(3), "Random with half a pair": _drawn(random.Random(3), "gauss", 0, 1),
-    "Enum": Color.BLUE, "IntEnum": Level.HIGH, "Flag": Access.READ | Access.WRITE, "no Flag": Access(0),
+    "Path": pathlib.Path("a/../b"),
+    "PurePosixPath": pathlib.PurePosixPath("/a"),
+    "PureWindowsPath": pathlib.PureWindowsPath("c:\\a"),
+    "path with a surrogate": pathlib.Path("a\udcff"),
+    "Random": random.Random(3),
+    "Random with half a pair": _drawn(random.Random(3), "gauss", 0, 1),
+    "Enum": Color.BLUE,
+    "IntEnum": Level.HIGH,
+    "Flag": Access.READ | Access.WRITE,
+    "no Flag": Access(0),
     "Enum of texts": Word.YES,
-    "list": [1, [2]], "tuple": (1, (2, ())), "set": {1, "a"}, "frozenset": frozenset({1, frozenset({2})}),
+    "list": [1, [2]],
+    "tuple": (1, (2, ())),
+    "set": {1, "a"},
+    "frozenset": frozenset({1, frozenset({2})}),
     "dict": {1: "a", (1, 2): [], frozenset({3}): None, Color.RED: 1, None: 2, 1.5: 3, b"x": {}},
-    "OrderedDict": OrderedDict(b=1, a=2), "Counter": Counter("abca"), "Counter below 0": Counter(a=-3),
-    "deque": deque([1, 2], maxlen=5), "deque without end": deque([[]]), "deque of length 0": deque(maxlen=0),
-    "defaultdict": defaultdict(list, a=[1]), "defaultdict of nothing": defaultdict(None, a=1),
+    "OrderedDict": OrderedDict(b=1, a=2),
+    "Counter": Counter("abca"),
+    "Counter below 0": Counter(a=-3),
+    "deque": deque([1, 2], maxlen=5),
+    "deque without end": deque([[]]),
+    "deque of length 0": deque(maxlen=0),
+    "defaultdict": defaultdict(list, a=[1]),
+    "defaultdict of nothing": defaultdict(None, a=1),
     "SimpleNamespace": SimpleNamespace(a=1, b=[2]),
-    "dataclass": Plain(1, [Plain(2)]), "frozen dataclass": Frozen(Frozen((1,))), "slots": _slotted(),
-    "dataclass by inheritance": Child(3), "generic dataclass": Generic[int](3),
-    "namedtuple": Point(1, [2]), "NamedTuple": Named("a", Point(1, 2)),
+    "dataclass": Plain(1, [Plain(2)]),
+    "frozen dataclass": Frozen(Frozen((1,))),
+    "slots": _slotted(),
+    "dataclass by inheritance": Child(3),
+    "generic dataclass": Generic[int](3),
+    "namedtuple": Point(1, [2]),
+    "NamedTuple": Named("a", Point(1, 2)),
     "frozen dataclasses in a frozenset": frozenset({Frozen(1), Frozen((2, 3))}),
     "frozen dataclasses as keys": {Frozen(Frozen(1)): Frozen(frozenset({Frozen(2)}))},
     "frozenset of tuples of frozen dataclasses": Plain(frozenset({(Frozen(1), frozenset({Frozen("a")}))})),
@@ -247,11 +296,27 @@ OTHERS = {
 VALUES = {**OTHERS, **NUMPY}
 
 
-
-
 ATOMS = (
-    type(None), bool, int, str, bytes, float, complex, range, type(...), type(NotImplemented), dt.date, dt.time,
-    dt.timedelta, dt.tzinfo, Decimal, Fraction, uuid.UUID, pathlib.PurePath, np.generic, np.dtype,
+    type(None),
+    bool,
+    int,
+    str,
+    bytes,
+    float,
+    complex,
+    range,
+    type(...),
+    type(NotImplemented),
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    dt.tzinfo,
+    Decimal,
+    Fraction,
+    uuid.UUID,
+    pathlib.PurePath,
+    np.generic,
+    np.dtype,
 )
 
 
@@ -349,19 +414,34 @@ def _text(x: Any) -> str:
 # Strategies.
 
 _scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()))
-    | st.binary() | st.integers(1, 9).map(lambda n: n << 8190)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()))
+    | st.binary()
+    | st.integers(1, 9).map(lambda n: n << 8190)
 )
 _atoms = (
-    _scalars | st.complex_numbers() | st.dates() | st.datetimes(timezones=st.just(dt.timezone.utc) | st.none())
-    | st.times() | st.timedeltas() | st.decimals().filter(lambda d: not d.is_snan())  # which has no hash
-    | st.fractions() | st.uuids()
+    _scalars
+    | st.complex_numbers()
+    | st.dates()
+    | st.datetimes(timezones=st.just(dt.timezone.utc) | st.none())
+    | st.times()
+    | st.timedeltas()
+    | st.decimals().filter(lambda d: not d.is_snan())  # which has no hash
+    | st.fractions()
+    | st.uuids()
     | st.sampled_from([*Color, *Level, *Access, Word.YES, ..., range(3), pathlib.PurePath("a")])
 )
 _hashable = st.recursive(
     _atoms,
-    lambda of: st.lists(of, max_size=3).map(tuple) | st.frozensets(of, max_size=3) | st.builds(Frozen, of)
-    | st.builds(Named, of, of),
+    lambda of: (
+        st.lists(of, max_size=3).map(tuple)
+        | st.frozensets(of, max_size=3)
+        | st.builds(Frozen, of)
+        | st.builds(Named, of, of)
+    ),
     max_leaves=5,
 )
 # A deep copy of a read-only array can be written to.
@@ -373,10 +453,18 @@ def _containers(of: Any) -> Any:
     dicts = st.dictionaries(_hashable, of, max_size=3)
     lists = st.lists(of, max_size=4)
     return (
-        lists | lists.map(tuple) | lists.map(deque) | dicts | dicts.map(OrderedDict)
-        | dicts.map(lambda d: defaultdict(list, d)) | st.frozensets(_hashable, max_size=3)
-        | st.sets(_hashable, max_size=3) | st.builds(Plain, of, lists) | st.builds(Child, of)
-        | st.builds(lambda x: SimpleNamespace(x=x), of) | st.builds(Point, of, of)
+        lists
+        | lists.map(tuple)
+        | lists.map(deque)
+        | dicts
+        | dicts.map(OrderedDict)
+        | dicts.map(lambda d: defaultdict(list, d))
+        | st.frozensets(_hashable, max_size=3)
+        | st.sets(_hashable, max_size=3)
+        | st.builds(Plain, of, lists)
+        | st.builds(Child, of)
+        | st.builds(lambda x: SimpleNamespace(x=x), of)
+        | st.builds(Point, of, of)
         | of.map(lambda x: [x, x])
     )
 

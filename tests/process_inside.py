@@ -49,23 +49,36 @@ keras.utils.set_random_seed(1)
 x = np.random.default_rng(0).normal(size=(8 * batches - 3, 8)).astype("float32")
 y = (x[:, :1] * x[:, 1:2] > 0).astype("float32")
 train = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=2).batch(8).prefetch(2)
-model = keras.Sequential([
-    keras.layers.Input((8,)), keras.layers.Dense(16, activation="relu"),
-    keras.layers.Dropout(0.2), keras.layers.Dense(1, activation="sigmoid"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input((8,)),
+        keras.layers.Dense(16, activation="relu"),
+        keras.layers.Dropout(0.2),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ]
+)
 model.compile(keras.optimizers.Adam(0.01), keras.losses.BinaryCrossentropy(), metrics=["accuracy"])
 directory.mkdir(exist_ok=True)
 callbacks = [
-    Trace(), keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
-    keras.callbacks.CSVLogger(directory / "log.csv"), keras.callbacks.EarlyStopping(patience=99),
-    ModelCheckpointEnhanced(directory / "last.weights.h5", save_weights_only=True, **{
-        "in batches": {"save_freq": 7}, "on signals": {"save_on_signal": True, "period": 2},
-    }[saves]),
+    Trace(),
+    keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
+    keras.callbacks.CSVLogger(directory / "log.csv"),
+    keras.callbacks.EarlyStopping(patience=99),
+    ModelCheckpointEnhanced(
+        directory / "last.weights.h5",
+        save_weights_only=True,
+        **{"in batches": {"save_freq": 7}, "on signals": {"save_on_signal": True, "period": 2}}[saves],
+    ),
 ]
 restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
 print("BEGINS", restored.epoch, restored.batch, flush=True)
 history = model.fit(
-    train, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, initial_epoch=restored.initial_epoch,
+    train,
+    epochs=epochs,
+    shuffle=False,
+    verbose=0,
+    callbacks=callbacks,
+    initial_epoch=restored.initial_epoch,
     validation_data=(x[:64], y[:64]),
 )
 digest = hashlib.sha256()
@@ -73,7 +86,17 @@ for variable in (*model.variables, *model.optimizer.variables):
     digest.update(variable.numpy().tobytes())
 with open(directory / "log.csv", newline="") as log:
     rows = list(csv.reader(log))
-print("RESULT", json.dumps({
-    "weights": digest.hexdigest(), "history": history.history, "epochs": history.epoch, "rows": rows,
-    "trace": callbacks[0].digest, "events": callbacks[0].events, "best": callbacks[3].best,
-}))
+print(
+    "RESULT",
+    json.dumps(
+        {
+            "weights": digest.hexdigest(),
+            "history": history.history,
+            "epochs": history.epoch,
+            "rows": rows,
+            "trace": callbacks[0].digest,
+            "events": callbacks[0].events,
+            "best": callbacks[3].best,
+        }
+    ),
+)

@@ -40,28 +40,50 @@ class Jitter(keras.callbacks.Callback):
 keras.utils.set_random_seed(1)
 x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")
 y = (x[:, :1] * x[:, 1:2] > 0).astype("float32")
-model = keras.Sequential([
-    keras.layers.Input((8,)), keras.layers.Dense(16, activation="relu"),
-    keras.layers.Dropout(0.2), keras.layers.Dense(1, activation="sigmoid"),
-])
+model = keras.Sequential(
+    [
+        keras.layers.Input((8,)),
+        keras.layers.Dense(16, activation="relu"),
+        keras.layers.Dropout(0.2),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ]
+)
 model.compile(keras.optimizers.Adam(0.01), keras.losses.BinaryCrossentropy())
 callbacks = [
-    ModelCheckpointEnhanced(f"{directory}/{{epoch}}{ending}",
-                            save_weights_only=ending == ".weights.h5"),
-    Warmup(0.02), keras.callbacks.ReduceLROnPlateau(patience=1), Jitter(),
+    ModelCheckpointEnhanced(f"{directory}/{{epoch}}{ending}", save_weights_only=ending == ".weights.h5"),
+    Warmup(0.02),
+    keras.callbacks.ReduceLROnPlateau(patience=1),
+    Jitter(),
     keras.callbacks.EarlyStopping(patience=11, min_delta=0.05),
 ]
 restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
 history = model.fit(
-    x, y, epochs=12, batch_size=8, validation_split=0.25, verbose=0, callbacks=callbacks,
+    x,
+    y,
+    epochs=12,
+    batch_size=8,
+    validation_split=0.25,
+    verbose=0,
+    callbacks=callbacks,
     initial_epoch=restored.initial_epoch,
 )
 digest = hashlib.sha256()
 for variable in (*model.variables, *model.optimizer.variables):
     digest.update(variable.numpy().tobytes())
 early = callbacks[-1]
-print("RESULT", json.dumps({
-    "weights": digest.hexdigest(), "history": history.history, "epochs": history.epoch,
-    "step": callbacks[1].step, "noise": callbacks[1].noise.random(), "random": random.random(),
-    "wait": early.wait, "best": early.best, "stopped": early.stopped_epoch,
-}))
+print(
+    "RESULT",
+    json.dumps(
+        {
+            "weights": digest.hexdigest(),
+            "history": history.history,
+            "epochs": history.epoch,
+            "step": callbacks[1].step,
+            "noise": callbacks[1].noise.random(),
+            "random": random.random(),
+            "wait": early.wait,
+            "best": early.best,
+            "stopped": early.stopped_epoch,
+        }
+    ),
+)

@@ -40,7 +40,11 @@ def entry(key: str, cls: str = "", **arguments: Any) -> dict[str, Any]:
 
 
 def write(
-    directory: Path, name: str, states: dict[str, dict[str, Any]] | None = None, *, model: bytes = b"model",
+    directory: Path,
+    name: str,
+    states: dict[str, dict[str, Any]] | None = None,
+    *,
+    model: bytes = b"model",
     **meta: Any,
 ) -> Path:
     """A checkpoint with this model file; ``meta`` is what its state file says otherwise than :data:`META`."""
@@ -71,16 +75,15 @@ def start(at: int, epoch: int = 0, batch: int = 0, came_from: int | None = None,
 
 def history(epochs: int, **more: list[Any]) -> dict[str, Any]:
     """The history of a run after so many epochs."""
-    series = {
-        "loss": [1 / (e + 1) for e in range(epochs)], "val_loss": [1 / (e + 1) + 0.1 for e in range(epochs)],
-    }
+    series = {"loss": [1 / (e + 1) for e in range(epochs)], "val_loss": [1 / (e + 1) + 0.1 for e in range(epochs)]}
     return {"epochs": [*range(epochs)], "series": {**series, **more}}
 
 
 def trace(epochs: int) -> dict[str, list[Any]]:
     """The learning rates of a run after so many epochs, and when these ended: one in ten seconds."""
     return {
-        "epochs": [*range(epochs)], "learning_rate": [0.1 * 0.5**e for e in range(epochs)],
+        "epochs": [*range(epochs)],
+        "learning_rate": [0.1 * 0.5**e for e in range(epochs)],
         "ended_at": [BEGAN + (10 * e + 10) * SECOND for e in range(epochs)],
     }
 
@@ -96,18 +99,34 @@ def write_run(directory: Path, epochs: int = 6, *, restarts: bool = True, **meta
             starts.append(start(340, 4, came_from=140))
         last = epoch == epochs - 1
         write(
-            directory, f"{epoch + 1:03d}.keras",
-            {"Warmup": {"step": 8 * epoch + 8, "peak": 0.5, "mean": 0.1 / (epoch + 1)},
-             "ModelCheckpointEnhanced": {"best": 1 / (epoch + 1), "_stamp": epoch, "monitor_op": "less val_loss"}},
+            directory,
+            f"{epoch + 1:03d}.keras",
+            {
+                "Warmup": {"step": 8 * epoch + 8, "peak": 0.5, "mean": 0.1 / (epoch + 1)},
+                "ModelCheckpointEnhanced": {
+                    "best": 1 / (epoch + 1),
+                    "_stamp": epoch,
+                    "monitor_op": "less val_loss",
+                },
+            },
             **{
                 "callbacks": [
                     entry("Warmup", warmup=40),
                     entry("ModelCheckpointEnhanced", "callback_state.ModelCheckpointEnhanced"),
                 ],
-                "saved_at": BEGAN + _saved(epoch, starts) * SECOND, "epoch": epoch, "initial_epoch": epoch + 1,
-                "epochs": epochs, "template": TEMPLATE, "monitor": ("val_loss", 1 / (epoch + 1) + 0.1),
-                "history": history(epoch + 1), "trace": trace(epoch + 1), "starts": starts,
-                "versions": {"keras": "3.15.1", "numpy": "2.4.6"}, "last": last, "finished": last, **meta,
+                "saved_at": BEGAN + _saved(epoch, starts) * SECOND,
+                "epoch": epoch,
+                "initial_epoch": epoch + 1,
+                "epochs": epochs,
+                "template": TEMPLATE,
+                "monitor": ("val_loss", 1 / (epoch + 1) + 0.1),
+                "history": history(epoch + 1),
+                "trace": trace(epoch + 1),
+                "starts": starts,
+                "versions": {"keras": "3.15.1", "numpy": "2.4.6"},
+                "last": last,
+                "finished": last,
+                **meta,
             },
         )
     return directory

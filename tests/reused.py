@@ -16,17 +16,20 @@ from callback_state._runstate import put_back_variables, take_variables
 @functools.cache
 def _made(ema: bool, steps_per_execution: int) -> tuple[Any, list[Any]]:
     keras.utils.set_random_seed(3)
-    model = keras.Sequential([
-        keras.Input((6,)),
-        keras.layers.Dense(4, activation="relu"),
-        keras.layers.Dropout(0.3),
-        keras.layers.Dense(1, activation="sigmoid"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(4, activation="relu"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
     model.compile(
         keras.optimizers.Adam(0.05, use_ema=ema, ema_momentum=0.9),
         keras.losses.BinaryCrossentropy(),
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
-        jit_compile=False, steps_per_execution=steps_per_execution,
+        jit_compile=False,
+        steps_per_execution=steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)
     initial = take_variables(model)

@@ -38,11 +38,7 @@ def sealed(number: int, model: bytes | None = None) -> bytes:
 def save(path: Any, number: int, model: bytes | None = None) -> None:
     """Commit the checkpoint ``number``, with a model file of its own unless told otherwise."""
     data = model_of(number) if model is None else model
-    commit(
-        path,
-        lambda p: write_model(p, data),
-        lambda digest, size: _statefile.seal([number], digest, size),
-    )
+    commit(path, lambda p: write_model(p, data), lambda digest, size: _statefile.seal([number], digest, size))
 
 
 def write_model(path: str, data: bytes) -> None:
@@ -116,8 +112,7 @@ class Writer:
     """
 
     def __init__(
-        self, directory: Path, template: str, keep: int | None = None,
-        model: Callable[[int], bytes] = model_of,
+        self, directory: Path, template: str, keep: int | None = None, model: Callable[[int], bytes] = model_of
     ) -> None:
         self.directory, self.template, self.keep, self.model = directory, template, keep, model
         self.started = False

@@ -12,13 +12,18 @@ import pytest
 from harness import Run
 from killed import SAVING, start
 
-from callback_state import (
-    CallbackStateError, NotPicklableError, ResumeError, adapter, restore_callbacks, stateful,
-)
+from callback_state import CallbackStateError, NotPicklableError, ResumeError, adapter, restore_callbacks, stateful
 from callback_state._adapter import given_to
 from callback_state._adapters import ADAPTERS, adapter_of
 from callback_state._capture import (
-    class_of, configuration, excluded_of, is_registered, note_outside, outside_of, pick_up, state_of,
+    class_of,
+    configuration,
+    excluded_of,
+    is_registered,
+    note_outside,
+    outside_of,
+    pick_up,
+    state_of,
     wind_back,
 )
 
@@ -99,7 +104,9 @@ def test_functions_go_together() -> None:
     """A subclass that gives one of the functions speaks for all; it is not handed what it did not take."""
     called = []
     cls = adapter(
-        make_class(), outside=lambda c: "base", wind_back=lambda c, taken: called.append("base"),
+        make_class(),
+        outside=lambda c: "base",
+        wind_back=lambda c, taken: called.append("base"),
         pick_up=lambda c, taken: called.append("base"),
     )
     derived = adapter(make_class(cls), pick_up=lambda c, taken: called.append(taken))
@@ -274,8 +281,11 @@ def pick_up_board(board: Board, taken: dict[str, int]) -> None:
 
 
 adapter(
-    Board, state=(), outside=lambda board: {"steps": len(SERVER[board.run]), "shown": board.shown},
-    wind_back=wind_back_board, pick_up=pick_up_board,
+    Board,
+    state=(),
+    outside=lambda board: {"steps": len(SERVER[board.run]), "shown": board.shown},
+    wind_back=wind_back_board,
+    pick_up=pick_up_board,
 )
 
 

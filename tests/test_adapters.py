@@ -22,7 +22,8 @@ from callback_state._capture import configuration, is_registered, names, state_o
 from callback_state.testing import simulate
 
 EXPORTED = sorted(
-    name for name in dir(keras.callbacks)
+    name
+    for name in dir(keras.callbacks)
     if isinstance(getattr(keras.callbacks, name), type) and name not in ("Callback", "CallbackList")
 )
 #: What Keras gives every callback.
@@ -70,7 +71,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def fit(callbacks: list[Any], **options: Any) -> Any:
     model = fresh_model(ema=True)
     model.fit(
-        X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0, callbacks=callbacks,
+        X,
+        Y,
+        batch_size=16,
+        validation_data=(X_VAL, Y_VAL),
+        verbose=0,
+        callbacks=callbacks,
         **{"epochs": 2, **options},
     )
     return model
@@ -282,8 +288,11 @@ def test_no_private_name_of_keras_is_in_a_file(tmp_path: Path) -> None:
     fit([*callbacks, ModelCheckpointEnhanced("m.keras")])
     data = (tmp_path / "m.keras.callbacks.pkl").read_bytes()
     assert b"keras.src" not in data
-    assert all(f"keras.callbacks.{type(c).__name__}".encode() in data for c in callbacks
-               if type(c).__name__ not in ("History", "ProgbarLogger"))
+    assert all(
+        f"keras.callbacks.{type(c).__name__}".encode() in data
+        for c in callbacks
+        if type(c).__name__ not in ("History", "ProgbarLogger")
+    )
 
 
 def test_keys_are_class_names() -> None:

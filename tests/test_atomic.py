@@ -81,9 +81,7 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "f").read_bytes() == b"0123456789"
 
 
-def test_a_large_file_is_written_in_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No system call is asked to write more than WRITE_SIZE bytes."""
     monkeypatch.setattr(_atomic, "WRITE_SIZE", 4)
     write, sizes = os.write, []
@@ -139,9 +137,7 @@ def test_a_new_file_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o640
 
 
-def test_a_file_of_somebody_else_is_synced(
-    tmp_path: Path, synced: list[str], opened: set[int]
-) -> None:
+def test_a_file_of_somebody_else_is_synced(tmp_path: Path, synced: list[str], opened: set[int]) -> None:
     """What a library wrote and closed is synced by name."""
     (tmp_path / "f").write_bytes(b"x")
     _atomic.sync_file(str(tmp_path / "f"))
@@ -218,11 +214,7 @@ def test_windows_cannot_sync_directories(tmp_path: Path, monkeypatch: pytest.Mon
     ids=["supported", "ENOTSUP", "EINVAL", "ENOTTY"],
 )
 def test_macos_empties_the_cache_of_the_drive(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    synced: list[str],
-    number: int | None,
-    falls_back: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str], number: int | None, falls_back: bool
 ) -> None:
     """It uses F_FULLFSYNC, and fsync only where the file system does not know that."""
     import fcntl
@@ -520,9 +512,7 @@ def test_sync_and_digest_does_both(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("step", ["sync_file", "digest", "meanwhile"])
-def test_a_fault_of_one_is_a_fault_of_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_fault_of_one_is_a_fault_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """An error in another thread is not lost."""
     path = tmp_path / "model"
     path.write_bytes(b"model")

@@ -177,8 +177,10 @@ def test_large_arrays_are_data(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("data", "change"),
     [
-        ([np.zeros(3)], lambda v: v[0].fill(1)), ({"x": np.zeros(3)}, lambda v: v["x"].fill(1)),
-        ((1, [object()]), lambda v: v[1].append(2)), (deque([np.zeros(1)]), lambda v: v[0].fill(1)),
+        ([np.zeros(3)], lambda v: v[0].fill(1)),
+        ({"x": np.zeros(3)}, lambda v: v["x"].fill(1)),
+        ((1, [object()]), lambda v: v[1].append(2)),
+        (deque([np.zeros(1)]), lambda v: v[0].fill(1)),
         ([[[[1]]]], lambda v: v[0][0][0].append(1)),
         ({"a": {"b": {"c": {"d": 0}}}}, lambda v: v["a"]["b"]["c"].update(d=1)),
     ],

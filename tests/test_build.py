@@ -13,8 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_values import (
-    CLASSES, RAN, Access, Color, Frozen, Plain, Point, Slotted, Strict, decode, encode, find_class, identical,
-    plain, tables,
+    CLASSES,
+    RAN,
+    Access,
+    Color,
+    Frozen,
+    Plain,
+    Point,
+    Slotted,
+    Strict,
+    decode,
+    encode,
+    find_class,
+    identical,
+    plain,
+    tables,
 )
 
 from callback_state import RestoreError
@@ -23,13 +36,44 @@ from callback_state._plain import PlainError
 from callback_state._table import MISSING, Table, order
 
 KINDS = [
-    "list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace", "tuple",
-    "frozenset", "record", "array", "scalar", "dtype", "Generator", "BitGenerator", "Random", "slice", "timezone",
-    "complex", "Decimal", "Fraction", "UUID", "SeedSequence", "int", "str_", "Path", "nonsense",
+    "list",
+    "dict",
+    "set",
+    "deque",
+    "OrderedDict",
+    "Counter",
+    "defaultdict",
+    "object",
+    "SimpleNamespace",
+    "tuple",
+    "frozenset",
+    "record",
+    "array",
+    "scalar",
+    "dtype",
+    "Generator",
+    "BitGenerator",
+    "Random",
+    "slice",
+    "timezone",
+    "complex",
+    "Decimal",
+    "Fraction",
+    "UUID",
+    "SeedSequence",
+    "int",
+    "str_",
+    "Path",
+    "nonsense",
 ]
 _scalars = (
-    st.none() | st.booleans() | st.integers(-2, 12) | st.integers() | st.floats()
-    | st.binary(max_size=9) | st.sampled_from([*CLASSES, "x", "name", "value", "__class__", "__dict__"])
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 12)
+    | st.integers()
+    | st.floats()
+    | st.binary(max_size=9)
+    | st.sampled_from([*CLASSES, "x", "name", "value", "__class__", "__dict__"])
     | st.sampled_from(["list", "<f8", "C", "PCG64", "1e9"])
 )
 _refs = _scalars | st.integers(-1, 12).map(lambda i: (i,)) | st.just(())
@@ -38,7 +82,11 @@ _nodes = st.tuples(st.sampled_from(KINDS), _parts, _parts) | st.lists(_parts, ma
     lambda parts: st.sampled_from(KINDS).map(lambda kind: (kind, *parts))
 )
 LIVE = [
-    Plain(1, [2]), {"x": random.Random(1)}, [np.random.default_rng(1)] * 3, Color.RED, deque([1]),
+    Plain(1, [2]),
+    {"x": random.Random(1)},
+    [np.random.default_rng(1)] * 3,
+    Color.RED,
+    deque([1]),
     threading.Lock(),
 ]
 
@@ -135,12 +183,20 @@ MALFORMED = {
     "attribute by a number": Table([("object", "plain_values.Plain", [1, 1])], (0,)),
     "attribute that there is no slot for": Table([("object", "plain_values.Slotted", ["z", 1])], (0,)),
     "hash that never ends": Table(
-        [("set", [(1,)]), *(("object", "plain_values.Frozen", ["x", (i,)]) for i in range(2, 5000)),
-         ("object", "plain_values.Frozen", ["x", 1])], (0,)
+        [
+            ("set", [(1,)]),
+            *(("object", "plain_values.Frozen", ["x", (i,)]) for i in range(2, 5000)),
+            ("object", "plain_values.Frozen", ["x", 1]),
+        ],
+        (0,),
     ),
     "tuples built one by one": Table(
-        [("list", [(i,) for i in range(200_000, 0, -1)]),
-         *(("tuple", [(i,)]) for i in range(2, 200_001)), ("tuple", [])], (0,)
+        [
+            ("list", [(i,) for i in range(200_000, 0, -1)]),
+            *(("tuple", [(i,)]) for i in range(2, 200_001)),
+            ("tuple", []),
+        ],
+        (0,),
     ),
 }
 
@@ -229,9 +285,14 @@ def test_a_builder_sees_what_stands_in_the_place() -> None:
         return 1
 
     table = Table(
-        [("dict", ["a", (1,), "b", (2,), "c", (3,)]), ("list", [0, (4,)]),
-         ("object", "plain_values.Plain", ["x", (5,)]), ("defaultdict", None, ["k", (6,)]),
-         *(("mine", i) for i in range(3))], (0,)
+        [
+            ("dict", ["a", (1,), "b", (2,), "c", (3,)]),
+            ("list", [0, (4,)]),
+            ("object", "plain_values.Plain", ["x", (5,)]),
+            ("defaultdict", None, ["k", (6,)]),
+            *(("mine", i) for i in range(3)),
+        ],
+        (0,),
     )
     live = {"a": deque([1, "in a deque"]), "b": Plain("in an object"), "c": defaultdict(factory, k="in a dict")}
     Decoder(table, live=live, builders={"mine": note}).value()

@@ -16,14 +16,17 @@ import pytest
 from harness import X_VAL, Y_VAL, Batches, Container, KillAt, Killed, PerBatch, X, Y, fit, make_model
 
 from callback_state import (
-    CallbackStateError, ModelCheckpointEnhanced, list_checkpoints, load_meta, restore_callbacks,
+    CallbackStateError,
+    ModelCheckpointEnhanced,
+    _atomic,
+    _store,
+    list_checkpoints,
+    load_meta,
+    restore_callbacks,
     stateful,
 )
-from callback_state import _atomic, _store
 
-FIT: dict[str, Any] = {
-    "x": X, "y": Y, "batch_size": 16, "verbose": 0, "validation_data": (X_VAL, Y_VAL),
-}
+FIT: dict[str, Any] = {"x": X, "y": Y, "batch_size": 16, "verbose": 0, "validation_data": (X_VAL, Y_VAL)}
 
 
 def files(directory: Path) -> list[str]:
@@ -39,7 +42,7 @@ def test_takes_the_arguments_of_the_stock_class_in_their_order() -> None:
     stock = list(inspect.signature(keras.callbacks.ModelCheckpoint.__init__).parameters.values())
     ours = list(inspect.signature(ModelCheckpointEnhanced.__init__).parameters.values())
     assert [(p.name, p.default) for p in ours[: len(stock)]] == [(p.name, p.default) for p in stock]
-    assert {p.kind for p in ours[len(stock):]} == {inspect.Parameter.KEYWORD_ONLY}
+    assert {p.kind for p in ours[len(stock) :]} == {inspect.Parameter.KEYWORD_ONLY}
     assert issubclass(ModelCheckpointEnhanced, keras.callbacks.ModelCheckpoint)
 
 
@@ -107,6 +110,7 @@ def test_retention_keeps_the_newest_and_the_best_across_restarts(tmp_path: Path)
 
 def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
     """What each decides at an epoch's end is in the other's file, whichever stands first."""
+
     def start(directory: Path, kill: int | None = None) -> Any:
         savers = [
             ModelCheckpointEnhanced(directory / "latest.keras"),
@@ -116,7 +120,9 @@ def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
         restored = restore_callbacks(directory, into=savers, model=model, missing_ok=True)
         try:
             model.fit(
-                **FIT, epochs=6, initial_epoch=restored.initial_epoch,
+                **FIT,
+                epochs=6,
+                initial_epoch=restored.initial_epoch,
                 callbacks=[*savers, *([] if kill is None else [KillAt(kill)])],
             )
         except Killed:
@@ -132,6 +138,7 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Died after the first of two saves of an epoch: the second one, the best model, is not lost."""
+
     def savers() -> list[Any]:
         return [
             ModelCheckpointEnhanced(tmp_path / "latest.keras"),
@@ -160,6 +167,7 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
 
 def test_callbacks_names_them_explicitly(tmp_path: Path) -> None:
     """Only those given are saved; one of an unregistered class is taken as it was given."""
+
     class Counts(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
@@ -232,9 +240,7 @@ def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
 
 def test_save_best_only_within_an_epoch(tmp_path: Path) -> None:
     """A training metric within an epoch chooses the best model; the stock class raises a TypeError."""
-    saver = ModelCheckpointEnhanced(
-        tmp_path / "best.keras", monitor="loss", save_best_only=True, save_freq=2
-    )
+    saver = ModelCheckpointEnhanced(tmp_path / "best.keras", monitor="loss", save_best_only=True, save_freq=2)
     make_model().fit(**FIT, epochs=3, callbacks=[saver])
     assert saver.best is not None and (tmp_path / "best.keras").exists()
 
@@ -243,15 +249,21 @@ def test_the_state_file_is_small(tmp_path: Path) -> None:
     """Ten callbacks without arrays, a hundred epochs of six series: under 20 kB."""
     callbacks = [
         keras.callbacks.EarlyStopping("loss", patience=200),
-        keras.callbacks.ReduceLROnPlateau("loss"), keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ReduceLROnPlateau("loss"),
+        keras.callbacks.TerminateOnNaN(),
         keras.callbacks.EarlyStopping("val_loss", patience=200),
-        keras.callbacks.LambdaCallback(), PerBatch(0.01), PerBatch(0.02), PerBatch(0.03),
+        keras.callbacks.LambdaCallback(),
+        PerBatch(0.01),
+        PerBatch(0.02),
+        PerBatch(0.03),
         keras.callbacks.ModelCheckpoint(tmp_path / "stock.keras", save_freq=10**9),
         ModelCheckpointEnhanced(tmp_path / "m.keras", period=100),
     ]
     model = make_model()
-    history = {name: [0.1 + i for i in range(99)] for name in
-               ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "f1")}
+    history = {
+        name: [0.1 + i for i in range(99)]
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "f1")
+    }
 
     class Past(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

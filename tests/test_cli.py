@@ -33,9 +33,7 @@ GOLDEN = {
     for path in [ROOT / "tests/golden/format-1", *sorted((ROOT / "tests/golden").glob("*/format-*/*"))]
 }
 #: By command the arguments after which a path is expected.
-READING: dict[str, list[str]] = {
-    "ls": [], "show": [], "verify": [], "export": [], "diff": ["ckpt/001.keras"],
-}
+READING: dict[str, list[str]] = {"ls": [], "show": [], "verify": [], "export": [], "diff": ["ckpt/001.keras"]}
 #: ANSI sequences, bells, and what turns the direction of writing; line ends are none.
 STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 NASTY = "a\x1b]0;title\x07\x9b31m[bold red]x[/]\u202e\r\nb"
@@ -99,8 +97,12 @@ def test_a_shell_gets_its_script(shell: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("callback-state v", "plain,verify"), ("callback-state prune --keep-", "plain,--keep-best"),
-     ("callback-state show ", "file,"), ("callback-state completion f", "plain,fish")],
+    [
+        ("callback-state v", "plain,verify"),
+        ("callback-state prune --keep-", "plain,--keep-best"),
+        ("callback-state show ", "file,"),
+        ("callback-state completion f", "plain,fish"),
+    ],
     ids=["command", "option", "path", "choice"],
 )
 def test_a_command_line_is_completed(
@@ -192,8 +194,13 @@ def test_a_pipe_that_closes_is_no_error(argv: list[str], here: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "callback_state", *argv], stdout=write, stderr=subprocess.PIPE, cwd=here,
-        env={**os.environ, "PYTHONUNBUFFERED": ""}, timeout=60, text=True,
+        [sys.executable, "-m", "callback_state", *argv],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        cwd=here,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        timeout=60,
+        text=True,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (Exit.CLOSED, "")
@@ -238,9 +245,7 @@ print(*sorted(found), file=sys.stderr)
 def test_a_listing_imports_neither_numpy_nor_rich(here: Path) -> None:
     """As nobody looks at a terminal, and no array is shown: that would double the time of the start."""
     code = "import sys, callback_state.cli as c; c.main(['ls', 'ckpt']); sys.stderr.write(' '.join(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=60)
     assert done.stdout.count("\n") == 4
     assert {"numpy", "rich", "filelock", "asyncio", "callback_state.cli._show"}.isdisjoint(done.stderr.split())
 
@@ -314,7 +319,10 @@ def test_an_encoding_without_a_character_is_no_error(encoding: str, tmp_path: Pa
     """It is escaped."""
     put(tmp_path, "m\u20ac.keras", 0, {"C": {"\u4e2d": "\u4e2d"}})
     done = subprocess.run(
-        [sys.executable, "-m", "callback_state", "show", str(tmp_path)], capture_output=True, cwd=ROOT, timeout=60,
+        [sys.executable, "-m", "callback_state", "show", str(tmp_path)],
+        capture_output=True,
+        cwd=ROOT,
+        timeout=60,
         env={**os.environ, "PYTHONIOENCODING": encoding},
     )
     assert (done.returncode, done.stderr) == (0, b"") and b"\\u4e2d" in done.stdout
@@ -355,19 +363,24 @@ def test_no_bomb_goes_off(bomb: str, tmp_path: Path) -> None:
 HUGE = 1 << 70_000
 ENORMOUS: dict[str, dict[str, Any]] = {
     **{name: {name: HUGE} for name in ("saved_at", "epoch", "batch", "initial_epoch", "epochs")},
-    "negative": {"epoch": -HUGE}, "monitor": {"monitor": ("loss", HUGE)},
+    "negative": {"epoch": -HUGE},
+    "monitor": {"monitor": ("loss", HUGE)},
     "iterations": {"model": {"digest": "", "iterations": HUGE, "variables": [], "optimizes": True}},
     "version": {"callbacks": [{"key": "C", "class": "C", "version": HUGE, "arguments": {}, "outside": None}]},
-    "start": {"starts": [
-        {"at": HUGE, "epoch": HUGE, "batch": HUGE, "from": HUGE, "due": (HUGE, HUGE), "beside": HUGE}]},
+    "start": {
+        "starts": [{"at": HUGE, "epoch": HUGE, "batch": HUGE, "from": HUGE, "due": (HUGE, HUGE), "beside": HUGE}]
+    },
     "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE]}},
     "history": {"history": {"epochs": [HUGE], "series": {"loss": [HUGE]}}},
-    "arguments": {"training_args": {"a": HUGE}}, "versions": {"versions": {"a": HUGE, "b": {}}},
+    "arguments": {"training_args": {"a": HUGE}},
+    "versions": {"versions": {"a": HUGE, "b": {}}},
     "more-of-the-model": {
-        "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True, "$type": "same"}},
+        "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True, "$type": "same"}
+    },
     "shared-lists": (lambda one: {"history": {"epochs": one, "series": {"loss": one, "acc": one}}})([1]),
     "shared-starts": (lambda one: {"starts": [one, one]})(
-        {"at": 1, "epoch": 1, "batch": 1, "from": None, "due": None, "beside": 0}),
+        {"at": 1, "epoch": 1, "batch": 1, "from": None, "due": None, "beside": 0}
+    ),
 }
 
 
@@ -396,9 +409,31 @@ def test_the_modules_import_downwards() -> None:
     """Each module of the command line imports only those before it, and nothing in the package imports them."""
     package = ROOT / "callback_state"
     order = [
-        "_exits", "_streams", "_output", "_command", "_progress", "_names", "_leaves", "_view", "_phrases",
-        "_short", "_described", "_differences", "_listed", "_direction", "_rows", "_follow", "_paths",
-        "_numbers", "_ls", "_show", "_diff", "_verify", "_prune", "_repair", "_export",
+        "_exits",
+        "_streams",
+        "_output",
+        "_command",
+        "_progress",
+        "_names",
+        "_leaves",
+        "_view",
+        "_phrases",
+        "_short",
+        "_described",
+        "_differences",
+        "_listed",
+        "_direction",
+        "_rows",
+        "_follow",
+        "_paths",
+        "_numbers",
+        "_ls",
+        "_show",
+        "_diff",
+        "_verify",
+        "_prune",
+        "_repair",
+        "_export",
         "_completion",
     ]
     for stem in order:

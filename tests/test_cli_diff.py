@@ -40,32 +40,79 @@ def compared(directory: Path, a: dict[str, Any], b: dict[str, Any]) -> Any:
     [
         ({"epoch": 1}, {"epoch": 2}, {"moment": [{"path": "epoch", "a": 1, "b": 2}]}),
         ({"batch": None}, {"batch": 3}, {"moment": [{"path": "batch", "a": None, "b": 3}]}),
-        ({"versions": {"keras": "3.7"}}, {"versions": {"keras": "3.15"}},
-         {"versions": [{"path": "keras", "a": "3.7", "b": "3.15"}]}),
-        ({"training_args": {"a": [1, 2]}}, {"training_args": {"a": [1, 3], "b": 0}},
-         {"training_args": [{"path": "a[1]", "a": 2, "b": 3}, {"path": "b", "b": 0}]}),
-        ({}, {"model": {"digest": "d", "iterations": 0, "variables": [], "optimizes": True}},
-         {"model": [{"path": "digest", "a": "", "b": "d"}]}),
-        ({"states": {"C": {"x": 1, "y": [1]}}}, {"states": {"C": {"x": 2, "y": [1]}}},
-         {"C": [{"path": "x", "a": 1, "b": 2}]}),
+        (
+            {"versions": {"keras": "3.7"}},
+            {"versions": {"keras": "3.15"}},
+            {"versions": [{"path": "keras", "a": "3.7", "b": "3.15"}]},
+        ),
+        (
+            {"training_args": {"a": [1, 2]}},
+            {"training_args": {"a": [1, 3], "b": 0}},
+            {"training_args": [{"path": "a[1]", "a": 2, "b": 3}, {"path": "b", "b": 0}]},
+        ),
+        (
+            {},
+            {"model": {"digest": "d", "iterations": 0, "variables": [], "optimizes": True}},
+            {"model": [{"path": "digest", "a": "", "b": "d"}]},
+        ),
+        (
+            {"states": {"C": {"x": 1, "y": [1]}}},
+            {"states": {"C": {"x": 2, "y": [1]}}},
+            {"C": [{"path": "x", "a": 1, "b": 2}]},
+        ),
         ({"states": {"C": {"x": 1}}}, {"states": {"C": {"x": 1.0}}}, {"C": [{"path": "x", "a": 1, "b": 1.0}]}),
-        ({"states": {"C": {"x": [1]}}}, {"states": {"C": {"x": (1,)}}},
-         {"C": [{"path": "x", "a": [1], "b": {"$type": "tuple", "items": [1]}}]}),
-        ({"states": {"C": {"x": 0.0}}}, {"states": {"C": {"x": -0.0}}},
-         {"C": [{"path": "x", "a": 0.0, "b": -0.0}]}),
-        ({"states": {"C": {"a b": {"c": (1, [2])}}}}, {"states": {"C": {"a b": {"c": (1, [3])}}}},
-         {"C": [{"path": "a b.c[1][0]", "a": 2, "b": 3}]}),
-        ({"states": {"C": {"x": 1}}}, {"states": {"C": {"y": 1}}},
-         {"C": [{"path": "x", "a": 1}, {"path": "y", "b": 1}]}),
-        ({"states": {"A": {}, "B": {}}}, {"states": {"B": {}, "D": {}}},
-         {"A": [{"path": "", "a": "package.A"}], "D": [{"path": "", "b": "package.D"}]}),
-        ({"arguments": {"C": {"rate": ("value", 1, None)}}}, {"arguments": {"C": {"rate": ("value", 2, None)}}},
-         {"C": [{"path": "rate=", "a": 1, "b": 2}]}),
-        ({"run": {"seeds": {"seeds": [1], "replicas": {}}}}, {"run": {"seeds": {"seeds": [2], "replicas": {}}}},
-         {"run": [{"path": "seeds.seeds[0]", "a": 1, "b": 2}]}),
+        (
+            {"states": {"C": {"x": [1]}}},
+            {"states": {"C": {"x": (1,)}}},
+            {"C": [{"path": "x", "a": [1], "b": {"$type": "tuple", "items": [1]}}]},
+        ),
+        (
+            {"states": {"C": {"x": 0.0}}},
+            {"states": {"C": {"x": -0.0}}},
+            {"C": [{"path": "x", "a": 0.0, "b": -0.0}]},
+        ),
+        (
+            {"states": {"C": {"a b": {"c": (1, [2])}}}},
+            {"states": {"C": {"a b": {"c": (1, [3])}}}},
+            {"C": [{"path": "a b.c[1][0]", "a": 2, "b": 3}]},
+        ),
+        (
+            {"states": {"C": {"x": 1}}},
+            {"states": {"C": {"y": 1}}},
+            {"C": [{"path": "x", "a": 1}, {"path": "y", "b": 1}]},
+        ),
+        (
+            {"states": {"A": {}, "B": {}}},
+            {"states": {"B": {}, "D": {}}},
+            {"A": [{"path": "", "a": "package.A"}], "D": [{"path": "", "b": "package.D"}]},
+        ),
+        (
+            {"arguments": {"C": {"rate": ("value", 1, None)}}},
+            {"arguments": {"C": {"rate": ("value", 2, None)}}},
+            {"C": [{"path": "rate=", "a": 1, "b": 2}]},
+        ),
+        (
+            {"run": {"seeds": {"seeds": [1], "replicas": {}}}},
+            {"run": {"seeds": {"seeds": [2], "replicas": {}}}},
+            {"run": [{"path": "seeds.seeds[0]", "a": 1, "b": 2}]},
+        ),
     ],
-    ids=["epoch", "batch", "version", "arguments", "weights", "state", "int-or-float", "list-or-tuple",
-         "sign-of-zero", "inside", "appeared", "callbacks", "configuration", "seeds"],
+    ids=[
+        "epoch",
+        "batch",
+        "version",
+        "arguments",
+        "weights",
+        "state",
+        "int-or-float",
+        "list-or-tuple",
+        "sign-of-zero",
+        "inside",
+        "appeared",
+        "callbacks",
+        "configuration",
+        "seeds",
+    ],
 )
 def test_a_difference_is_named(a: Any, b: Any, found: Any, tmp_path: Path) -> None:
     """By its part and path, with both values, down to the bit and the type."""
@@ -83,10 +130,11 @@ def saving(*stamps: int) -> dict[str, Any]:
         ({}, {}),
         ({"saved_at": 5, "states": saving(5, 3)}, {"saved_at": 6, "states": saving(6, 4)}),
         ({"run": {"seconds": 1.0}}, {"run": {"seconds": 2.0}}),
-        ({"starts": []}, {"starts": [
-            {"at": 1, "epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}]}),
-        ({"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [1]}},
-         {"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [2]}}),
+        ({"starts": []}, {"starts": [{"at": 1, "epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}]}),
+        (
+            {"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [1]}},
+            {"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [2]}},
+        ),
         ({"states": {"C": {"x": float("nan")}}}, {"states": {"C": {"x": float("nan")}}}),
         ({"states": {"C": {"x": {0, 8}}}}, {"states": {"C": {"x": {8, 0}}}}),  # two orders in Python's table
     ],
@@ -102,8 +150,13 @@ def test_what_is_the_same_is_no_difference(a: Any, b: Any, tmp_path: Path) -> No
 def test_arrays_and_code_differ_by_their_bytes(tmp_path: Path) -> None:
     """Where shape, numbers or words are the same, it is said that the difference is not shown."""
     paths = [
-        put(tmp_path / name, "m.keras", 1, {"C": {"x": np.array(order), "f": Raw("code", 0, "function f", "C.f")}},
-            pickles=(CODE + name.encode(),))
+        put(
+            tmp_path / name,
+            "m.keras",
+            1,
+            {"C": {"x": np.array(order), "f": Raw("code", 0, "function f", "C.f")}},
+            pickles=(CODE + name.encode(),),
+        )
         for name, order in (("a", [1, 2, 3]), ("b", [1, 3, 2]))
     ]
     done = run("diff", *paths)
@@ -118,14 +171,24 @@ def series(**values: list[Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("a", "b", "found", "line"),
     [
-        (series(loss=[1.0, 2.0]), series(loss=[1.0, 2.0, 3.0]), {"epochs": [2, 3], "first": None},
-         "  the same as far as both go"),
-        (series(loss=[1.0, 2.0, 3.0], acc=[1, 1, 1]), series(loss=[1.0, 5.0, 6.0], acc=[1, 1, 2]),
-         {"epochs": [3, 3], "first": {"epoch": 1, "series": {"loss": [2.0, 5.0]}}},
-         "  not the same from epoch 1 on:"),
-        (series(loss=[1.0]), series(acc=[1.0]),
-         {"epochs": [1, 1], "first": {"epoch": 0, "series": {"loss": [1.0, None], "acc": [None, 1.0]}}},
-         "    loss  1.0 -> None"),
+        (
+            series(loss=[1.0, 2.0]),
+            series(loss=[1.0, 2.0, 3.0]),
+            {"epochs": [2, 3], "first": None},
+            "  the same as far as both go",
+        ),
+        (
+            series(loss=[1.0, 2.0, 3.0], acc=[1, 1, 1]),
+            series(loss=[1.0, 5.0, 6.0], acc=[1, 1, 2]),
+            {"epochs": [3, 3], "first": {"epoch": 1, "series": {"loss": [2.0, 5.0]}}},
+            "  not the same from epoch 1 on:",
+        ),
+        (
+            series(loss=[1.0]),
+            series(acc=[1.0]),
+            {"epochs": [1, 1], "first": {"epoch": 0, "series": {"loss": [1.0, None], "acc": [None, 1.0]}}},
+            "    loss  1.0 -> None",
+        ),
     ],
     ids=["longer", "other-values", "other-series"],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_runs import BEGAN, SECOND, TEMPLATE, entry, start, write, write_run
 
 from callback_state import _doubts, untrusted
 from callback_state.cli import main
@@ -19,7 +20,6 @@ from callback_state.cli._exits import Exit
 from callback_state.cli._findings import Finding, findings_in
 from callback_state.cli._recorded import newest_of
 from callback_state.cli._script import findings_of
-from recorded_runs import BEGAN, SECOND, TEMPLATE, entry, start, write, write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests/golden/0.1.0-keras-3.15/format-1"
@@ -34,7 +34,8 @@ def test_nothing_is_found_in_a_run_that_was_resumed_rightly(tmp_path: Path, caps
     write_run(tmp_path, versions={})
     assert main(["doctor", str(tmp_path)]) == Exit.OK
     assert capsys.readouterr().out.splitlines() == [
-        "006.keras: finished; a restart trains nothing", "nothing was found that a restart would lose",
+        "006.keras: finished; a restart trains nothing",
+        "nothing was found that a restart would lose",
         f"model files were not read: callback-state verify {tmp_path} does so",
     ]
 
@@ -167,8 +168,9 @@ def test_a_doubt_of_another_release_is_told_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("code-by-value", ["ByValue.held, function golden.<lambda>, is stored by value"]),
-                           ("stock-callbacks", [])], ids=["code", "data"],
+    ("name", "expected"),
+    [("code-by-value", ["ByValue.held, function golden.<lambda>, is stored by value"]), ("stock-callbacks", [])],
+    ids=["code", "data"],
 )
 def test_state_that_only_trust_opens_is_found(name: str, expected: list[str]) -> None:
     """A function as an attribute; the line that leaves it out names it."""
@@ -218,15 +220,22 @@ def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
     write(tmp_path, "m.keras", doubts=["a is unseeded; write seed=1."])
     assert main(["doctor", str(tmp_path)]) == 8
     assert capsys.readouterr().out.splitlines()[1:-1] == [
-        "a is unseeded", "    lost: the resumed run is not the run that died", "    cure: write seed=1.",
+        "a is unseeded",
+        "    lost: the resumed run is not the run that died",
+        "    cure: write seed=1.",
     ]
     assert main(["doctor", str(tmp_path), "--json"]) == 8
     assert json.loads(capsys.readouterr().out) == {
-        "path": str(tmp_path), "standing": "m.keras: a restart goes on with epoch 1, batch 0",
-        "findings": [{
-            "what": "a is unseeded", "lost": "the resumed run is not the run that died", "cure": "write seed=1.",
-            "line": None,
-        }],
+        "path": str(tmp_path),
+        "standing": "m.keras: a restart goes on with epoch 1, batch 0",
+        "findings": [
+            {
+                "what": "a is unseeded",
+                "lost": "the resumed run is not the run that died",
+                "cure": "write seed=1.",
+                "line": None,
+            }
+        ],
     }
 
 
@@ -244,14 +253,14 @@ def test_keras_is_neither_imported_nor_needed(tmp_path: Path) -> None:
 
 # Scripts.
 
-RIGHT = '''
+RIGHT = """
 import keras, tensorflow as tf
 from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
 keras.utils.set_random_seed(1)
 callbacks = [ModelCheckpointEnhanced("ckpt/{epoch}.keras")]
 restored = restore_callbacks("ckpt", into=callbacks, model=model, missing_ok=True)
 model.fit(x, y, epochs=8, initial_epoch=restored.initial_epoch, callbacks=callbacks)
-'''
+"""
 
 
 def callback(body: str, decorator: str = "", base: str = "keras.callbacks.Callback") -> str:
@@ -273,22 +282,22 @@ UNSAVED = {
     "keeps the best": INIT + "def on_epoch_end(self, epoch, logs=None):\n    if logs: self.n = logs['loss']",
     "in a method of its own": INIT + "def step(self):\n    self.n = self.n + 1",
     "a list": "def on_train_begin(self, logs=None):\n    self.n = []\n"
-              "def on_train_batch_end(self, batch, logs=None):\n    self.n.append(logs['loss'])",
+    "def on_train_batch_end(self, batch, logs=None):\n    self.n.append(logs['loss'])",
     "an item": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n[epoch] = 1",
     "an attribute of the class": "n = 0\ndef on_epoch_end(self, epoch, logs=None):\n    self.n += 1",
     "made anew in each epoch": INIT + "def on_epoch_begin(self, epoch, logs=None):\n    self.n = epoch + 1",
     "made anew in each batch": INIT + "def on_train_batch_begin(self, batch, logs=None):\n    self.n = clock()",
     "never made before": "def on_epoch_begin(self, epoch, logs=None):\n    self.n = epoch",
     "by a method of the beginning too": "def on_train_begin(self, logs=None):\n    self.reset()\n"
-                                        "def on_epoch_begin(self, epoch, logs=None):\n    self.reset()\n"
-                                        "def reset(self):\n    self.n = clock()",
+    "def on_epoch_begin(self, epoch, logs=None):\n    self.reset()\n"
+    "def reset(self):\n    self.n = clock()",
     "one of two": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n, other = 1, 2",
 }
 HARMLESS = {
     "configuration": INIT + "def on_epoch_end(self, epoch, logs=None):\n    print(self.n)",
     "made anew in each start": INIT + "def on_train_begin(self, logs=None):\n    self.n = clock()",
     "made by a method of the beginning": "def on_train_begin(self, logs=None):\n    self.reset()\n"
-                                         "def reset(self):\n    self.make()\ndef make(self):\n    self.n = 0",
+    "def reset(self):\n    self.make()\ndef make(self):\n    self.n = 0",
     "made at the end": INIT + "def on_train_end(self, logs=None):\n    self.n = clock()",
     "of somebody else": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.model.n = 1\n    other.n += 1",
     "a name of its own": INIT + "def on_epoch_end(self, epoch, logs=None):\n    n = 1\n    n += 1",
@@ -348,23 +357,45 @@ def test_what_derives_from_a_callback_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("ModelCheckpointEnhanced(", "keras.callbacks.ModelCheckpoint(",
-         ["ModelCheckpoint saves the model, not what the callbacks know"]),
-        ("ModelCheckpointEnhanced(", "BackupAndRestore(",
-         ["BackupAndRestore saves the model, not what the callbacks know"]),
+        (
+            "ModelCheckpointEnhanced(",
+            "keras.callbacks.ModelCheckpoint(",
+            ["ModelCheckpoint saves the model, not what the callbacks know"],
+        ),
+        (
+            "ModelCheckpointEnhanced(",
+            "BackupAndRestore(",
+            ["BackupAndRestore saves the model, not what the callbacks know"],
+        ),
         ("initial_epoch=restored.initial_epoch, ", "", ["fit is not told with which epoch to go on"]),
         ("restored = restore_callbacks(", "restored = other(", ["nothing is restored before fit"]),
         ("model=model, ", "", ["the callbacks are restored, and the model is not"]),
         ("keras.utils.set_random_seed(1)", "", ["no seed is set"]),
-        ("keras.utils.set_random_seed(1)", "d = Dataset.from_tensor_slices(x).shuffle(1000).batch(2)",
-         ["a data set is shuffled without a seed", "no seed is set"]),
+        (
+            "keras.utils.set_random_seed(1)",
+            "d = Dataset.from_tensor_slices(x).shuffle(1000).batch(2)",
+            ["a data set is shuffled without a seed", "no seed is set"],
+        ),
         ("keras.utils.set_random_seed(1)", "d = data.shuffle(buffer_size=len(x), seed=1)", ["no seed is set"]),
         ("keras.utils.set_random_seed(1)", "random.shuffle(x); rng.shuffle(indices)", ["no seed is set"]),
-        ("callbacks = [", "checkpoint = ModelCheckpointEnhanced('a.keras')\ncallbacks = [",
-         ["checkpoint, a ModelCheckpointEnhanced, is passed to nobody"]),
+        (
+            "callbacks = [",
+            "checkpoint = ModelCheckpointEnhanced('a.keras')\ncallbacks = [",
+            ["checkpoint, a ModelCheckpointEnhanced, is passed to nobody"],
+        ),
     ],
-    ids=["checkpoint", "backup", "initial_epoch", "restore", "model", "seed", "shuffle", "seeded shuffle",
-         "other shuffles", "unused"],
+    ids=[
+        "checkpoint",
+        "backup",
+        "initial_epoch",
+        "restore",
+        "model",
+        "seed",
+        "shuffle",
+        "seeded shuffle",
+        "other shuffles",
+        "unused",
+    ],
 )
 def test_what_a_script_forgets_is_found(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
     """A right script is right, and with one thing changed that thing is named, with its line."""
@@ -380,12 +411,21 @@ def test_what_a_script_forgets_is_found(tmp_path: Path, old: str, new: str, expe
         ("initial_epoch=restored.initial_epoch", "**options"),
         ("restore_callbacks", "restore"),
         ("import ModelCheckpointEnhanced", "import ModelCheckpointEnhanced as ModelCheckpoint"),
-        ("model=model", "model=None"), ("into=callbacks, model=model, ", ""),
+        ("model=model", "model=None"),
+        ("into=callbacks, model=model, ", ""),
         ("model=model, missing_ok=True)", "missing_ok=True); model = load_model(restored.model_path)"),
         ("callbacks=callbacks)", "callbacks=[*callbacks, keras.callbacks.ModelCheckpoint('best.keras')])"),
     ],
-    ids=["another seed", "options", "another name", "the stock name", "no model", "no into", "load_model",
-         "a second checkpoint"],
+    ids=[
+        "another seed",
+        "options",
+        "another name",
+        "the stock name",
+        "no model",
+        "no into",
+        "load_model",
+        "a second checkpoint",
+    ],
 )
 def test_other_ways_to_be_right_are_right(tmp_path: Path, old: str, new: str) -> None:
     """What says the same in other words, or cannot be told, is no finding."""
@@ -403,7 +443,9 @@ EACH = 'ModelCheckpointEnhanced("c/{epoch}.keras")'
 @pytest.mark.parametrize(
     ("checkpoints", "directory"),
     [
-        (f"{BEST}, {EACH}", "c"), (f"{EACH}, {BEST}", "c"), (BEST, "."),
+        (f"{BEST}, {EACH}", "c"),
+        (f"{EACH}, {BEST}", "c"),
+        (BEST, "."),
         (f"{BEST}, {EACH}".replace("(", "(filepath="), "c"),
         (f"{BEST}, {EACH}".replace("save_best_only=", "'loss', 0, "), "c"),
         (f"{BEST}, {EACH[:-1]}, save_best_only=False)", "c"),
@@ -467,7 +509,8 @@ def test_the_programs_of_the_readme_are_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "status"), [(b"def f(:", Exit.USAGE), (b"x = '\0'", Exit.USAGE), (None, Exit.FAILED)],
+    ("content", "status"),
+    [(b"def f(:", Exit.USAGE), (b"x = '\0'", Exit.USAGE), (None, Exit.FAILED)],
     ids=["no python", "a zero", "missing"],
 )
 def test_what_is_no_script_is_said(tmp_path: Path, capsys: Any, content: bytes | None, status: Exit) -> None:

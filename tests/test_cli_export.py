@@ -23,7 +23,7 @@ def test_a_history_is_a_table(tmp_path: Path) -> None:
     assert run("export", tmp_path, "--csv").out == done.out
 
 
-ODD: list[Any] = [None, "text, with \"quotes\"", [1, 2], float("nan"), np.float32(0.5), {"a": 1}]
+ODD: list[Any] = [None, 'text, with "quotes"', [1, 2], float("nan"), np.float32(0.5), {"a": 1}]
 
 
 def test_any_value_is_written(tmp_path: Path) -> None:
@@ -38,7 +38,8 @@ def test_a_history_is_json(tmp_path: Path) -> None:
     history = {"epochs": [0], "series": {"loss": [float("inf")]}}
     put(tmp_path, "m.keras", 1, history=history, training_args={"layers": (1, 2)})
     assert run("export", tmp_path, "--json").json == {
-        "epochs": [0], "loss": [{"$type": "float", "value": "inf"}],
+        "epochs": [0],
+        "loss": [{"$type": "float", "value": "inf"}],
         "training_args": {"layers": {"$type": "tuple", "items": [1, 2]}},
     }
 

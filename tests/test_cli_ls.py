@@ -46,11 +46,22 @@ def test_a_checkpoint_is_a_line(tmp_path: Path) -> None:
 def test_it_is_said_for_programs(tmp_path: Path) -> None:
     """Every field by its name; of what JSON has no number for, the word."""
     put(tmp_path, "m.keras", 7, {"A": {}}, monitor=("loss", float("nan")))
-    assert checkpoints(tmp_path) == {"m.keras": {
-        "path": str(tmp_path / "m.keras"), "epoch": 7, "batch": None, "monitor": {"name": "loss", "value": "NaN"},
-        "best": False, "latest": True, "size": sum(path.stat().st_size for path in tmp_path.iterdir()),
-        "saved_at": 7, "callbacks": ["A"], "verified": None, "finished": False, "problem": None,
-    }}
+    assert checkpoints(tmp_path) == {
+        "m.keras": {
+            "path": str(tmp_path / "m.keras"),
+            "epoch": 7,
+            "batch": None,
+            "monitor": {"name": "loss", "value": "NaN"},
+            "best": False,
+            "latest": True,
+            "size": sum(path.stat().st_size for path in tmp_path.iterdir()),
+            "saved_at": 7,
+            "callbacks": ["A"],
+            "verified": None,
+            "finished": False,
+            "problem": None,
+        }
+    }
 
 
 def test_no_model_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,10 +148,16 @@ def test_several_runs_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "template"),
     [
-        ("012.keras", "{epoch:03d}.keras"), ("012.final.keras", "{epoch:03d}.keras"),
-        ("epoch.interim.keras", "{epoch:03d}.keras"), ("best.keras", "best.keras"), ("final_model.keras", None),
-        ("012.h5", None), ("012-0.5.keras", "{epoch}-{val_loss:.1f}.keras"), ("x-0.5.keras", None),
-        (".keras", None), ("a.best.keras", None),
+        ("012.keras", "{epoch:03d}.keras"),
+        ("012.final.keras", "{epoch:03d}.keras"),
+        ("epoch.interim.keras", "{epoch:03d}.keras"),
+        ("best.keras", "best.keras"),
+        ("final_model.keras", None),
+        ("012.h5", None),
+        ("012-0.5.keras", "{epoch}-{val_loss:.1f}.keras"),
+        ("x-0.5.keras", None),
+        (".keras", None),
+        ("a.best.keras", None),
     ],
 )
 def test_a_file_is_of_the_run_whose_name_it_has(name: str, template: str | None) -> None:
@@ -178,8 +195,23 @@ def given(**arguments: Any) -> dict[str, Any]:
         ("val_accuracy_gap", {}, {}, [], None),
         ("val_loss", {"monitor": "val_loss", "mode": "min"}, {"monitor_op": "greater val_loss"}, [], None),
     ],
-    ids=["loss", "accuracy", "unknown", "told", "configured", "of-another", "against-its-name", "told-otherwise",
-         "decided", "decided-for-another", "a-loss", "not-acc", "not-loss", "a-gap", "at-odds"],
+    ids=[
+        "loss",
+        "accuracy",
+        "unknown",
+        "told",
+        "configured",
+        "of-another",
+        "against-its-name",
+        "told-otherwise",
+        "decided",
+        "decided-for-another",
+        "a-loss",
+        "not-acc",
+        "not-loss",
+        "a-gap",
+        "at-odds",
+    ],
 )
 def test_the_best_is_that_of_the_run(
     monitor: str, arguments: Any, state: Any, options: list[str], best: str | None, tmp_path: Path
@@ -251,17 +283,24 @@ def test_a_watch_prints_what_comes(tmp_path: Path, capsys: pytest.CaptureFixture
     """Each checkpoint once, one written anew again, until the run has finished; it may begin before the run."""
     directory = tmp_path / "ckpt"
     one = {"template": "{epoch}.keras"}
-    lines = watched(directory, [
-        lambda: None,
-        lambda: put(directory, "1.keras", 0, monitor=("val_loss", 0.5), **one),
-        lambda: put(directory, "2.keras", 1, batch=4, **one),
-        lambda: put(directory, "2.keras", 2, **one),
-        lambda: flip(directory / f"1.keras{SUFFIX}"),
-        lambda: put(directory, "2.keras", 2, finished=True, **one),
-    ], capture=capsys)
+    lines = watched(
+        directory,
+        [
+            lambda: None,
+            lambda: put(directory, "1.keras", 0, monitor=("val_loss", 0.5), **one),
+            lambda: put(directory, "2.keras", 1, batch=4, **one),
+            lambda: put(directory, "2.keras", 2, **one),
+            lambda: flip(directory / f"1.keras{SUFFIX}"),
+            lambda: put(directory, "2.keras", 2, finished=True, **one),
+        ],
+        capture=capsys,
+    )
     assert [re.sub(r", [0-9]+ B", "", line) for line in lines] == [
-        "1.keras, the end of epoch 0, val_loss 0.5", "2.keras, epoch 1, batch 4",
-        "2.keras, the end of epoch 2", "1.keras, DAMAGED", "2.keras, the end of epoch 2, finished",
+        "1.keras, the end of epoch 0, val_loss 0.5",
+        "2.keras, epoch 1, batch 4",
+        "2.keras, the end of epoch 2",
+        "1.keras, DAMAGED",
+        "2.keras, the end of epoch 2, finished",
     ]
 
 
@@ -297,6 +336,7 @@ def test_a_watch_for_programs_says_what_the_listing_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The best and the latest too."""
+
     def all_at_once() -> None:
         put_run(tmp_path, [1.0, 0.5, 2.0])
         put(tmp_path, "004.keras", 4, template="{epoch:03d}.keras", finished=True)

@@ -25,8 +25,22 @@ from callback_state.cli._exits import Exit
 ROOT = Path(__file__).resolve().parents[1]
 #: The modules of these commands; each may import those before it, and those of the other commands.
 ORDER = [
-    "_template", "_target", "_recorded", "_numbers", "_series", "_timeline", "_scale",
-    "_chart", "_page", "_figure", "_report", "_plot", "_findings", "_changes", "_script", "_doctor",
+    "_template",
+    "_target",
+    "_recorded",
+    "_numbers",
+    "_series",
+    "_timeline",
+    "_scale",
+    "_chart",
+    "_page",
+    "_figure",
+    "_report",
+    "_plot",
+    "_findings",
+    "_changes",
+    "_script",
+    "_doctor",
 ]
 FILES = ROOT / "tests/golden"
 GOLDEN = {str(path.relative_to(FILES)): path for path in sorted(FILES.glob("*/format-*/*"))}

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from recorded_runs import HOSTILE, history, start, trace, write, write_run
 
 from callback_state.cli import main
 from callback_state.cli._figure import figure_of
 from callback_state.cli._recorded import recorded
 from callback_state.cli._timeline import timeline_of
-from recorded_runs import HOSTILE, history, start, trace, write, write_run
 
 
 def drawn(path: Path) -> Any:
@@ -44,7 +44,8 @@ def test_each_panel_has_its_line_and_each_restart_its_mark(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "magic"), [("run.png", b"\x89PNG"), ("run.SVG", b"<?xml"), ("run.pdf", b"%PDF")],
+    ("name", "magic"),
+    [("run.png", b"\x89PNG"), ("run.SVG", b"<?xml"), ("run.pdf", b"%PDF")],
     ids=["png", "svg", "pdf"],
 )
 def test_the_ending_says_the_format(tmp_path: Path, capsys: Any, name: str, magic: bytes) -> None:
@@ -71,8 +72,14 @@ def test_names_are_no_formulas_and_values_need_not_be_finite(tmp_path: Path) -> 
     values = [0.5, math.nan, math.inf, 1e306]
     series = {name: values, f"val_{name}": [math.nan] * 4, "_x": [1, 2, 3, 4], "val__x": [1, 2, 3, 4]}
     write(
-        tmp_path, "m.keras", {name: {name: math.nan}, "_x": {name: 1}}, template=f"{name}.keras", epoch=3,
-        trace=trace(4), history={"epochs": [0, 1, 2, 3], "series": series}, starts=[start(0)],
+        tmp_path,
+        "m.keras",
+        {name: {name: math.nan}, "_x": {name: 1}},
+        template=f"{name}.keras",
+        epoch=3,
+        trace=trace(4),
+        history={"epochs": [0, 1, 2, 3], "series": series},
+        starts=[start(0)],
     )
     figure = drawn(tmp_path)
     figure.savefig(tmp_path / "run.png")

@@ -40,9 +40,13 @@ def left(directory: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
-        (["--keep", "2"], "45"), (["--keep", "9"], "12345"), (["--keep-best", "2"], "245"),
-        (["--keep", "1", "--keep-best", "2"], "245"), (["--keep-best", "1", "--mode", "max"], "15"),
-        (["--keep-best", "1", "--monitor", "loss"], "15"), (["--keep-best", "1", "--monitor", "val_loss"], "25"),
+        (["--keep", "2"], "45"),
+        (["--keep", "9"], "12345"),
+        (["--keep-best", "2"], "245"),
+        (["--keep", "1", "--keep-best", "2"], "245"),
+        (["--keep-best", "1", "--mode", "max"], "15"),
+        (["--keep-best", "1", "--monitor", "loss"], "15"),
+        (["--keep-best", "1", "--monitor", "val_loss"], "25"),
         (["--keep-best", "1", "--monitor", "val_accuracy"], "35"),
     ],
     ids=["newest", "all", "best", "both", "mode", "another-series", "its-own", "a-larger-one"],
@@ -50,10 +54,13 @@ def left(directory: Path) -> list[str]:
 def test_what_no_rule_keeps_goes(options: list[str], kept: str, tmp_path: Path) -> None:
     """And no other; the newest stays always. A dry run prints the same, and deletes nothing."""
     for epoch, value in enumerate(VALUES):
-        history = {"epochs": [*range(epoch + 1)], "series": {
-            "loss": [0.1, np.float32(0.2), 0.3, 1 << 9000, 0.5][: epoch + 1],
-            "val_accuracy": [0, 0.5, 1, 0.5, 0][: epoch + 1],
-        }}
+        history = {
+            "epochs": [*range(epoch + 1)],
+            "series": {
+                "loss": [0.1, np.float32(0.2), 0.3, 1 << 9000, 0.5][: epoch + 1],
+                "val_accuracy": [0, 0.5, 1, 0.5, 0][: epoch + 1],
+            },
+        }
         put(tmp_path, NAMES[epoch], epoch, monitor=("val_loss", value), history=history, **T)
     expected = [name for name in NAMES if name[2] in kept]
     gone = [name for name in NAMES if name not in expected]
@@ -75,7 +82,8 @@ def test_a_rule_is_needed(options: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("monitor", "message"),
     [
-        (["--monitor", "nope"], "takes one of accident_rate, loss"), ([], "give --mode"),
+        (["--monitor", "nope"], "takes one of accident_rate, loss"),
+        ([], "give --mode"),
         (["--monitor", "accident_rate"], "small or large values of 'accident_rate'"),
     ],
     ids=["no-such", "which", "only-a-part-of-its-name"],
@@ -330,7 +338,10 @@ def test_a_full_disk_can_be_pruned(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [*UNSHARE, MOUNT, tmp_path / "disk", "sh", "-c", script, tmp_path / "disk", tmp_path / "ckpt"],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.stdout.splitlines() == ["no room", *NAMES[:4], NAMES[4], NAMES[4] + SUFFIX], done.stderr
 

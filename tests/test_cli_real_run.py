@@ -68,7 +68,10 @@ for how in ("right", "epoch", "anew"):
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("runs")
     subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=directory, check=True, timeout=300,
+        [sys.executable, "-c", PROGRAM],
+        cwd=directory,
+        check=True,
+        timeout=300,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     return directory
@@ -78,10 +81,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("how", "expected"),
     [
         ("right", []),
-        ("epoch", ["start 2 of the run went on with epoch 0, batch 0; its checkpoint was to go on with epoch 3, "
-                   "batch 0"]),
-        ("anew", ["start 1 of the run began anew with epoch 0, batch 0, although 3 of its checkpoints were in the "
-                  "directory"]),
+        (
+            "epoch",
+            [
+                "start 2 of the run went on with epoch 0, batch 0; its checkpoint was to go on with epoch 3, "
+                "batch 0"
+            ],
+        ),
+        (
+            "anew",
+            [
+                "start 1 of the run began anew with epoch 0, batch 0, although 3 of its checkpoints were in the "
+                "directory"
+            ],
+        ),
     ],
     ids=["right", "without initial_epoch", "without restore_callbacks"],
 )

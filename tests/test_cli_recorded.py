@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
+from recorded_runs import BEGAN, TEMPLATE, write, write_run
 
 from callback_state._find import find
 from callback_state._pair import SUFFIX, staged_path
 from callback_state.cli import _recorded
 from callback_state.cli._recorded import newest_of, recorded
 from callback_state.exceptions import CheckpointNotFoundError
-from commands import run
-from recorded_runs import BEGAN, TEMPLATE, write, write_run
 
 LOOKING = [["doctor"], ["report", "-o", "r.html"], ["plot", "-o", "p.svg"]]
 

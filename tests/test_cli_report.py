@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
 from PIL import Image
+from recorded_runs import HOSTILE, entry, history, start, trace, write, write_run
+from test_html import Page
 
-import browser
 from callback_state.cli import main
 from callback_state.cli._page import document
 from callback_state.cli._recorded import recorded
-from recorded_runs import HOSTILE, entry, history, start, trace, write, write_run
-from test_html import Page
 
 needs_chromium = pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)
 PHONE, DESKTOP = 360, 1200
@@ -43,12 +43,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hostile(directory: Path) -> Path:
     """A page of a run in which every name and every text looks like HTML."""
     write(
-        directory, "m.keras", {HOSTILE: {HOSTILE: HOSTILE, "n": 1.0}},
+        directory,
+        "m.keras",
+        {HOSTILE: {HOSTILE: HOSTILE, "n": 1.0}},
         callbacks=[{**entry(HOSTILE), "class": HOSTILE, "arguments": {HOSTILE: ("value", HOSTILE, None)}}],
-        template=f"{HOSTILE}.keras", monitor=(HOSTILE, 0.5), doubts=[HOSTILE], versions={HOSTILE: HOSTILE},
+        template=f"{HOSTILE}.keras",
+        monitor=(HOSTILE, 0.5),
+        doubts=[HOSTILE],
+        versions={HOSTILE: HOSTILE},
         training_args={HOSTILE: HOSTILE, "more": [HOSTILE, {HOSTILE}]},
         history={"epochs": [0, 1], "series": {HOSTILE: [0.5, 0.1], f"val_{HOSTILE}": [0.5, 0.2]}},
-        trace=trace(2), starts=[start(0), start(10, 1, came_from=5)], epoch=1,
+        trace=trace(2),
+        starts=[start(0), start(10, 1, came_from=5)],
+        epoch=1,
     )
     path = directory / "hostile.html"
     path.write_text(document(recorded(str(directory))), encoding="utf-8")
@@ -201,11 +208,16 @@ def test_the_page_says_what_there_is_to_know(report: Path) -> None:
     for said in (
         "Finished after 6 of 6 epochs; 2 restarts that saved, 5 min lost. Directory ckpt.",
         "best checkpoint 006.keras val_loss 0.266667",
-        "newest checkpoint 006.keras 2017-07-14 02:46:00 UTC", "began 2017-07-14 02:40:00 UTC",
+        "newest checkpoint 006.keras 2017-07-14 02:46:00 UTC",
+        "began 2017-07-14 02:40:00 UTC",
         "1 1 min 40 s epoch 2, batch 0 2017-07-14 02:42:00 UTC 2017-07-14 02:40:20 UTC",
-        "arrays are shuffled without a seed", "Checkpoints (6)", "the end of epoch 0 1.1",
+        "arrays are shuffled without a seed",
+        "Checkpoints (6)",
+        "the end of epoch 0 1.1",
         "Callbacks (2) Warmup train.Warmup configuration warmup 40 state step 48 peak 0.5",
-        "Not drawn, as it does not change: peak.", "keras '3.15.1'", "training_args rate 0.1",
+        "Not drawn, as it does not change: peak.",
+        "keras '3.15.1'",
+        "training_args rate 0.1",
     ):
         assert said in text, said
 
@@ -217,7 +229,7 @@ def test_a_run_without_a_number_has_a_page_too(tmp_path: Path) -> None:
     assert "<svg" not in text and "did not note restarts" in text
     write(tmp_path, "m.keras", history=history(2, loss=[float("nan")] * 2, val_loss=[float("inf")] * 2))
     text = document(recorded(str(tmp_path)))
-    assert "<svg viewBox=\"0 0 360" not in text and "No value of it is a number." in text
+    assert '<svg viewBox="0 0 360' not in text and "No value of it is a number." in text
 
 
 def test_neither_keras_nor_matplotlib_is_needed(tmp_path: Path) -> None:

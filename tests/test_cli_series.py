@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded_runs import history, start, write
 
 from callback_state.cli._page import document
 from callback_state.cli._recorded import recorded
 from callback_state.cli._series import Panel, Series, is_drawn
 from callback_state.cli._short import short, some
 from callback_state.cli._timeline import timeline_of
-from commands import run
-from recorded_runs import history, start, write
 
 MANY = 100_000
 
@@ -63,7 +63,7 @@ def test_it_is_said_under_the_chart_that_not_all_is_drawn(tmp_path: Path) -> Non
     text = document(recorded(str(tmp_path)))
     told = timeline_of(recorded(str(tmp_path))).metrics[0].note
     assert told.endswith(" of 3,000 points, least and greatest values among them")
-    assert f"<p class=\"quiet\">Drawn and listed: {told}.</p>" in text
+    assert f'<p class="quiet">Drawn and listed: {told}.</p>' in text
     figure_of = pytest.importorskip("callback_state.cli._figure").figure_of
     found = recorded(str(tmp_path))
     assert [axes.get_xlabel() for axes in figure_of(found, timeline_of(found)).axes] == [told]
@@ -107,13 +107,19 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     states = {"C": {f"x{i}": i for i in range(200)}}
     for epoch in range(2):
         write(
-            tmp_path, f"{epoch}.keras", {"C": {name: value + epoch for name, value in states["C"].items()}},
-            history=history(2, **{f"s{i}": [1.0, 2.0] for i in range(60)}), saved_at=epoch + 1,
-            starts=[start(i, came_from=i) for i in range(150)], doubts=["again"] * 120, template="{epoch}.keras",
+            tmp_path,
+            f"{epoch}.keras",
+            {"C": {name: value + epoch for name, value in states["C"].items()}},
+            history=history(2, **{f"s{i}": [1.0, 2.0] for i in range(60)}),
+            saved_at=epoch + 1,
+            starts=[start(i, came_from=i) for i in range(150)],
+            doubts=["again"] * 120,
+            template="{epoch}.keras",
         )
     timeline = timeline_of(recorded(str(tmp_path)))
     assert timeline.remarks[1:] == [
-        "Of 61 metrics the first 40 are drawn.", "Of 200 numbers of callbacks the first 40 are drawn.",
+        "Of 61 metrics the first 40 are drawn.",
+        "Of 200 numbers of callbacks the first 40 are drawn.",
         "Of 150 restarts the last 100 are drawn.",
     ]
     text = document(recorded(str(tmp_path)))

@@ -19,9 +19,9 @@ from plain_values import VALUES, Plain, cyclic, encode, plain
 from test_cli import STEERS
 
 from callback_state._plain import Encoder
+from callback_state._units import age_of, size_of, time_of
 from callback_state.cli._exits import Exit
 from callback_state.cli._output import printable
-from callback_state._units import age_of, size_of, time_of
 from callback_state.cli._phrases import words
 from callback_state.cli._view import MAX_DEPTH, Viewer
 
@@ -55,8 +55,13 @@ def test_a_value_of_every_kind_is_shown(name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "data", "line"),
     [
-        (None, None, "None"), (True, True, "True"), (1, 1, "1"), (-0.0, -0.0, "-0.0"), ("a'", "a'", '"a\'"'),
-        ([1, [2]], [1, [2]], "[1, [2]]"), ({"a": {}}, {"a": {}}, "{'a': {}}"),
+        (None, None, "None"),
+        (True, True, "True"),
+        (1, 1, "1"),
+        (-0.0, -0.0, "-0.0"),
+        ("a'", "a'", '"a\'"'),
+        ([1, [2]], [1, [2]], "[1, [2]]"),
+        ({"a": {}}, {"a": {}}, "{'a': {}}"),
         ((1,), {"$type": "tuple", "items": [1]}, "(1,)"),
         ({3, 1}, {"$type": "set", "items": [1, 3]}, "{1, 3}"),
         ({1: "a"}, {"$type": "dict", "items": [[1, "a"]]}, "{1: 'a'}"),
@@ -65,8 +70,11 @@ def test_a_value_of_every_kind_is_shown(name: str) -> None:
         (b"\0\x1b", {"$type": "bytes", "size": 2, "hex": "001b"}, "bytes(2: 001b)"),
         (np.float32(0.5), {"$type": "scalar", "dtype": "float32", "value": 0.5}, "float32(0.5)"),
         (1 << 9000, {"$type": "int", "hex": hex(1 << 9000)}, None),
-        (Plain(1, "b"), {"$type": "object", "class": "plain_values.Plain", "fields": {"x": 1, "y": "b"}},
-         "plain_values.Plain(x=1, y='b')"),
+        (
+            Plain(1, "b"),
+            {"$type": "object", "class": "plain_values.Plain", "fields": {"x": 1, "y": "b"}},
+            "plain_values.Plain(x=1, y='b')",
+        ),
     ],
     ids=lambda value: f"{value!r:.30}",
 )
@@ -114,7 +122,9 @@ def test_what_is_shared_or_cyclic_is_shown_once() -> None:
     inner: list[Any] = [1]
     inner.append(inner)
     assert view({"a": inner, "b": inner, "c": [1]}) == {
-        "a": [1, {"$type": "same", "as": "C.x['a']"}], "b": {"$type": "same", "as": "C.x['a']"}, "c": [1],
+        "a": [1, {"$type": "same", "as": "C.x['a']"}],
+        "b": {"$type": "same", "as": "C.x['a']"},
+        "c": [1],
     }
     assert words({"$type": "same", "as": "C.x"}) == "<same as C.x>"
 
@@ -159,8 +169,11 @@ def test_parts_that_are_shared_too_often_are_refused(tmp_path: Path) -> None:
         (Raw("variable", Ref(np.array([0.5], "f4")), None, "keras.Variable"), "value", "variable <array float32"),
         (Raw("variable", None, "optimizer", 3), "index", "<variable 3 of the optimizer>"),
         (Raw("tensor", Ref(np.array([0.5], "f4"))), "value", "tensor <array float32 1"),
-        (Raw("variables", "an object of class keras.SeedGenerator", [Ref(np.array([1]))]), "values",
-         "<an object of class keras.SeedGenerator> [<array int64"),
+        (
+            Raw("variables", "an object of class keras.SeedGenerator", [Ref(np.array([1]))]),
+            "values",
+            "<an object of class keras.SeedGenerator> [<array int64",
+        ),
         (Raw("reference", "an object of class keras.Model"), "to", "<an object of class keras.Model>"),
         (Raw("callback", "an object of class C", ["wait", 3]), "fields", "an object of class C(wait=3)"),
         (Raw("code", 0, "function f", "C.attribute"), "needs", "<function f, by value>"),
@@ -192,13 +205,17 @@ def test_what_needs_trust_is_named(tmp_path: Path) -> None:
 def test_configuration_is_shown(tmp_path: Path) -> None:
     """Values, also those with a table of their own, and digests of large ones."""
     table = Encoder(canonical=True).table((1, "b"))
-    arguments = {"C": {
-        "rate": ("value", 0.5, None), "layers": ("value", (table.nodes, table.root), None),
-        "weights": ("digest", "ab" * 32, None),
-    }}
+    arguments = {
+        "C": {
+            "rate": ("value", 0.5, None),
+            "layers": ("value", (table.nodes, table.root), None),
+            "weights": ("digest", "ab" * 32, None),
+        }
+    }
     path = put(tmp_path, "m.keras", 1, {"C": {}}, arguments)
     assert run("show", path, "--json").json["callbacks"][0]["configuration"] == {
-        "rate": 0.5, "layers": {"$type": "tuple", "items": [1, "b"]},
+        "rate": 0.5,
+        "layers": {"$type": "tuple", "items": [1, "b"]},
         "weights": {"$type": "large", "sha256": "ab" * 32},
     }
     lines = [line.split() for line in run("show", path).lines]
@@ -210,17 +227,32 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
     """Moment, versions, monitored value, model, arguments, history, starts and doubts."""
     start = {"at": 10**18, "epoch": 2, "batch": 5, "from": None, "due": None, "beside": 0}
     path = put(
-        tmp_path, "m.keras", 2 * 10**18, epoch=2, batch=6, initial_epoch=2, epochs=9, monitor=("loss", 0.25),
-        training_args={"rate": 0.5}, versions={"keras": "3.15.1"}, doubts=["tf.random in the step"],
-        starts=[start], history={"epochs": [0, 1], "series": {"loss": [1.0, 0.5]}},
+        tmp_path,
+        "m.keras",
+        2 * 10**18,
+        epoch=2,
+        batch=6,
+        initial_epoch=2,
+        epochs=9,
+        monitor=("loss", 0.25),
+        training_args={"rate": 0.5},
+        versions={"keras": "3.15.1"},
+        doubts=["tf.random in the step"],
+        starts=[start],
+        history={"epochs": [0, 1], "series": {"loss": [1.0, 0.5]}},
         model={"digest": "d", "iterations": 12, "variables": ["a"], "optimizes": True},
     )
     text = run("show", path).out
     for line in (
-        r"saved +2033-05-18 03:33:20 UTC", r"moment +epoch 2, batch 6, of 9 epochs",
-        r"goes on +with epoch 2, batch 7", r"monitors +loss 0.25", r"model +\d+ B, variables: 1, steps: 12",
+        r"saved +2033-05-18 03:33:20 UTC",
+        r"moment +epoch 2, batch 6, of 9 epochs",
+        r"goes on +with epoch 2, batch 7",
+        r"monitors +loss 0.25",
+        r"model +\d+ B, variables: 1, steps: 12",
         r"versions +keras 3.15.1",
-        r"doubt +tf.random in the step", r"started +2001-09-09 01:46:40 UTC, with epoch 2, batch 5", r"rate +0.5",
+        r"doubt +tf.random in the step",
+        r"started +2001-09-09 01:46:40 UTC, with epoch 2, batch 5",
+        r"rate +0.5",
         r"loss +0.5",
     ):
         assert re.search(line, text)
@@ -269,8 +301,16 @@ def test_any_text_becomes_printable(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (1234567, "1.23 MB"),
-                       (5 * 10**12, "5 TB"), (5 * 10**15, "5000 TB")],
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_600, "1 MB"),
+        (1234567, "1.23 MB"),
+        (5 * 10**12, "5 TB"),
+        (5 * 10**15, "5000 TB"),
+    ],
 )
 def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
     """In decimal units."""
@@ -278,8 +318,17 @@ def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"),
-                          (7200, "2 h"), (172800, "2 d"), (1e9, "11574 d")],
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (-5, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172800, "2 d"),
+        (1e9, "11574 d"),
+    ],
 )
 def test_an_age_is_told_in_one_unit(seconds: float, text: str) -> None:
     """The largest of which there are two."""

@@ -122,7 +122,9 @@ def signed(directory: Path, name: str, key: str = KEY) -> Path:
 @pytest.mark.parametrize(
     ("keys", "status", "signature"),
     [
-        (None, Exit.OK, "not checked"), (KEY, Exit.OK, "right"), (f"{OTHER}\n\n{KEY}\r\n", Exit.OK, "right"),
+        (None, Exit.OK, "not checked"),
+        (KEY, Exit.OK, "right"),
+        (f"{OTHER}\n\n{KEY}\r\n", Exit.OK, "right"),
         (OTHER, Exit.UNTRUSTED, "WRONG"),
     ],
     ids=["no-key", "the-key", "several", "another"],

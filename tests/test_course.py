@@ -133,7 +133,10 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
     assert newest(tmp_path)["doubts"] == []
     with pytest.raises(Killed):
         make_model().fit(
-            X, Y, epochs=3, verbose=0,
+            X,
+            Y,
+            epochs=3,
+            verbose=0,
             callbacks=[Lost(), ModelCheckpointEnhanced(tmp_path / "lost" / "{epoch}.keras"), KillAt(1)],
         )
     (doubt,) = newest(tmp_path / "lost")["doubts"]

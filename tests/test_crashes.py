@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from calls import Now
-from strikes import Fault
 from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, seen
+from strikes import Fault
 from test_readme import part
 
 from callback_state import _atomic, _store
@@ -102,7 +102,8 @@ def excused(history: History, done: Act, newest: int) -> list[str]:
     could_not_remove = done.disk.fault is not None and done.disk.fault.kind in ("unlink", "rmdir")
     staged = newest > history.before or history.act in ("recover", "again") or "same" in name_of(history)
     return [
-        name for name in hidden(done.writer.directory)
+        name
+        for name in hidden(done.writer.directory)
         if could_not_remove or (staged and ".state-" in name) or (history.act == "recover" and ".tmp-" in name)
     ]
 

@@ -26,12 +26,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from harness import Killed, KillAt, X, Y
+from harness import KillAt, Killed, X, Y
 from reused import fresh_model
 
-from callback_state import (
-    ModelCheckpointEnhanced, NotPicklableError, UntrustedError, restore_callbacks, stateful,
-)
+from callback_state import ModelCheckpointEnhanced, NotPicklableError, UntrustedError, restore_callbacks, stateful
 from callback_state._plain import Encoder
 
 KILL = 2
@@ -147,9 +145,7 @@ def train(directory: Path, callbacks: list[Any], *, kill: int | None = KILL, mod
     model = fresh_model() if model is None else model
     killer = [] if kill is None else [KillAt(kill)]
     with contextlib.suppress(Killed):
-        model.fit(
-            X, Y, batch_size=32, verbose=0, epochs=4, callbacks=[checkpoint(directory), *callbacks, *killer]
-        )
+        model.fit(X, Y, batch_size=32, verbose=0, epochs=4, callbacks=[checkpoint(directory), *callbacks, *killer])
     return model
 
 
@@ -347,16 +343,18 @@ if __name__ == "__main__":
 """
 
 
-def test_class_of_a_script_is_that_of_a_module(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_class_of_a_script_is_that_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that was killed by SIGKILL is restored by a program that imports it: ``__main__.Schedule`` is
     ``train_once.Schedule``, with ``into=`` and from the file alone."""
     root = Path(__file__).resolve().parents[1]
     (tmp_path / "train_once.py").write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "train_once.py"], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])}, timeout=300,
+        [sys.executable, "-W", "ignore", "train_once.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        timeout=300,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     monkeypatch.syspath_prepend(tmp_path)
@@ -422,7 +420,12 @@ def test_variable_of_the_model_stays_that_variable(tmp_path: Path, given: bool) 
     weight = model.layers[0].kl_weight
     assert float(weight.numpy()) == 0.25 * KILL
     model.fit(
-        X, Y, batch_size=32, verbose=0, epochs=4, initial_epoch=restored.initial_epoch,
+        X,
+        Y,
+        batch_size=32,
+        verbose=0,
+        epochs=4,
+        initial_epoch=restored.initial_epoch,
         callbacks=[checkpoint(tmp_path), anneal],
     )
     assert anneal.weight is weight

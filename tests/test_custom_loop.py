@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 import pytest
-from examples import is_short, start
 from harness import Batches, PerBatch, X, Y, bytes_of, make_model, states_of
 
 from callback_state import ModelCheckpointEnhanced, ResumeError, data, restore_callbacks
 from callback_state._snapshot import Snapshot
+from examples import is_short, start
 
 BATCHES = 4
 
@@ -88,9 +88,7 @@ def test_first_batch_of_other_epochs_is_0(tmp_path: Path) -> None:
     train(tmp_path, kill=(1, 2))
     model = make_model()
     model.mean_loss = keras.metrics.Mean("mean_loss")
-    restored = restore_callbacks(
-        tmp_path, into=[PerBatch(0.02), Batches()], model=model, strict=False,
-    )
+    restored = restore_callbacks(tmp_path, into=[PerBatch(0.02), Batches()], model=model, strict=False)
     assert (restored.epoch, restored.batch, restored.initial_epoch) == (1, 1, 1)
     assert [restored.first_batch(epoch) for epoch in range(4)] == [0, 2, 0, 0]
 

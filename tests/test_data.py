@@ -56,8 +56,10 @@ def made(epoch: int) -> Any:
             return v
         return -v
 
-    noise = tf.data.Dataset.range(20).shuffle(20, seed=epoch).map(
-        lambda v: (odd(v), tf.random.uniform([], seed=epoch))
+    noise = (
+        tf.data.Dataset.range(20)
+        .shuffle(20, seed=epoch)
+        .map(lambda v: (odd(v), tf.random.uniform([], seed=epoch)))
     )
     return noise.batch(3).prefetch(2)
 
@@ -161,7 +163,11 @@ def test_another_process_reads_the_same(tmp_path: Path) -> None:
         "print([b.numpy().tolist() for b in data.shuffled(np.arange(20), batch_size=3, seed=1)])"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == str(read(numbers())), done.stderr[-2000:]
@@ -444,8 +450,12 @@ for train in (
 def test_two_devices_share_each_batch(tmp_path: Path) -> None:
     """Under a MirroredStrategy each batch is divided; Keras reads a batch of one pass before it trains."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MIRRORED], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=300,
+        [sys.executable, "-W", "ignore", "-c", MIRRORED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
     )
     assert done.stdout.split("\n")[:-1] == ["True", "[7, 8, 9]"] * 2, done.stderr[-3000:]
 

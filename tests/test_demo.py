@@ -80,7 +80,10 @@ def test_the_table_in_the_readme_is_the_demo_s(tmp_path: Path) -> None:
     """Its rows and its verdict; the figures are those of the machine that wrote it."""
     done = subprocess.run(
         [sys.executable, "-m", "callback_state.demo", "--output", str(tmp_path / "demo.png")],
-        env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True,
+        env=ENVIRONMENT,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     table = re.search(r"^run  .*?(?=\n\n)", done.stdout, re.DOTALL | re.MULTILINE)

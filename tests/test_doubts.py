@@ -176,69 +176,84 @@ DOUBTFUL: dict[str, tuple[Callable[[], Any], str]] = {
     "shuffle far below": (lambda: rows().shuffle(4).repeat(2).batch(2).prefetch(1).map(lambda x, y: (x, y)), SEED),
     "shuffle in one of two": (lambda: rows().concatenate(rows().shuffle(2)).batch(2), SEED),
     "shuffle in a zip": (
-        lambda: Dataset.zip((Dataset.range(4).shuffle(2), rows())).map(lambda i, row: row).batch(2), SEED,
+        lambda: Dataset.zip((Dataset.range(4).shuffle(2), rows())).map(lambda i, row: row).batch(2),
+        SEED,
     ),
     "list_files": (lambda: Dataset.list_files(__file__).map(lambda name: (X[:1], Y[:1])), SEED),
     "sample_from_datasets": (lambda: Dataset.sample_from_datasets([rows(), rows()]).batch(2), SEED),
     "random": (lambda: Dataset.zip((Dataset.random(), rows())).map(lambda i, row: row).batch(2), SEED),
-    "shuffle in an interleave": (
-        lambda: rows().interleave(lambda x, y: copies(x, y).shuffle(2)).batch(2), DRAWS,
-    ),
+    "shuffle in an interleave": (lambda: rows().interleave(lambda x, y: copies(x, y).shuffle(2)).batch(2), DRAWS),
     "noise": (lambda: rows().map(unseeded_noise).batch(2), DRAWS),
     "noise from deep inside": (lambda: rows().map(sometimes_noisy).batch(2), DRAWS),
     "noise in an interleave": (
-        lambda: rows().interleave(lambda x, y: copies(x, y).map(unseeded_noise)).batch(2), DRAWS,
+        lambda: rows().interleave(lambda x, y: copies(x, y).map(unseeded_noise)).batch(2),
+        DRAWS,
     ),
     "noise in a filter": (lambda: rows().filter(lambda x, y: tf.random.uniform([]) < 0.5).batch(2), DRAWS),
     "flips": (lambda: rows().map(lambda x, y: (tf.image.random_brightness(x, 0.1), y)).batch(2), DRAWS),
     "tf.random.shuffle": (lambda: rows().map(lambda x, y: (tf.random.shuffle(x), y)).batch(2), DRAWS),
-    "a SeedGenerator": (
-        lambda: rows().map(of_generator(keras.random.SeedGenerator(1))).batch(2), VARIABLE,
-    ),
+    "a SeedGenerator": (lambda: rows().map(of_generator(keras.random.SeedGenerator(1))).batch(2), VARIABLE),
     "a tf Generator": (lambda: rows().map(of_generator(tf.random.Generator.from_seed(1))).batch(2), VARIABLE),
     "a layer that augments": (
-        lambda: rows().batch(2).map(through(keras.layers.RandomContrast(0.5, seed=1))), VARIABLE,
+        lambda: rows().batch(2).map(through(keras.layers.RandomContrast(0.5, seed=1))),
+        VARIABLE,
     ),
     "a SeedGenerator in an interleave": (
-        lambda: interleaved(of_generator(keras.random.SeedGenerator(1))), VARIABLE,
+        lambda: interleaved(of_generator(keras.random.SeedGenerator(1))),
+        VARIABLE,
     ),
     "parallel noise": (lambda: rows().map(noise, num_parallel_calls=2).batch(2), RACE),
     "parallel noise, tuned": (lambda: rows().map(noise, num_parallel_calls=AUTOTUNE).batch(2), RACE),
     "noise in a parallel interleave": (
-        lambda: rows().interleave(
-            lambda x, y: copies(x, y).map(noise), cycle_length=2, num_parallel_calls=2
-        ).batch(2), RACE,
+        lambda: (
+            rows().interleave(lambda x, y: copies(x, y).map(noise), cycle_length=2, num_parallel_calls=2).batch(2)
+        ),
+        RACE,
     ),
     "parallel noise in a flat_map": (
-        lambda: rows().flat_map(lambda x, y: copies(x, y).map(noise, num_parallel_calls=2)).batch(2), RACE,
+        lambda: rows().flat_map(lambda x, y: copies(x, y).map(noise, num_parallel_calls=2)).batch(2),
+        RACE,
     ),
     "a map out of order": (
-        lambda: rows().map(lambda x, y: (x, y), num_parallel_calls=2, deterministic=False).batch(2), RACE,
+        lambda: rows().map(lambda x, y: (x, y), num_parallel_calls=2, deterministic=False).batch(2),
+        RACE,
     ),
     "an interleave out of order": (
-        lambda: rows().interleave(copies, num_parallel_calls=2, deterministic=False).batch(2), RACE,
+        lambda: rows().interleave(copies, num_parallel_calls=2, deterministic=False).batch(2),
+        RACE,
     ),
     "an interleave out of order of one in order": (
-        lambda: rows().interleave(copies, num_parallel_calls=2).interleave(
-            copies, num_parallel_calls=2, deterministic=False
-        ).batch(2), RACE,
+        lambda: (
+            rows()
+            .interleave(copies, num_parallel_calls=2)
+            .interleave(copies, num_parallel_calls=2, deterministic=False)
+            .batch(2)
+        ),
+        RACE,
     ),
     "batches out of order": (lambda: rows().batch(2, num_parallel_calls=2, deterministic=False), RACE),
     "a map out of order in a flat_map": (
-        lambda: rows().flat_map(
-            lambda x, y: copies(x, y).map(lambda *row: row, num_parallel_calls=2, deterministic=False)
-        ).batch(2), RACE,
+        lambda: (
+            rows()
+            .flat_map(lambda x, y: copies(x, y).map(lambda *row: row, num_parallel_calls=2, deterministic=False))
+            .batch(2)
+        ),
+        RACE,
     ),
     "options": (lambda: rows().batch(2).with_options(racing_options()), RACE),
     "options below": (lambda: rows().with_options(racing_options()).batch(2), RACE),
     "shuffle and cache": (lambda: rows().shuffle(4, seed=1).batch(2).cache(), CACHE),
     "shuffle and cache and more": (
-        lambda: rows().shuffle(4, seed=1).map(lambda x, y: (x, y)).cache().shuffle(4, seed=1).batch(2), CACHE,
+        lambda: rows().shuffle(4, seed=1).map(lambda x, y: (x, y)).cache().shuffle(4, seed=1).batch(2),
+        CACHE,
     ),
     "samples and cache": (
-        lambda: Dataset.sample_from_datasets(
-            [rows(), rows()], seed=1, rerandomize_each_iteration=True
-        ).cache().batch(2), CACHE,
+        lambda: (
+            Dataset.sample_from_datasets([rows(), rows()], seed=1, rerandomize_each_iteration=True)
+            .cache()
+            .batch(2)
+        ),
+        CACHE,
     ),
     "epochs of ours and cache": (lambda: data.shuffled(X, Y, batch_size=2, seed=1).cache(), CACHE),
 }
@@ -273,34 +288,40 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "a cache in a file": lambda: rows().shuffle(4, seed=1).cache("never-read").batch(2),
     "a cache that is read once": lambda: rows().shuffle(4, seed=1).cache().repeat().batch(2),
     "a cache of seeded noise": lambda: rows().map(noise).cache().shuffle(4, seed=1).batch(2),
-    "a cache in a flat_map": lambda: rows().flat_map(
-        lambda x, y: copies(x, y).shuffle(2, seed=1).cache()
-    ).batch(2),
-    "interleave": lambda: rows().shuffle(4, seed=1).interleave(
-        copies, cycle_length=2, num_parallel_calls=AUTOTUNE
-    ).shuffle(4, seed=2).batch(2),
-    "interleave, in order": lambda: rows().interleave(
-        copies, num_parallel_calls=2, deterministic=True
-    ).batch(2),
-    "interleave of shuffles": lambda: rows().interleave(
-        lambda x, y: copies(x, y).shuffle(2, seed=3), num_parallel_calls=2
-    ).batch(2),
+    "a cache in a flat_map": lambda: (
+        rows().flat_map(lambda x, y: copies(x, y).shuffle(2, seed=1).cache()).batch(2)
+    ),
+    "interleave": lambda: (
+        rows()
+        .shuffle(4, seed=1)
+        .interleave(copies, cycle_length=2, num_parallel_calls=AUTOTUNE)
+        .shuffle(4, seed=2)
+        .batch(2)
+    ),
+    "interleave, in order": lambda: rows().interleave(copies, num_parallel_calls=2, deterministic=True).batch(2),
+    "interleave of shuffles": lambda: (
+        rows().interleave(lambda x, y: copies(x, y).shuffle(2, seed=3), num_parallel_calls=2).batch(2)
+    ),
     "files": lambda: Dataset.list_files(__file__, seed=1).map(lambda name: (X[:1], Y[:1])),
     "files in order": lambda: Dataset.list_files(__file__, shuffle=False).map(lambda name: (X[:1], Y[:1])),
     "records": lambda: tf.data.TFRecordDataset(["none"], num_parallel_reads=2).map(lambda r: (X[:1], Y[:1])),
     "samples": lambda: Dataset.sample_from_datasets([rows(), rows()], seed=1).cache().batch(2),
     "seeded noise": lambda: rows().map(noise).batch(2),
     "seeded noise, one at a time": lambda: rows().map(noise, num_parallel_calls=1).batch(2),
-    "stateless noise": lambda: Dataset.zip((rows(), Dataset.random(seed=1).batch(2))).map(
-        stateless_noise, num_parallel_calls=AUTOTUNE
-    ).batch(2),
-    "parallel batches": lambda: rows().batch(2, num_parallel_calls=2).map(
-        lambda x, y: (x / 255, y), num_parallel_calls=AUTOTUNE, deterministic=True
+    "stateless noise": lambda: (
+        Dataset.zip((rows(), Dataset.random(seed=1).batch(2)))
+        .map(stateless_noise, num_parallel_calls=AUTOTUNE)
+        .batch(2)
+    ),
+    "parallel batches": lambda: (
+        rows()
+        .batch(2, num_parallel_calls=2)
+        .map(lambda x, y: (x / 255, y), num_parallel_calls=AUTOTUNE, deterministic=True)
     ),
     "deterministic options": lambda: rows().batch(2).with_options(tf.data.Options()),
-    "windows and groups": lambda: rows().window(2, drop_remainder=True).flat_map(
-        lambda x, y: Dataset.zip((x, y))
-    ).batch(2),
+    "windows and groups": lambda: (
+        rows().window(2, drop_remainder=True).flat_map(lambda x, y: Dataset.zip((x, y))).batch(2)
+    ),
     "Python": lambda: rows().map(through_numpy, num_parallel_calls=2).batch(2),
     "from_generator": lambda: Dataset.from_generator(
         generate, output_signature=(tf.TensorSpec((2, 2)), tf.TensorSpec((2, 1)))
@@ -361,7 +382,10 @@ def test_several_reasons_are_each_given_once() -> None:
     """Two shuffles of one size are one reason."""
     found = doubts(rows().shuffle(4).shuffle(4).map(unseeded_noise, num_parallel_calls=2).batch(2).cache())
     assert [next(t for t in (SEED, DRAWS, RACE, CACHE) if t in reason) for reason in found] == [
-        DRAWS, RACE, SEED, CACHE,
+        DRAWS,
+        RACE,
+        SEED,
+        CACHE,
     ]
 
 
@@ -532,6 +556,7 @@ def test_a_step_of_another_kind_is_passed_over(function: Any) -> None:
 
 def test_a_recurrent_layer_on_a_gpu_is_not_named() -> None:
     """Keras makes it one operation that could drop out, and does not."""
+
     def run(dropout: float) -> Any:
         x = tf.zeros((1, 1, 1))
         return tf.raw_ops.CudnnRNNV3(

@@ -45,6 +45,7 @@ def test_the_state_is_what_a_checkpoint_saves() -> None:
 
 def test_an_unregistered_callback_has_none() -> None:
     """The error says how to register it."""
+
     class Own(keras.callbacks.Callback):
         pass
 
@@ -95,9 +96,13 @@ def test_the_first_difference_is_named_by_its_path(change: Any, message: str) ->
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        (float("nan"), float("nan")), (np.array([np.nan, 1.0]), np.array([np.nan, 1.0])),
-        (tf.constant([1.0]), tf.constant([1.0])), ([1, (2, {3})], [1, (2, {3})]),
-        (Best(1.0, (2, 3)), Best(1.0, (2, 3))), (keras.Variable(1.0), keras.Variable(1.0)), (len, len),
+        (float("nan"), float("nan")),
+        (np.array([np.nan, 1.0]), np.array([np.nan, 1.0])),
+        (tf.constant([1.0]), tf.constant([1.0])),
+        ([1, (2, {3})], [1, (2, {3})]),
+        (Best(1.0, (2, 3)), Best(1.0, (2, 3))),
+        (keras.Variable(1.0), keras.Variable(1.0)),
+        (len, len),
     ],
     ids=range(7),
 )
@@ -109,8 +114,10 @@ def test_equal_values_are_equal(a: Any, b: Any) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        (0.0, -0.0, "value is 0.0, expected -0.0"), (1, True, "value is 1, expected True"),
-        (np.float32(1), 1.0, "value is .*1.0"), ([1, 2], (1, 2), r"value is \[1, 2\], expected \(1, 2\)"),
+        (0.0, -0.0, "value is 0.0, expected -0.0"),
+        (1, True, "value is 1, expected True"),
+        (np.float32(1), 1.0, "value is .*1.0"),
+        ([1, 2], (1, 2), r"value is \[1, 2\], expected \(1, 2\)"),
         (Best(1.0, (2, 3)), Best(1.0, (2, 4)), r"value.where\[1\] is 3, expected 4"),
         ({1}, {2}, r"value is \{1\}"),
         (np.zeros((2, 3)), np.zeros((3, 2)), r"an array of float64 \(2, 3\), expected float64 \(3, 2\)"),

@@ -39,9 +39,15 @@ def steps(log_dir: Path) -> Counter[tuple[str, str, int, bytes]]:
     A speed is never the same.
     """
     return Counter(
-        (path.parent.name, value.tag, event.step, b"" if "per_second" in value.tag else value.tensor.tensor_content
-         or value.tensor.SerializeToString())
-        for path in log_dir.rglob("*tfevents*") for event in read(path) for value in event.summary.value
+        (
+            path.parent.name,
+            value.tag,
+            event.step,
+            b"" if "per_second" in value.tag else value.tensor.tensor_content or value.tensor.SerializeToString(),
+        )
+        for path in log_dir.rglob("*tfevents*")
+        for event in read(path)
+        for value in event.summary.value
         if value.tag != "keras"
     )
 
@@ -341,8 +347,11 @@ def test_across_processes(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for kill in kills:
             done = subprocess.run(
-                [sys.executable, "-W", "error::UserWarning", "-c", SCRIPT, str(kill)], cwd=tmp_path / name,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}, capture_output=True, text=True,
+                [sys.executable, "-W", "error::UserWarning", "-c", SCRIPT, str(kill)],
+                cwd=tmp_path / name,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)},
+                capture_output=True,
+                text=True,
             )
             assert done.returncode == (-9 if kill else 0), done.stderr
         found[name] = steps(tmp_path / name / "tb"), (tmp_path / name / "log.csv").read_bytes()

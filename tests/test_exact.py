@@ -9,9 +9,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import (
-    EPOCHS, Batches, Container, Make, PerBatch, Run, X, fit, halve, make_model, pairwise,
-)
+from harness import EPOCHS, Batches, Container, Make, PerBatch, Run, X, fit, halve, make_model, pairwise
 
 from callback_state import stateful
 
@@ -49,9 +47,7 @@ AXES = (tuple(SETS), SHUFFLE, ENDINGS, POSITIONS, KILLS)
 
 def start(directory: Path, name: str, shuffle: bool, ending: str, position: int, **options: Any) -> Any:
     model = make_model(ema=name == "swapped")
-    return fit(
-        directory, SETS[name], shuffle=shuffle, ending=ending, position=position, model=model, **options
-    )
+    return fit(directory, SETS[name], shuffle=shuffle, ending=ending, position=position, model=model, **options)
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +77,14 @@ def check_row(
 
 
 @pytest.mark.parametrize("row", pairwise(*AXES), ids=lambda row: "-".join(map(str, row)))
-def test_resumed_run_is_the_uninterrupted_run(
-    tmp_path: Path, reference: Any, row: tuple[Any, ...]
-) -> None:
+def test_resumed_run_is_the_uninterrupted_run(tmp_path: Path, reference: Any, row: tuple[Any, ...]) -> None:
     """Weights, optimizer, seeds, history, states and the list of files are equal, for every pair of
     {callbacks, shuffle, format, position, kill}."""
     check_row(tmp_path, reference, *row)
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(
-    "row", list(itertools.product(*AXES)), ids=lambda row: "-".join(map(str, row))
-)
+@pytest.mark.parametrize("row", list(itertools.product(*AXES)), ids=lambda row: "-".join(map(str, row)))
 def test_whole_product(tmp_path: Path, reference: Any, row: tuple[Any, ...]) -> None:
     """The same for the whole product."""
     check_row(tmp_path, reference, *row)
@@ -103,11 +95,10 @@ def test_saving_changes_nothing(tmp_path: Path, name: str) -> None:
     """A run with the checkpoint trains what the run without it trains."""
     watched = start(tmp_path, name, True, ".keras", 1)
     plain = make_model(ema=name == "swapped")
-    from harness import X, X_VAL, Y, Y_VAL, bytes_of
+    from harness import X_VAL, Y_VAL, X, Y, bytes_of
 
     history = plain.fit(
-        X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0, epochs=EPOCHS,
-        callbacks=SETS[name](),
+        X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0, epochs=EPOCHS, callbacks=SETS[name]()
     )
     assert watched.weights == bytes_of(plain.weights)
     assert watched.history == history.history
@@ -134,7 +125,7 @@ def test_control_without_it_the_run_differs(
     """Each part of the state file is needed: with one left out, the resumed run is another."""
     import random
 
-    from callback_state import _prepared, _resume, _restore
+    from callback_state import _prepared, _restore, _resume
 
     class Draws(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -166,6 +157,7 @@ class Composite(Container):
 
 def test_callbacks_inside_a_callback(tmp_path: Path) -> None:
     """Their state is part of its own, and survives on_train_begin too."""
+
     def make() -> list[Any]:
         return [Composite([keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.5, cooldown=1)])]
 
@@ -179,12 +171,16 @@ def test_callbacks_inside_a_callback(tmp_path: Path) -> None:
 
 def test_a_stateful_recurrent_layer(tmp_path: Path) -> None:
     """What it remembers from batch to batch is in no Keras file and counts as no variable."""
+
     def model() -> Any:
         keras.utils.set_random_seed(5)
-        built = keras.Sequential([
-            keras.layers.Input(batch_shape=(16, 2, 3)), keras.layers.LSTM(4, stateful=True),
-            keras.layers.Dense(1, activation="sigmoid"),
-        ])
+        built = keras.Sequential(
+            [
+                keras.layers.Input(batch_shape=(16, 2, 3)),
+                keras.layers.LSTM(4, stateful=True),
+                keras.layers.Dense(1, activation="sigmoid"),
+            ]
+        )
         built.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy())
         return built
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import keras
 import pytest
 from articles import SAID, Start, contents, files_below, lines_of_code, run_all
-from examples import path_of
 from test_meta import read_as_anyone
 
 from callback_state import load_meta
+from examples import path_of
 
 META, LSTM, CONVNET = "meta_checkpoint.py", "text_classification_lstm.py", "resume_convnet.py"
 ACCURATE, IMPROVEMENTS = "accurate_resume.py", "improvements_and_best.py"
@@ -61,7 +61,8 @@ def test_every_way_to_save_resumes_exactly(tmp_path: Path, weights: list[str]) -
     ways = [[*way, *weights] for way in WAYS]
     starts = [
         Start(META, tmp_path / f"{kind} {i}", dies_at, way)
-        for kind, dies_at in (("whole", None), ("killed", (5, 20)), ("killed", None)) for i, way in enumerate(ways)
+        for kind, dies_at in (("whole", None), ("killed", (5, 20)), ("killed", None))
+        for i, way in enumerate(ways)
     ]
     output = run_all(*starts)
     for i, way in enumerate(ways):
@@ -178,17 +179,23 @@ texts("imdb", 2), texts("reuters", 46)
 
 #: What to load, in which example, and the shape of a weight that tells it.
 ASKED = [
-    ("mnist", META, (784, 64)), ("cifar10", META, (3072, 64)), ("fashion_mnist", CONVNET, (3, 3, 1, 32)),
-    ("cifar10", IMPROVEMENTS, (3, 3, 3, 32)), ("imdb", LSTM, (32, 2)), ("reuters", LSTM, (32, 46)),
+    ("mnist", META, (784, 64)),
+    ("cifar10", META, (3072, 64)),
+    ("fashion_mnist", CONVNET, (3, 3, 1, 32)),
+    ("cifar10", IMPROVEMENTS, (3, 3, 3, 32)),
+    ("imdb", LSTM, (32, 2)),
+    ("reuters", LSTM, (32, 46)),
 ]
 
 
 def test_data_that_can_be_downloaded_is_used_when_it_is_asked_for(tmp_path: Path) -> None:
     """With ``--data`` the loader of that name is called once, and the model has its shape and its classes."""
-    output = run_all(*(
-        Start(name, tmp_path / str(i), arguments=["--data", data, "--epochs", "1"], before=FAKES)
-        for i, (data, name, _) in enumerate(ASKED)
-    ))
+    output = run_all(
+        *(
+            Start(name, tmp_path / str(i), arguments=["--data", data, "--epochs", "1"], before=FAKES)
+            for i, (data, name, _) in enumerate(ASKED)
+        )
+    )
     for i, (data, _, shape) in enumerate(ASKED):
         assert output[i][0] == data and data not in output[i][1:]
         models = [said[SAID.index("model")] for said in contents(tmp_path / str(i)).values()]

@@ -67,7 +67,8 @@ OTHER_DATA: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         "batches of an epoch: expected 4, found 5",
     ),
     "a row fewer": (
-        lambda: {**ARRAYS, "x": X[:63], "y": Y[:63]}, "samples in the last batch: expected None, found 15",
+        lambda: {**ARRAYS, "x": X[:63], "y": Y[:63]},
+        "samples in the last batch: expected None, found 15",
     ),
     "batch size": (
         lambda: {**ARRAYS, "batch_size": 32},
@@ -89,7 +90,10 @@ def resumed(
     model, callbacks = fresh_model(), [Hears(), *made(directory, where)]
     restored = restore_callbacks(directory, into=callbacks, model=model, strict=strict)
     arguments = {
-        "epochs": 3, "verbose": 0, "callbacks": callbacks, "initial_epoch": restored.initial_epoch,
+        "epochs": 3,
+        "verbose": 0,
+        "callbacks": callbacks,
+        "initial_epoch": restored.initial_epoch,
         **OTHER_DATA[name][0](),
     }
     model.steps_per_execution = 2 if name == "steps_per_execution" else 1
@@ -126,7 +130,9 @@ def test_other_data_are_refused(checkpoints: dict[str, Path], where: str, name: 
 @pytest.mark.parametrize(
     ("where", "name", "steps"),
     [
-        ("inside", "longer", 3 + 5), ("inside", "batch size", 2), ("between", "steps_per_epoch", 3),
+        ("inside", "longer", 3 + 5),
+        ("inside", "batch size", 2),
+        ("between", "steps_per_epoch", 3),
         ("between", "kind", 4),
     ],
 )
@@ -157,11 +163,15 @@ def test_data_too_short_for_the_batch_are_refused_on_demand_too(checkpoints: dic
 
 def network(*, width: int = 4, name: str | None = None, more: bool = False, dtype: Any = None) -> Any:
     """As the model of the checkpoint but for what is said."""
-    model = keras.Sequential([
-        keras.Input((6,)), keras.layers.Dense(width, activation="relu", name=name, dtype=dtype),
-        keras.layers.Dropout(0.3), *([keras.layers.BatchNormalization()] if more else []),
-        keras.layers.Dense(1, activation="sigmoid"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(width, activation="relu", name=name, dtype=dtype),
+            keras.layers.Dropout(0.3),
+            *([keras.layers.BatchNormalization()] if more else []),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
     model.compile(keras.optimizers.Adam(0.05), keras.losses.BinaryCrossentropy())
     model.optimizer.build(model.trainable_variables)
     return model
@@ -210,10 +220,14 @@ class Model:
 def meta(**changes: Any) -> dict[str, Any]:
     model = Model()
     return {
-        "initial_epoch": 2, "data": {"batches": 4, "batch size": None},
-        "callbacks": [{"key": "PerBatch", "class": "harness.PerBatch"},
-                      {"key": "Checkpoint", "class": "callback_state._checkpoint.ModelCheckpointEnhanced"}],
-        "model": {"digest": digest_of(model), "iterations": 3, "variables": inventory(model)}, **changes,
+        "initial_epoch": 2,
+        "data": {"batches": 4, "batch size": None},
+        "callbacks": [
+            {"key": "PerBatch", "class": "harness.PerBatch"},
+            {"key": "Checkpoint", "class": "callback_state._checkpoint.ModelCheckpointEnhanced"},
+        ],
+        "model": {"digest": digest_of(model), "iterations": 3, "variables": inventory(model)},
+        **changes,
     }
 
 

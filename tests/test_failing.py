@@ -68,8 +68,11 @@ def start(directory: Path, *more: Any, **options: Any) -> Run:
 # A disk that fails
 
 STEPS = {
-    "model": (_modelfile, "write"), "state": (_statefile, "seal"), "rename": (_atomic, "rename"),
-    "sync": (_atomic, "sync_file"), "directory": (_atomic, "make_directory"),
+    "model": (_modelfile, "write"),
+    "state": (_statefile, "seal"),
+    "rename": (_atomic, "rename"),
+    "sync": (_atomic, "sync_file"),
+    "directory": (_atomic, "make_directory"),
     "digest": (_atomic, "digest"),
 }
 
@@ -87,7 +90,9 @@ def whole(**options: Any) -> tuple[Run, list[str]]:
     ("step", "number"),
     [
         *((step, errno.ENOSPC) for step in STEPS),
-        ("model", errno.EACCES), ("model", errno.EDQUOT), ("sync", errno.EIO),
+        ("model", errno.EACCES),
+        ("model", errno.EDQUOT),
+        ("sync", errno.EIO),
     ],
 )
 def test_training_survives_a_save_that_fails(
@@ -113,6 +118,7 @@ def test_training_survives_a_save_that_fails(
 
 def test_or_training_ends_where_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """on_save_error="raise"; what was there before is there."""
+
     def fails(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -133,6 +139,7 @@ def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 def test_an_error_that_would_come_again_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that cannot be written is no trouble of the disk, and days of warnings would help nobody."""
+
     def fails(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError("Layer Mine has no get_config")
 
@@ -145,6 +152,7 @@ def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one that is better than what is on disk is saved, though it is not the best of all."""
+
     def fails(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -162,10 +170,9 @@ def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
     assert [(c.epoch, c.monitor) for c in saved] == [(2, ("mine", 3.0))]
 
 
-def test_nothing_goes_for_a_successor_that_was_not_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_goes_for_a_successor_that_was_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retention counts what is on disk, and later deletes what it could not delete at once."""
+
     def fails(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -173,7 +180,9 @@ def test_nothing_goes_for_a_successor_that_was_not_saved(
     acts = At(
         epoch2=lambda: monkeypatch.setattr(_modelfile, "write", fails),
         epoch3=lambda: (
-            monkeypatch.undo(), kept.append(files(tmp_path)), monkeypatch.setattr(_store, "delete", fails),
+            monkeypatch.undo(),
+            kept.append(files(tmp_path)),
+            monkeypatch.setattr(_store, "delete", fails),
         ),
         epoch4=lambda: (monkeypatch.undo(), kept.append(files(tmp_path))),
     )
@@ -249,7 +258,9 @@ def test_a_directory_in_use_is_refused_before_training(tmp_path: Path) -> None:
     """The error names the other process; when that has died, its lock is nobody's."""
     root = Path(_store.__file__).parents[1]
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-c", HOLDS, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(root)},
     ) as other:
         assert other.stdout is not None and other.stdout.readline() == b"held\n"
@@ -337,8 +348,13 @@ class FailsAt(keras.callbacks.Callback):
 @pytest.mark.usefixtures("every_batch")
 @pytest.mark.parametrize(
     ("event", "moment"),
-    [("on_epoch_begin", (0, None)), ("on_train_batch_begin", (1, 1)), ("on_train_batch_end", (1, 1)),
-     ("on_test_batch_begin", (1, 3)), ("on_epoch_end", (1, 3))],
+    [
+        ("on_epoch_begin", (0, None)),
+        ("on_train_batch_begin", (1, 1)),
+        ("on_train_batch_end", (1, 1)),
+        ("on_test_batch_begin", (1, 3)),
+        ("on_epoch_end", (1, 3)),
+    ],
 )
 @pytest.mark.parametrize("error", [Broken, KeyboardInterrupt])
 def test_wherever_an_exception_comes_from_the_last_quiet_point_is_saved(
@@ -424,6 +440,7 @@ class Clock:
 
 def ticks(clock: Clock, kill: int | None = None) -> Any:
     """A second for each batch; dies after so many."""
+
     def tick(batch: int, logs: Any) -> None:
         clock.now += 1
         if clock.now == kill:
@@ -455,8 +472,11 @@ def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch
     monkeypatch.setattr(_keeper.Keeper, "_write", noting)
     start(tmp_path, ticks(clock), checkpoint={"save_every": 5, "period": 3}, name="{epoch}", epochs=5)
     assert saved == [
-        ("epoch.interim.keras", 1, 0), ("epoch.interim.keras", 2, 1), ("3.keras", 2, None),
-        ("epoch.interim.keras", 4, 0), ("5.final.keras", 4, None),
+        ("epoch.interim.keras", 1, 0),
+        ("epoch.interim.keras", 2, 1),
+        ("3.keras", 2, None),
+        ("epoch.interim.keras", 4, 0),
+        ("5.final.keras", 4, None),
     ]
     assert [n for n in files(tmp_path) if n.endswith(".keras")] == ["3.keras", "5.final.keras"]
 
@@ -525,8 +545,11 @@ def test_time_spans() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"exit_code": 256}, "from 0 to 255"), ({"exit_code": True}, "from 0 to 255"),
-     ({"on_save_error": "ignore"}, "expected 'warn' or 'raise'")],
+    [
+        ({"exit_code": 256}, "from 0 to 255"),
+        ({"exit_code": True}, "from 0 to 255"),
+        ({"on_save_error": "ignore"}, "expected 'warn' or 'raise'"),
+    ],
 )
 def test_other_arguments_are_judged_too(arguments: dict[str, Any], words: str) -> None:
     """When the callback is made, not when the signal comes."""

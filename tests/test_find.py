@@ -14,8 +14,17 @@ import pytest
 from listed import flip, model_of, put, put_staged, state_of
 
 from callback_state import (
-    CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError, _atomic, _find, _pair,
-    latest_checkpoint, list_checkpoints, load_meta, restore_callbacks,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsupportedFormatError,
+    _atomic,
+    _find,
+    _pair,
+    latest_checkpoint,
+    list_checkpoints,
+    load_meta,
+    restore_callbacks,
 )
 from callback_state._find import find
 from callback_state._pair import SUFFIX
@@ -117,8 +126,9 @@ def test_where_none_verifies_the_error_says_so(tmp_path: Path) -> None:
     """A run of days is not silently begun anew, also with missing_ok."""
     for i in range(3):
         flip(put(tmp_path, f"{i}.keras", i))
-    with pytest.warns(UserWarning) as told, pytest.raises(
-        CorruptCheckpointError, match=r"none of 3 checkpoints verifies; the first: .*2\.keras"
+    with (
+        pytest.warns(UserWarning) as told,
+        pytest.raises(CorruptCheckpointError, match=r"none of 3 checkpoints verifies; the first: .*2\.keras"),
     ):
         find(str(tmp_path), None, missing_ok=True)
     assert len(told) == 3
@@ -244,7 +254,11 @@ def test_a_listing_says_what_the_states_say(tmp_path: Path) -> None:
         first, second = list_checkpoints(tmp_path, verify=verify)
         assert first.path == str(tmp_path / "a.keras")
         assert (first.epoch, first.batch, first.finished, first.monitor, first.saved_at) == (
-            3, 7, False, ("loss", 0.5), 3
+            3,
+            7,
+            False,
+            ("loss", 0.5),
+            3,
         )
         assert (second.batch, second.finished, repr(second.monitor)) == (None, True, "('val', nan)")
 

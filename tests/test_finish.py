@@ -25,10 +25,7 @@ from callback_state import (
 
 def stopping() -> list[Any]:
     """Stops early, and puts the best weights back after the last epoch has been heard."""
-    return [
-        Batches(), PerBatch(0.05),
-        keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
-    ]
+    return [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)]
 
 
 def plain() -> list[Any]:
@@ -119,7 +116,7 @@ def test_period_leaves_the_last_epoch_out_and_the_end_is_exact_all_the_same(tmp_
 
 def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
     """Two fits: a warm-up with frozen layers, then fine-tuning, each with its own checkpoints."""
-    from harness import Killed, KillAt
+    from harness import KillAt, Killed
 
     model = make_model()
     model.layers[0].trainable = False
@@ -130,14 +127,20 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
             model.layers[0].trainable = True
             model.compile(keras.optimizers.Adam(0.005), keras.losses.BinaryCrossentropy())
         callbacks = [
-            PerBatch(0.01), keras.callbacks.EarlyStopping("loss", patience=9),
+            PerBatch(0.01),
+            keras.callbacks.EarlyStopping("loss", patience=9),
             ModelCheckpointEnhanced(os.path.join(directory, f"part{part}-{{epoch}}.keras")),
         ]
         restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
         killer = [KillAt(kill[1])] if kill is not None and kill[0] == part else []
         try:
             history = model.fit(
-                X, Y, epochs=epochs, batch_size=16, verbose=0, callbacks=[*callbacks, *killer],
+                X,
+                Y,
+                epochs=epochs,
+                batch_size=16,
+                verbose=0,
+                callbacks=[*callbacks, *killer],
                 initial_epoch=restored.initial_epoch,
             )
         except Killed:
@@ -148,9 +151,7 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
 
 @pytest.mark.filterwarnings("ignore:.*nothing to restore for this run")
 @pytest.mark.parametrize("kill", [(0, 1), (0, 2), (1, 0), (1, 1), (1, 3)], ids=str)
-def test_two_fits_in_one_script_resume_in_the_right_one(
-    tmp_path: Path, kill: tuple[int, int]
-) -> None:
+def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path, kill: tuple[int, int]) -> None:
     """Warm up, then fine-tune, in one directory under two names: killed in either."""
     expected = script(tmp_path / "whole")
     assert script(tmp_path / "killed", kill) is None
@@ -159,11 +160,12 @@ def test_two_fits_in_one_script_resume_in_the_right_one(
 
 def continued(directory: Path, kill: int | None = None) -> Any:
     """Two fits that number their epochs through, with the same callbacks and one name."""
-    from harness import Killed, KillAt
+    from harness import KillAt, Killed
 
     model = make_model()
     callbacks = [
-        PerBatch(0.01), keras.callbacks.EarlyStopping("loss", patience=9),
+        PerBatch(0.01),
+        keras.callbacks.EarlyStopping("loss", patience=9),
         ModelCheckpointEnhanced(os.path.join(directory, "{epoch}.keras")),
     ]
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
@@ -171,10 +173,17 @@ def continued(directory: Path, kill: int | None = None) -> Any:
     for first, epochs in ((0, 3), (3, 6)):
         killer = [] if kill is None else [KillAt(kill)]
         try:
-            histories.append(model.fit(
-                X, Y, epochs=epochs, batch_size=16, verbose=0, callbacks=[*callbacks, *killer],
-                initial_epoch=max(first, restored.initial_epoch),
-            ).history["loss"])
+            histories.append(
+                model.fit(
+                    X,
+                    Y,
+                    epochs=epochs,
+                    batch_size=16,
+                    verbose=0,
+                    callbacks=[*callbacks, *killer],
+                    initial_epoch=max(first, restored.initial_epoch),
+                ).history["loss"]
+            )
         except Killed:
             return None
     return histories[-1], bytes_of(model.weights), callbacks[0].step, callbacks[1].wait
@@ -200,11 +209,16 @@ def test_a_later_fit_is_not_affected_by_an_earlier_restore(tmp_path: Path) -> No
 
 def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_path: Path) -> None:
     """Several fits of several models with one object: the same files, the same best value."""
+
     def folds(cls: Any, directory: Path) -> tuple[list[str], float]:
         saver = cls(os.path.join(directory, "best.keras"), save_best_only=True, monitor="val_loss")
         for fold in range(3):
             make_model(seed=fold).fit(
-                X[fold * 16:], Y[fold * 16:], epochs=3, verbose=0, callbacks=[saver],
+                X[fold * 16 :],
+                Y[fold * 16 :],
+                epochs=3,
+                verbose=0,
+                callbacks=[saver],
                 validation_data=(X_VAL, Y_VAL),
             )
         return saver.best
@@ -228,13 +242,13 @@ class FailsAtTheEnd(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("save_best_only", [False, True])
 @pytest.mark.parametrize("patience", [2, 99], ids=["stopped early", "all epochs"])
-def test_died_between_the_last_save_and_the_end(
-    tmp_path: Path, patience: int, save_best_only: bool
-) -> None:
+def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, save_best_only: bool) -> None:
     """Nothing more is trained, the end of the run is made up for, twice if it fails twice."""
+
     def make() -> list[Any]:
         return [
-            Batches(), PerBatch(0.05),
+            Batches(),
+            PerBatch(0.05),
             keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True),
         ]
 
@@ -274,6 +288,7 @@ def test_a_run_whose_mark_was_taken_off_goes_on(tmp_path: Path, make: Any, endin
 
 def test_a_run_that_stopped_early_is_taken_up_where_it_stood(tmp_path: Path) -> None:
     """With the mark taken off and more patience, it is the run that had that patience from the beginning."""
+
     def make(patience: int) -> Any:
         return lambda: [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=patience)]
 

@@ -20,9 +20,7 @@ MOUNT = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
 
 def run(*command: Any) -> list[dict[str, Any]]:
     """The lines that the program printed."""
-    done = subprocess.run(
-        list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -17,14 +17,22 @@ from harness import Batches, PerBatch, fit
 from plain_values import identical
 
 from callback_state import (
-    ModelCheckpointEnhanced, RestoreError, Restored, UntrustedError, latest_checkpoint, list_checkpoints,
-    load_meta, restore_callbacks, stateful,
+    ModelCheckpointEnhanced,
+    Restored,
+    RestoreError,
+    UntrustedError,
+    latest_checkpoint,
+    list_checkpoints,
+    load_meta,
+    restore_callbacks,
+    stateful,
 )
 
 FIRST = Path(__file__).parent / "golden" / "format-1"
 FILES = {
     f"{directory.parents[1].name}/{directory.parent.name}/{directory.name}": directory
-    for directory in sorted((Path(__file__).parent / "golden").glob("*/format-*/*")) if directory.is_dir()
+    for directory in sorted((Path(__file__).parent / "golden").glob("*/format-*/*"))
+    if directory.is_dir()
 }
 
 
@@ -52,7 +60,9 @@ def test_there_is_a_file_of_each_state_format_and_writer() -> None:
     assert len(names) > 12
     assert set(FILES) == {
         f"0.1.0-keras-{keras}/format-{form}/{name}"
-        for keras in ("3.7", "3.15") for form in (1, 2) for name in names
+        for keras in ("3.7", "3.15")
+        for form in (1, 2)
+        for name in names
     }
 
 
@@ -164,21 +174,36 @@ def test_a_run_goes_on_here(directory: Path, tmp_path: Path) -> None:
         model.compile(keras.optimizers.SGD(0.01), "mse")
         callbacks, checkpoint = STATES[directory.name.replace("-", " ")][0](), STATES["inside an epoch"][1]
         saver = ModelCheckpointEnhanced(
-            start / "m.weights.h5", save_weights_only=True, **key_of(directory),
+            start / "m.weights.h5",
+            save_weights_only=True,
+            **key_of(directory),
             **(checkpoint if directory.name == "inside-an-epoch" else {}),
         )
         found = restore_callbacks(
             start, into=[*callbacks, saver], model=model, missing_ok=True, **key_of(directory)
         )
         history = model.fit(
-            x, x.sum(axis=1), batch_size=2, epochs=5, verbose=0, callbacks=[*callbacks, saver],
+            x,
+            x.sum(axis=1),
+            batch_size=2,
+            epochs=5,
+            verbose=0,
+            callbacks=[*callbacks, saver],
             initial_epoch=found.initial_epoch,
         )
         early, plateau, _ = callbacks
-        ends.append((
-            history.epoch, history.history["learning_rate"], early.min_delta, plateau.min_delta,
-            plateau.wait, early.best_epoch, early.wait, len(history.history["loss"]),
-        ))
+        ends.append(
+            (
+                history.epoch,
+                history.history["learning_rate"],
+                early.min_delta,
+                plateau.min_delta,
+                plateau.wait,
+                early.best_epoch,
+                early.wait,
+                len(history.history["loss"]),
+            )
+        )
     assert (found.epoch, found.batch) == ((2, 2) if directory.name == "inside-an-epoch" else (1, None))
     assert ends[0] == ends[1]
 
@@ -204,7 +229,9 @@ def test_the_first_file_goes_on_here(tmp_path: Path) -> None:
 
     def make() -> list[keras.callbacks.Callback]:
         return [
-            PerBatch(0.02), Batches(), keras.callbacks.EarlyStopping(patience=9, min_delta=1e-3),
+            PerBatch(0.02),
+            Batches(),
+            keras.callbacks.EarlyStopping(patience=9, min_delta=1e-3),
             keras.callbacks.ReduceLROnPlateau(patience=1),
         ]
 

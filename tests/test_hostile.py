@@ -26,7 +26,12 @@ from hostile.tables import Raw
 from hostile.values import NODES
 
 from callback_state import (
-    ModelCheckpointEnhanced, latest_checkpoint, list_checkpoints, load_meta, restore_callbacks, stateful,
+    ModelCheckpointEnhanced,
+    latest_checkpoint,
+    list_checkpoints,
+    load_meta,
+    restore_callbacks,
+    stateful,
 )
 from callback_state.exceptions import CallbackStateError, CorruptCheckpointError, UntrustedError
 
@@ -203,17 +208,31 @@ def test_there_are_many_techniques() -> None:
 
 @pytest.mark.parametrize(
     ("technique", "what"),
-    [("GLOBAL", "opcode 0x63"), ("exec", "opcode 0x93"), ("protocol-0", "expected the header"),
-     ("protocol-5", "expected the header"), ("INST", "expected the header"), ("OBJ", "opcode 0x93"),
-     ("EXT1", "opcode 0x82"), ("EXT2", "opcode 0x83"), ("EXT4", "opcode 0x84"), ("BINPERSID", "opcode 0x51"),
-     ("BINPUT-and-BINGET", "opcode 0x93"), ("key-of-a-dict", "opcode 0x7d"), ("dict", "opcode 0x7d"),
-     ("set", "opcode 0x8f"), ("frame-of-2**64-1", "a frame of 18446744073709551615 bytes"),
-     ("BINBYTES8-of-an-exabyte", "expected 1152921504606846976 more bytes, found 1")],
+    [
+        ("GLOBAL", "opcode 0x63"),
+        ("exec", "opcode 0x93"),
+        ("protocol-0", "expected the header"),
+        ("protocol-5", "expected the header"),
+        ("INST", "expected the header"),
+        ("OBJ", "opcode 0x93"),
+        ("EXT1", "opcode 0x82"),
+        ("EXT2", "opcode 0x83"),
+        ("EXT4", "opcode 0x84"),
+        ("BINPERSID", "opcode 0x51"),
+        ("BINPUT-and-BINGET", "opcode 0x93"),
+        ("key-of-a-dict", "opcode 0x7d"),
+        ("dict", "opcode 0x7d"),
+        ("set", "opcode 0x8f"),
+        ("frame-of-2**64-1", "a frame of 18446744073709551615 bytes"),
+        ("BINBYTES8-of-an-exabyte", "expected 1152921504606846976 more bytes, found 1"),
+    ],
 )
 def test_the_error_names_what_was_refused(technique: str, what: str, tmp_path: Path) -> None:
     """The opcode, the header or the length."""
     path = checkpoint(tmp_path, sealed(STREAMS[technique](str(tmp_path / "mark"))))
-    with pytest.raises(CorruptCheckpointError, match="this package never wrote that") as caught, \
-            warnings.catch_warnings():
+    with (
+        pytest.raises(CorruptCheckpointError, match="this package never wrote that") as caught,
+        warnings.catch_warnings(),
+    ):
         restore_callbacks(path)
     assert what in str(caught.value)

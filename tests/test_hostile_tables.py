@@ -29,12 +29,16 @@ def test_a_table_that_lies_is_refused(lie: str) -> None:
 
 @pytest.mark.parametrize(
     ("lie", "message"),
-    [("reference-beyond-the-end", "no node 1000000"), ("dict-with-a-key-too-many", "a dict with a key too many"),
-     ("reference-below-zero", "no node -1"), ("tuple-of-a-thousand-levels", "immutable values nested deeper than"),
-     ("array-of-a-long-product", "malformed: ValueError: not a shape"),
-     ("array-of-a-shape-that-is-true", "malformed: ValueError: not a shape"),
-     ("BitGenerator-that-seeds-the-global-one", "no bit generator 'seed'"),
-     ("tuple-in-itself", "immutable values nested deeper than")],
+    [
+        ("reference-beyond-the-end", "no node 1000000"),
+        ("dict-with-a-key-too-many", "a dict with a key too many"),
+        ("reference-below-zero", "no node -1"),
+        ("tuple-of-a-thousand-levels", "immutable values nested deeper than"),
+        ("array-of-a-long-product", "malformed: ValueError: not a shape"),
+        ("array-of-a-shape-that-is-true", "malformed: ValueError: not a shape"),
+        ("BitGenerator-that-seeds-the-global-one", "no bit generator 'seed'"),
+        ("tuple-in-itself", "immutable values nested deeper than"),
+    ],
 )
 def test_the_error_says_what_was_found(lie: str, message: str) -> None:
     """The check that is meant for it refuses it, not what would have failed later."""

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from callback_state._html import Markup, element
-from callback_state._units import time_of
 from callback_state._listing import Checkpoint
 from callback_state._match import Change
 from callback_state._restored import Report, Restored
+from callback_state._units import time_of
 
 HOSTILE = "<script>alert(1)</script>\"'&\ud800"
 TIME = 1_500_000_000_000_000_000
@@ -71,12 +71,27 @@ def test_a_checkpoint_is_shown_with_all_that_it_has() -> None:
     """Each of its attributes is in the table, the batch only where there is one."""
     shown = Checkpoint("ckpt/003.keras", 2, None, False, ("val_loss", 0.25), TIME)._repr_html_()
     assert Page(shown).text == [
-        "Checkpoint ckpt/003.keras", "epoch", "2", "finished", "False", "monitor", "val_loss: 0.25",
-        "saved_at", "2017-07-14 02:40:00 UTC",
+        "Checkpoint ckpt/003.keras",
+        "epoch",
+        "2",
+        "finished",
+        "False",
+        "monitor",
+        "val_loss: 0.25",
+        "saved_at",
+        "2017-07-14 02:40:00 UTC",
     ]
     inside = Checkpoint("m.keras", 0, 0, True, ("val_loss", None), 0)._repr_html_()
     assert Page(inside).text[1:] == [
-        "epoch", "0", "batch", "0", "finished", "True", "monitor", "val_loss: none", "saved_at",
+        "epoch",
+        "0",
+        "batch",
+        "0",
+        "finished",
+        "True",
+        "monitor",
+        "val_loss: none",
+        "saved_at",
         "1970-01-01 00:00:00 UTC",
     ]
 
@@ -84,14 +99,30 @@ def test_a_checkpoint_is_shown_with_all_that_it_has() -> None:
 def test_what_was_restored_is_shown_and_what_was_not() -> None:
     """The moment, the callbacks, and of the report what is not empty, an item a line."""
     report = Report(
-        ("EarlyStopping", "Warmup"), missing=("Lost",), changed=(Change("Warmup", "peak", 1, 2),),
+        ("EarlyStopping", "Warmup"),
+        missing=("Lost",),
+        changed=(Change("Warmup", "peak", 1, 2),),
         doubts=("a", "b"),
     )
     restored = Restored([], epoch=2, initial_epoch=3, model_path="ckpt/003.keras", report=report)
     assert Page(restored._repr_html_()).text == [
-        "Restored ckpt/003.keras", "initial_epoch", "3", "epoch", "2", "finished", "False",
-        "callbacks", "EarlyStopping", "Warmup", "missing", "Lost", "changed", "Warmup.peak was 1, is 2",
-        "doubts", "a", "b",
+        "Restored ckpt/003.keras",
+        "initial_epoch",
+        "3",
+        "epoch",
+        "2",
+        "finished",
+        "False",
+        "callbacks",
+        "EarlyStopping",
+        "Warmup",
+        "missing",
+        "Lost",
+        "changed",
+        "Warmup.peak was 1, is 2",
+        "doubts",
+        "a",
+        "b",
     ]
 
 
@@ -106,9 +137,14 @@ def test_a_first_start_says_so() -> None:
     [
         Checkpoint(HOSTILE, 0, 1, False, (HOSTILE, 0.5), 0),
         Restored([], epoch=0, model_path=HOSTILE, report=Report((HOSTILE,), (HOSTILE,), doubts=(HOSTILE,))),
-        Restored([], epoch=0, model_path="m", report=Report(
-            changed=(Change(HOSTILE, HOSTILE, HOSTILE, SimpleNamespace(a=HOSTILE)),), differences=(HOSTILE,),
-        )),
+        Restored(
+            [],
+            epoch=0,
+            model_path="m",
+            report=Report(
+                changed=(Change(HOSTILE, HOSTILE, HOSTILE, SimpleNamespace(a=HOSTILE)),), differences=(HOSTILE,)
+            ),
+        ),
     ],
     ids=["checkpoint", "restored", "report"],
 )

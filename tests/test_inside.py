@@ -21,14 +21,17 @@ pytestmark = [
 ]
 
 PLAIN = [Cell(data=kind) for kind in AXES["data"]]
-ARGUMENTS = [
-    Cell(**{axis: value}) for axis, values in AXES.items() if axis != "data" for value in values[1:]
-]
+ARGUMENTS = [Cell(**{axis: value}) for axis, values in AXES.items() if axis != "data" for value in values[1:]]
 #: What an attack has found: one shuffle under both data, maps that draw, two passes in step, ...
 FOUND = [
-    Cell(data="dataset-split"), Cell(data="shuffled-mapped"), Cell(data="shuffled-zipped"),
-    Cell(validation="steps"), Cell(model="metric"), Cell(model="optimizers"),
-    Cell(data="shuffled", steps_per_execution=3), Cell(data="epochs", steps_per_execution=3),
+    Cell(data="dataset-split"),
+    Cell(data="shuffled-mapped"),
+    Cell(data="shuffled-zipped"),
+    Cell(validation="steps"),
+    Cell(model="metric"),
+    Cell(model="optimizers"),
+    Cell(data="shuffled", steps_per_execution=3),
+    Cell(data="epochs", steps_per_execution=3),
 ]
 STOPS = [Cell(stop=(1, 2)), Cell(stop=(1, BATCHES - 1), validation="arrays")]
 #: When a run dies: in its first epoch, in its second, and in the validation of that.

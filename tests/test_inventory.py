@@ -33,8 +33,9 @@ def layers(*sizes: int, **options: Any) -> Any:
 
 def test_one_line_for_each_weight() -> None:
     """Path, shape and dtype, in the order of the weights."""
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(1, name="b")],
-                             name="net")
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(1, name="b")], name="net"
+    )
     lines = ["a/kernel (3, 2) float32", "a/bias (2,) float32", "b/kernel (2, 1) float32", "b/bias (1,) float32"]
     assert [line.removeprefix("net/") for line in inventory(model)] == lines
 
@@ -56,7 +57,8 @@ LINES = st.builds(
     "{}/{} ({}) {}".format,
     st.sampled_from(["dense", "dense_1", "conv_12/cell_3", "own_2x", "own_3x"]),
     st.sampled_from(["kernel", "bias_1"]),
-    st.sampled_from(["", "3,", "3,4"]), st.sampled_from(["float32", "int8"]),
+    st.sampled_from(["", "3,", "3,4"]),
+    st.sampled_from(["float32", "int8"]),
 )
 
 
@@ -106,8 +108,11 @@ def test_list_ends_after_five(differ: int, words: int) -> None:
         assert different[5] == f"and {differ - 5} more"
 
 
-@pytest.mark.parametrize("now", [layers(2, 1, dtype="float16"), layers(1, 2), layers(2, 1, use_bias=False)],
-                         ids=["dtype", "shape", "no bias"])
+@pytest.mark.parametrize(
+    "now",
+    [layers(2, 1, dtype="float16"), layers(1, 2), layers(2, 1, use_bias=False)],
+    ids=["dtype", "shape", "no bias"],
+)
 def test_other_layers_of_keras_differ(now: Any) -> None:
     """As Keras itself names and shapes them."""
     assert mismatches(layers(2, 1), inventory(layers(2, 1))) == []

@@ -71,9 +71,7 @@ def read(directory: Path) -> tuple[int, int]:
     return fixed.newest(), numbered.newest()
 
 
-@pytest.mark.parametrize(
-    "kills", [25, pytest.param(300, marks=pytest.mark.heavy)], ids=["some", "many"]
-)
+@pytest.mark.parametrize("kills", [25, pytest.param(300, marks=pytest.mark.heavy)], ids=["some", "many"])
 def test_a_kill_at_any_microsecond(tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A reader finds the old or the new checkpoint, and the next start recovers and goes on."""
     chance = random.Random(time.time_ns())

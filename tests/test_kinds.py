@@ -50,7 +50,8 @@ GENERATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "RandomState": (lambda: np.random.RandomState(1), lambda g: g.randn()),
     **{
         f"Generator({name})": (
-            lambda name=name: np.random.Generator(getattr(np.random, name)(1)), lambda g: g.integers(1 << 20),
+            lambda name=name: np.random.Generator(getattr(np.random, name)(1)),
+            lambda g: g.integers(1 << 20),
         )
         for name in ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
     },
@@ -149,13 +150,31 @@ def test_what_a_generator_spawns_goes_on() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        np.array([object()]), np.array([{}])[0:0], np.zeros(1).view(np.recarray), np.ma.array([1]),
+        np.array([object()]),
+        np.array([{}])[0:0],
+        np.zeros(1).view(np.recarray),
+        np.ma.array([1]),
         np.array([(1,)], [("a", "O")]),
-        np.array([(1,)], [(("title", "a"), "i4")]), np.rec.array([(1,)], [("a", "i4")])[0], np.dtype("O"),
-        np.dtype((np.record, [("a", "i4")])), random.SystemRandom(), np.random.SeedSequence(1, pool_size=8),
+        np.array([(1,)], [(("title", "a"), "i4")]),
+        np.rec.array([(1,)], [("a", "i4")])[0],
+        np.dtype("O"),
+        np.dtype((np.record, [("a", "i4")])),
+        random.SystemRandom(),
+        np.random.SeedSequence(1, pool_size=8),
     ],
-    ids=["objects", "no objects", "recarray", "masked", "object field", "titles", "record", "object dtype",
-         "record dtype", "SystemRandom", "large pool"],
+    ids=[
+        "objects",
+        "no objects",
+        "recarray",
+        "masked",
+        "object field",
+        "titles",
+        "record",
+        "object dtype",
+        "record dtype",
+        "SystemRandom",
+        "large pool",
+    ],
 )
 def test_what_would_come_back_as_something_else_is_not_plain(value: Any) -> None:
     """Refused by name, instead of stored with a part left out."""
@@ -244,13 +263,22 @@ HOSTILE = {
     "struct of a huge size": ("dtype", ("struct", (("a", "<i4", 0),), 1 << 70)),
     "subarray of a huge shape": ("dtype", ("subarray", "<i4", (1 << 40, 1 << 40))),
     "MT19937 that reads outside": (
-        "BitGenerator", "MT19937", _frozen(_MT, state={**_MT["state"], "pos": 1 << 30}), None
+        "BitGenerator",
+        "MT19937",
+        _frozen(_MT, state={**_MT["state"], "pos": 1 << 30}),
+        None,
     ),
     "MT19937 that reads before": (
-        "BitGenerator", "MT19937", _frozen(_MT, state={**_MT["state"], "pos": -5}), None
+        "BitGenerator",
+        "MT19937",
+        _frozen(_MT, state={**_MT["state"], "pos": -5}),
+        None,
     ),
     "MT19937 of a short key": (
-        "BitGenerator", "MT19937", _frozen(_MT, state={"key": np.zeros(3, "u4"), "pos": 1}), None
+        "BitGenerator",
+        "MT19937",
+        _frozen(_MT, state={"key": np.zeros(3, "u4"), "pos": 1}),
+        None,
     ),
     "Philox that reads outside": ("BitGenerator", "Philox", _frozen(_PHILOX, buffer_pos=1 << 30), None),
     "RandomState that reads outside": (

@@ -57,8 +57,12 @@ def start(script: Path) -> Iterator[Start]:
 
     def start(directory: Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, script, directory, "--key=secret"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, script, directory, "--key=secret"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         started.append(process)
         return process

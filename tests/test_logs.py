@@ -148,9 +148,7 @@ def test_no_file_at_the_save(path: Path, append: bool) -> None:
 # Any log: a prefix, and a tail of rows, remarks, and at most one torn line.
 
 WIDTH = 3
-VALUES = st.one_of(
-    st.floats(), st.text(alphabet='NA1.,;" \n', max_size=5), st.just('"[1.0, 2.0]"'), st.integers()
-)
+VALUES = st.one_of(st.floats(), st.text(alphabet='NA1.,;" \n', max_size=5), st.just('"[1.0, 2.0]"'), st.integers())
 ROWS = st.builds(row, st.integers(0, 10**6), VALUES, VALUES)
 TEXT = st.text(alphabet="0123456789,;#. -éA\r", max_size=12).map(lambda text: text.encode() + b"\n")
 
@@ -176,9 +174,7 @@ def test_any_tail(path: Path, before: bytes, tail: list[tuple[str, bytes]], torn
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=PREFIX, tail=LINES)
-def test_winding_back_twice_is_winding_back_once(
-    path: Path, before: bytes, tail: list[tuple[str, bytes]]
-) -> None:
+def test_winding_back_twice_is_winding_back_once(path: Path, before: bytes, tail: list[tuple[str, bytes]]) -> None:
     """Killed while it goes on, a run is wound back again, from the same checkpoint."""
     once = wound_back(path, before, b"".join(line for _, line in tail), keys=KEYS, append=True)
     callback = logger(path, keys=KEYS, append=True)
@@ -269,9 +265,7 @@ def test_no_permission(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -
 
 
 @pytest.mark.parametrize("function", ["write", "sync", "rename"])
-def test_a_crash_leaves_the_old_log_or_the_new(
-    path: Path, monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
+def test_a_crash_leaves_the_old_log_or_the_new(path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     """Wherever the process dies while it makes the new file, all remarks are there, and once more will do."""
 
     class Died(BaseException):
@@ -327,6 +321,7 @@ def test_a_size_that_is_none(path: Path, size: Any) -> None:
 
 # Whole runs: killed after rows that no checkpoint knows, and resumed.
 
+
 @pytest.fixture
 def loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Any]]]:
     """Makes the callbacks of a run; in the end what a killed process leaves open is closed."""
@@ -345,9 +340,7 @@ def loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 @pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
 @pytest.mark.parametrize("options", [{}, {"validation_freq": 2}], ids=["", "validation_freq"])
 @pytest.mark.parametrize("saving", SAVING)
-def test_each_epoch_stands_once(
-    loggers: Any, append: bool, options: dict[str, Any], saving: str
-) -> None:
+def test_each_epoch_stands_once(loggers: Any, append: bool, options: dict[str, Any], saving: str) -> None:
     """Killed again and again after rows that no checkpoint knows, the first of them with the header: the log
     is that of the uninterrupted run."""
     log = Path("log.csv")
@@ -401,6 +394,7 @@ def test_a_finished_run_started_again_leaves_its_log(loggers: Any) -> None:
 @pytest.mark.parametrize("saving", [{}, {"save_freq": 3}], ids=["epochs", "batches"])
 def test_one_header_where_a_finished_run_goes_on(tmp_path: Path, append: bool, saving: dict[str, Any]) -> None:
     """With more epochs than it had, from the checkpoint that was marked when the log had been closed."""
+
     def make(name: str) -> Any:
         return lambda: [keras.callbacks.CSVLogger(str(tmp_path / name), append=append)]
 

@@ -16,9 +16,14 @@ import pytest
 from harness import Batches, PerBatch, X, Y, bytes_of
 from reused import fresh_model
 
-from callback_state import _loop
 from callback_state import (
-    BackendError, CallbackStateError, ModelCheckpointEnhanced, ResumeError, restore_callbacks, stateful,
+    BackendError,
+    CallbackStateError,
+    ModelCheckpointEnhanced,
+    ResumeError,
+    _loop,
+    restore_callbacks,
+    stateful,
 )
 from callback_state._fit import Fit
 from callback_state._listener import Listener
@@ -96,8 +101,9 @@ def test_list_is_wrapped_for_the_fit(tmp_path: Path, save_freq: Any) -> None:
     as it was."""
     found: list[set[str]] = []
     model, name = fresh_model(), "{epoch}.keras" if save_freq == "epoch" else "{epoch}-{batch}.keras"
-    callbacks = listed(model, [Look(lambda: found.append(wrapped(callbacks))),
-                               checkpoint(tmp_path, name, save_freq=save_freq)])
+    callbacks = listed(
+        model, [Look(lambda: found.append(wrapped(callbacks))), checkpoint(tmp_path, name, save_freq=save_freq)]
+    )
     fit(callbacks, model)
     batches = set() if save_freq == "epoch" else {"on_train_batch_end"}
     assert found == [WRAPPED - {"on_train_batch_begin", "on_train_batch_end"} | batches] * 2
@@ -177,11 +183,24 @@ def test_before_and_after_everybody(position: int) -> None:
     callbacks.insert(position, Heard(events))
     fit(callbacks, epochs=1, batch_size=64)
     assert events == [
-        "before", "a begin", "b begin", "after begin",
-        "a epoch begin", "b epoch begin", "after epoch begin",
-        "a batch", "b batch", "decide", "after",
-        "a epoch", "b epoch", "decide", "after",
-        "a end", "b end", "after end",
+        "before",
+        "a begin",
+        "b begin",
+        "after begin",
+        "a epoch begin",
+        "b epoch begin",
+        "after epoch begin",
+        "a batch",
+        "b batch",
+        "decide",
+        "after",
+        "a epoch",
+        "b epoch",
+        "decide",
+        "after",
+        "a end",
+        "b end",
+        "after end",
     ]
 
 
@@ -372,7 +391,14 @@ def test_arguments_of_fit_are_read(verbose: int, validation: Any) -> None:
     model, found = fresh_model(), []
     look = Look(lambda: found.append(Fit.find(model)))
     model.fit(
-        X, Y, batch_size=16, initial_epoch=1, epochs=3, verbose=verbose, shuffle=False, callbacks=[look],
+        X,
+        Y,
+        batch_size=16,
+        initial_epoch=1,
+        epochs=3,
+        verbose=verbose,
+        shuffle=False,
+        callbacks=[look],
         validation_data=validation,
     )
     first, second = found
@@ -447,9 +473,7 @@ def test_no_warning_of_what_is_saved(tmp_path: Path, register: Any) -> None:
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
-) -> None:
+def test_other_backends_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     """On another backend the constructor is the error, with the line that cures it."""
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     with pytest.raises(BackendError, match=f"runs on '{backend}'.*KERAS_BACKEND=\"tensorflow\""):
@@ -501,7 +525,11 @@ def test_mirrored_strategy_resumes_exactly(tmp_path: Path) -> None:
     """On two devices: killed and resumed, weights, optimizer and history are byte for byte the same."""
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MIRRORED], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])}, timeout=300,
+        [sys.executable, "-W", "ignore", "-c", MIRRORED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        timeout=300,
     )
     assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr[-3000:]

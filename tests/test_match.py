@@ -81,9 +81,25 @@ S = Steps
             {"EarlyStopping": 1, "EarlyStopping_1": 0},
         ),
     ],
-    ids=["one", "one that changed", "two classes reordered", "two", "two reordered", "three reordered",
-         "two alike", "one of two changed and reordered", "first removed", "one added before", "all removed",
-         "first of all", "keys", "one key", "dataclasses", "enums", "stock"],
+    ids=[
+        "one",
+        "one that changed",
+        "two classes reordered",
+        "two",
+        "two reordered",
+        "three reordered",
+        "two alike",
+        "one of two changed and reordered",
+        "first removed",
+        "one added before",
+        "all removed",
+        "first of all",
+        "keys",
+        "one key",
+        "dataclasses",
+        "enums",
+        "stock",
+    ],
 )
 def test_who_is_who(old: list[Any], live: list[Any], expected: dict[str, int]) -> None:
     """By key, then by unique configuration, then by elimination; what is left over has no partner."""
@@ -147,8 +163,7 @@ def _class_in(module: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [("__main__", "train"), ("train", "__main__"), ("old.place", "new.place")],
+    ("before", "after"), [("__main__", "train"), ("train", "__main__"), ("old.place", "new.place")]
 )
 def test_a_class_is_known_in_another_module(before: str, after: str) -> None:
     """A script's ``__main__.C`` is ``train.C`` where that is the only one of its name."""

@@ -44,8 +44,8 @@ ARGS: dict[str, Any] = {
     "small floats": {"rate": 1e-5, "decay": 1e-07, "big": 1e16, "bigger": -1.5e300, "plain": 0.1},
     "odd floats": {"inf": math.inf, "minus": -math.inf},
     "words that YAML reads": {"on": "off", "no": "yes", "null": "~", "number": "1e5", "date": "2020-01-01"},
-    "text": {"name": "é \u2028 \x7f \x85 \U0001f600 \\ud83d \" : # {}", "lines": "a\n\tb\0", "empty": ""},
-    "constants in text": {"a": ".nan .inf -.inf", "b .nan": "\\\".inf"},
+    "text": {"name": 'é \u2028 \x7f \x85 \U0001f600 \\ud83d " : # {}', "lines": "a\n\tb\0", "empty": ""},
+    "constants in text": {"a": ".nan .inf -.inf", "b .nan": '\\".inf'},
     "nested": {"layers": [1, [2.5, None, True]], "options": {"a": {}, "b": []}},
     "integers": {"big": 2**70, "negative": -3, "bool": False},
     "large": {"text": "x" * 200_000},
@@ -77,9 +77,7 @@ def test_training_args_are_yaml(tmp_path: Path, name: str) -> None:
     ],
     ids=lambda value: repr(value),
 )
-def test_what_yaml_does_not_have_is_written_as_what_it_has(
-    tmp_path: Path, given: Any, read: Any
-) -> None:
+def test_what_yaml_does_not_have_is_written_as_what_it_has(tmp_path: Path, given: Any, read: Any) -> None:
     """Tuples become lists, keys strings, NumPy's numbers numbers, and the rest text; no save fails of it."""
     path = tmp_path / "m.h5"
     write(path, {"epochs": [], "training_args": {"a": given}})

@@ -54,8 +54,11 @@ def auc() -> Any:
 
 
 OTHERS = {
-    "none": (["mae"], []), "one more": (["mae"], ["mae", "mape"]), "one fewer": (["mae", "mape"], ["mae"]),
-    "another shape": ([auc], ["mae", "mape"]), "another name": (["mae"], ["mse"]),
+    "none": (["mae"], []),
+    "one more": (["mae"], ["mae", "mape"]),
+    "one fewer": (["mae", "mape"], ["mae"]),
+    "another shape": ([auc], ["mae", "mape"]),
+    "another name": (["mae"], ["mse"]),
 }
 
 

@@ -24,10 +24,15 @@ META: dict[str, Any] = {"epochs": [0, 1], "loss": [2.0, 1.0], "training_args": {
 
 
 def sequential() -> Any:
-    return keras.Sequential([
-        keras.Input((6,)), keras.layers.Dense(3, activation="relu"), keras.layers.BatchNormalization(),
-        keras.layers.Dropout(0.2), keras.layers.Dense(1),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(3, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(1),
+        ]
+    )
 
 
 def two_outputs() -> Any:
@@ -122,7 +127,7 @@ def check_round_trip(path: Path, make: Make, optimizer: Make) -> None:
     _modelfile.load(other, str(path), digest_of(saved))
     assert everything(other) == everything(saved)
     slots = bytes_of(other.optimizer.variables)
-    assert slots != before[-len(slots):] and len(slots) > 2
+    assert slots != before[-len(slots) :] and len(slots) > 2
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -210,9 +215,7 @@ def test_keras_file_after_h5_has_the_right_optimizer(tmp_path: Path) -> None:
     assert everything(loaded) == everything(model)
 
 
-def test_configuration_is_kept_when_the_save_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_configuration_is_kept_when_the_save_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A save that fails half way, as on a full disk, leaves the compile configuration as it was."""
 
     def full(*args: Any, **options: Any) -> None:
@@ -351,7 +354,9 @@ for limit in (3_000, 20_000, 200_000, 400_000):
 def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path: Path, ending: str) -> None:
     """HDF5 tells of it by RuntimeErrors too, which would look like a model that cannot be saved."""
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / f"m{ending}")], capture_output=True, text=True,
+        [sys.executable, "-c", FULL, str(tmp_path / f"m{ending}")],
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(Path(_modelfile.__file__).parents[1])},
     )
     # HDF5 may end the process when it exits, so its exit code says nothing.

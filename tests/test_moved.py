@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import X, Y, Batches, PerBatch, make_model
+from harness import Batches, PerBatch, X, Y, make_model
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks
 from callback_state._lock import NAME
@@ -22,8 +22,11 @@ def logging_callbacks(where: str) -> list[Any]:
     """Those that write files or are told of some, with paths as the user gives them."""
     stock = keras.callbacks
     return [
-        PerBatch(0.02), Batches(), stock.EarlyStopping("loss", patience=9),
-        stock.CSVLogger(os.path.join(where, "log.csv")), stock.TensorBoard(os.path.join(where, "board")),
+        PerBatch(0.02),
+        Batches(),
+        stock.EarlyStopping("loss", patience=9),
+        stock.CSVLogger(os.path.join(where, "log.csv")),
+        stock.TensorBoard(os.path.join(where, "board")),
         stock.BackupAndRestore(os.path.join(where, "backup")),
         stock.ModelCheckpoint(os.path.join(where, "stock.keras"), monitor="loss", save_best_only=True),
     ]
@@ -33,7 +36,8 @@ def files_with(text: str, directory: Path) -> list[str]:
     """The files that hold a text, in their bytes or in their names, in any of three encodings."""
     patterns = [text.encode(code) for code in ("utf-8", "utf-16-le", "utf-32-le")]
     return [
-        str(path.relative_to(directory)) for path in sorted(directory.rglob("*"))
+        str(path.relative_to(directory))
+        for path in sorted(directory.rglob("*"))
         if path.is_file() and any(p in path.read_bytes() or p in os.fsencode(path.name) for p in patterns)
     ]
 

@@ -37,7 +37,9 @@ PARTS = ["{epoch}", "{epoch:03d}", "{batch}", "{loss:.3e}", "{loss}", "-", "a.b"
 
 
 @given(
-    epoch=st.integers(0, 10**6), batch=st.integers(0, 10**6), loss=st.floats(allow_nan=True),
+    epoch=st.integers(0, 10**6),
+    batch=st.integers(0, 10**6),
+    loss=st.floats(allow_nan=True),
     parts=st.lists(st.sampled_from(PARTS), min_size=1),
 )
 def test_a_name_that_a_template_gives_fits_it(epoch: int, batch: int, loss: float, parts: list[str]) -> None:

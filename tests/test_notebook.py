@@ -7,8 +7,9 @@ from typing import Any
 
 import nbformat
 import pytest
-from examples import path_of
 from nbclient import NotebookClient
+
+from examples import path_of
 
 NOTEBOOK = path_of("notebook.ipynb")
 

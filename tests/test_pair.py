@@ -33,9 +33,7 @@ def test_a_pair_is_opened_by_either_path(tmp_path: Path, given: str, staged: boo
     """Its paths are the conventional ones, wherever the state lies."""
     put(tmp_path, {NAME: model_of(1), staged_name(model_of(1)) if staged else STATE: sealed(1)})
     expected = _statefile.unseal(sealed(1), "")
-    assert open_pair(tmp_path / given) == Pair(
-        str(tmp_path / NAME), str(tmp_path / STATE), expected
-    )
+    assert open_pair(tmp_path / given) == Pair(str(tmp_path / NAME), str(tmp_path / STATE), expected)
 
 
 def newer() -> bytes:
@@ -76,12 +74,7 @@ BROKEN = {
         "another model file. Put the two files of one save together, or use another checkpoint",
     ),
     "empty-state": ({NAME: model_of(1), STATE: b""}, CorruptCheckpointError, STATE, "is empty"),
-    "cut-state": (
-        {NAME: model_of(1), STATE: sealed(1)[:-1]},
-        CorruptCheckpointError,
-        STATE,
-        "cut short",
-    ),
+    "cut-state": ({NAME: model_of(1), STATE: sealed(1)[:-1]}, CorruptCheckpointError, STATE, "cut short"),
     "cut-staged-state": (
         {NAME: model_of(1), STATE: sealed(2), staged_name(model_of(1)): b"x"},
         CorruptCheckpointError,
@@ -147,9 +140,7 @@ def test_a_reader_may_miss_the_staged_state(tmp_path: Path, monkeypatch: pytest.
     assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
 
 
-def test_a_reader_gives_up_when_it_changes_all_the_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_gives_up_when_it_changes_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks LOOKS times; and only once if nothing changed."""
     put(tmp_path, {NAME: model_of(2), STATE: sealed(1)})
     digest, looks = _atomic.digest, []
@@ -242,7 +233,9 @@ def test_the_states_of_a_directory_are_named_and_not_read(tmp_path: Path) -> Non
     (tmp_path / "r.keras").symlink_to(tmp_path / "nowhere" / NAME)
     found = {os.path.basename(path): list(map(os.path.basename, paths)) for path, paths in states(tmp_path)}
     assert found == {
-        NAME: [STATE, staged_name(model_of(2))], "o.keras": ["o.keras" + SUFFIX], "p.h5": ["p.h5" + SUFFIX],
+        NAME: [STATE, staged_name(model_of(2))],
+        "o.keras": ["o.keras" + SUFFIX],
+        "p.h5": ["p.h5" + SUFFIX],
         "q.keras": [STATE],
     }
     assert dict(states(tmp_path))[str(tmp_path / "q.keras")] == [str(tmp_path / "elsewhere" / STATE)]

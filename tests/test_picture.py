@@ -52,8 +52,10 @@ def test_without_matplotlib_it_is_a_text(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     text: Any = compare(run(0.5), run(0.25), interruptions=[(1, 0)]).plot(tmp_path / "runs.txt")
     assert text.splitlines() == [
-        " first ███▄▄▄▂▂▂▁▁▁ 0.000625 to 0.005", "second ███▄▄▄▂▂▂▁▁▁ 0.000156 to 0.005",
-        "interrupted at (1, 0)", "part at (2, 0)",
+        " first ███▄▄▄▂▂▂▁▁▁ 0.000625 to 0.005",
+        "second ███▄▄▄▂▂▂▁▁▁ 0.000156 to 0.005",
+        "interrupted at (1, 0)",
+        "part at (2, 0)",
     ]
     assert (tmp_path / "runs.txt").read_text(encoding="utf-8") == f"{text}\n"
     assert run(0.5).plot().startswith("learning rate ███")

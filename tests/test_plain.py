@@ -15,7 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_values import (
-    Color, Frozen, Plain, Point, again, cyclic, decode, encode, identical, not_exact, plain, tables,
+    Color,
+    Frozen,
+    Plain,
+    Point,
+    again,
+    cyclic,
+    decode,
+    encode,
+    identical,
+    not_exact,
+    plain,
+    tables,
 )
 
 from callback_state import _read, stateful
@@ -98,8 +109,11 @@ def test_sharing_and_cycles_are_kept_across_callbacks() -> None:
 
 
 @pytest.mark.parametrize("depth", [50_000])
-@pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"a": v}, lambda v: Plain(v), lambda v: [(v,)]],
-                         ids=["list", "dict", "dataclass", "list of tuples"])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda v: [v], lambda v: {"a": v}, lambda v: Plain(v), lambda v: [(v,)]],
+    ids=["list", "dict", "dataclass", "list of tuples"],
+)
 def test_nesting_of_mutable_values_costs_no_stack(wrap: Any, depth: int) -> None:
     """Tens of thousands of levels are stored and built without recursion."""
     value: Any = []
@@ -112,8 +126,11 @@ def test_nesting_of_mutable_values_costs_no_stack(wrap: Any, depth: int) -> None
     assert n in (depth, 2 * depth)
 
 
-@pytest.mark.parametrize("wrap", [lambda v: (v,), lambda v: frozenset({v}), lambda v: Point(v, 0),
-                                  lambda v: slice(v)], ids=["tuple", "frozenset", "namedtuple", "slice"])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda v: (v,), lambda v: frozenset({v}), lambda v: Point(v, 0), lambda v: slice(v)],
+    ids=["tuple", "frozenset", "namedtuple", "slice"],
+)
 def test_deep_immutable_values_are_refused_when_they_are_stored(wrap: Any) -> None:
     """A hundred levels are stored and come back; one more is an error that says so, with the path."""
     value: Any = 0
@@ -152,8 +169,18 @@ def _subclass(base: type) -> Any:
 
 @pytest.mark.parametrize(
     "value",
-    [_subclass(list), _subclass(dict), _subclass(int), _subclass(str), _subclass(OrderedDict), object(), len,
-     Plain, (i for i in ()), memoryview(b"")],
+    [
+        _subclass(list),
+        _subclass(dict),
+        _subclass(int),
+        _subclass(str),
+        _subclass(OrderedDict),
+        object(),
+        len,
+        Plain,
+        (i for i in ()),
+        memoryview(b""),
+    ],
     ids=["list", "dict", "int", "str", "OrderedDict", "object", "function", "class", "iterator", "memoryview"],
 )
 def test_what_a_subclass_adds_is_never_dropped(value: Any) -> None:
@@ -221,9 +248,21 @@ def test_the_same_is_what_cannot_be_told_apart(a: Any, b: Any) -> None:
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [(1, True), (1, 1.0), (0.0, -0.0), ("1", b"1"), ((1,), [1]), ({1: 2}, OrderedDict({1: 2})), (None, 0),
-     ({1: 1, 2: 2}, {2: 2, 1: 1}), ([[1]] * 2, [[1], [1]]), (Frozen(1), Frozen(2)), (Color.RED, Color.BLUE),
-     (SimpleNamespace(a=1), SimpleNamespace(b=1)), (object(), object())],
+    [
+        (1, True),
+        (1, 1.0),
+        (0.0, -0.0),
+        ("1", b"1"),
+        ((1,), [1]),
+        ({1: 2}, OrderedDict({1: 2})),
+        (None, 0),
+        ({1: 1, 2: 2}, {2: 2, 1: 1}),
+        ([[1]] * 2, [[1], [1]]),
+        (Frozen(1), Frozen(2)),
+        (Color.RED, Color.BLUE),
+        (SimpleNamespace(a=1), SimpleNamespace(b=1)),
+        (object(), object()),
+    ],
     ids=lambda value: re.sub(" at 0x.*", "", repr(value)),
 )
 def test_what_counts_as_different(a: Any, b: Any) -> None:

@@ -24,10 +24,17 @@ SCRIPT = Path(__file__).with_name("process_script.py")
 def started(script: Path, *arguments: Any, options: tuple[str, ...] = ()) -> Iterator[Any]:
     """(the process of a script, a function that gives what it wrote to stderr)."""
     command = [sys.executable, "-W", "error::UserWarning", *options, str(script), *map(str, arguments)]
-    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=errors, text=True,
-        env={**os.environ, "PYTHONPATH": str(script.parents[1])},
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(script.parents[1])},
+        ) as process,
+    ):
+
         def written() -> str:
             errors.seek(0)
             return errors.read()
@@ -49,12 +56,9 @@ def run(directory: Path, ending: str, *, kill_after: int | None = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("ending", "kills"), [(".keras", (2, 2, 5)), (".weights.h5", (4,))],
-    ids=["keras", "weights-only"],
+    ("ending", "kills"), [(".keras", (2, 2, 5)), (".weights.h5", (4,))], ids=["keras", "weights-only"]
 )
-def test_a_killed_process_is_resumed_as_the_same_run(
-    tmp_path: Path, ending: str, kills: tuple[int, ...]
-) -> None:
+def test_a_killed_process_is_resumed_as_the_same_run(tmp_path: Path, ending: str, kills: tuple[int, ...]) -> None:
     """SIGKILL while training goes on, several times; a callback that draws from every global generator;
     classes of ``__main__``; validation_split. The last start prints what an uninterrupted run prints."""
     uninterrupted = run(tmp_path / "whole", ending)
@@ -79,7 +83,12 @@ class Ended(NamedTuple):
 
 
 def run_inside(
-    directory: Path, epochs: int, batches: int, *, after: float | None = None, saves: str = "in batches",
+    directory: Path,
+    epochs: int,
+    batches: int,
+    *,
+    after: float | None = None,
+    saves: str = "in batches",
     sends: tuple[int, ...] = (signal.SIGKILL,),
 ) -> Ended:
     """Run the script that saves inside its epochs; send it signals so many seconds after it has begun."""
@@ -131,9 +140,7 @@ def check_random_signals(directory: Path, epochs: int, batches: int, stops: int)
     for _ in range(stops):
         sends = moments.choice([(signal.SIGTERM,), (signal.SIGUSR1,), (signal.SIGTERM, signal.SIGTERM)])
         after = moments.uniform(0.1, 0.9) * seconds / stops
-        ended = run_inside(
-            directory / "stopped", epochs, batches, after=after, saves="on signals", sends=sends,
-        )
+        ended = run_inside(directory / "stopped", epochs, batches, after=after, saves="on signals", sends=sends)
         assert ended.result is None, f"the run ended after {len(codes)} stops: train longer"
         codes.append(ended.code)
     assert run_inside(directory / "stopped", epochs, batches, saves="on signals")[:2] == (0, uninterrupted)

@@ -37,7 +37,6 @@ scalars = (
 trees = st.recursive(scalars, lambda inner: st.lists(inner) | st.lists(inner).map(tuple))
 
 
-
 #: Two trees are the same, types, signs and NaN included, if our writer writes the same bytes.
 written_as = dump
 
@@ -269,9 +268,7 @@ HEAD = b"\x80\x04"
         pytest.param(HEAD + b"\x95\2" + bytes(7) + b"M\1\0.", "found 1", id="across-a-frame"),
         pytest.param(HEAD + b"]" * 101 + b"a" * 100 + b".", "nested deeper", id="deep-lists"),
         pytest.param(HEAD + b"N" + b"\x85" * 101 + b".", "at byte 103: nested", id="deep-tuples"),
-        pytest.param(
-            HEAD + b"]N" + b"\x85" * 99 + b"aNa\x85.", "nested deeper", id="deep-then-shallow"
-        ),
+        pytest.param(HEAD + b"]N" + b"\x85" * 99 + b"aNa\x85.", "nested deeper", id="deep-then-shallow"),
         pytest.param(HEAD + b"(" * 999 + b"t" * 999 + b".", "nested deeper", id="deep-marks"),
         pytest.param(HEAD + b"(" * 101, "at byte 102: nested deeper", id="marks-that-stay-open"),
     ],
@@ -291,9 +288,7 @@ def test_depth_is_counted_through_appends() -> None:
         parse(tree.replace(b"N", b"N\x85\x85"))
 
 
-def test_data_too_large_for_the_memory_is_an_error_like_any_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_data_too_large_for_the_memory_is_an_error_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """No MemoryError leaves the reader."""
 
     def exhausted(parser: _read._Parser) -> None:

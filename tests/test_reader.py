@@ -115,6 +115,7 @@ def test_generator_is_gone_on_with_once() -> None:
 @pytest.mark.parametrize("there", [0, 3, 9])
 def test_generator_that_ends_is_refused(there: int) -> None:
     """Both numbers are named, and the adapter is as it was."""
+
     def make() -> Iterator[int]:
         return iter(range(there))
 

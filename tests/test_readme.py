@@ -11,10 +11,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from examples import is_short, path_of, start
 
 import callback_state
 import callback_state.testing
+from examples import is_short, path_of, start
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.rst"

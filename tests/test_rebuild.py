@@ -76,8 +76,19 @@ def test_a_constructor_gets_the_arguments_that_it_got(make: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Mode.FAST, Options(3), [Options(Mode.FAST)], {1: (2, {3})}, np.arange(3), 10**6000, "a text", b"bytes",
-     collections.deque([1], 3), 0.1, float("inf")],
+    [
+        Mode.FAST,
+        Options(3),
+        [Options(Mode.FAST)],
+        {1: (2, {3})},
+        np.arange(3),
+        10**6000,
+        "a text",
+        b"bytes",
+        collections.deque([1], 3),
+        0.1,
+        float("inf"),
+    ],
     ids=lambda v: type(v).__name__,
 )
 def test_arguments_of_every_plain_kind(value: Any) -> None:
@@ -90,11 +101,21 @@ def test_arguments_of_every_plain_kind(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        ("/etc/passwd", "/etc/passwd"), ("~/x", "~/x"), ("a/../../b", "a/../../b"), ("c:\\x", "c:\\x"),
-        ("http://x.y", "http://x.y"), (b"/etc/x", "/etc/x"), (pathlib.Path("a"), "a"),
-        (pathlib.PureWindowsPath("a"), "a"), (["x", ("y", "/z")], "/z"), ({"path": "z"}, "z"),
-        ({"log_dir": "z"}, "z"), (Options(where="/z"), "/z"), (frozenset({"s3://b"}), "s3://b"),
-        ({"/key": 1}, "/key"), ([pathlib.Path("q")], "q"),
+        ("/etc/passwd", "/etc/passwd"),
+        ("~/x", "~/x"),
+        ("a/../../b", "a/../../b"),
+        ("c:\\x", "c:\\x"),
+        ("http://x.y", "http://x.y"),
+        (b"/etc/x", "/etc/x"),
+        (pathlib.Path("a"), "a"),
+        (pathlib.PureWindowsPath("a"), "a"),
+        (["x", ("y", "/z")], "/z"),
+        ({"path": "z"}, "z"),
+        ({"log_dir": "z"}, "z"),
+        (Options(where="/z"), "/z"),
+        (frozenset({"s3://b"}), "s3://b"),
+        ({"/key": 1}, "/key"),
+        ([pathlib.Path("q")], "q"),
     ],
     ids=repr,
 )
@@ -122,7 +143,10 @@ def test_an_argument_called_a_path_is_refused() -> None:
 def test_all_reasons_are_named_in_one_error_and_nothing_is_made() -> None:
     """Path, function, variable, digest; of all callbacks; with both ways out."""
     snapshot = saved(
-        Every(1, 2, d=4), Takes("/x", fn=print), Takes(keras.Variable([1.0])), Takes(np.zeros(10_000)),
+        Every(1, 2, d=4),
+        Takes("/x", fn=print),
+        Takes(keras.Variable([1.0])),
+        Takes(np.zeros(10_000)),
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
     )
     MADE.clear()
@@ -130,10 +154,14 @@ def test_all_reasons_are_named_in_one_error_and_nothing_is_made() -> None:
         rebuild(snapshot, trust=Trust(), directory="")
     assert MADE == []
     for part in (
-        WHERE, "Takes: value is a path or an address ('/x')",
+        WHERE,
+        "Takes: value is a path or an address ('/x')",
         "Takes: fn was builtin_function_or_method builtins.print",
-        "Takes_1: value was an object of class", "Takes_2: value was too large to be stored",
-        "LearningRateScheduler: schedule was function", "into=[...]", "trusted=True",
+        "Takes_1: value was an object of class",
+        "Takes_2: value was too large to be stored",
+        "LearningRateScheduler: schedule was function",
+        "into=[...]",
+        "trusted=True",
     ):
         assert part in str(info.value)
     assert "Every" not in str(info.value)
@@ -196,7 +224,8 @@ def _changing(source: str) -> Any:
     exec(
         f"@stateful\nclass Changing(Callback):\n    def __init__(self, {source}):\n"
         f"        self.got = {{k: v for k, v in locals().items() if k not in ('self', '__class__')}}\n"
-        f"        super().__init__(); MADE.append(self)\n", space
+        f"        super().__init__(); MADE.append(self)\n",
+        space,
     )
     return space["Changing"]
 
@@ -242,8 +271,16 @@ def test_a_constructor_that_changed_is_named(before: str, call: str, after: str,
         ("a, b", "1, 2", "a, **more", {"a": 1, "more": {"b": 2}}),
         ("a, /, **more", "1, x=2", "a, x, /, **more", {"a": 1, "x": 2, "more": {}}),
     ],
-    ids=["new with default", "new before *args", "*args renamed", "reordered", "other kinds", "default changed",
-         "moved into **kwargs", "moved out of **kwargs"],
+    ids=[
+        "new with default",
+        "new before *args",
+        "*args renamed",
+        "reordered",
+        "other kinds",
+        "default changed",
+        "moved into **kwargs",
+        "moved out of **kwargs",
+    ],
 )
 def test_a_constructor_that_still_takes_it_gets_it(before: str, call: str, after: str, expected: Any) -> None:
     """Every argument arrives under its name, and none in another's place."""

@@ -74,6 +74,7 @@ def test_threads_that_save_do_not_meet(tmp_path: Path, ending: str) -> None:
 
 def test_keras_is_as_before_when_a_save_fails(tmp_path: Path) -> None:
     """Whatever raises in it."""
+
     class Fails(keras.layers.Layer):
         def save_own_variables(self, store: Any) -> None:
             raise KeyError("mine")
@@ -135,6 +136,7 @@ def test_what_changes_while_it_is_saved_is_no_failed_write(tmp_path: Path, endin
 
 def test_nothing_is_kept_alive(tmp_path: Path) -> None:
     """What was recorded goes with the record, without the collector."""
+
     class Stores(keras.layers.Layer):
         def save_own_variables(self, store: Any) -> None:
             store["x"] = np.ones(3)
@@ -142,9 +144,7 @@ def test_nothing_is_kept_alive(tmp_path: Path) -> None:
     record = Record()
     array = np.ones(3)
     with record.listening():
-        saving_lib._save_state(
-            model(Stores()), saving_lib.H5IOStore(tmp_path / "m.h5", mode="w"), None, "", set()
-        )
+        saving_lib._save_state(model(Stores()), saving_lib.H5IOStore(tmp_path / "m.h5", mode="w"), None, "", set())
         record.note("__setitem__", "y", array)
     (copied,) = [a[1] for act, a, _ in record._acts if act == "__setitem__" and a[0] == "y"]
     alive = weakref.ref(copied)

@@ -126,8 +126,10 @@ def test_a_save_that_was_killed_anywhere_is_completed_or_undone(tmp_path: Path, 
         lock.release()
         number = number_of(directory / "m.keras")
         assert content(directory) == {
-            "m.keras": model_of(number), "m.keras" + SUFFIX: state_of(number),  # type: ignore[arg-type]
-            "n.keras": model_of(7), "n.keras" + SUFFIX: state_of(7),
+            "m.keras": model_of(number),
+            "m.keras" + SUFFIX: state_of(number),  # type: ignore[arg-type]
+            "n.keras": model_of(7),
+            "n.keras" + SUFFIX: state_of(7),
         }
         found.append(number)
         if code == 0:
@@ -228,8 +230,14 @@ def test_a_damaged_state_does_not_keep_a_staged_one_from_its_place(held: Path) -
 def test_what_others_have_there_stays(held: Path, dead: int) -> None:
     """Hidden files and directories of other names, and states that have lost their model."""
     names = [
-        ".m.keras.state-notes", ".m.keras.tmp-", ".m.keras.tmp-host-1-xyz", ".gitignore", ".tmp-host-12-0123abcd",
-        ".notes.txt.state-" + "0" * 32, "m.keras" + SUFFIX, ".notes.txt.tmp-host-12-0123abcd/notes.txt",
+        ".m.keras.state-notes",
+        ".m.keras.tmp-",
+        ".m.keras.tmp-host-1-xyz",
+        ".gitignore",
+        ".tmp-host-12-0123abcd",
+        ".notes.txt.state-" + "0" * 32,
+        "m.keras" + SUFFIX,
+        ".notes.txt.tmp-host-12-0123abcd/notes.txt",
         ".sub/.m.keras.state-" + "0" * 32,
     ]
     for name in names:

@@ -130,9 +130,7 @@ def test_recovery_sweeps_nothing_when_the_model_changed_meanwhile(
     assert number_of(tmp_path / NAME) == 2
 
 
-def test_a_state_that_is_staged_while_recovery_sweeps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_state_that_is_staged_while_recovery_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its writer began after recovery had looked for writers: it is nobody's leftover."""
     save(tmp_path / NAME, 1)
     new = {staged_name(model_of(2)): sealed(2)}
@@ -151,9 +149,7 @@ def test_recovery_where_nothing_is(tmp_path: Path) -> None:
 # Deleting
 
 
-def test_a_checkpoint_is_deleted_model_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_is_deleted_model_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in between, it leaves a staged state of no model, which the next writer removes."""
     save(tmp_path / NAME, 1)
     put(tmp_path, {staged_name(model_of(1)): sealed(1)})

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import X, Batches, PerBatch, bytes_of, fit, make_model, states_of
+from harness import Batches, PerBatch, X, bytes_of, fit, make_model, states_of
 from listed import model_of, put, state_of
 
 from callback_state import (
-    CallbackStateError, CheckpointNotFoundError, RestoreError, _atomic, _find, _modelfile, _restore, _store,
+    CallbackStateError,
+    CheckpointNotFoundError,
+    RestoreError,
+    _atomic,
+    _find,
+    _modelfile,
+    _restore,
+    _store,
     restore_callbacks,
 )
 from callback_state._expected import Expected
@@ -54,7 +61,9 @@ def whole(path: Path) -> dict[str, Any]:
     callbacks, model = make(), make_model()
     restored = restore_callbacks(path, into=callbacks, model=model, strict=False)
     return {
-        "epoch": restored.epoch, "history": restored.history, "callbacks": states_of(callbacks),
+        "epoch": restored.epoch,
+        "history": restored.history,
+        "callbacks": states_of(callbacks),
         "model": bytes_of([*model.variables, *model.optimizer.variables]),
     }
 
@@ -92,6 +101,7 @@ POINTS: dict[str, tuple[Any, str]] = {
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """Lets a writer act at a point, before or after the step, at the first ``times`` times."""
+
     def install(point: str, when: str, act: Callable[[int], None], times: int) -> list[int]:
         owner, name = POINTS[point]
         true, calls = owner.__dict__[name], []
@@ -228,9 +238,7 @@ def test_fifty_restores_while_a_training_run_saves(writer: Path) -> None:
     epochs = []
     for i in range(50):
         callbacks, model = make(), make_model()
-        restored = restore_callbacks(
-            writer if i % 2 else writer.parent, into=callbacks, model=model, strict=False
-        )
+        restored = restore_callbacks(writer if i % 2 else writer.parent, into=callbacks, model=model, strict=False)
         assert restored.epoch is not None
         steps = len(X) // 16 * (restored.epoch + 1)
         assert callbacks[0].step == steps == len(callbacks[1].seen)
@@ -275,7 +283,8 @@ def test_a_copy_of_any_two_moments(
         model, state = (i, j) if order == "model-first" else (j, i)
         files = {name: data for name, data in moments[model].items() if name == "m.keras"}
         files |= {
-            name: data for name, data in moments[state].items()
+            name: data
+            for name, data in moments[state].items()
             if name == "m.keras" + SUFFIX or (staged_too and name.startswith(".m.keras.state"))
         }
         copy = tmp_path / f"{i}-{j}"

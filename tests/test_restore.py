@@ -15,10 +15,21 @@ from harness import Batches, KillAt, Killed, PerBatch, X, Y, bytes_of, fit, make
 
 import callback_state
 from callback_state import (
-    CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError,
-    ModelCheckpointEnhanced, NotRebuildableError, RestoreError, ResumeError,
-    UnsupportedFormatError, UntrustedError, latest_checkpoint, list_checkpoints, load_meta,
-    restore_callbacks, stateful,
+    CallbackStateError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    ModelCheckpointEnhanced,
+    NotRebuildableError,
+    RestoreError,
+    ResumeError,
+    UnsupportedFormatError,
+    UntrustedError,
+    latest_checkpoint,
+    list_checkpoints,
+    load_meta,
+    restore_callbacks,
+    stateful,
 )
 from callback_state._capture import state_of
 
@@ -77,7 +88,10 @@ def test_from_nothing_but_the_files_the_run_goes_on_exactly(tmp_path: Path) -> N
     restored = restore_callbacks(tmp_path / "killed")
     model = keras.models.load_model(restored.model_path)
     history = model.fit(
-        **FIT, epochs=8, validation_data=(X[:16], 1 - Y[:16]), callbacks=[*restored],
+        **FIT,
+        epochs=8,
+        validation_data=(X[:16], 1 - Y[:16]),
+        callbacks=[*restored],
         initial_epoch=restored.initial_epoch,
     )
     assert history.history == whole.history
@@ -129,8 +143,8 @@ def newer(path: Path) -> None:
 
     data = bytearray(path.read_bytes())
     at = data.index(_statefile.MAGIC) + len(_statefile.MAGIC)
-    data[at:at + 4] = (99).to_bytes(4, "little")
-    data[-32:] = hashlib.sha256(data[-_statefile.TRAILER_SIZE:-32]).digest()
+    data[at : at + 4] = (99).to_bytes(4, "little")
+    data[-32:] = hashlib.sha256(data[-_statefile.TRAILER_SIZE : -32]).digest()
     path.write_bytes(bytes(data))
 
 
@@ -141,8 +155,7 @@ DAMAGE: dict[str, tuple[Any, type[Exception], str]] = {
     "truncated": (truncate, CorruptCheckpointError, "003.keras"),
     "empty": (empty, CorruptCheckpointError, "empty"),
     "one bit flipped": (flip, CorruptCheckpointError, "003.keras"),
-    "one bit of the model flipped":
-        (lambda p: flip(p.with_name("003.keras")), MismatchError, "003.keras"),
+    "one bit of the model flipped": (lambda p: flip(p.with_name("003.keras")), MismatchError, "003.keras"),
     "newer format": (newer, UnsupportedFormatError, "99"),
 }
 
@@ -183,22 +196,19 @@ def saver(directory: Path, name: str = "{epoch:03d}.keras") -> Any:
 
 
 @pytest.mark.parametrize("missing_ok", [False, True])
-def test_a_directory_in_which_all_are_damaged_is_an_error(
-    checkpoints: Path, missing_ok: bool
-) -> None:
+def test_a_directory_in_which_all_are_damaged_is_an_error(checkpoints: Path, missing_ok: bool) -> None:
     """A run of days is not silently begun anew."""
     for path in checkpoints.glob("*.pkl"):
         flip(path)
-    with pytest.warns(UserWarning, match="left aside"), pytest.raises(
-        CorruptCheckpointError, match="none of 3 checkpoints verifies"
+    with (
+        pytest.warns(UserWarning, match="left aside"),
+        pytest.raises(CorruptCheckpointError, match="none of 3 checkpoints verifies"),
     ):
         restore_callbacks(checkpoints, into=make(), missing_ok=missing_ok)
 
 
 @pytest.mark.parametrize("content", ["nothing", "other files", "no directory"])
-def test_where_there_is_no_checkpoint_the_error_says_what_was_expected(
-    tmp_path: Path, content: str
-) -> None:
+def test_where_there_is_no_checkpoint_the_error_says_what_was_expected(tmp_path: Path, content: str) -> None:
     """No such path, an empty directory, a directory of other files."""
     path = tmp_path / "ckpt"
     if content != "no directory":
@@ -242,13 +252,13 @@ def test_callbacks_without_state_come_and_go(checkpoints: Path) -> None:
 
 def test_a_new_argument_wins_and_is_reported(checkpoints: Path) -> None:
     """The user's new patience and peak hold; state that had moved stays state."""
-    callbacks = [PerBatch(0.5), Batches(), keras.callbacks.EarlyStopping("loss", patience=2),
-                 saver(checkpoints)]
+    callbacks = [PerBatch(0.5), Batches(), keras.callbacks.EarlyStopping("loss", patience=2), saver(checkpoints)]
     with pytest.warns(UserWarning, match="PerBatch.peak was 0.02, is 0.5"):
         restored = restore_callbacks(checkpoints, into=callbacks)
     assert (callbacks[0].peak, callbacks[0].step, callbacks[2].patience) == (0.5, 12, 2)
     assert [str(c) for c in restored.report.changed] == [
-        "PerBatch.peak was 0.02, is 0.5", "EarlyStopping.patience was 9, is 2",
+        "PerBatch.peak was 0.02, is 0.5",
+        "EarlyStopping.patience was 9, is 2",
     ]
 
 
@@ -268,10 +278,7 @@ def test_rebuilding_names_what_cannot_be_rebuilt(tmp_path: Path) -> None:
     logger = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
 
     def with_code() -> list[Any]:
-        return [
-            PerBatch(0.02), keras.callbacks.LearningRateScheduler(lambda epoch: 0.01),
-            logger,
-        ]
+        return [PerBatch(0.02), keras.callbacks.LearningRateScheduler(lambda epoch: 0.01), logger]
 
     assert fit(tmp_path / "ckpt", with_code, kill=2) is None
     logger.csv_file.close()
@@ -282,6 +289,7 @@ def test_rebuilding_names_what_cannot_be_rebuilt(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:stored by value")
 def test_code_is_read_only_on_trust(tmp_path: Path) -> None:
     """A lambda kept as state is code in the file: refused, unless the caller trusts it or has his own."""
+
     @stateful
     class Chooses(keras.callbacks.Callback):
         def __init__(self) -> None:
@@ -310,7 +318,9 @@ except NotRegisteredError as error:
 """
     assert fit(tmp_path, lambda: [PerBatch(0.1)], kill=1) is None
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
         cwd=Path(callback_state.__file__).parents[1],
     )
     assert done.stdout == "refused\n", done.stderr
@@ -330,9 +340,7 @@ def test_forgotten_initial_epoch_stops_with_the_line(checkpoints: Path) -> None:
 def test_a_fit_from_other_weights_stops_with_the_line(checkpoints: Path, forgotten: str) -> None:
     """A fresh model, an optimizer that was made anew, weights that have moved on."""
     callbacks, model = [*make(), saver(checkpoints)], make_model()
-    restored = restore_callbacks(
-        checkpoints, into=callbacks, model=None if forgotten == "model" else model
-    )
+    restored = restore_callbacks(checkpoints, into=callbacks, model=None if forgotten == "model" else model)
     if forgotten == "compiled after":
         model.compile("adam", keras.losses.BinaryCrossentropy())
     if forgotten == "trained meanwhile":
@@ -363,9 +371,7 @@ def test_state_survives_without_a_checkpoint_in_the_new_fit(checkpoints: Path) -
 
     seen: list[Any] = []
     with pytest.raises(Killed):
-        model.fit(
-            **FIT, epochs=8, callbacks=[*callbacks, Looks()], initial_epoch=restored.initial_epoch
-        )
+        model.fit(**FIT, epochs=8, callbacks=[*callbacks, Looks()], initial_epoch=restored.initial_epoch)
     assert seen == [(wait, best)] and best is not None
 
 
@@ -390,7 +396,9 @@ def test_meta_lists_and_latest_need_no_tensorflow(checkpoints: Path) -> None:
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
         cwd=Path(callback_state.__file__).parents[1],
     )
     assert done.returncode == 0, done.stderr
@@ -410,10 +418,7 @@ def test_a_fit_that_died_at_once_can_be_tried_again(checkpoints: Path) -> None:
         callbacks, model = [*make(), saver(checkpoints)], make_model()
         restored = restore_callbacks(checkpoints, into=callbacks, model=model)
         with pytest.raises(Killed):
-            model.fit(
-                **FIT, epochs=8, initial_epoch=restored.initial_epoch,
-                callbacks=[*callbacks, KillAt(3)],
-            )
+            model.fit(**FIT, epochs=8, initial_epoch=restored.initial_epoch, callbacks=[*callbacks, KillAt(3)])
         assert restored.initial_epoch == 3
 
 
@@ -455,6 +460,7 @@ def test_a_callback_list_made_before_the_restore_goes_on_too(checkpoints: Path) 
 
 def test_a_metric_called_epochs_does_not_hide_the_epochs(tmp_path: Path) -> None:
     """The numbers of the epochs keep their name."""
+
     class Logs(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             logs["epochs"] = 99.0
@@ -469,9 +475,7 @@ def test_a_model_built_anew_after_the_restore_is_refused(checkpoints: Path) -> N
     callbacks = [*make(), saver(checkpoints)]
     restored = restore_callbacks(checkpoints, into=callbacks, model=make_model())
     with pytest.raises(ResumeError, match="another model than the one that was given"):
-        make_model().fit(
-            **FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch
-        )
+        make_model().fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch)
 
 
 def test_a_finished_run_with_model_forgotten_is_refused(tmp_path: Path) -> None:
@@ -487,9 +491,7 @@ def test_a_finished_run_with_model_forgotten_is_refused(tmp_path: Path) -> None:
 def test_a_fit_without_the_restored_callbacks_is_refused(checkpoints: Path, forgotten: str) -> None:
     """The state went into others: named, before the first step."""
     callbacks, model = [*make(), saver(checkpoints)], make_model()
-    restored = restore_callbacks(
-        checkpoints, into=None if forgotten == "into" else callbacks, model=model
-    )
+    restored = restore_callbacks(checkpoints, into=None if forgotten == "into" else callbacks, model=model)
     passed = callbacks if forgotten == "into" else [*make(), saver(checkpoints)]
     if forgotten == "one of them":
         passed = [*make()[:1], *callbacks[1:]]
@@ -500,9 +502,7 @@ def test_a_fit_without_the_restored_callbacks_is_refused(checkpoints: Path, forg
 def test_a_misspelt_directory_does_not_begin_anew(checkpoints: Path) -> None:
     """The checkpoint callback's own directory has checkpoints, which would be written over."""
     with pytest.raises(CheckpointNotFoundError, match="which a new run would write over"):
-        restore_callbacks(
-            checkpoints.with_name("ckptt"), into=[*make(), saver(checkpoints)], missing_ok=True
-        )
+        restore_callbacks(checkpoints.with_name("ckptt"), into=[*make(), saver(checkpoints)], missing_ok=True)
 
 
 def test_stock_model_files_that_would_be_written_over_are_warned_of(tmp_path: Path) -> None:

@@ -43,8 +43,13 @@ def test_an_attribute_that_appeared_since_keeps_its_value_and_is_reported(tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "written", "told"),
-    [("numpy", "1.9.4", True), ("keras", "2.0.0", True), ("python", "3.1.4", True), ("platform", "beos", True),
-     ("numpy", "", False)],
+    [
+        ("numpy", "1.9.4", True),
+        ("keras", "2.0.0", True),
+        ("python", "3.1.4", True),
+        ("platform", "beos", True),
+        ("numpy", "", False),
+    ],
 )
 def test_other_software_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, written: str, told: bool

@@ -172,7 +172,8 @@ RIGHT: dict[str, Callable[[], Any]] = {
     "BackupAndRestore": lambda: CALLBACKS.BackupAndRestore("backup", save_freq=3),
     "ModelCheckpointEnhanced": lambda: ModelCheckpointEnhanced("{epoch}.keras", save_best_only=True, keep_best=2),
     "ModelCheckpointEnhanced by batches": lambda: [
-        Counts(), ModelCheckpointEnhanced("{epoch}-{batch}.keras", save_freq=3, max_to_keep=2),
+        Counts(),
+        ModelCheckpointEnhanced("{epoch}-{batch}.keras", save_freq=3, max_to_keep=2),
     ],
     **ORBAX,
     "several": lambda: [Counts(), Window(), CALLBACKS.EarlyStopping(patience=3), Counts(0.2)],
@@ -197,7 +198,9 @@ def test_weights_are_swapped_exactly() -> None:
     """``SwapEMAWeights`` holds a flag; the optimizer keeps averages."""
     assert_resumes_exactly(
         lambda: CALLBACKS.SwapEMAWeights(swap_on_epoch=False),
-        optimizer=lambda: keras.optimizers.SGD(0.1, use_ema=True), epochs=3, steps_per_epoch=2,
+        optimizer=lambda: keras.optimizers.SGD(0.1, use_ema=True),
+        epochs=3,
+        steps_per_epoch=2,
     )
 
 
@@ -449,6 +452,7 @@ class Freezes(Callback):
 
 def test_a_number_of_a_layer_is_caught() -> None:
     """No checkpoint holds it, and the train step has the old one."""
+
     def model() -> Any:
         made = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
         made.compile("sgd", "mse")
@@ -523,7 +527,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "excluded": (Excludes, r"is 1.0, expected 0.5; Excludes.step is excluded from what is saved"),
     "reset in on_train_begin": (
-        ExcludesAndResets, r"is 1.0, expected 0.5; ExcludesAndResets.step is excluded .* on_train_begin"
+        ExcludesAndResets,
+        r"is 1.0, expected 0.5; ExcludesAndResets.step is excluded .* on_train_begin",
     ),
     "the clock": (Clock, r"two runs without an interruption differ.*Clock.on_train_batch_begin reads the clock"),
     "a time that is kept": (Deadline, r"Deadline.started is .*; Deadline.on_train_begin reads the clock"),
@@ -537,11 +542,13 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a handle": (Handle, r"nothing can be saved: Handle.lock: .*it is a handle of this process"),
     "the optimizer": (InOptimizer, r"keeps state in the optimizer only \(self.model.optimizer.steps_so_far\)"),
     "a number that is compiled": (
-        SetsDecay, r"model.optimizer.weight_decay is .*, expected .*in the optimizer only \(.*weight_decay\)",
+        SetsDecay,
+        r"model.optimizer.weight_decay is .*, expected .*in the optimizer only \(.*weight_decay\)",
     ),
     "derived, and not again": (Derives, r"is 0.1.*, expected 0.05.*derives factor from self.step, .*excluded"),
     "an iterator that can be pickled": (
-        IteratesPickled, r"IteratesPickled.counter.*; an iterator cannot be saved",
+        IteratesPickled,
+        r"IteratesPickled.counter.*; an iterator cannot be saved",
     ),
     "an attribute that goes": (Deletes, r"Deletes.first is True, expected no such attribute; .* deletes it"),
     "a schedule's closure": (counting, r"LearningRateScheduler.schedule keeps state in a closure \(count\)"),
@@ -584,9 +591,7 @@ def test_an_error_that_only_the_resumed_run_raises_is_named_with_its_point() -> 
 
     message = r"after resuming at \(1, 0\) LookupError is raised, and not in the uninterrupted run: where is"
     with pytest.raises(AssertionError, match=message) as caught:
-        assert_resumes_exactly(
-            lambda: stateful(Needs(), exclude=("seen",)), optimizer="numpy", at=[(1, 0)], **RUN
-        )
+        assert_resumes_exactly(lambda: stateful(Needs(), exclude=("seen",)), optimizer="numpy", at=[(1, 0)], **RUN)
     assert "Needs.on_epoch_end(1)" in str(caught.value) or sys.version_info < (3, 11)
 
 
@@ -614,11 +619,14 @@ def test_what_lives_in_a_module_is_lost_in_another_process() -> None:
 # Properties.
 
 
-@given(strategies.logs(epochs=5, names=("loss", "val_loss"), allow_nan=True),
-       strategies.interruptions(epochs=5, steps_per_epoch=2))
+@given(
+    strategies.logs(epochs=5, names=("loss", "val_loss"), allow_nan=True),
+    strategies.interruptions(epochs=5, steps_per_epoch=2),
+)
 @settings(max_examples=25, deadline=None)
 def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
     """Any losses, any interruptions."""
+
     def make() -> list[Any]:
         return [CALLBACKS.EarlyStopping(patience=2), CALLBACKS.ReduceLROnPlateau("loss", patience=1)]
 
@@ -653,10 +661,19 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         ({"model": lambda: 3, "optimizer": None}, r"model= returned 3; expected a new keras.Model"),
         ({"model": small_model}, "optimizer= is for the stand-in"),
         ({"timeout": 0}, "timeout=0: expected seconds above 0"),
-        ({"make_callbacks": lambda: CALLBACKS.EarlyStopping("loss", patience=0), "at": [(1, 0), (7, 0)]},
-         r"the run stops after \(2, 1\) and never comes to \(7, 0\)"),
-        ({"make_callbacks": lambda: CALLBACKS.TerminateOnNaN(), "at": "every epoch", "epochs": 2,
-          "logs": {"loss": [float("nan")] * 2}}, r"at='every epoch': the run stops after \(0, 0\)"),
+        (
+            {"make_callbacks": lambda: CALLBACKS.EarlyStopping("loss", patience=0), "at": [(1, 0), (7, 0)]},
+            r"the run stops after \(2, 1\) and never comes to \(7, 0\)",
+        ),
+        (
+            {
+                "make_callbacks": lambda: CALLBACKS.TerminateOnNaN(),
+                "at": "every epoch",
+                "epochs": 2,
+                "logs": {"loss": [float("nan")] * 2},
+            },
+            r"at='every epoch': the run stops after \(0, 0\)",
+        ),
         ({"optimizer": keras.optimizers.SGD()}, "optimizer: one object would go on from run to run"),
     ],
     ids=lambda value: str(value)[:30],

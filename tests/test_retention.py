@@ -41,13 +41,23 @@ def kept(written: Written, newest: int | None = None, best: int | None = None) -
         ([2, NAN, NAN], None, 2, "ac"),
         ([5], 1, 1, "a"),
     ],
-    ids=["no rule", "newest", "fewer than may be kept", "best", "the newest always", "both", "no value",
-         "no value at all", "no value, but a rule of its own", "of equals the first", "NaN is never best",
-         "NaN after the best", "one"],
+    ids=[
+        "no rule",
+        "newest",
+        "fewer than may be kept",
+        "best",
+        "the newest always",
+        "both",
+        "no value",
+        "no value at all",
+        "no value, but a rule of its own",
+        "of equals the first",
+        "NaN is never best",
+        "NaN after the best",
+        "one",
+    ],
 )
-def test_what_is_kept(
-    values: list[float | None], newest: int | None, best: int | None, expected: str
-) -> None:
+def test_what_is_kept(values: list[float | None], newest: int | None, best: int | None, expected: str) -> None:
     """The newest so many, the best so many, and in any case the last one."""
     assert kept(list(zip("abcdef", values, strict=False)), newest, best) == expected
 

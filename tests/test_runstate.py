@@ -27,17 +27,29 @@ def generators() -> Iterator[None]:
 
 
 def dropouts() -> Any:
-    return keras.Sequential([
-        keras.Input((6,)), keras.layers.Dropout(0.3), keras.layers.Dense(4), keras.layers.GaussianNoise(1.0),
-        keras.layers.Dropout(0.5), keras.layers.Dense(1),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(4),
+            keras.layers.GaussianNoise(1.0),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(1),
+        ]
+    )
 
 
 def images() -> Any:
-    return keras.Sequential([
-        keras.Input((4, 4, 1)), keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.2, 0.2),
-        keras.layers.SpatialDropout2D(0.5), keras.layers.Flatten(), keras.layers.Dense(1),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.RandomTranslation(0.2, 0.2),
+            keras.layers.SpatialDropout2D(0.5),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
 
 
 def nested() -> Any:
@@ -109,9 +121,9 @@ def test_seeds_fit_the_same_model_made_again(name: str) -> None:
 
 def test_metrics_and_weights_are_no_seeds() -> None:
     """Only the states of SeedGenerators are taken: not weights, batch statistics, or metrics."""
-    model = keras.Sequential([
-        keras.Input((6,)), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), keras.layers.Dense(1),
-    ])
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    )
     model.compile("sgd", "mse", metrics=["mae"])
     model.fit(X[:4], Y[:4], verbose=0)
     taken = _runstate.take_seeds(model)

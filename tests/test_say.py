@@ -39,7 +39,12 @@ def start(
     callbacks = [Counts(), ModelCheckpointEnhanced(directory / name, verbose=verbose, **options)]
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
     model.fit(
-        X, Y, batch_size=16, epochs=3, initial_epoch=restored.initial_epoch, verbose=fit,
+        X,
+        Y,
+        batch_size=16,
+        epochs=3,
+        initial_epoch=restored.initial_epoch,
+        verbose=fit,
         callbacks=[*callbacks, *more],
     )
 

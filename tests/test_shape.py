@@ -16,21 +16,41 @@ from callback_state._summary import Summary
 ENTRY = {"key": "A", "class": "a.A", "version": 1, "arguments": {}}
 #: What was added later, and what it is in a file that does not say it.
 LATER = {
-    ("meta", "stops"): False, ("meta", "data"): {}, ("meta", "doubts"): [], ("meta", "model", "variables"): [],
-    ("meta", "callbacks", 0, "outside"): None, ("run", "metrics"): [], ("run", "logs"): {}, ("run", "data"): None,
-    ("meta", "model", "optimizes"): True, ("run", "seconds"): 0.0,
-    ("meta", "starts"): [], ("meta", "trace"): {"epochs": [], "learning_rate": [], "ended_at": []},
+    ("meta", "stops"): False,
+    ("meta", "data"): {},
+    ("meta", "doubts"): [],
+    ("meta", "model", "variables"): [],
+    ("meta", "callbacks", 0, "outside"): None,
+    ("run", "metrics"): [],
+    ("run", "logs"): {},
+    ("run", "data"): None,
+    ("meta", "model", "optimizes"): True,
+    ("run", "seconds"): 0.0,
+    ("meta", "starts"): [],
+    ("meta", "trace"): {"epochs": [], "learning_rate": [], "ended_at": []},
 }
 SOURCE = {
-    "before": 0, "made": 1, "goes_on": True, "seen": 3, "steps": 1, "batches": 5, "passes": [], "generators": [{}],
+    "before": 0,
+    "made": 1,
+    "goes_on": True,
+    "seen": 3,
+    "steps": 1,
+    "batches": 5,
+    "passes": [],
+    "generators": [{}],
 }
 NOW = {
-    ("meta", "stops"): True, ("meta", "data"): {"batches": 3}, ("meta", "doubts"): ["perhaps"],
-    ("meta", "model", "variables"): ["a (2,) float32"], ("meta", "callbacks", 0, "outside"): {"log": 3},
-    ("run", "metrics"): [("loss/total", 1)], ("meta", "model", "optimizes"): False,
+    ("meta", "stops"): True,
+    ("meta", "data"): {"batches": 3},
+    ("meta", "doubts"): ["perhaps"],
+    ("meta", "model", "variables"): ["a (2,) float32"],
+    ("meta", "callbacks", 0, "outside"): {"log": 3},
+    ("run", "metrics"): [("loss/total", 1)],
+    ("meta", "model", "optimizes"): False,
     ("meta", "starts"): [{"at": 1, "epoch": 0, "batch": 0, "from": None, "due": (0, 0), "beside": 0}],
     ("meta", "trace"): {"epochs": [0], "learning_rate": [None], "ended_at": [1]},
-    ("run", "seconds"): 2.5, ("run", "logs"): {"loss": 1.0},
+    ("run", "seconds"): 2.5,
+    ("run", "logs"): {"loss": 1.0},
     ("run", "data"): {"training": SOURCE, "validation": None, "attributes": [{}], "drawn_from": ["numpy"]},
 }
 
@@ -92,8 +112,15 @@ def test_parts_that_are_missing_are_refused() -> None:
 @pytest.mark.parametrize(
     ("path", "wrong"),
     [
-        (("made",), None), (("goes_on",), 1), (("seen",), 1.5), (("steps",), "1"), (("batches",), "5"),
-        (("before",), None), (("passes",), None), (("generators",), {}), (("generators", 0), []),
+        (("made",), None),
+        (("goes_on",), 1),
+        (("seen",), 1.5),
+        (("steps",), "1"),
+        (("batches",), "5"),
+        (("before",), None),
+        (("passes",), None),
+        (("generators",), {}),
+        (("generators", 0), []),
     ],
     ids=lambda value: str(value[-1]) if isinstance(value, tuple) else "",
 )
@@ -101,9 +128,7 @@ def test_parts_that_are_missing_are_refused() -> None:
 def test_how_far_data_were_read_is_judged(source: str, path: tuple[Any, ...], wrong: Any) -> None:
     """Of the training data and of the validation data alike; the error says where."""
     decoded = complete(old())
-    saved = decoded["run"]["data"] = {
-        **copy.deepcopy(NOW["run", "data"]), "validation": copy.deepcopy(SOURCE),
-    }
+    saved = decoded["run"]["data"] = {**copy.deepcopy(NOW["run", "data"]), "validation": copy.deepcopy(SOURCE)}
     check(decoded, SHAPE, "")
     at(saved[source], path[:-1])[path[-1]] = wrong
     with pytest.raises(TypeError, match=rf"\.run\.data\.{source}\.{path[0]}"):

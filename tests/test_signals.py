@@ -188,9 +188,7 @@ def test_everybody_hears_the_end_once(tmp_path: Path) -> None:
     """Files are closed and flushed before the process exits."""
     ends = Ends()
     with pytest.raises(SystemExit):
-        fit(
-            tmp_path, lambda: [ends, SignalAt("on_train_batch_end", 1, 1)], checkpoint=TERM, epochs=EPOCHS,
-        )
+        fit(tmp_path, lambda: [ends, SignalAt("on_train_batch_end", 1, 1)], checkpoint=TERM, epochs=EPOCHS)
     assert ends.heard == 1
 
 
@@ -212,10 +210,7 @@ def test_an_exception_can_be_had_instead(tmp_path: Path) -> None:
 def test_the_previous_handler_hears_of_it_when_the_run_is_safe(tmp_path: Path) -> None:
     """It may exit by itself: the checkpoint is there."""
     found: list[Any] = []
-    signal.signal(
-        signal.SIGTERM,
-        lambda number, frame: found.append((number, len(list_checkpoints(tmp_path)))),
-    )
+    signal.signal(signal.SIGTERM, lambda number, frame: found.append((number, len(list_checkpoints(tmp_path)))))
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit):

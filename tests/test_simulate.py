@@ -80,7 +80,11 @@ def test_the_hooks_of_fit(first: int, validation: bool, stop: Any) -> None:
     steps = 2 if stop == ("on_train_batch_end", 1) else 4
     logs = replayed(real.heard)
     record = simulate(
-        simulated, epochs=3, steps_per_epoch=4, start=(first, 0), validation_steps=int(validation),
+        simulated,
+        epochs=3,
+        steps_per_epoch=4,
+        start=(first, 0),
+        validation_steps=int(validation),
         logs=logs if steps == 4 else _early(real.heard),
     )
     assert simulated.heard == real.heard
@@ -145,6 +149,7 @@ def test_validation_series_are_heard_at_the_end_of_an_epoch() -> None:
 
 def test_what_the_stand_in_has_not_is_named() -> None:
     """The error says how to get it."""
+
     class Summarises(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
             self.model.summary()
@@ -171,7 +176,8 @@ def test_logs_of_every_form(given: str) -> None:
     history = keras.callbacks.History()
     history.history = {"loss": LOSSES}
     forms: dict[str, Any] = {
-        "dict": {"loss": LOSSES}, "history": history,
+        "dict": {"loss": LOSSES},
+        "history": history,
         "function": lambda epoch, batch: {"loss": LOSSES[epoch]},
         "per step": {"loss": [loss for loss in LOSSES for _ in range(2)]},
     }
@@ -217,6 +223,7 @@ SCORE = {"monitor": "score", "mode": "min"}
 )
 def test_our_checkpoint_decides_as_in_a_fit(tmp_path: Any, name: str, options: dict[str, Any]) -> None:
     """When everybody has heard the event, so that it may stand before who changes the logs; and writes nothing."""
+
     def callbacks(directory: str) -> list[Any]:
         return [ModelCheckpointEnhanced(tmp_path / directory / name, **options), Adds()]
 
@@ -239,6 +246,7 @@ def test_the_clock_saves_nothing_in_a_simulation(tmp_path: Any) -> None:
 
 def test_a_checkpoint_of_keras_that_would_write_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the method that writes is not found any more, nothing is run."""
+
     class Changed(keras.callbacks.Callback):
         pass
 
@@ -267,7 +275,10 @@ def test_a_run_begins_where_it_is_told_to() -> None:
     hears = Hears()
     record = simulate(hears, epochs=2, steps_per_epoch=3, start=(1, 2))
     assert [event[:2] for event in hears.heard if len(event) == 4] == [
-        ("on_epoch_begin", 1), ("on_train_batch_begin", 2), ("on_train_batch_end", 2), ("on_epoch_end", 1),
+        ("on_epoch_begin", 1),
+        ("on_train_batch_begin", 2),
+        ("on_train_batch_end", 2),
+        ("on_epoch_end", 1),
     ]
     assert record.steps == [(1, 2)]
 
@@ -277,6 +288,7 @@ def test_a_run_begins_where_it_is_told_to() -> None:
 
 def test_records_are_compared_printed_and_turned_into_arrays() -> None:
     """Equal runs give equal records; another rate is named; arrays have one entry a step."""
+
     def run(peak: float, **options: Any) -> Record:
         return simulate(Warmup(peak), epochs=10, steps_per_epoch=3, watch=["Warmup.step"], **options)
 
@@ -290,7 +302,9 @@ def test_records_are_compared_printed_and_turned_into_arrays() -> None:
     )
     arrays = record.to_numpy()
     assert {name: (array.shape, array.dtype.name) for name, array in arrays.items()} == {
-        "epoch": ((30,), "int64"), "batch": ((30,), "int64"), "learning_rate": ((30,), "float64"),
+        "epoch": ((30,), "int64"),
+        "batch": ((30,), "int64"),
+        "learning_rate": ((30,), "float64"),
         "Warmup.step": ((30,), "int64"),
     }
     lines = str(record).splitlines()
@@ -303,6 +317,7 @@ def test_records_are_compared_printed_and_turned_into_arrays() -> None:
 
 def test_nan_is_equal_to_nan() -> None:
     """A run that diverges is the same run every time."""
+
     def run() -> Record:
         logs = {"loss": [1.0, np.nan]}
         return simulate(keras.callbacks.TerminateOnNaN(), epochs=2, steps_per_epoch=1, logs=logs)
@@ -428,6 +443,7 @@ def test_an_interrupt_of_the_user_after_a_hook_that_caught_ours_is_the_users(int
 
 def test_who_interrupts_by_himself_is_not_held_for_a_hook_that_hangs() -> None:
     """Ctrl-C stays what it is."""
+
     def interrupt() -> None:
         raise KeyboardInterrupt
 

@@ -24,7 +24,7 @@ ROWS = np.arange(18.0, dtype="float32")
 
 pytestmark = [
     # Keras says so where an epoch's data end before steps_per_epoch, which some kinds are about.
-    pytest.mark.filterwarnings("ignore:.*ran out of data"),
+    pytest.mark.filterwarnings("ignore:.*ran out of data")
 ]
 
 
@@ -186,7 +186,8 @@ SEVERAL = ("arrays", "dataset", "endless dataset", "generator", "PyDataset")
 
 
 @pytest.mark.parametrize(
-    ("kind", "at_once"), [*((kind, 1) for kind in KINDS), *((kind, 3) for kind in SEVERAL)],
+    ("kind", "at_once"),
+    [*((kind, 1) for kind in KINDS), *((kind, 3) for kind in SEVERAL)],
     ids=[*KINDS, *(f"{kind}, three at once" for kind in SEVERAL)],
 )
 def test_goes_on_with_the_next_batch(kind: str, at_once: int) -> None:
@@ -268,7 +269,8 @@ def test_where_it_began_is_noted_once_for_an_iterator() -> None:
     assert len(noted) == 10 and len(noted[0]) == 2 and all(n == noted[0] for n in noted)
     between = [s.taken for s in epochs.saves if not s.steps]
     assert [(t["made"], t["goes_on"], t["seen"], t["generators"]) for t in between] == [
-        (2, False, 0, []), (4, False, 0, []),
+        (2, False, 0, []),
+        (4, False, 0, []),
     ]
     first, second = (next(s for s in epochs.saves if (s.epoch, s.steps) == (epoch, 1)) for epoch in range(2))
     assert plain(first.taken["generators"]) != plain(second.taken["generators"])
@@ -321,7 +323,8 @@ def short(kind: str, left: int) -> dict[str, Any]:
         "dataset of unknown length": lambda: {"x": rows(left * BATCH).batch(BATCH)},
         "endless dataset": lambda: {"x": rows(left * BATCH).batch(BATCH), "steps_per_epoch": 4},
         "generator": lambda: {
-            "x": (batch for batch, _ in zip(endless(), range(left), strict=False)), "steps_per_epoch": 4,
+            "x": (batch for batch, _ in zip(endless(), range(left), strict=False)),
+            "steps_per_epoch": 4,
         },
         "arrays": lambda: {"x": ROWS[: left * BATCH], "batch_size": BATCH},
     }[kind]()
@@ -330,8 +333,11 @@ def short(kind: str, left: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "epoch", "left", "at_once", "expected"),
     [
-        ("dataset of unknown length", 0, 3, 1, 4), ("dataset of unknown length", 1, 2, 3, 6),
-        ("endless dataset", 1, 3, 1, 8), ("generator", 0, 3, 1, 4), ("generator", 2, 3, 1, 12),
+        ("dataset of unknown length", 0, 3, 1, 4),
+        ("dataset of unknown length", 1, 2, 3, 6),
+        ("endless dataset", 1, 3, 1, 8),
+        ("generator", 0, 3, 1, 4),
+        ("generator", 2, 3, 1, 12),
         ("arrays", 0, 3, 1, 4),
     ],
 )

@@ -24,9 +24,7 @@ Callback = keras.callbacks.Callback
 
 def given(callback: Any) -> dict[str, Any]:
     """What a constructor was given: the data, or (kind,) where that is not kept."""
-    return {
-        name: a.data if a.kind == "value" else (a.kind,) for name, a in mark_of(callback).arguments.items()
-    }
+    return {name: a.data if a.kind == "value" else (a.kind,) for name, a in mark_of(callback).arguments.items()}
 
 
 class Bare(Callback):
@@ -104,8 +102,18 @@ class Data(Callback):
         (lambda: Slots(4), {"count": 4}),
         (lambda: Data(words=("a",)), {"width": 3, "words": ("a",)}),
     ],
-    ids=["positional-only and keyword-only", "**kwargs", "*args", "a keyword like a positional-only one",
-         "decorated parent", "decorated child", "undecorated child", "own __new__", "__slots__", "dataclass"],
+    ids=[
+        "positional-only and keyword-only",
+        "**kwargs",
+        "*args",
+        "a keyword like a positional-only one",
+        "decorated parent",
+        "decorated child",
+        "undecorated child",
+        "own __new__",
+        "__slots__",
+        "dataclass",
+    ],
 )
 def test_arguments_are_those_of_the_call(make: Any, expected: dict[str, Any]) -> None:
     """By parameter, defaults included, of the class that was called and of no parent."""
@@ -226,9 +234,7 @@ def test_what_an_opaque_argument_was_survives_copies() -> None:
     assert argument.equals(argument.given) and argument.given == [print, describe]
 
 
-@pytest.mark.parametrize(
-    "cls", [Every, Parent, Child, Undecorated, OwnNew, Data], ids=lambda cls: cls.__name__
-)
+@pytest.mark.parametrize("cls", [Every, Parent, Child, Undecorated, OwnNew, Data], ids=lambda cls: cls.__name__)
 def test_the_signature_of_a_class_is_its_constructor_s(cls: Any) -> None:
     """Editors, ``help`` and ``inspect.signature`` see what they saw before."""
     shown = inspect.signature(cls)

@@ -117,69 +117,97 @@ def counting() -> Any:
 BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
 STEPS = ("_global_train_batch", "_global_test_batch")
 GROUPS = {
-    "data": Group({
-        "EarlyStopping, waiting": stock(
-            "EarlyStopping", patience=9, min_delta=0.01, moved=("wait", "best", "monitor_op")
-        ),
-        "EarlyStopping, best weights": stock(
-            "EarlyStopping", "loss", patience=9, restore_best_weights=True,
-            moved=("best", "best_epoch", "best_weights", "monitor_op"),
-        ),
-        "EarlyStopping, max": stock(
-            "EarlyStopping", "val_accuracy", 0.01, 9, mode="max", start_from_epoch=1,
-            moved=("wait", "best", "best_epoch", "monitor_op"),
-        ),
-        "ReduceLROnPlateau, waiting": stock("ReduceLROnPlateau", patience=4, moved=("wait", "best")),
-        "ReduceLROnPlateau, cooling down": stock(
-            "ReduceLROnPlateau", factor=0.5, patience=2, cooldown=2, moved=("cooldown_counter", "best")
-        ),
-        "TerminateOnNaN": stock("TerminateOnNaN"),
-        "registered subclass": Case(lambda: Slower(2), ("wait", "best", "rates")),
-        "SwapEMAWeights": stock("SwapEMAWeights", True, moved=("_ema_weights_in_model",)),
-    }, rebuild=True, ema=True),
+    "data": Group(
+        {
+            "EarlyStopping, waiting": stock(
+                "EarlyStopping", patience=9, min_delta=0.01, moved=("wait", "best", "monitor_op")
+            ),
+            "EarlyStopping, best weights": stock(
+                "EarlyStopping",
+                "loss",
+                patience=9,
+                restore_best_weights=True,
+                moved=("best", "best_epoch", "best_weights", "monitor_op"),
+            ),
+            "EarlyStopping, max": stock(
+                "EarlyStopping",
+                "val_accuracy",
+                0.01,
+                9,
+                mode="max",
+                start_from_epoch=1,
+                moved=("wait", "best", "best_epoch", "monitor_op"),
+            ),
+            "ReduceLROnPlateau, waiting": stock("ReduceLROnPlateau", patience=4, moved=("wait", "best")),
+            "ReduceLROnPlateau, cooling down": stock(
+                "ReduceLROnPlateau", factor=0.5, patience=2, cooldown=2, moved=("cooldown_counter", "best")
+            ),
+            "TerminateOnNaN": stock("TerminateOnNaN"),
+            "registered subclass": Case(lambda: Slower(2), ("wait", "best", "rates")),
+            "SwapEMAWeights": stock("SwapEMAWeights", True, moved=("_ema_weights_in_model",)),
+        },
+        rebuild=True,
+        ema=True,
+    ),
     "validation": Group({"SwapEMAWeights, for validation": stock("SwapEMAWeights")}, rebuild=True, ema=True),
     "not a number": Group({"TerminateOnNaN, terminating": stock("TerminateOnNaN"), "Poison": Case(Poison)}),
-    "outside": Group({
-        "LearningRateScheduler, absolute": stock("LearningRateScheduler", absolute),
-        "LearningRateScheduler, relative": stock("LearningRateScheduler", halve),
-        "ModelCheckpoint, best": stock("ModelCheckpoint", "m.keras", "loss", 0, True, moved=("best",)),
-        "ModelCheckpoint, counters": stock(
-            "ModelCheckpoint", "{epoch}-{batch}.weights.h5", save_freq=5, save_weights_only=True,
-            moved=(*BATCHES, "_current_epoch"),
-        ),
-        "ModelCheckpointEnhanced, best": Case(best, ("best", "_written", "_stamp", "_current_epoch")),
-        "ModelCheckpointEnhanced, counters": Case(counting, (*BATCHES, "_written")),
-        "BackupAndRestore": stock("BackupAndRestore", "backup", 5, moved=(BATCHES[0], "_current_epoch")),
-        "LambdaCallback": stock("LambdaCallback", on_epoch_end=note),
-        "CSVLogger": stock("CSVLogger", "new.csv", moved=("keys",)),
-        "CSVLogger, append": stock("CSVLogger", "append.csv", ";", True, moved=("keys",)),
-        "TensorBoard, epoch": stock("TensorBoard", "tb", histogram_freq=1, moved=STEPS),
-        "RemoteMonitor": stock("RemoteMonitor", "http://127.0.0.1:1", send_as_json=True),
-        "ProgbarLogger": stock("ProgbarLogger"),
-        "History": stock("History"),
-    }, options={"verbose": 2}),
-    "code": Group({
-        "stock subclass": Case(lambda: Patient(9), ("wait", "best", "values", "monitor_op")),
-        "LearningRateScheduler, lambda": stock("LearningRateScheduler", lambda epoch, rate: rate * 0.9),
-        "LambdaCallback, lambda": stock("LambdaCallback", on_epoch_end=lambda epoch, logs: HEARD.append(epoch)),
-        # Two that log batches do not go together in one fit, with stock Keras either.
-        "TensorBoard, batch": stock("TensorBoard", "tb", update_freq="batch", moved=STEPS),
-    }, by_value=True),
-    "columns": Group({
-        "ReduceLROnPlateau, for its column": stock("ReduceLROnPlateau", "loss"),
-        "CSVLogger, validation_freq": stock("CSVLogger", "new.csv", moved=("keys",)),
-        "TensorBoard, integer": stock("TensorBoard", "tb", update_freq=3, moved=STEPS),
-    }, options={"validation_freq": 2}),
+    "outside": Group(
+        {
+            "LearningRateScheduler, absolute": stock("LearningRateScheduler", absolute),
+            "LearningRateScheduler, relative": stock("LearningRateScheduler", halve),
+            "ModelCheckpoint, best": stock("ModelCheckpoint", "m.keras", "loss", 0, True, moved=("best",)),
+            "ModelCheckpoint, counters": stock(
+                "ModelCheckpoint",
+                "{epoch}-{batch}.weights.h5",
+                save_freq=5,
+                save_weights_only=True,
+                moved=(*BATCHES, "_current_epoch"),
+            ),
+            "ModelCheckpointEnhanced, best": Case(best, ("best", "_written", "_stamp", "_current_epoch")),
+            "ModelCheckpointEnhanced, counters": Case(counting, (*BATCHES, "_written")),
+            "BackupAndRestore": stock("BackupAndRestore", "backup", 5, moved=(BATCHES[0], "_current_epoch")),
+            "LambdaCallback": stock("LambdaCallback", on_epoch_end=note),
+            "CSVLogger": stock("CSVLogger", "new.csv", moved=("keys",)),
+            "CSVLogger, append": stock("CSVLogger", "append.csv", ";", True, moved=("keys",)),
+            "TensorBoard, epoch": stock("TensorBoard", "tb", histogram_freq=1, moved=STEPS),
+            "RemoteMonitor": stock("RemoteMonitor", "http://127.0.0.1:1", send_as_json=True),
+            "ProgbarLogger": stock("ProgbarLogger"),
+            "History": stock("History"),
+        },
+        options={"verbose": 2},
+    ),
+    "code": Group(
+        {
+            "stock subclass": Case(lambda: Patient(9), ("wait", "best", "values", "monitor_op")),
+            "LearningRateScheduler, lambda": stock("LearningRateScheduler", lambda epoch, rate: rate * 0.9),
+            "LambdaCallback, lambda": stock(
+                "LambdaCallback", on_epoch_end=lambda epoch, logs: HEARD.append(epoch)
+            ),
+            # Two that log batches do not go together in one fit, with stock Keras either.
+            "TensorBoard, batch": stock("TensorBoard", "tb", update_freq="batch", moved=STEPS),
+        },
+        by_value=True,
+    ),
+    "columns": Group(
+        {
+            "ReduceLROnPlateau, for its column": stock("ReduceLROnPlateau", "loss"),
+            "CSVLogger, validation_freq": stock("CSVLogger", "new.csv", moved=("keys",)),
+            "TensorBoard, integer": stock("TensorBoard", "tb", update_freq=3, moved=STEPS),
+        },
+        options={"validation_freq": 2},
+    ),
 }
 if ORBAX:
-    GROUPS["orbax"] = Group({
-        "OrbaxCheckpoint": Case(
-            lambda: keras.callbacks.OrbaxCheckpoint(
-                os.path.abspath("orbax"), save_freq=5, save_on_background=False, max_to_keep=9
-            ),
-            (*BATCHES, "_total_batches_seen"),
-        ),
-    })
+    GROUPS["orbax"] = Group(
+        {
+            "OrbaxCheckpoint": Case(
+                lambda: keras.callbacks.OrbaxCheckpoint(
+                    os.path.abspath("orbax"), save_freq=5, save_on_background=False, max_to_keep=9
+                ),
+                (*BATCHES, "_total_batches_seen"),
+            )
+        }
+    )
 CASES = [(group, name) for group in GROUPS for name in GROUPS[group].cases]
 IDS = [name for _, name in CASES]
 #: Keras 3.7 has made this decision before the first epoch; callbacks that carry no state of their own.
@@ -216,8 +244,14 @@ def start(directory: Path, name: str, *, kill: int | None = None, into: bool = T
     HEARD.clear()
     with inside(directory, group):
         run = fit(
-            Path("ckpt"), make, position=1, kill=kill, epochs=EPOCHS, model=fresh_model(ema=group.ema),
-            into=into, **group.options,
+            Path("ckpt"),
+            make,
+            position=1,
+            kill=kill,
+            epochs=EPOCHS,
+            model=fresh_model(ema=group.ema),
+            into=into,
+            **group.options,
         )
     for callback in made if run is None else []:  # what dies with a process
         if isinstance(callback, keras.callbacks.CSVLogger):
@@ -332,12 +366,15 @@ def restored(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
             new = [as_text(case.make()) for case in group.cases.values()]
             saver = ModelCheckpointEnhanced("ckpt/{epoch:03d}.keras")
             model = fresh_model(ema=group.ema)
-            goes_on = restore_callbacks(
-                "ckpt", into=[callbacks[0], saver, *callbacks[1:]], model=model
-            )
+            goes_on = restore_callbacks("ckpt", into=[callbacks[0], saver, *callbacks[1:]], model=model)
             states = [as_text(c) for c in callbacks]
             model.fit(
-                X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0, epochs=KILL + 1,
+                X,
+                Y,
+                batch_size=16,
+                validation_data=(X_VAL, Y_VAL),
+                verbose=0,
+                epochs=KILL + 1,
                 initial_epoch=goes_on.initial_epoch,
                 callbacks=[Probe(callbacks, found.append), *callbacks, *([saver] if with_checkpoint else [])],
             )
@@ -349,9 +386,7 @@ def restored(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("with_checkpoint", [True, False], ids=["with checkpoint", "without checkpoint"])
 @pytest.mark.parametrize(("group", "name"), CASES, ids=IDS)
-def test_state_survives_on_train_begin(
-    restored: Any, group: str, name: str, with_checkpoint: bool
-) -> None:
+def test_state_survives_on_train_begin(restored: Any, group: str, name: str, with_checkpoint: bool) -> None:
     """What is restored differs from what the constructor gives, and is there when the first epoch begins."""
     new, states, found = restored(group, with_checkpoint)
     i = list(GROUPS[group].cases).index(name)
@@ -393,11 +428,15 @@ def test_paths_are_no_code(runs: Any) -> None:
 
     snapshot = Snapshot.open(str(runs("outside").killed_in / "ckpt" / "003.keras"))
     opaque = {
-        f"{entry['key']}.{name}" for entry in snapshot.meta["callbacks"]
-        for name, (kind, *_) in entry["arguments"].items() if kind == "opaque"
+        f"{entry['key']}.{name}"
+        for entry in snapshot.meta["callbacks"]
+        for name, (kind, *_) in entry["arguments"].items()
+        if kind == "opaque"
     }
     assert opaque == {
-        "LearningRateScheduler.schedule", "LearningRateScheduler_1.schedule", "LambdaCallback.on_epoch_end",
+        "LearningRateScheduler.schedule",
+        "LearningRateScheduler_1.schedule",
+        "LambdaCallback.on_epoch_end",
     }
 
 

@@ -13,18 +13,7 @@ from typing import Any
 
 import pytest
 from between import between
-from saves import (
-    NAME,
-    STATE,
-    commit,
-    listing,
-    model_of,
-    number_of,
-    save,
-    sealed,
-    staged_name,
-    write_model,
-)
+from saves import NAME, STATE, commit, listing, model_of, number_of, save, sealed, staged_name, write_model
 
 from callback_state import _atomic, _store
 from callback_state._pair import SUFFIX, Pair, open_pair, scan
@@ -73,16 +62,12 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: s
     assert [type(found) for found in scan(os.path.dirname(path))] == [Pair]
 
 
-def test_a_writer_that_changes_the_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_that_changes_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path means what it meant when the commit began."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
     commit(
-        NAME,
-        lambda path: (write_model(path, model_of(1)), os.chdir("other"))[0],
-        lambda digest, size: sealed(1),
+        NAME, lambda path: (write_model(path, model_of(1)), os.chdir("other"))[0], lambda digest, size: sealed(1)
     )
     assert listing(tmp_path) == {NAME: model_of(1), STATE: sealed(1)}
 
@@ -178,8 +163,10 @@ def test_what_a_failed_save_left_is_swept_before_the_next_one(tmp_path: Path) ->
     for number in (2, 3):
         save(tmp_path / "a" / "2.keras", number)
         assert listing(tmp_path / "a") == {
-            "1.keras": model_of(1), "1.keras" + SUFFIX: sealed(1),
-            "2.keras": model_of(number), "2.keras" + SUFFIX: sealed(number),
+            "1.keras": model_of(1),
+            "1.keras" + SUFFIX: sealed(1),
+            "2.keras": model_of(number),
+            "2.keras" + SUFFIX: sealed(number),
         }
     assert set(os.listdir(tmp_path / "b")) == {"1.keras", staged_name(model_of(1), "1.keras")}
     assert {os.path.realpath(tmp_path / "b" / "1.keras")} == {
@@ -227,9 +214,7 @@ def test_another_writer_may_recover_meanwhile(
     assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
 
 
-def test_a_mount_that_renumbers_renamed_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mount_that_renumbers_renamed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There the digest says that the model is still the one that was written."""
     numbers = itertools.count()
     monkeypatch.setattr(_atomic, "identity", lambda path: (next(numbers), 0, 0, 0))

@@ -43,8 +43,16 @@ def test_a_reader_that_does_not_know_it_reads_the_file_as_before() -> None:
 @pytest.mark.parametrize(
     "node",
     [
-        None, (), ("summary",), ["summary", *NOW.node()[1:]], ("dict", []), (*NOW.node(), 1), NOW.node()[:-1],
-        ("summary", "17", *NOW.node()[2:]), ("summary", 17, None, *NOW.node()[3:]), (*NOW.node()[:-1], None),
+        None,
+        (),
+        ("summary",),
+        ["summary", *NOW.node()[1:]],
+        ("dict", []),
+        (*NOW.node(), 1),
+        NOW.node()[:-1],
+        ("summary", "17", *NOW.node()[2:]),
+        ("summary", 17, None, *NOW.node()[3:]),
+        (*NOW.node()[:-1], None),
         (*NOW.node()[:-2], "0.5", "m"),
     ],
     ids=repr,
@@ -113,10 +121,16 @@ def test_two_quiet_points_are_compared_without_it() -> None:
 @pytest.mark.parametrize(
     ("tree", "first"),
     [
-        ([[("a", 1, 2, 3), ("b",)], 5], ("a", 1, 2, 3)), ([[("a",), ("b",)], 5], ("a",)),
+        ([[("a", 1, 2, 3), ("b",)], 5], ("a", 1, 2, 3)),
+        ([[("a",), ("b",)], 5], ("a",)),
         ([[("a", ["x", (1,)], ("y",)), ("b",)], 5], ("a", ["x", (1,)], ("y",))),
-        ([[["a"], ("b",)], 5], None), ([["a", ("b",)], 5], None), ([("a",), 5], None), ([1], None), (7, None),
-        (([("a",), 1], 2), None), ([[], ("a",)], None),
+        ([[["a"], ("b",)], 5], None),
+        ([["a", ("b",)], 5], None),
+        ([("a",), 5], None),
+        ([1], None),
+        (7, None),
+        (([("a",), 1], 2), None),
+        ([[], ("a",)], None),
     ],
     ids=repr,
 )

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recorded_runs import BEGAN, SECOND, TEMPLATE, Variable, history, start, trace, write, write_run
 
 from callback_state.cli._numbers import numbers_of
 from callback_state.cli._recorded import recorded
 from callback_state.cli._series import Panel, Series
 from callback_state.cli._timeline import Restart, timeline_of
 from callback_state.exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
-from recorded_runs import BEGAN, SECOND, TEMPLATE, Variable, history, start, trace, write, write_run
 
 
 def points(panel: Panel) -> dict[str, dict[float, float]]:
@@ -33,12 +33,14 @@ def test_the_course_of_a_run_that_was_killed_twice(tmp_path: Path) -> None:
         "val_loss": {e + 1.0: 1 / (e + 1) + 0.1 for e in range(6)},
     }
     assert {key: [panel.title for panel in panels] for key, panels in timeline.states.items()} == {
-        "Warmup": ["step", "mean"], "ModelCheckpointEnhanced": ["best"],
+        "Warmup": ["step", "mean"],
+        "ModelCheckpointEnhanced": ["best"],
     }
     assert points(timeline.states["Warmup"][0]) == {"step": {e + 1.0: 8.0 * e + 8 for e in range(6)}}
     assert timeline.steady == {"Warmup": ["peak"], "ModelCheckpointEnhanced": []}
     assert [(r.number, r.place, r.epoch, r.batch, r.lost) for r in timeline.restarts] == [
-        (1, 2.0, 2, 0, 100.0), (2, 4.0, 4, 0, 200.0),
+        (1, 2.0, 2, 0, 100.0),
+        (2, 4.0, 4, 0, 200.0),
     ]
     assert (timeline.end, timeline.planned, timeline.finished) == (6, 6, True)
     assert (timeline.lost, timeline.remarks) == (300, [])
@@ -51,7 +53,8 @@ def test_a_run_of_an_older_release_says_what_it_does_not_know(tmp_path: Path) ->
     timeline = timeline_of(recorded(str(tmp_path)))
     assert (timeline.rate, timeline.restarts) == (None, [])
     assert timeline.remarks == [
-        "These files are of a release that did not note restarts.", "No file says the learning rate.",
+        "These files are of a release that did not note restarts.",
+        "No file says the learning rate.",
     ]
     assert [panel.title for panel in timeline.panels] == ["loss", "step", "mean", "best"]
 
@@ -75,8 +78,12 @@ def test_the_learning_rate_of_the_logs_is_taken_where_no_other_is_known(tmp_path
 @pytest.mark.parametrize(
     ("epochs", "values", "places"),
     [
-        (6, [1, 2, 3], [2, 4, 6]), (7, [1, 2, 3], [2, 4, 6]), (5, [1], [3]), (3, [], []),
-        (6, [1, 2, 3, 4], [3, 4, 5, 6]), (3, [1, 2, 3], [1, 2, 3]),
+        (6, [1, 2, 3], [2, 4, 6]),
+        (7, [1, 2, 3], [2, 4, 6]),
+        (5, [1], [3]),
+        (3, [], []),
+        (6, [1, 2, 3, 4], [3, 4, 5, 6]),
+        (3, [1, 2, 3], [1, 2, 3]),
     ],
     ids=["every other", "one epoch more", "one value", "none", "only at the end", "each"],
 )
@@ -92,11 +99,27 @@ def test_a_series_with_fewer_values_than_epochs_is_placed(
 @pytest.mark.parametrize(
     ("value", "number"),
     [
-        (3, 3.0), (True, 1.0), (2.5, 2.5), (-math.inf, -math.inf), (np.float32(0.5), 0.5), (np.array(7), 7.0),
-        (np.array([[2]], "uint8"), 2.0), (Variable(np.array(0.25)), 0.25), (Variable(1.5), 1.5),
-        (10**400, math.inf), (1 << 70, float(1 << 70)),
-        ("3", None), (None, None), (np.zeros(9), None), ([3], None), (1j, None), (np.complex64(1), None),
-        (np.array("a"), None), (np.zeros((0,)), None), (Variable(np.zeros(9)), None), (b"1", None),
+        (3, 3.0),
+        (True, 1.0),
+        (2.5, 2.5),
+        (-math.inf, -math.inf),
+        (np.float32(0.5), 0.5),
+        (np.array(7), 7.0),
+        (np.array([[2]], "uint8"), 2.0),
+        (Variable(np.array(0.25)), 0.25),
+        (Variable(1.5), 1.5),
+        (10**400, math.inf),
+        (1 << 70, float(1 << 70)),
+        ("3", None),
+        (None, None),
+        (np.zeros(9), None),
+        ([3], None),
+        (1j, None),
+        (np.complex64(1), None),
+        (np.array("a"), None),
+        (np.zeros((0,)), None),
+        (Variable(np.zeros(9)), None),
+        (b"1", None),
         (np.zeros(2, complex), None),
     ],
     ids=repr,
@@ -112,15 +135,27 @@ def test_each_element_of_a_small_array_is_a_number(tmp_path: Path) -> None:
     """Up to eight, of any shape and width, of variables and within dicts too; each is drawn if it changes."""
     for epoch in range(2):
         given = {
-            "rates": np.array([0.5, epoch]), "grid": np.array([[1, 2], [3, 4]], "int8"),
-            "on": np.array([True, False]), "means": Variable(np.arange(8.0)),
-            "inner": {"pair": np.ones(2, "float32")}, "nine": np.zeros(9),
+            "rates": np.array([0.5, epoch]),
+            "grid": np.array([[1, 2], [3, 4]], "int8"),
+            "on": np.array([True, False]),
+            "means": Variable(np.arange(8.0)),
+            "inner": {"pair": np.ones(2, "float32")},
+            "nine": np.zeros(9),
         }
         write(tmp_path, f"{epoch}.keras", {"C": given}, epoch=epoch, saved_at=epoch, template=TEMPLATE)
     found = recorded(str(tmp_path))
     assert numbers_of(found.newest.snapshot)["C"] == {
-        "rates[0]": 0.5, "rates[1]": 1.0, "grid[0, 0]": 1, "grid[0, 1]": 2, "grid[1, 0]": 3, "grid[1, 1]": 4,
-        "on[0]": 1, "on[1]": 0, **{f"means[{i}]": i for i in range(8)}, "inner.pair[0]": 1, "inner.pair[1]": 1,
+        "rates[0]": 0.5,
+        "rates[1]": 1.0,
+        "grid[0, 0]": 1,
+        "grid[0, 1]": 2,
+        "grid[1, 0]": 3,
+        "grid[1, 1]": 4,
+        "on[0]": 1,
+        "on[1]": 0,
+        **{f"means[{i}]": i for i in range(8)},
+        "inner.pair[0]": 1,
+        "inner.pair[1]": 1,
     }
     assert [panel.title for panel in timeline_of(found).states["C"]] == ["rates[1]"]
 
@@ -197,7 +232,8 @@ def test_what_is_damaged_is_left_aside_and_named(tmp_path: Path) -> None:
     run = recorded(str(tmp_path))
     assert [state.name for state in run.states] == ["001.keras", "002.keras", "003.keras", "004.keras"]
     assert sorted(os.path.basename(told.split(":")[0]) for told in run.aside) == [
-        "005.keras", "006.keras.callbacks.pkl",
+        "005.keras",
+        "006.keras.callbacks.pkl",
     ]
 
 
@@ -218,9 +254,7 @@ def test_what_a_course_has_left_is_not_drawn(tmp_path: Path) -> None:
     for epoch in range(3):
         saved = {"epoch": epoch, "saved_at": BEGAN + 10 * epoch * SECOND, "template": TEMPLATE}
         write(tmp_path, f"{epoch}.keras", step, monitor=("loss", 0.5 - 0.1 * epoch), **saved)
-    newest = {
-        "epoch": 2, "template": TEMPLATE, "saved_at": BEGAN + 60 * SECOND, "monitor": ("loss", 0.45),
-    }
+    newest = {"epoch": 2, "template": TEMPLATE, "saved_at": BEGAN + 60 * SECOND, "monitor": ("loss", 0.45)}
     write(tmp_path, "3.keras", step, starts=[start(-5), start(40, 2, came_from=10)], **newest)
     run = recorded(str(tmp_path))
     assert [state.name for state in run.states] == ["0.keras", "1.keras", "3.keras"]
@@ -250,7 +284,11 @@ def test_a_line_is_broken_where_a_value_cannot_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([1e-4, 1.0], True), ([1.0, 1.5], False), ([0.0, 1e5], False), ([-1.0, 1e5], False), ([math.nan], False),
+        ([1e-4, 1.0], True),
+        ([1.0, 1.5], False),
+        ([0.0, 1e5], False),
+        ([-1.0, 1e5], False),
+        ([math.nan], False),
         ([], False),
     ],
     ids=str,
@@ -264,7 +302,8 @@ def test_wide_positive_series_are_drawn_by_their_logarithm(values: list[float], 
 @pytest.mark.parametrize(
     "meta",
     [
-        {"epoch": 10**400}, {"epoch": 1, "batch": 10**400, "data": {"batches of an epoch": 10**500}},
+        {"epoch": 10**400},
+        {"epoch": 1, "batch": 10**400, "data": {"batches of an epoch": 10**500}},
         {"starts": [start(0), start(10**400, 10**400, 10**400, came_from=-(10**400))]},
         {"starts": [start(10**400), start(0, -(10**400), -5, came_from=10**400)]},
         {"history": {"epochs": [10**400, None, "a", 2.5], "series": {"loss": [10**400, None, "a", b"b", [1]]}}},

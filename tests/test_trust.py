@@ -284,7 +284,9 @@ def opened(data: bytes, trust: Trust = NAMED) -> Any:
 STREAMS = {
     "another function": b"cos\nsystem\n(S'echo x'\ntR.",
     "an attribute of a trusted one": f"\x80\x04c{__name__}\nharmless.__globals__\n.".encode("latin1"),
-    "a dotted name on the stack": b"\x80\x04\x8c" + bytes([len(__name__)]) + __name__.encode()
+    "a dotted name on the stack": b"\x80\x04\x8c"
+    + bytes([len(__name__)])
+    + __name__.encode()
     + b"\x8c\x14harmless.__globals__\x93.",
     "an extension": b"\x80\x02\x82\x01.",
     "no pickle": b"hello",
@@ -314,9 +316,12 @@ def test_code_by_value_stays_within_one_python(by_value: Callable[[], Any]) -> N
     opener = _opener.Opener("file", [data], "3.9.1", Trust(everything=True))
     with pytest.raises(RestoreError, match=r"written by Python 3.9, which Python 3\.\d+ cannot run"):
         opener.open(0, lambda name: None)
-    assert _opener.Opener("file", [pickle.dumps(harmless)], "3.9.1", Trust(everything=True)).open(
-        0, lambda name: None
-    ) is harmless
+    assert (
+        _opener.Opener("file", [pickle.dumps(harmless)], "3.9.1", Trust(everything=True)).open(
+            0, lambda name: None
+        )
+        is harmless
+    )
 
 
 def test_names_are_found_however_they_are_written() -> None:

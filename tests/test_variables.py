@@ -57,9 +57,15 @@ def model() -> Any:
 def test_where_keras_and_tensorflow_keep_their_classes_is_not_stored(model: Any) -> None:
     """Their private modules move from release to release: no file names one, for whatever of theirs is held."""
     things = {
-        "variable": keras.Variable(1.0), "raw": tf.Variable(1.0), "tensor": tf.constant(1.0),
-        "layer": model.layers[0], "own": keras.layers.Dropout(0.5, seed=1), "seed": keras.random.SeedGenerator(1),
-        "loss": keras.losses.Huber(), "function": keras.ops.less, "inner": keras.callbacks.EarlyStopping(),
+        "variable": keras.Variable(1.0),
+        "raw": tf.Variable(1.0),
+        "tensor": tf.constant(1.0),
+        "layer": model.layers[0],
+        "own": keras.layers.Dropout(0.5, seed=1),
+        "seed": keras.random.SeedGenerator(1),
+        "loss": keras.losses.Huber(),
+        "function": keras.ops.less,
+        "inner": keras.callbacks.EarlyStopping(),
     }
     taken = _snapshot.take([hold(**things), Holder(**things)], model, META, RUN)
     data = repr([node for node in taken.tree[0] if node[0] != "bytes"]).encode()
@@ -73,9 +79,13 @@ def values(variables: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda x: keras.Variable(x, dtype="float32"), lambda x: tf.Variable(x, dtype="float32"),
-     lambda x: tf.Variable(x, dtype="bfloat16"), lambda x: keras.Variable([*map(int, x)], dtype="int32"),
-     lambda x: tf.Variable([[True], [False]]) if x[0] else tf.Variable([[False], [True]])],
+    [
+        lambda x: keras.Variable(x, dtype="float32"),
+        lambda x: tf.Variable(x, dtype="float32"),
+        lambda x: tf.Variable(x, dtype="bfloat16"),
+        lambda x: keras.Variable([*map(int, x)], dtype="int32"),
+        lambda x: tf.Variable([[True], [False]]) if x[0] else tf.Variable([[False], [True]]),
+    ],
     ids=["keras", "tf", "bfloat16", "int32", "bool"],
 )
 def test_a_variable_s_value_is_put_into_the_one_that_is_there(make: Any) -> None:
@@ -99,7 +109,8 @@ def test_two_variables_are_not_put_into_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: keras.Variable([1.5, 2.0]), lambda: tf.Variable([1.5, 2.0], dtype="float64")],
+    "make",
+    [lambda: keras.Variable([1.5, 2.0]), lambda: tf.Variable([1.5, 2.0], dtype="float64")],
     ids=["keras", "tf"],
 )
 def test_where_no_variable_stands_one_of_its_sort_is_made(make: Any) -> None:
@@ -198,8 +209,15 @@ def test_parts_of_the_model_and_callbacks_are_referred_to(model: Any) -> None:
     """Whatever stands in their place when training goes on; no weights, no pickles."""
     other = keras.callbacks.EarlyStopping()
     extractor = keras.Model(model.inputs, model.layers[0].output)
-    held = {"m": model, "layer": model.layers[0], "opt": model.optimizer, "metric": model.metrics[0],
-            "cb": other, "layers": list(model.layers), "extractor": extractor}
+    held = {
+        "m": model,
+        "layer": model.layers[0],
+        "opt": model.optimizer,
+        "metric": model.metrics[0],
+        "cb": other,
+        "layers": list(model.layers),
+        "extractor": extractor,
+    }
     snapshot = saved(hold(**held), other, model=model)
     assert snapshot.pickles == [] and "array" not in {node[0] for node in snapshot.state.nodes}
     live = hold(**{name: value if name != "layers" else list(value) for name, value in held.items()})
@@ -278,7 +296,8 @@ def test_code_that_stands_there_is_kept_without_trust(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "result"), [("lambda", (1,), 6), ("closure", (1,), 6), ("partial", (), 6)],
+    ("name", "call", "result"),
+    [("lambda", (1,), 6), ("closure", (1,), 6), ("partial", (), 6)],
     ids=["lambda", "closure", "partial"],
 )
 def test_code_is_read_on_trust(name: str, call: Any, result: int) -> None:
@@ -349,8 +368,14 @@ def test_without_trust_nothing_is_unpickled(tmp_path: Path, place: str) -> None:
 
 @pytest.mark.parametrize(
     "wrap",
-    [lambda m: Anything(model=m), lambda m: m.predict, lambda m: Anything(of=[{"m": m}]), lambda m: lambda: m,
-     lambda m: functools.partial(print, m), lambda m: m.summary],
+    [
+        lambda m: Anything(model=m),
+        lambda m: m.predict,
+        lambda m: Anything(of=[{"m": m}]),
+        lambda m: lambda: m,
+        lambda m: functools.partial(print, m),
+        lambda m: m.summary,
+    ],
     ids=["object", "bound method", "nested", "closure", "partial", "another bound method"],
 )
 def test_the_model_is_never_pickled(model: Any, wrap: Any) -> None:
@@ -406,8 +431,17 @@ def test_a_part_of_keras_in_an_unregistered_object_is_refused(model: Any) -> Non
         ((i for i in ()), "Holder.pool", "pool"),
         ((lambda lock: lambda: lock)(threading.Lock()), "Holder.pool.<lock>", "pool"),
     ],
-    ids=["attribute", "three levels", "in a dict in a list", "list of an object", "dict of an object", "namespace",
-         "itself", "iterator", "closure"],
+    ids=[
+        "attribute",
+        "three levels",
+        "in a dict in a list",
+        "list of an object",
+        "dict of an object",
+        "namespace",
+        "itself",
+        "iterator",
+        "closure",
+    ],
 )
 def test_what_cannot_be_pickled_is_named(value: Any, path: str, attribute: str) -> None:
     """The innermost path, and the line that leaves the attribute out."""

@@ -170,6 +170,7 @@ def test_what_was_not_meant_is_refused(tmp_path: Path, small: Any, ending: str) 
     sound, groups = path.read_bytes(), ["/", *parts(path, h5py.Group)]
     for where in groups:
         for add in ("create_group", "link", "data"):
+
             def more(file: Any, where: str = where, add: str = add) -> None:
                 if add == "create_group":
                     file[where].create_group("more")
@@ -220,7 +221,7 @@ def test_the_archive_counts(tmp_path: Path, small: Any) -> None:
     sound = path.read_bytes()
     for inside in (b'"Sequential"', b'"keras_version"', b"PK\3\4", b"PK\1\2", b"PK\5\6"):
         at = sound.index(inside) + 1
-        path.write_bytes(sound[:at] + b"#" + sound[at + 1:])
+        path.write_bytes(sound[:at] + b"#" + sound[at + 1 :])
         with pytest.raises(WriteError, match="expected a zip archive with Keras's entries"):
             verify(small, path)
     with zipfile.ZipFile(io.BytesIO(sound)) as archive:
@@ -505,9 +506,7 @@ def test_looking_changes_nothing(tmp_path: Path, small: Any, ending: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["_save_state", "H5IOStore", "_VARS_FNAME_H5"])
-def test_another_keras_is_named(
-    tmp_path: Path, small: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_keras_is_named(tmp_path: Path, small: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Keras has no such name any more, the error asks for a newer release of this package."""
     write(small, tmp_path / "m.keras")
     monkeypatch.delattr(keras.src.saving.saving_lib, name)
@@ -572,7 +571,11 @@ def outcomes(library: Path, directory: Path, ending: str, checked: str, *argumen
     here = Path(__file__)
     script = [sys.executable, str(here.with_name("faults.py")), str(directory), ending, checked]
     done = subprocess.run(
-        [*script, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=1200,
+        [*script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=1200,
         env={**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(here.parents[1])},
     )
     return [json.loads(line) for line in done.stdout.splitlines()]

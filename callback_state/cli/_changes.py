@@ -11,10 +11,22 @@ __all__ = ["changing_in"]
 
 _WRAPPERS = ("stateful", "adapter")
 #: What changes a list, a dict, a set or a deque in its place.
-_MUTATORS = frozenset({
-    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popleft", "remove",
-    "setdefault", "update",
-})
+_MUTATORS = frozenset(
+    {
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "insert",
+        "pop",
+        "popleft",
+        "remove",
+        "setdefault",
+        "update",
+    }
+)
 #: What these set is set again in a new process, before anything is trained; or nothing is trained any more.
 _OUTSIDE = frozenset({"__init__", "set_model", "set_params", "on_train_begin", "on_train_end"})
 

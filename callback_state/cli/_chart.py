@@ -35,9 +35,13 @@ def chart(panel: Panel, restarts: Sequence[Restart], end: float) -> Markup | Non
     y = Scale.of(values, _BOTTOM, _TOP)
     y = replace(y, logarithmic=True) if panel.is_logarithmic else y.rounded()
     return element(
-        "svg", *_grid(x, y), *_marks(restarts, x),
+        "svg",
+        *_grid(x, y),
+        *_marks(restarts, x),
         *(_line(series, i, x, y) for i, series in enumerate(panel.series)),
-        viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=described(panel, restarts),
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=described(panel, restarts),
     )
 
 
@@ -75,8 +79,11 @@ def _marks(restarts: Sequence[Restart], x: Scale) -> Iterator[Markup]:
         told = f"restart {restart.number}: {duration(restart.lost)} lost"
         number = element("text", restart.number, x=_at(at), y=_TOP - 5, class_="middle")
         yield element(
-            "g", element("title", told), element("line", x1=_at(at), x2=_at(at), y1=_TOP, y2=_BOTTOM),
-            *([number] if at - last > 12 else []), class_="restart",
+            "g",
+            element("title", told),
+            element("line", x1=_at(at), x2=_at(at), y1=_TOP, y2=_BOTTOM),
+            *([number] if at - last > 12 else []),
+            class_="restart",
         )
         last = at if at - last > 12 else last
 

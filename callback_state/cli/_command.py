@@ -20,9 +20,7 @@ class Command(click.Command):
         exits: the statuses that this command has of its own, beside those of every command.
     """
 
-    def __init__(
-        self, *args: Any, examples: dict[str, str], exits: tuple[Exit, ...] = (), **options: Any
-    ) -> None:
+    def __init__(self, *args: Any, examples: dict[str, str], exits: tuple[Exit, ...] = (), **options: Any) -> None:
         super().__init__(*args, **options)
         self.examples, self.exits = examples, tuple(sorted({*ALWAYS, *exits}))
 

@@ -36,7 +36,8 @@ def told_of(snapshot: Snapshot) -> dict[str, Any]:
     """The callbacks, versions and training arguments alone, as :func:`described` has them; raises as that does."""
     with _decoding(snapshot):
         return {
-            "callbacks": _callbacks(snapshot), "versions": _versions(snapshot.meta),
+            "callbacks": _callbacks(snapshot),
+            "versions": _versions(snapshot.meta),
             "training_args": view(snapshot.meta["training_args"]),
         }
 
@@ -88,7 +89,9 @@ def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
     states = Viewer(snapshot.state.nodes, snapshot.pickles).states(snapshot.state.root)
     return [
         {
-            "key": entry["key"], "class": entry["class"], "version": entry["version"],
+            "key": entry["key"],
+            "class": entry["class"],
+            "version": entry["version"],
             "configuration": {
                 name: _argument(argument, f"{entry['key']}({name}=)", snapshot)
                 for name, argument in entry["arguments"].items()
@@ -105,8 +108,10 @@ def _argument(argument: tuple[Any, ...], path: str, snapshot: Snapshot) -> Any:
     if kind == "digest":
         return {"$type": "large", "sha256": view(data)}
     if kind == "opaque":
-        return {"$type": "unsaved", "to": view(data)} if index is None else by_value(
-            view(data), index, snapshot.pickles
+        return (
+            {"$type": "unsaved", "to": view(data)}
+            if index is None
+            else by_value(view(data), index, snapshot.pickles)
         )
     if type(data) is not tuple:
         return view(data)

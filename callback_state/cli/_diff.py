@@ -53,11 +53,15 @@ def command(a: str, b: str, as_json: bool) -> int:
     found = {part: there for part, of in _compared(left, right) if (there := [*of])}
     history = _history(left["history"], right["history"])
     if as_json:
-        print_json({
-            "a": left["path"], "b": right["path"], "same": not (found or history),
-            "differences": {part: [one.as_json() for one in of] for part, of in found.items()},
-            "history": history,
-        })
+        print_json(
+            {
+                "a": left["path"],
+                "b": right["path"],
+                "same": not (found or history),
+                "differences": {part: [one.as_json() for one in of] for part, of in found.items()},
+                "history": history,
+            }
+        )
     else:
         _print(left["path"], right["path"], found, history)
     return Exit.DIFFERENT if found or history else Exit.OK

@@ -25,7 +25,8 @@ _LARGER = frozenset({"acc", "accuracy", "val_acc", "val_accuracy"})
 _SMALLER = re.compile("(.*_)?loss", re.DOTALL)
 
 mode_option = click.option(
-    "--mode", type=click.Choice(["min", "max"]),
+    "--mode",
+    type=click.Choice(["min", "max"]),
     help="Whether the smallest or the largest monitored value is the best; by default what the checkpoints say.",
 )
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import enum
 
 from ..exceptions import (
-    CheckpointNotFoundError, CorruptCheckpointError, InUseError, MismatchError, UnsupportedFormatError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    InUseError,
+    MismatchError,
+    UnsupportedFormatError,
     UntrustedError,
 )
 

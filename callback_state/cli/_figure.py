@@ -67,14 +67,24 @@ def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
     for i, series in enumerate(panel.series):
         few = len(series.points) <= _DOTS
         axes.plot(
-            *_columns(series), color=_COLOURS[i], linestyle=_DASHES[i], linewidth=1.4, label=series.role,
-            marker="o" if few else None, markersize=2.5,
+            *_columns(series),
+            color=_COLOURS[i],
+            linestyle=_DASHES[i],
+            linewidth=1.4,
+            label=series.role,
+            marker="o" if few else None,
+            markersize=2.5,
         )
     for restart in restarts:
         axes.axvline(restart.place, color=_MARK, linestyle=":", linewidth=1.1)
         axes.annotate(
-            str(restart.number), (restart.place, 1), xycoords=("data", "axes fraction"), xytext=(2, -8),
-            textcoords="offset points", color=_MARK, fontsize="small",
+            str(restart.number),
+            (restart.place, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -8),
+            textcoords="offset points",
+            color=_MARK,
+            fontsize="small",
         )
     if panel.is_logarithmic:
         axes.set_yscale("log")

@@ -47,8 +47,11 @@ def findings_in(state: State, directory: str) -> list[Finding]:
     """
     restore = f"restored = restore_callbacks({directory!r}, into=callbacks, model=model, missing_ok=True)"
     return [
-        *_of_partner(state), *_of_starts(state.meta["starts"], restore), *_of_doubts(state.meta["doubts"]),
-        *_of_code(state, restore), *_of_versions(state.meta["versions"]),
+        *_of_partner(state),
+        *_of_starts(state.meta["starts"], restore),
+        *_of_doubts(state.meta["doubts"]),
+        *_of_code(state, restore),
+        *_of_versions(state.meta["versions"]),
     ]
 
 
@@ -71,7 +74,8 @@ def _of_starts(starts: list[dict[str, Any]], restore: str) -> Iterator[Finding]:
             yield Finding(
                 f"start {number} of the run began anew with {found}, although {start['beside']} of its "
                 f"checkpoints were in the directory",
-                "all that was trained until then: nothing was restored", f"before fit: {restore}",
+                "all that was trained until then: nothing was restored",
+                f"before fit: {restore}",
             )
         elif start["due"] is not None and (start["epoch"], start["batch"]) != start["due"]:
             epoch, batch = start["due"]
@@ -86,7 +90,7 @@ def _of_starts(starts: list[dict[str, Any]], restore: str) -> Iterator[Finding]:
 def _of_doubts(doubts: list[str]) -> Iterator[Finding]:
     for doubt in doubts:
         match = _CURE.fullmatch(doubt)
-        what, cure = match.groups() if match else (doubt, "see the documentation, \"Exactness\"")
+        what, cure = match.groups() if match else (doubt, 'see the documentation, "Exactness"')
         lost = _BEGINS_ANEW if _CHANGED in doubt else "the resumed run is not the run that died"
         yield Finding(what, lost, cure)
 
@@ -114,7 +118,8 @@ def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:
         if was.split(".")[:2] != here[name].split(".")[:2]:
             yield Finding(
                 f"the checkpoint was written with {name} {was}, here is {here[name]}",
-                "numbers may differ in their last bits", f"use {name} {'.'.join(was.split('.')[:2])}",
+                "numbers may differ in their last bits",
+                f"use {name} {'.'.join(was.split('.')[:2])}",
             )
 
 

@@ -80,6 +80,9 @@ def _words(checkpoint: Listed) -> list[str]:
         return [checkpoint.name, checkpoint.verdict]
     value = value_of(summary.monitor_value)
     return [
-        checkpoint.name, moment_of(summary.epoch, summary.batch), value and f"{summary.monitor_name} {value}",
-        size_of(checkpoint.size), "finished" if summary.finished else "",
+        checkpoint.name,
+        moment_of(summary.epoch, summary.batch),
+        value and f"{summary.monitor_name} {value}",
+        size_of(checkpoint.size),
+        "finished" if summary.finished else "",
     ]

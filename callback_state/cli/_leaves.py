@@ -86,8 +86,13 @@ def _array(array: Any) -> dict[str, Any]:
     numbers = _numbers(array)
     least, most, mean = (None, None, None) if numbers is None else _statistics(numbers)
     found = {
-        "$type": "array", "dtype": str(array.dtype), "shape": [*array.shape],
-        "min": least, "max": most, "mean": mean, "sha256": digest,
+        "$type": "array",
+        "dtype": str(array.dtype),
+        "shape": [*array.shape],
+        "min": least,
+        "max": most,
+        "mean": mean,
+        "sha256": digest,
     }
     missing = 0 if numbers is None else array.size - numbers.size
     return {**found, "nan": missing} if missing else found

@@ -212,8 +212,9 @@ def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) 
     sealed, size = seen[2], os.path.getsize(model)
     if sealed.model_size != size:
         raise MismatchError(
-            model, f"has {size} bytes, its state file was written for a model file of {sealed.model_size}: it was "
-            "cut short or replaced. Use another checkpoint, or a copy of this file"
+            model,
+            f"has {size} bytes, its state file was written for a model file of {sealed.model_size}: it was "
+            "cut short or replaced. Use another checkpoint, or a copy of this file",
         )
 
 

@@ -19,6 +19,7 @@ from ._progress import watched
 
 __all__ = ["command"]
 
+
 @page(
     "ls",
     examples={
@@ -33,7 +34,11 @@ __all__ = ["command"]
 @mode_option
 @click.option("--watch", is_flag=True, help="Go on until every run has finished; on no terminal, new ones only.")
 @click.option(
-    "--interval", default=2.0, show_default=True, type=click.FloatRange(min=0.05), metavar="SECONDS",
+    "--interval",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(min=0.05),
+    metavar="SECONDS",
     help="How often --watch looks.",
 )
 @as_json

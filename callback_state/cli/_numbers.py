@@ -39,7 +39,7 @@ def attributes_of(snapshot: Snapshot) -> dict[str, dict[str, Ref]]:
 def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[str, float]]:
     for name, item in attributes.items():
         inner = _items(nodes, item) if _node(nodes, item)[0] in _NAMED else []
-        named = [(f"{name}.{part}", value) for part, value in inner[:_FEW + 1] if len(inner) <= _FEW]
+        named = [(f"{name}.{part}", value) for part, value in inner[: _FEW + 1] if len(inner) <= _FEW]
         for path, value in [(name, item), *named]:
             yield from ((f"{path}{index}", number) for index, number in _elements(nodes, value))
 

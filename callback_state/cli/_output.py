@@ -20,8 +20,17 @@ from typing import Any, NamedTuple, TextIO
 from ._streams import discard
 
 __all__ = [
-    "Cell", "Table", "console", "is_terminal", "live", "print_json", "print_line", "print_table", "print_words",
-    "printable", "say",
+    "Cell",
+    "Table",
+    "console",
+    "is_terminal",
+    "live",
+    "print_json",
+    "print_line",
+    "print_table",
+    "print_words",
+    "printable",
+    "say",
 ]
 
 #: Where a terminal is narrower than this, it breaks lines itself.

@@ -96,7 +96,8 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
         return
     yield element("h2", "Restarts")
     yield element(
-        "p", "Lost is the time from the checkpoint that a start went on from until it trained again: work done "
+        "p",
+        "Lost is the time from the checkpoint that a start went on from until it trained again: work done "
         "anew, and the pause. A start that was killed before its first save is part of the next one.",
         class_="quiet",
     )
@@ -135,7 +136,8 @@ def _figure(panel: Panel, timeline: Timeline) -> Markup:
     keys = [_key(series.role, i) for i, series in enumerate(panel.series)] if len(panel.series) > 1 else []
     wide = element("span", "logarithmic", class_="key quiet") if panel.is_logarithmic else ""
     return element(
-        "figure", element("figcaption", panel.title, *keys, wide),
+        "figure",
+        element("figcaption", panel.title, *keys, wide),
         picture or element("p", "No value of it is a number.", class_="quiet"),
         element("p", f"Drawn and listed: {panel.note}.", class_="quiet") if panel.note else "",
         element("details", element("summary", "values"), _values(panel)),
@@ -163,8 +165,13 @@ def _checkpoints(run: Recorded) -> Iterator[Markup]:
     yield element("h2", f"Checkpoints ({len(run.states)})")
     yield element("p", "Epochs and batches count from 0.", class_="quiet")
     rows = [
-        (state.name, moment_of(state.meta["epoch"], state.meta["batch"]), value_of(state.meta["monitor"][1]),
-         time_of(state.meta["saved_at"]), ", ".join(_notes(state, run)))
+        (
+            state.name,
+            moment_of(state.meta["epoch"], state.meta["batch"]),
+            value_of(state.meta["monitor"][1]),
+            time_of(state.meta["saved_at"]),
+            ", ".join(_notes(state, run)),
+        )
         for state in reversed(run.states)
     ]
     yield _table(("file", "moment", short(run.newest.meta["monitor"][0]), "saved", ""), rows)

@@ -18,7 +18,9 @@ __all__ = ["alone_in", "check_directory", "key_file", "keys_in", "opened", "path
 
 path_argument = click.argument("path", metavar="PATH", type=click.Path())
 key_file = click.option(
-    "--key-file", metavar="FILE", type=click.Path(),
+    "--key-file",
+    metavar="FILE",
+    type=click.Path(),
     help="Also check the signatures: FILE holds the secret key, several of them a line each, as text. By default "
     "the keys in the environment variable CALLBACK_STATE_KEY count, if there are any.",
 )

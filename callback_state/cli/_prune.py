@@ -39,15 +39,21 @@ __all__ = ["command", "doomed"]
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N of each run.")
 @click.option("--keep-best", type=click.IntRange(min=1), metavar="N", help="Keep the best N of each run.")
 @click.option(
-    "--monitor", metavar="SERIES",
+    "--monitor",
+    metavar="SERIES",
     help="The series of the history by which --keep-best goes; by default what each run monitors.",
 )
 @mode_option
 @key_file
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
 def command(
-    directory: str, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None,
-    key_file: str | None, dry_run: bool,
+    directory: str,
+    keep: int | None,
+    keep_best: int | None,
+    monitor: str | None,
+    mode: str | None,
+    key_file: str | None,
+    dry_run: bool,
 ) -> int:
     """Delete checkpoints that no rule keeps.
 

@@ -85,8 +85,11 @@ def recorded(path: str, template: str | None = None) -> Recorded:
     course, left = _course_of(states)
     best = best_of(_only(run, course), better_in(run, None))
     return Recorded(
-        path, course, next((s for s in course if best is not None and s.path == best.path), None),
-        [*map(str, problems), *left], [r.template for r in runs if r is not run and r.template is not None],
+        path,
+        course,
+        next((s for s in course if best is not None and s.path == best.path), None),
+        [*map(str, problems), *left],
+        [r.template for r in runs if r is not run and r.template is not None],
     )
 
 
@@ -118,7 +121,8 @@ def _files_at(path: str) -> dict[str, list[str]]:
     files = dict(files_of(path))
     targets = {os.path.realpath(model) for model in files if not os.path.islink(model)}
     return {
-        model: states for model, states in files.items()
+        model: states
+        for model, states in files.items()
         if not (os.path.islink(model) and os.path.realpath(model) in targets)
     }
 

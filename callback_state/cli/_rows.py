@@ -57,8 +57,13 @@ def _marks(checkpoint: Listed, newest: Listed | None, best: Listed | None) -> li
 def _row(checkpoint: Listed, marks: list[str], now: float) -> list[str | Cell]:
     style = "red" if checkpoint.problem is not None else "green" if "best" in marks else ""
     cells = [
-        checkpoint.name, *_moment(checkpoint), size_of(checkpoint.size), age_of(checkpoint.saved_at, now),
-        str(len(checkpoint.callbacks)) if checkpoint.summary else "", checkpoint.verdict, ", ".join(marks),
+        checkpoint.name,
+        *_moment(checkpoint),
+        size_of(checkpoint.size),
+        age_of(checkpoint.saved_at, now),
+        str(len(checkpoint.callbacks)) if checkpoint.summary else "",
+        checkpoint.verdict,
+        ", ".join(marks),
     ]
     return [Cell(cell, style) for cell in cells]
 

@@ -37,7 +37,10 @@ def findings_of(path: str) -> list[Finding]:
     if script.imports.isdisjoint(_KERAS):  # callbacks and fit are words of other libraries too
         return []
     found = [
-        *changing_in(script.tree), *_of_checkpoints(script), *_of_restores(script), *_of_seeds(script),
+        *changing_in(script.tree),
+        *_of_checkpoints(script),
+        *_of_restores(script),
+        *_of_seeds(script),
         *_of_steps(script),
     ]
     return sorted(found, key=lambda finding: finding.line or 0)
@@ -101,15 +104,18 @@ def _of_checkpoints(script: _Script) -> Iterator[Finding]:
         yield Finding(
             f"{name} saves the model, not what the callbacks know",
             "how long they have waited, the best value, schedules, seeds: a restarted run is another one",
-            f"{_OURS}(...) of callback_state, with the arguments of keras.callbacks.ModelCheckpoint", call.lineno,
+            f"{_OURS}(...) of callback_state, with the arguments of keras.callbacks.ModelCheckpoint",
+            call.lineno,
         )
     for node in ast.walk(script.tree):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if _is_unused(script, name):
                 if dotted(call.func).rpartition(".")[2] == _OURS:
                     yield Finding(
-                        f"{name}, a {_OURS}, is passed to nobody", "everything: nothing is saved",
-                        f"model.fit(..., callbacks=[..., {name}])", call.lineno,
+                        f"{name}, a {_OURS}, is passed to nobody",
+                        "everything: nothing is saved",
+                        f"model.fit(..., callbacks=[..., {name}])",
+                        call.lineno,
                     )
 
 
@@ -125,20 +131,26 @@ def _of_restores(script: _Script) -> Iterator[Finding]:
     restores, fit = script.called("restore_callbacks"), script.fits[0]
     if not restores:
         yield Finding(
-            "nothing is restored before fit", "everything: a restart begins anew, and writes over what is there",
+            "nothing is restored before fit",
+            "everything: a restart begins anew, and writes over what is there",
             f"restored = restore_callbacks({_directory_of(script)!r}, into=callbacks, model=model, "
-            f"missing_ok=True), and fit(..., initial_epoch=restored.initial_epoch)", fit.lineno,
+            f"missing_ok=True), and fit(..., initial_epoch=restored.initial_epoch)",
+            fit.lineno,
         )
     elif not any(has(call, "initial_epoch") for call in script.fits):
         yield Finding(
-            "fit is not told with which epoch to go on", "the start: fit refuses to train from epoch 0 again",
-            "fit(..., initial_epoch=restored.initial_epoch)", fit.lineno,
+            "fit is not told with which epoch to go on",
+            "the start: fit refuses to train from epoch 0 again",
+            "fit(..., initial_epoch=restored.initial_epoch)",
+            fit.lineno,
         )
     for call in restores:
         if has(call, "into") and not has(call, "model") and not script.called("load_model", "load_weights"):
             yield Finding(
-                "the callbacks are restored, and the model is not", "weights and optimizer: fit refuses to go on",
-                "restore_callbacks(..., model=model)", call.lineno,
+                "the callbacks are restored, and the model is not",
+                "weights and optimizer: fit refuses to go on",
+                "restore_callbacks(..., model=model)",
+                call.lineno,
             )
 
 
@@ -172,14 +184,18 @@ def _of_seeds(script: _Script) -> Iterator[Finding]:
         return
     first = [*script.fits, *script.called(_OURS)][0]
     yield Finding(
-        "no seed is set", "the order of the data and dropout: a resumed run is not the run that died",
-        "keras.utils.set_random_seed(1), before data and model are made", first.lineno,
+        "no seed is set",
+        "the order of the data and dropout: a resumed run is not the run that died",
+        "keras.utils.set_random_seed(1), before data and model are made",
+        first.lineno,
     )
     for call in script.called("shuffle"):
         if _is_of_data(call) and not has(call, "seed"):
             yield Finding(
-                "a data set is shuffled without a seed", "its order: a new process reads another one",
-                "shuffle(..., seed=1)", call.lineno,
+                "a data set is shuffled without a seed",
+                "its order: a new process reads another one",
+                "shuffle(..., seed=1)",
+                call.lineno,
             )
 
 
@@ -199,13 +215,16 @@ def _is_size(node: ast.expr) -> bool:
 def _of_steps(script: _Script) -> Iterator[Finding]:
     """Random operations of TensorFlow within a train step or a layer."""
     steps = [
-        node for node in ast.walk(script.tree)
+        node
+        for node in ast.walk(script.tree)
         if isinstance(node, ast.FunctionDef) and node.name in ("train_step", "call")
     ]
     for call in (node for step in steps for node in ast.walk(step) if isinstance(node, ast.Call)):
         name = dotted(call.func)
         if _STATEFUL.fullmatch(name):
             yield Finding(
-                f"{name} has a counter that cannot be saved", "its numbers: a resumed run draws others",
-                "keras.random.* with a keras.random.SeedGenerator of the layer or model", call.lineno,
+                f"{name} has a counter that cannot be saved",
+                "its numbers: a resumed run draws others",
+                "keras.random.* with a keras.random.SeedGenerator of the layer or model",
+                call.lineno,
             )

@@ -26,7 +26,12 @@ def output_option(default: str, endings: tuple[str, ...], what: str) -> Any:
         raise click.BadParameter(f"{path}: expected a name that ends with {listed}", context, option)
 
     return click.option(
-        "-o", "--output", default=default, show_default=True, metavar="FILE", callback=check,
+        "-o",
+        "--output",
+        default=default,
+        show_default=True,
+        metavar="FILE",
+        callback=check,
         type=click.Path(dir_okay=False),
         help=f"Where to write {what}, a name that ends with {listed}; a file that is there is replaced.",
     )

@@ -116,9 +116,15 @@ def timeline_of(run: Recorded) -> Timeline:
         *_cut("restarts", "last", len(restarts), _MARKS),
     ]
     return Timeline(
-        rate, [Panel.of(title, *found) for title, found in metrics[:_PANELS]], states,
+        rate,
+        [Panel.of(title, *found) for title, found in metrics[:_PANELS]],
+        states,
         {key: [s.name for s in series if not s.changes] for key, series in numbers.items()},
-        restarts, place_of(meta), meta["epochs"], meta["finished"], remarks,
+        restarts,
+        place_of(meta),
+        meta["epochs"],
+        meta["finished"],
+        remarks,
     )
 
 
@@ -150,8 +156,12 @@ def _restarts_of(meta: dict[str, Any]) -> list[Restart]:
     again = [start for start in meta["starts"] if start["from"] is not None]
     return [
         Restart(
-            i + 1, _begin(start["epoch"]) + _part(start["batch"], meta),
-            start["epoch"], start["batch"], start["at"], start["from"],
+            i + 1,
+            _begin(start["epoch"]) + _part(start["batch"], meta),
+            start["epoch"],
+            start["batch"],
+            start["at"],
+            start["from"],
         )
         for i, start in enumerate(again)
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .._trust import Keys
 from .._store import leftovers
+from .._trust import Keys
 from ..exceptions import CheckpointNotFoundError, UntrustedError
 from ._command import as_json, page
 from ._exits import Exit
@@ -77,7 +77,9 @@ def _exit(found: list[Listed]) -> Exit:
 
 def _as_json(checkpoint: Listed) -> dict[str, Any]:
     return {
-        "path": checkpoint.path, "verdict": _verdict(checkpoint), "signed": checkpoint.signed,
+        "path": checkpoint.path,
+        "verdict": _verdict(checkpoint),
+        "signed": checkpoint.signed,
         "problem": None if checkpoint.problem is None else str(checkpoint.problem),
     }
 

@@ -191,9 +191,7 @@ def _mapping(kind: str) -> Callable[[Viewer, Node, str], Any]:
 
 
 def _object(kind: str) -> Callable[[Viewer, Node, str], Any]:
-    return lambda v, node, path: {
-        "$type": kind, "class": scalar(node[1]), "fields": v._fields(node[2], path)
-    }
+    return lambda v, node, path: {"$type": kind, "class": scalar(node[1]), "fields": v._fields(node[2], path)}
 
 
 _CONTAINERS: dict[str, Callable[[Viewer, Node, str], Any]] = {
@@ -208,14 +206,14 @@ _CONTAINERS: dict[str, Callable[[Viewer, Node, str], Any]] = {
     "defaultdict": Viewer._defaultdict,
     "object": _object("object"),
     "record": _object("record"),
-    "SimpleNamespace": lambda v, node, path: {
-        "$type": "SimpleNamespace", "fields": v._fields(node[-1], path)
-    },
+    "SimpleNamespace": lambda v, node, path: {"$type": "SimpleNamespace", "fields": v._fields(node[-1], path)},
     "callback": _object("callback"),
     "variable": Viewer._variable,
     "tensor": lambda v, node, path: {"$type": "tensor", "value": v._of(node[1], path)},
     "variables": lambda v, node, path: {
-        "$type": "variables", "of": scalar(node[1]), "values": v._items(node[2], path)
+        "$type": "variables",
+        "of": scalar(node[1]),
+        "values": v._items(node[2], path),
     },
     "reference": lambda v, node, path: {"$type": "reference", "to": scalar(node[1])},
     "code": Viewer._by_value,

@@ -32,17 +32,20 @@ __all__ = [
     "strategies",
 ]
 
-__getattr__, __dir__ = lazily(__name__, {
-    "Comparison": "_compared",
-    "Event": "_record",
-    "Record": "_record",
-    "Save": "_record",
-    "assert_picklable": "_equal",
-    "assert_resumes_exactly": "_resumes",
-    "assert_state_equal": "_equal",
-    "compare": "_compared",
-    "roundtrip": "_equal",
-    "simulate": "_drive",
-    "state_of": "_equal",
-    "strategies": "",
-})
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "Comparison": "_compared",
+        "Event": "_record",
+        "Record": "_record",
+        "Save": "_record",
+        "assert_picklable": "_equal",
+        "assert_resumes_exactly": "_resumes",
+        "assert_state_equal": "_equal",
+        "compare": "_compared",
+        "roundtrip": "_equal",
+        "simulate": "_drive",
+        "state_of": "_equal",
+        "strategies": "",
+    },
+)

@@ -20,8 +20,19 @@ _RANDOM = re.compile(
     r"\b(random|rng|uuid[14]|urandom|secrets|default_rng|RandomState|shuffle|randint|normal|uniform)\b"
 )
 _CHANGING = {
-    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
-    "setdefault", "update",
+    "add",
+    "append",
+    "appendleft",
+    "clear",
+    "discard",
+    "extend",
+    "insert",
+    "pop",
+    "popitem",
+    "popleft",
+    "remove",
+    "setdefault",
+    "update",
 }
 _OF_MODEL = re.compile(r"(optimizer|layers\[.*\]|get_layer\(.*\))\.(?!learning_rate$)\w+$")
 _BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
@@ -63,9 +74,8 @@ def _not_registered(source: Source, callback: Any, attribute: str) -> str | None
     if is_registered(callback):
         return None
     reset = _reset_words(source, attribute)
-    return (
-        f"{source.name} is not registered, so nothing of it was saved: decorate it with @stateful"
-        + (f" ({reset})" if reset else "")
+    return f"{source.name} is not registered, so nothing of it was saved: decorate it with @stateful" + (
+        f" ({reset})" if reset else ""
     )
 
 
@@ -198,5 +208,14 @@ def _derives(method: ast.FunctionDef, name: str) -> str | None:
 
 _causes_twice = (_clock, _in_module, _in_class, _random, _in_model)
 _causes = (
-    _not_registered, _deleted, _reset, _in_model, _derived, _excluded, _in_module, _in_class, _clock, _random,
+    _not_registered,
+    _deleted,
+    _reset,
+    _in_model,
+    _derived,
+    _excluded,
+    _in_module,
+    _in_class,
+    _clock,
+    _random,
 )

@@ -17,9 +17,18 @@ __all__ = ["drive", "listed", "simulate"]
 
 
 def simulate(
-    callbacks: Any, *, epochs: int, steps_per_epoch: int, logs: Any = None, model: Any = None,
-    optimizer: Any = None, start: Point = (0, 0), validation_steps: int = 0, method: str = "fit",
-    watch: Iterable[str] = (), timeout: float | None = 60.0,
+    callbacks: Any,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    logs: Any = None,
+    model: Any = None,
+    optimizer: Any = None,
+    start: Point = (0, 0),
+    validation_steps: int = 0,
+    method: str = "fit",
+    watch: Iterable[str] = (),
+    timeout: float | None = 60.0,
 ) -> Record:
     """Drive callbacks through the hooks of a run, in Keras's order and with its arguments, without training.
 
@@ -86,8 +95,13 @@ def listed(callbacks: Any, what: str) -> list[Any]:
 
 
 def drive(
-    callbacks: list[Any], model: Any, plan: Plan, start: Point = (0, 0), *,
-    put_back: Callable[[], object] = lambda: None, quiet: Callable[[Point], object] = lambda point: None,
+    callbacks: list[Any],
+    model: Any,
+    plan: Plan,
+    start: Point = (0, 0),
+    *,
+    put_back: Callable[[], object] = lambda: None,
+    quiet: Callable[[Point], object] = lambda point: None,
 ) -> Record:
     """A ``fit``.
 
@@ -134,5 +148,7 @@ def _predict(callbacks: list[Any], model: Any, plan: Plan, start: Point) -> Reco
 
 
 _METHODS: dict[str, Callable[[list[Any], Any, Plan, Point], Record]] = {
-    "fit": drive, "evaluate": _evaluate, "predict": _predict,
+    "fit": drive,
+    "evaluate": _evaluate,
+    "predict": _predict,
 }

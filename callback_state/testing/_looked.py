@@ -84,7 +84,8 @@ def look_at_model(model: Any) -> dict[str, Value]:
 def _numbers(owner: Any, path: str) -> dict[str, Value]:
     """The public Python numbers of a part of the model, which no checkpoint holds."""
     return {
-        f"{path}.{name}": _value(value) for name, value in vars(owner).items()
+        f"{path}.{name}": _value(value)
+        for name, value in vars(owner).items()
         if type(value) in (bool, int, float) and not name.startswith("_")
     }
 

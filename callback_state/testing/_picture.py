@@ -19,8 +19,11 @@ WIDTH = 60
 
 
 def picture(
-    records: dict[str, Record], path: str | os.PathLike[str] | None = None, *,
-    marks: Iterable[tuple[int, int]] = (), parts_at: tuple[int, int] | None = None,
+    records: dict[str, Record],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    marks: Iterable[tuple[int, int]] = (),
+    parts_at: tuple[int, int] | None = None,
 ) -> Any:
     """The learning rates of some records.
 
@@ -46,8 +49,11 @@ def picture(
     for i, (name, record) in enumerate(records.items()):
         wide = i == 0 and len(records) > 1  # so that the other is seen on it
         axes.plot(
-            [places[step] for step in record.steps], record.learning_rate, label=name,
-            linewidth=4 if wide else 1.5, alpha=0.35 if wide else 1,
+            [places[step] for step in record.steps],
+            record.learning_rate,
+            label=name,
+            linewidth=4 if wide else 1.5,
+            alpha=0.35 if wide else 1,
         )
     for i, mark in enumerate(marks):
         label = "interrupted" if i == 0 else None

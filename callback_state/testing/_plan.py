@@ -32,7 +32,12 @@ class Plan:
 
     @classmethod
     def of(
-        cls, epochs: int, steps_per_epoch: int, logs: Any, validation_steps: int = 0, watch: Iterable[str] = (),
+        cls,
+        epochs: int,
+        steps_per_epoch: int,
+        logs: Any,
+        validation_steps: int = 0,
+        watch: Iterable[str] = (),
         timeout: float | None = 60.0,
     ) -> Plan:
         """A plan, checked.

@@ -97,11 +97,11 @@ class Record:
     def since(self, point: tuple[int, int], resumed: Record) -> Record:
         """The part of a run from a point on, begun as the resumed run has begun."""
         steps = [step for step in self.steps if step >= point]
-        events = self.events[len(self.events) - self._heard_since(point):]
+        events = self.events[len(self.events) - self._heard_since(point) :]
         opening = resumed.events[: 2 if point[1] else 1]
-        watched = {name: values[-len(steps):] if steps else [] for name, values in self.watched.items()}
+        watched = {name: values[-len(steps) :] if steps else [] for name, values in self.watched.items()}
         later = [s for s in self.saves if (s.epoch, s.batch + 1, s.hook == "on_epoch_end") > (*point, False)]
-        rates = self.learning_rate[len(self.learning_rate) - len(steps):]
+        rates = self.learning_rate[len(self.learning_rate) - len(steps) :]
         return Record(steps, rates, watched, [*opening, *events], self.stopped, later, resumed.history)
 
     def _heard_since(self, point: tuple[int, int]) -> int:

@@ -22,8 +22,8 @@ from ._looked import Look, look, look_at_model
 from ._plan import Drawn, Plan, Point
 from ._process import go_on_elsewhere, pickled
 from ._record import Record
-from ._standin import values_of
 from ._standin import put_back as put_values_back
+from ._standin import values_of
 
 __all__ = ["Resumed", "Saved", "assert_resumes_exactly", "go_on"]
 
@@ -48,9 +48,17 @@ class _Whole:
 
 
 def assert_resumes_exactly(
-    make_callbacks: Make, *, epochs: int, steps_per_epoch: int, logs: Any = None,
-    at: str | Iterable[Point] = "every step", through: str = "state", optimizer: Any = None,
-    validation_steps: int = 0, model: Make | None = None, ignore_logs: Iterable[str] = (),
+    make_callbacks: Make,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    logs: Any = None,
+    at: str | Iterable[Point] = "every step",
+    through: str = "state",
+    optimizer: Any = None,
+    validation_steps: int = 0,
+    model: Make | None = None,
+    ignore_logs: Iterable[str] = (),
     timeout: float | None = 60.0,
 ) -> None:
     """Fail unless callbacks that were interrupted, saved and made again go on as if nothing had been.
@@ -222,9 +230,7 @@ def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Sn
 
 
 Resume = Callable[[Factory, Plan, Point, Saved], Resumed]
-_THROUGH: dict[str, Resume] = {
-    "state": _through_state, "file": _through_file, "process": _through_process,
-}
+_THROUGH: dict[str, Resume] = {"state": _through_state, "file": _through_file, "process": _through_process}
 
 
 # What is compared.

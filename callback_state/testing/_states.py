@@ -16,16 +16,33 @@ __all__ = ["META", "RUN", "put_into", "read", "resealed", "sealed"]
 WHERE = "simulated.keras.callbacks.pkl"
 #: What a state file says of the moment and of the run besides the callbacks; here it does not matter.
 META: dict[str, Any] = {
-    "saved_at": 0, "epoch": 0, "batch": None, "initial_epoch": 1, "epochs": 2, "last": False,
-    "finished": False, "goes_on_from": None, "exact_end": True, "template": "m.keras",
-    "monitor": ("val_loss", None), "training_args": {}, "history": {"epochs": [], "series": {}},
+    "saved_at": 0,
+    "epoch": 0,
+    "batch": None,
+    "initial_epoch": 1,
+    "epochs": 2,
+    "last": False,
+    "finished": False,
+    "goes_on_from": None,
+    "exact_end": True,
+    "template": "m.keras",
+    "monitor": ("val_loss", None),
+    "training_args": {},
+    "history": {"epochs": [], "series": {}},
     "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True},
-    "stops": False, "data": {}, "doubts": [], "starts": [],
+    "stops": False,
+    "data": {},
+    "doubts": [],
+    "starts": [],
     "trace": {"epochs": [], "learning_rate": [], "ended_at": []},
 }
 RUN: dict[str, Any] = {
-    "generators": {}, "seeds": {"seeds": [], "replicas": {}}, "metrics": [], "logs": {},
-    "seconds": 0.0, "data": None,
+    "generators": {},
+    "seeds": {"seeds": [], "replicas": {}},
+    "metrics": [],
+    "logs": {},
+    "seconds": 0.0,
+    "data": None,
 }
 
 
@@ -49,9 +66,7 @@ def read(data: bytes, where: str = WHERE) -> Snapshot:
     return Snapshot.read(where, unseal(data, where))
 
 
-def put_into(
-    snapshot: Snapshot, callbacks: list[Any], model: Any = None, *, trusted: bool = False
-) -> None:
+def put_into(snapshot: Snapshot, callbacks: list[Any], model: Any = None, *, trusted: bool = False) -> None:
     """Put the state into these callbacks, which are as those were that it was taken from, in their order.
 
     Raises:

@@ -41,7 +41,9 @@ class Source:
     def deleted(self, attribute: str) -> list[str]:
         """The methods that delete it."""
         return [
-            m.name for m in self.methods for node in ast.walk(m)
+            m.name
+            for m in self.methods
+            for node in ast.walk(m)
             if isinstance(node, ast.Delete) and any(is_self(t, attribute) for t in node.targets)
         ]
 

@@ -1,12 +1,12 @@
 """Fixtures and a marker for pytest; loaded by pytest itself, without effect unless they are used.
 
-    simulate         :func:`callback_state.testing.simulate`
-    checkpoint_dir   an empty directory for checkpoints
-    killed_run       a script in a process of its own, which is killed at a given moment
+simulate         :func:`callback_state.testing.simulate`
+checkpoint_dir   an empty directory for checkpoints
+killed_run       a script in a process of its own, which is killed at a given moment
 
-    @pytest.mark.resumes(epochs=3, steps=4)
-    def test_my_schedule():
-        return MySchedule(0.1)
+@pytest.mark.resumes(epochs=3, steps=4)
+def test_my_schedule():
+    return MySchedule(0.1)
 """
 
 from __future__ import annotations
@@ -68,9 +68,10 @@ def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
         errors = tmp_path / "killed_run.stderr"
         command = [sys.executable, "-u", os.path.abspath(script), *map(str, arguments)]
         lines, end = [], time.monotonic() + timeout
-        with errors.open("w") as stderr, subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr, text=True
-        ) as process:
+        with (
+            errors.open("w") as stderr,
+            subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+        ):
             assert process.stdout is not None
             killer = threading.Timer(timeout, process.kill)
             killer.start()

@@ -22,8 +22,13 @@ __all__ = ["interruptions", "logs"]
 
 
 def logs(
-    *, epochs: int, steps_per_epoch: int | None = None, names: Iterable[str] = ("loss",),
-    min_value: float = 0.0, max_value: float = 10.0, allow_nan: bool = False,
+    *,
+    epochs: int,
+    steps_per_epoch: int | None = None,
+    names: Iterable[str] = ("loss",),
+    min_value: float = 0.0,
+    max_value: float = 10.0,
+    allow_nan: bool = False,
 ) -> st.SearchStrategy[dict[str, list[float]]]:
     """Series for ``logs=``: one value an epoch, or one a step if ``steps_per_epoch`` is given.
 

@@ -44,9 +44,7 @@ def make_model():
 
 def write(name, directory, **options):
     make, more = states.STATES[name]
-    checkpoint = ModelCheckpointEnhanced(
-        directory / "m.weights.h5", save_weights_only=True, **more, **options
-    )
+    checkpoint = ModelCheckpointEnhanced(directory / "m.weights.h5", save_weights_only=True, **more, **options)
     x = np.arange(24, dtype="float32").reshape(12, 2) / 24
     try:
         make_model().fit(

@@ -9,11 +9,45 @@ from .tables import Raw, Ref
 from .values import LARGE, array, doubled, struct
 
 DTYPES: dict[str, Callable[[], Any]] = {
-    **{f"dtype-{text}": lambda text=text: text for text in (
-        "O", "|O", "|O8", "<O8", "<f4,O", "<f4,<f4", "|V8,|V8", "(2,)f4", "object", "T", "|T16", "<U99999999999",
-        "|S-1", "|V-8", "|V2147483647", "|V99999999999999999999", "<M8[x]", "<M8[" + "9" * 100 + "s]", "", "<",
-        "|", "os.system", "numpy.object_", "finfo", "float", "int", "__builtins__", "generic", "<f3", "float8",
-        "uint_", "float\0", "<i4\0", "<\u0666f4")},
+    **{
+        f"dtype-{text}": lambda text=text: text
+        for text in (
+            "O",
+            "|O",
+            "|O8",
+            "<O8",
+            "<f4,O",
+            "<f4,<f4",
+            "|V8,|V8",
+            "(2,)f4",
+            "object",
+            "T",
+            "|T16",
+            "<U99999999999",
+            "|S-1",
+            "|V-8",
+            "|V2147483647",
+            "|V99999999999999999999",
+            "<M8[x]",
+            "<M8[" + "9" * 100 + "s]",
+            "",
+            "<",
+            "|",
+            "os.system",
+            "numpy.object_",
+            "finfo",
+            "float",
+            "int",
+            "__builtins__",
+            "generic",
+            "<f3",
+            "float8",
+            "uint_",
+            "float\0",
+            "<i4\0",
+            "<\u0666f4",
+        )
+    },
     "dtype-of-a-number": lambda: 7,
     "dtype-of-nothing": lambda: None,
     "dtype-with-objects-in-a-field": lambda: struct(("a", "|O", 0)),
@@ -34,12 +68,19 @@ DTYPES: dict[str, Callable[[], Any]] = {
 }
 
 ARRAYS: dict[str, Callable[[], Any]] = {
-    **{key: lambda make=make: Raw("dtype", _ref(make())) for key, make in DTYPES.items()
-       if key not in ("dtype-|V2147483647",)},
-    **{f"array-of-{key}": lambda make=make: Raw("array", _ref(make()), Ref((1,)), "C", bytes(8), True)
-       for key, make in DTYPES.items()},
-    **{f"scalar-of-{key}": lambda make=make: Raw("scalar", _ref(make()), bytes(16))
-       for key, make in DTYPES.items()},
+    **{
+        key: lambda make=make: Raw("dtype", _ref(make()))
+        for key, make in DTYPES.items()
+        if key not in ("dtype-|V2147483647",)
+    },
+    **{
+        f"array-of-{key}": lambda make=make: Raw("array", _ref(make()), Ref((1,)), "C", bytes(8), True)
+        for key, make in DTYPES.items()
+    },
+    **{
+        f"scalar-of-{key}": lambda make=make: Raw("scalar", _ref(make()), bytes(16))
+        for key, make in DTYPES.items()
+    },
     "array-of-a-huge-shape": lambda: array("<f8", (1 << 40,), bytes(8)),
     "array-of-a-huge-shape-and-nothing": lambda: array("<f8", (1 << 40,)),
     "array-of-a-huge-shape-with-a-zero": lambda: array("<f8", (0, 1 << 62, 1 << 62)),
@@ -54,8 +95,7 @@ ARRAYS: dict[str, Callable[[], Any]] = {
     "array-of-a-hundred-dimensions": lambda: array("<f8", (1,) * 100, bytes(8)),
     "array-of-a-long-product": lambda: array("<f8", ((1 << 60) - 1,) * 60_000, bytes(8)),
     "array-of-endless-nothings": lambda: array("|V0", (1 << 50,)),
-    "array-of-endless-empty-structs": lambda: array(
-        Raw("tuple", ["struct", Ref(()), 0]), (1 << 50,)),
+    "array-of-endless-empty-structs": lambda: array(Raw("tuple", ["struct", Ref(()), 0]), (1 << 50,)),
     "array-of-empty-texts": lambda: array("<U0", (1 << 50,)),
     "array-in-no-order": lambda: array("<f8", (1,), bytes(8), order="X"),
     "array-in-any-order": lambda: array("<f8", (1,), bytes(8), order="K"),
@@ -64,11 +104,18 @@ ARRAYS: dict[str, Callable[[], Any]] = {
     "array-that-may-be-written-perhaps": lambda: array("<f8", (1,), bytes(8), writeable=2),
     "array-of-too-few-parts": lambda: Raw("array", "<f8", Ref((1,)), "C"),
     "scalar-of-two": lambda: Raw("scalar", "<f8", bytes(16)),
-    "arrays-that-share-their-bytes": lambda: Raw("list", [
-        Ref(array("|b1", (len(LARGE),), Ref(shared))) for shared in [Raw("bytes_", LARGE)] for _ in range(2_000)]),
-    "arrays-that-share-a-dtype-of-many-fields": lambda: Raw("list", [
-        Ref(array(dtype, (0,))) for dtype in [struct(*((f"a{i}", "|V0", 0) for i in range(2_000)), itemsize=0)]
-        for _ in range(2_000)]),
+    "arrays-that-share-their-bytes": lambda: Raw(
+        "list",
+        [Ref(array("|b1", (len(LARGE),), Ref(shared))) for shared in [Raw("bytes_", LARGE)] for _ in range(2_000)],
+    ),
+    "arrays-that-share-a-dtype-of-many-fields": lambda: Raw(
+        "list",
+        [
+            Ref(array(dtype, (0,)))
+            for dtype in [struct(*((f"a{i}", "|V0", 0) for i in range(2_000)), itemsize=0)]
+            for _ in range(2_000)
+        ],
+    ),
 }
 
 

@@ -27,9 +27,11 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "memo-place-of-many-digits": lambda: b"Np" + b"9" * 4000 + b"\n.",
     "billion-laughs-by-DUP": lambda: whole(b"]" + b"2\x86" * 200),
     "billion-laughs-by-memo": lambda: whole(
-        b")" + b"".join(b"q" + bytes([i]) + MARK + (b"h" + bytes([i])) * 10 + TUPLE for i in range(200))),
+        b")" + b"".join(b"q" + bytes([i]) + MARK + (b"h" + bytes([i])) * 10 + TUPLE for i in range(200))
+    ),
     "hash-of-a-tower-of-pairs": lambda: whole(
-        b")" + b"".join(b"\x94h" + bytes([i]) + b"\x86" for i in range(60)) + b"\x85(" + b"]"[:0] + b"\x91"),
+        b")" + b"".join(b"\x94h" + bytes([i]) + b"\x86" for i in range(60)) + b"\x85(" + b"]"[:0] + b"\x91"
+    ),
     "repeated-by-a-call": lambda: whole(call(name("operator", "mul"), text("x"), b"\x8a\5" + b"\0\0\0\0\x20")),
     "power-by-a-call": lambda: whole(call(name("operator", "pow"), number(10**9), number(10**9))),
     "endless-by-a-call": lambda: whole(call(name("builtins", "list"), call(name("itertools", "count")))),
@@ -42,8 +44,11 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "a-million-numbers-and-a-name": lambda: whole(b"](" + b"N" * 1_000_000 + b"e" + name("os", "system")),
     "300-thousand-long-ints": lambda: whole(b"](" + b"\x8a\1\1" * 300_000 + b"ex"),
     "100-thousand-frames": lambda: whole(b"](" + (b"\x95\1\0\0\0\0\0\0\0N") * 100_000 + b"ex"),
-    "colliding-keys": lambda: whole(b"}(" + b"".join(
-        b"\x8a\x0a" + (i * ((1 << 61) - 1)).to_bytes(10, "little") + b"N" for i in range(70_000)) + b"u"),
+    "colliding-keys": lambda: whole(
+        b"}("
+        + b"".join(b"\x8a\x0a" + (i * ((1 << 61) - 1)).to_bytes(10, "little") + b"N" for i in range(70_000))
+        + b"u"
+    ),
 }
 
 #: Streams whose parts contradict each other.

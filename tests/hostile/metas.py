@@ -47,13 +47,20 @@ FORGED: dict[str, dict[str, Any]] = {
     "doubts-of-numbers": {"doubts": [1]},
     "data-of-a-list": {"data": []},
     "model-of-nothing": {"model": None},
-    "arguments-shared-by-two": (lambda shared: {"callbacks": [
-        {**described(CSV, "a"), "arguments": shared},
-        {**described(CSV, "b"), "arguments": shared}]})({"x": plain(1)}),
-    "tables-shared-by-two": (lambda shared: {"callbacks": [
-        described(CSV, "a", x=shared), described(CSV, "b", x=shared)]})(value([1])),
-    "a-thousand-and-one-callbacks": {"callbacks": [
-        described("keras.callbacks.TerminateOnNaN", f"k{i}") for i in range(1001)]},
+    "arguments-shared-by-two": (
+        lambda shared: {
+            "callbacks": [
+                {**described(CSV, "a"), "arguments": shared},
+                {**described(CSV, "b"), "arguments": shared},
+            ]
+        }
+    )({"x": plain(1)}),
+    "tables-shared-by-two": (
+        lambda shared: {"callbacks": [described(CSV, "a", x=shared), described(CSV, "b", x=shared)]}
+    )(value([1])),
+    "a-thousand-and-one-callbacks": {
+        "callbacks": [described("keras.callbacks.TerminateOnNaN", f"k{i}") for i in range(1001)]
+    },
 }
 
 #: Callbacks that are not made from a file without trust.
@@ -82,8 +89,9 @@ NOT_REBUILT: dict[str, dict[str, Any]] = {
     "log-as-a-text-of-numpy": one(CSV, filename=value(Raw("str_", OUTSIDE))),
     "log-as-bytes-of-numpy": one(CSV, filename=value(Raw("bytes_", OUTSIDE.encode()))),
     "log-as-a-scalar": one(CSV, filename=value(Raw("scalar", "<U11", OUTSIDE.encode("utf-32-le")))),
-    "log-as-an-array": one(CSV, filename=value(
-        Raw("array", "<U11", Ref(()), "C", OUTSIDE.encode("utf-32-le"), True))),
+    "log-as-an-array": one(
+        CSV, filename=value(Raw("array", "<U11", Ref(()), "C", OUTSIDE.encode("utf-32-le"), True))
+    ),
     "log-in-a-list": one(CSV, filename=value([OUTSIDE])),
     "log-as-a-number": one(CSV, filename=plain(1)),
     "events-anywhere": one(BOARD, log_dir=plain("/tmp/x")),
@@ -92,15 +100,17 @@ NOT_REBUILT: dict[str, dict[str, Any]] = {
     "url-of-a-monitor": one("keras.callbacks.RemoteMonitor", root=plain("http://host")),
     "path-of-a-monitor": one("keras.callbacks.RemoteMonitor", path=plain("/x")),
     "headers-of-a-monitor": one("keras.callbacks.RemoteMonitor", headers=value({"x": "http://host"})),
-    "headers-by-a-counter": one("keras.callbacks.RemoteMonitor", headers=value(
-        Raw("Counter", ["http://host", 1]))),
+    "headers-by-a-counter": one(
+        "keras.callbacks.RemoteMonitor", headers=value(Raw("Counter", ["http://host", 1]))
+    ),
     "embeddings-of-a-path": one(BOARD, embeddings_metadata=value({"layer": Raw("str_", "/etc/passwd")})),
     "drive-of-windows": one("keras.callbacks.EarlyStopping", monitor=plain("C:/x")),
     "parameter-of-nobody": one("keras.callbacks.TerminateOnNaN", __class__=plain(1)),
     "argument-of-a-class": one("keras.callbacks.EarlyStopping", monitor=value(Raw("object", "os.system", []))),
     "argument-of-code": one("keras.callbacks.EarlyStopping", monitor=value(Raw("code", 0, "f", "x"))),
     "argument-of-a-long-reference": one(
-        "keras.callbacks.EarlyStopping", monitor=("value", ([("list", [(1 << 99_999,)])], (0,)), None)),
+        "keras.callbacks.EarlyStopping", monitor=("value", ([("list", [(1 << 99_999,)])], (0,)), None)
+    ),
     "argument-of-no-table": one("keras.callbacks.EarlyStopping", monitor=("value", (1,), None)),
     "argument-of-an-empty-node": one("keras.callbacks.EarlyStopping", monitor=("value", ([()], (0,)), None)),
     "own-path-in-a-number": one(OWN, filepath=plain(7)),
@@ -114,9 +124,25 @@ NOT_REBUILT: dict[str, dict[str, Any]] = {
 
 #: States of callbacks that are refused by the callback which they are put into, an EarlyStopping or a Probe.
 STATES: dict[str, Any] = {
-    **{f"attribute-{name}": {name: 1} for name in (
-        "__class__", "__dict__", "__setstate__", "__reduce__", "__init__", "_model", "params", "set_model",
-        "on_epoch_end", "on_train_begin", "set_params", "_callback_state_mark", "validation_data", "model")},
+    **{
+        f"attribute-{name}": {name: 1}
+        for name in (
+            "__class__",
+            "__dict__",
+            "__setstate__",
+            "__reduce__",
+            "__init__",
+            "_model",
+            "params",
+            "set_model",
+            "on_epoch_end",
+            "on_train_begin",
+            "set_params",
+            "_callback_state_mark",
+            "validation_data",
+            "model",
+        )
+    },
     "attribute-of-a-number": Raw("dict", [1, 1]),
     "attribute-of-a-tuple": Raw("dict", [Ref((1,)), 1]),
     "colliding-attributes": Raw("dict", [x for i in range(5_000) for x in (i * PRIME, None)]),

@@ -61,20 +61,45 @@ def ring(kind: str, length: int, *more: Any) -> Raw:
 
 
 NAMES = {
-    "class-that-is-not-registered": "builtins.object", "class-of-the-system": "os.system",
+    "class-that-is-not-registered": "builtins.object",
+    "class-of-the-system": "os.system",
     "class-without-name": "",
-    "class-of-dots": "..", "class-with-a-zero-byte": "os\0.system", "class-of-a-long-name": "a." * 100_000,
-    "class-by-a-path": "../../os.system", "class-of-keras": "keras.layers.Lambda", "class-by-a-url": "http://x/y",
-    "class-of-a-number": 7, "class-of-nothing": None, "class-of-bytes": b"os.system",
-    "class-in-other-letters": "\u043es.system", "class-with-a-surrogate": "\udc80", "class-__main__": "__main__.C",
+    "class-of-dots": "..",
+    "class-with-a-zero-byte": "os\0.system",
+    "class-of-a-long-name": "a." * 100_000,
+    "class-by-a-path": "../../os.system",
+    "class-of-keras": "keras.layers.Lambda",
+    "class-by-a-url": "http://x/y",
+    "class-of-a-number": 7,
+    "class-of-nothing": None,
+    "class-of-bytes": b"os.system",
+    "class-in-other-letters": "\u043es.system",
+    "class-with-a-surrogate": "\udc80",
+    "class-__main__": "__main__.C",
 }
 
 NODES: dict[str, Callable[[], Any]] = {
     **{f"object-of-a-{key}": lambda name=name: Raw("object", name, ["x", 1]) for key, name in NAMES.items()},
     **{f"record-of-a-{key}": lambda name=name: Raw("record", name, ["x", 1]) for key, name in NAMES.items()},
-    **{f"node-of-kind-{kind}": lambda kind=kind: Raw(kind, "os", "system") for kind in (
-        "code", "value", "variable", "variables", "tensor", "reference", "callback", "kept", "call", "global",
-        "__reduce__", "", "summary", "list\0")},
+    **{
+        f"node-of-kind-{kind}": lambda kind=kind: Raw(kind, "os", "system")
+        for kind in (
+            "code",
+            "value",
+            "variable",
+            "variables",
+            "tensor",
+            "reference",
+            "callback",
+            "kept",
+            "call",
+            "global",
+            "__reduce__",
+            "",
+            "summary",
+            "list\0",
+        )
+    },
     "node-of-no-kind": lambda: Raw(),
     "node-of-a-number": lambda: Raw(7),
     "reference-below-zero": lambda: Raw("list", [(-1,)]),
@@ -102,8 +127,10 @@ NODES: dict[str, Callable[[], Any]] = {
     "frozenset-that-doubles": lambda: Raw("frozenset", [Ref(tower("tuple", 90))]),
     "key-that-doubles-in-an-OrderedDict": lambda: Raw("OrderedDict", [Ref(tower("tuple", 90)), 1]),
     "key-that-doubles-in-a-Counter": lambda: Raw("Counter", [Ref(tower("tuple", 90)), 1]),
-    "long-number-as-key-of-many": lambda: Raw("list", [
-        Ref(Raw("dict", [Ref(number), 1])) for number in [Raw("int", LARGE + b"\1")] for _ in range(2_000)]),
+    "long-number-as-key-of-many": lambda: Raw(
+        "list",
+        [Ref(Raw("dict", [Ref(number), 1])) for number in [Raw("int", LARGE + b"\1")] for _ in range(2_000)],
+    ),
     "colliding-keys": lambda: Raw("dict", [x for i in range(5_000) for x in (i * PRIME, None)]),
     "colliding-members": lambda: Raw("set", [i * PRIME for i in range(5_000)]),
     "colliding-members-of-a-frozenset": lambda: Raw("frozenset", [i * PRIME for i in range(5_000)]),
@@ -135,14 +162,21 @@ NODES: dict[str, Callable[[], Any]] = {
     "Generator-of-a-namespace": lambda: Raw("Generator", Ref(Raw("SimpleNamespace", ["capsule", 1]))),
     "SeedSequence-of-a-long-number": lambda: Raw("SeedSequence", Ref(Raw("int", b"\x7f" * 500_000)), Ref(()), 0),
     "SeedSequence-of-a-long-key": lambda: Raw(
-        "SeedSequence", 1, Ref(Raw("tuple", [Ref(Raw("int", b"\x7f" * 500_000))])), 0),
+        "SeedSequence", 1, Ref(Raw("tuple", [Ref(Raw("int", b"\x7f" * 500_000))])), 0
+    ),
     "SeedSequence-of-hexadecimals": lambda: Raw("SeedSequence", "0x" + "7" * 900_000, Ref(()), 0),
     "Fraction-of-long-numbers": lambda: Raw(
-        "Fraction", Ref(Raw("int", b"\x55" * 499_999 + b"\1")), Ref(Raw("int", b"\x33" * 499_999 + b"\1"))),
-    "many-Fractions-of-two-long-numbers": lambda: Raw("list", [
-        Ref(Raw("Fraction", Ref(a), Ref(b)))
-        for a in [Raw("int", b"\x55" * 2_000 + b"\1")] for b in [Raw("int", b"\x33" * 2_000 + b"\1")]
-        for _ in range(2_000)]),
+        "Fraction", Ref(Raw("int", b"\x55" * 499_999 + b"\1")), Ref(Raw("int", b"\x33" * 499_999 + b"\1"))
+    ),
+    "many-Fractions-of-two-long-numbers": lambda: Raw(
+        "list",
+        [
+            Ref(Raw("Fraction", Ref(a), Ref(b)))
+            for a in [Raw("int", b"\x55" * 2_000 + b"\1")]
+            for b in [Raw("int", b"\x33" * 2_000 + b"\1")]
+            for _ in range(2_000)
+        ],
+    ),
     "Fraction-by-zero": lambda: Raw("Fraction", 1, 0),
     "Fraction-of-texts": lambda: Raw("Fraction", "1", "2"),
     "Decimal-of-words": lambda: Raw("Decimal", "much"),
@@ -157,8 +191,10 @@ NODES: dict[str, Callable[[], Any]] = {
     "complex-of-words": lambda: Raw("complex", "1", "2"),
     "int-of-an-int": lambda: Raw("int", 7),
     "bytearray-of-an-exabyte": lambda: Raw("bytearray", 1 << 60),
-    "bytearrays-that-share-their-bytes": lambda: Raw("list", [
-        Ref(Raw("bytearray", Ref(shared))) for shared in [Raw("bytes_", LARGE)] for _ in range(2_000)]),
-    "texts-that-share-their-letters": lambda: Raw("list", [
-        Ref(Raw("Decimal", Ref(shared))) for shared in [Raw("str_", "1" * 400_000)] for _ in range(2_000)]),
+    "bytearrays-that-share-their-bytes": lambda: Raw(
+        "list", [Ref(Raw("bytearray", Ref(shared))) for shared in [Raw("bytes_", LARGE)] for _ in range(2_000)]
+    ),
+    "texts-that-share-their-letters": lambda: Raw(
+        "list", [Ref(Raw("Decimal", Ref(shared))) for shared in [Raw("str_", "1" * 400_000)] for _ in range(2_000)]
+    ),
 }
