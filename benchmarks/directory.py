@@ -15,8 +15,8 @@ from typing import Any
 import fits
 
 from callback_state import ModelCheckpointEnhanced, latest_checkpoint, list_checkpoints
-from callback_state._pair import SUFFIX, open_pair
-from callback_state._statefile import seal, unseal
+from callback_state._format.statefile import seal, unseal
+from callback_state._store.pair import SUFFIX, open_pair
 
 MANY = 1000
 

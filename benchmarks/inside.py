@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
-from callback_state._reader import Reader
+from callback_state._input.catch_up import Reader
 
 
 def batch_times(rounds: int, every: int = 1000) -> tuple[float, float]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import numpy
 
-from callback_state._build import Decoder
-from callback_state._plain import Encoder
-from callback_state._read import ReadError, parse
-from callback_state._statefile import seal, unseal
-from callback_state._table import Table
+from callback_state._format.decode import Decoder
+from callback_state._format.encode import Encoder
+from callback_state._format.pickles import ReadError, parse
+from callback_state._format.statefile import seal, unseal
+from callback_state._format.table import Table
 
 #: Pickles of a million bytes that are refused at their end, or hold as much as they can.
 HOSTILE = {

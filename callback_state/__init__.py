@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._lazy import lazily
+from ._version import __version__ as __version__
 from .exceptions import (
     BackendError,
     CallbackStateError,
@@ -29,17 +30,15 @@ from .exceptions import (
 
 if TYPE_CHECKING:
     from . import data as data
-    from ._adapter import adapter
-    from ._checkpoint import ModelCheckpointEnhanced
-    from ._find import load_meta
-    from ._listing import Checkpoint, latest_checkpoint, list_checkpoints
-    from ._needs import Need, untrusted
-    from ._reopen import reopen
-    from ._restore import restore_callbacks
-    from ._restored import Restored
-    from ._stateful import stateful
-
-__version__ = "0.1.0"
+    from ._callbacks.adapter import adapter
+    from ._callbacks.stateful import stateful
+    from ._checkpoints.find import load_meta
+    from ._checkpoints.listing import Checkpoint, latest_checkpoint, list_checkpoints
+    from ._checkpoints.needs import Need, untrusted
+    from ._checkpoints.reopen import reopen
+    from ._resuming.restore import restore_callbacks
+    from ._resuming.restored import Restored
+    from ._saving.checkpoint import ModelCheckpointEnhanced
 
 __all__ = [
     "BackendError",
@@ -74,18 +73,18 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
-        "Checkpoint": "_listing",
-        "ModelCheckpointEnhanced": "_checkpoint",
-        "Need": "_needs",
-        "Restored": "_restored",
-        "adapter": "_adapter",
+        "Checkpoint": "_checkpoints.listing",
+        "ModelCheckpointEnhanced": "_saving.checkpoint",
+        "Need": "_checkpoints.needs",
+        "Restored": "_resuming.restored",
+        "adapter": "_callbacks.adapter",
         "data": "",
-        "latest_checkpoint": "_listing",
-        "list_checkpoints": "_listing",
-        "load_meta": "_find",
-        "reopen": "_reopen",
-        "restore_callbacks": "_restore",
-        "stateful": "_stateful",
-        "untrusted": "_needs",
+        "latest_checkpoint": "_checkpoints.listing",
+        "list_checkpoints": "_checkpoints.listing",
+        "load_meta": "_checkpoints.find",
+        "reopen": "_checkpoints.reopen",
+        "restore_callbacks": "_resuming.restore",
+        "stateful": "_callbacks.stateful",
+        "untrusted": "_checkpoints.needs",
     },
 )

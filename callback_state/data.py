@@ -28,8 +28,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ._enterable import Enterable
-from ._passes import natural
+from ._input.enterable import Enterable
+from ._input.passes import natural
 
 __all__ = ["Enterable", "epochs", "shuffled"]
 

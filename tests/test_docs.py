@@ -20,21 +20,24 @@ import golden_states
 import keras
 import pytest
 from golden_states import KEY
+from places import ROOT
 from test_golden import FILES, FIRST
 from test_imports import ORDER, PACKAGE, TESTING, TESTING_ORDER
 
 import callback_state
 import callback_state.testing
-from callback_state import _kinds, _read, _shape, _statefile, cli, data, restore_callbacks
-from callback_state._adapters import ADAPTERS
-from callback_state._plain import Encoder
-from callback_state._snapshot import Snapshot
-from callback_state._summary import KIND
-from callback_state._table import MUTABLE
-from callback_state._variables import Builders
+from callback_state import cli, data, restore_callbacks
+from callback_state._callbacks.builders import Builders
+from callback_state._callbacks.stock import ADAPTERS
+from callback_state._checkpoints import schema
+from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._checkpoints.summary import KIND
+from callback_state._format import kinds as _kinds
+from callback_state._format import pickles, statefile
+from callback_state._format.encode import Encoder
+from callback_state._format.table import MUTABLE
 from callback_state.testing import plugin, strategies
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.rst"))}
 
@@ -286,7 +289,7 @@ def test_a_reader_made_from_the_page_alone_reads_every_file(state: Path) -> None
     model = Path(str(state).removesuffix(".callbacks.pkl"))
     signed = state.parents[1].name == "format-2"
     found = reader.read(state.read_bytes(), model.read_bytes(), (KEY, model.name) if signed else None)
-    found = _shape.complete(found)  # with what files of the first days do not say
+    found = schema.complete(found)  # with what files of the first days do not say
     snapshot = Snapshot.open(str(model))
     assert {key: set(attributes) for key, attributes in found["state"].items()} == snapshot.stored()
     assert found["pickles"] == snapshot.pickles
@@ -376,7 +379,7 @@ def test_the_example_of_a_table_is_what_the_encoder_makes() -> None:
 def test_the_page_has_every_opcode() -> None:
     """Those that the package reads, and the reader's."""
     named = {int(code, 16) for row in rows(part("format", "opcodes")) for code in literals(row[0])}
-    assert named == {*_read._VALUES, *_read._STEPS, _read.STOP}
+    assert named == {*pickles._VALUES, *pickles._STEPS, pickles.STOP}
 
 
 def test_the_page_has_the_trailer() -> None:
@@ -384,8 +387,8 @@ def test_the_page_has_the_trailer() -> None:
     found = [(int(offset), int(size)) for offset, size, _ in rows(part("format", "trailer"))]
     offsets = [sum(size for _, size in found[:i]) for i in range(len(found))]
     assert [offset for offset, _ in found] == offsets
-    assert sum(size for _, size in found) == _statefile.TRAILER_SIZE
-    widths = re.findall(r"\d+s|[IQ]", _statefile._FIELDS.format)
+    assert sum(size for _, size in found) == statefile.TRAILER_SIZE
+    widths = re.findall(r"\d+s|[IQ]", statefile._FIELDS.format)
     expected = [{"I": 4, "Q": 8}.get(width) or int(width[:-1]) for width in widths]
     assert [size for _, size in found] == [*expected, 32]
 
@@ -393,4 +396,4 @@ def test_the_page_has_the_trailer() -> None:
 @pytest.mark.parametrize("name", ["meta", "run"])
 def test_the_page_has_every_key(name: str) -> None:
     """Of ``meta`` and ``run``, and no other."""
-    assert {row[0].strip("`") for row in rows(part("format", name))} == _shape.SHAPE[name].keys()
+    assert {row[0].strip("`") for row in rows(part("format", name))} == schema.SHAPE[name].keys()

@@ -1,4 +1,4 @@
-"""The shape of the package: imports point only downwards, heavy libraries are loaded only where they are used."""
+"""The walls of the house: imports point only downwards, heavy libraries are loaded only where they are used."""
 
 from __future__ import annotations
 
@@ -6,132 +6,53 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
+from places import ROOT
 
-PACKAGE = Path(__file__).resolve().parents[1] / "callback_state"
+PACKAGE = ROOT / "callback_state"
 
-# Each module may import those before it. A new module needs a place here.
-ORDER = [
-    "_lazy",
-    "_units",
-    "exceptions",
-    "_atomic",
-    "_lock",
-    "_read",
-    "_statefile",
-    "_trust",
-    "_opener",
-    "_arrays",
-    "_generators",
-    "_kinds",
-    "_fields",
-    "_table",
-    "_work",
-    "_plain",
-    "_build",
-    "_arguments",
-    "_stateful",
-    "_pair",
-    "_naming",
+#: From the ground up: a wing may import from itself and from those before it. ``root`` is the small common things.
+WINGS = [
+    "root",
+    "_format",
     "_store",
-    "_retention",
-    "_fingerprint",
-    "_random",
-    "_runstate",
-    "_inventory",
-    "_meta",
-    "_replaced",
-    "_record",
-    "_modelfile",
-    "_compare",
-    "_verify",
-    "_variables",
-    "_byvalue",
-    "_adapter",
-    "_logs",
-    "_events",
-    "_adapters",
-    "_capture",
-    "_prepared",
-    "_summary",
-    "_shape",
-    "_snapshot",
-    "_overwrites",
-    "_find",
-    "_needs",
-    "_html",
-    "_listing",
-    "_reopen",
-    "_say",
-    "_course",
-    "_watch",
-    "_attributes",
-    "_graphs",
-    "_pipelines",
-    "_reader",
-    "_source",
-    "_draws",
-    "_doubts",
-    "_reading",
-    "_fit",
-    "_metrics",
-    "_signals",
-    "_listener",
+    "_keras",
+    "_checkpoints",
+    "_input",
+    "_callbacks",
     "_loop",
-    "_epoch",
-    "_expected",
-    "_kept",
-    "_mode",
-    "_resume",
-    "_match",
-    "_saver",
-    "_options",
-    "_decision",
-    "_ledger",
-    "_moment",
-    "_rescue",
-    "_keeper",
-    "_checkpoint",
-    "_rebuild",
-    "_restored",
-    "_restore",
-    "_passes",
-    "_enterable",
+    "_saving",
+    "_resuming",
     "data",
     "cli",
-    "demo",
+    "testing",
+    "faces",
 ]
-#: The same within ``callback_state.testing``, whose modules may import any of the package's but the last two.
-TESTING_ORDER = [
-    "_standin",
-    "_watchdog",
-    "_logs",
-    "_plan",
-    "_picture",
-    "_record",
-    "_difference",
-    "_looked",
-    "_states",
-    "_compared",
-    "_saves",
-    "_run",
-    "_drive",
-    "_factory",
-    "_syntax",
-    "_causes",
-    "_process",
-    "_resumes",
-    "_equal",
-    "strategies",
-    "plugin",
-]
-KERAS_FREE = [*ORDER[: ORDER.index("_store") + 1], "__init__"]
+#: What stands in the package itself: the small common things below every wing, and the faces above them.
+ROOT_FILES = {"_lazy", "_units", "_html", "_version", "exceptions", "data", "__init__", "__main__", "demo"}
+FACES = {"__init__", "__main__", "demo"}
+#: Wings that are tested in milliseconds, as none of these is loaded with them.
+LIGHT = ["root", "_format", "_store", "_checkpoints", "cli"]
 HEAVY = {"tensorflow", "keras", "numpy", "h5py", "cloudpickle"}
-EXEMPT = {"__init__", "__main__"}  # they see everything
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+Module = tuple[str, ...]
+
+
+def modules() -> dict[Module, str]:
+    """The source of every module, by its path below the package."""
+    found = (path.relative_to(PACKAGE).with_suffix("") for path in sorted(PACKAGE.rglob("*.py")))
+    return {path.parts: (PACKAGE / path).with_suffix(".py").read_text(encoding="utf-8") for path in found}
+
+
+MODULES = modules()
+
+
+def wing_of(module: Module) -> str:
+    if len(module) > 1:
+        return module[0]
+    return "faces" if module[0] in FACES else module[0] if module[0] in WINGS else "root"
 
 
 def imports(source: str, *, module_level: bool = False) -> Iterator[tuple[int, str, str]]:
@@ -155,91 +76,113 @@ def imports(source: str, *, module_level: bool = False) -> Iterator[tuple[int, s
             waiting.extend(ast.iter_child_nodes(node))
 
 
-def siblings(source: str) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import of a module of the package; the package itself is ``__init__``.
-
-    The number of the release, a literal, is everybody's.
-    """
-    for line, module, name in imports(source):
-        if module in (".", "callback_state"):
-            if name != "__version__":
-                yield line, name if name in {*MODULES, *ORDER} else "__init__"
-        elif module.startswith((".", "callback_state.")):
-            yield line, module.removeprefix("callback_state").lstrip(".").partition(".")[0]
-
-
-def upwards(stem: str, source: str) -> list[str]:
-    """What a module imports that does not stand before it in ``ORDER``."""
-    below = ORDER[: ORDER.index(stem)]
-    return [f"{stem}.py:{line} imports {name}" for line, name in siblings(source) if name not in below]
+def of_the_package(module: Module, source: str) -> Iterator[tuple[int, Module]]:
+    """(line, module) of every import of a module of this package."""
+    for line, target, name in imports(source):
+        if target.startswith("."):
+            dots = len(target) - len(target.lstrip("."))
+            parts = [*module[: len(module) - dots], *filter(None, target.lstrip(".").split("."))]
+        elif target.partition(".")[0] == "callback_state":
+            parts = target.split(".")[1:]
+        else:
+            continue
+        found = next(m for m in ((*parts, name), tuple(parts), (*parts, "__init__")) if m in MODULES)
+        yield line, found
 
 
-def heavy(stem: str, source: str) -> list[str]:
-    """The heavy libraries that a module loads as soon as it is imported."""
+def upwards(module: Module, source: str) -> list[str]:
+    """What a module imports from a wing above its own."""
+    allowed = WINGS[: WINGS.index(wing_of(module)) + 1]
+    return [
+        f"{'/'.join(module)}.py:{line} imports {'.'.join(target)}"
+        for line, target in of_the_package(module, source)
+        if wing_of(target) not in allowed
+    ]
+
+
+def heavy(source: str) -> list[tuple[int, str]]:
+    """(line, name) of the heavy libraries that a module loads as soon as it is imported."""
     found = [(line, module.partition(".")[0]) for line, module, _ in imports(source, module_level=True)]
-    return [f"{stem}.py:{line} imports {library}" for line, library in found if library in HEAVY]
+    return [(line, library) for line, library in found if library in HEAVY]
 
 
-def read(stem: str) -> str:
-    return (PACKAGE / f"{stem}.py").read_text(encoding="utf-8")
+def test_every_file_has_a_wing() -> None:
+    """The package holds the wings and a few files of its own, no more than ten, and nothing else."""
+    assert {module[0] for module in MODULES if len(module) == 1} == ROOT_FILES and len(ROOT_FILES) <= 10
+    assert {module[0] for module in MODULES if len(module) > 1} == {*WINGS} - {"root", "data", "faces"}
 
 
-@pytest.mark.parametrize("stem", [stem for stem in MODULES if stem not in EXEMPT])
-def test_imports_point_downwards(stem: str) -> None:
-    """A module imports only modules that stand before it in the order of the package, in functions too."""
-    assert stem in ORDER, f"{stem}.py has no place in ORDER (tests/test_imports.py)"
-    if stem != "demo":  # a user of the package like any other: it may import the package itself
-        assert upwards(stem, read(stem)) == []
+@pytest.mark.parametrize("wing", WINGS)
+def test_imports_point_downwards(wing: str) -> None:
+    """A module imports from its own wing and from those below, in functions too."""
+    assert [line for m, source in MODULES.items() if wing_of(m) == wing for line in upwards(m, source)] == []
 
 
-TESTING = PACKAGE / "testing"
+def test_there_is_no_circle() -> None:
+    """No module imports one that imports it, however far the way round."""
+    graph = {
+        module: {target for _, target in of_the_package(module, source)} for module, source in MODULES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(" -> ".join("/".join(module) for module in reversed(error.args[1]))) from None
 
 
-@pytest.mark.parametrize("stem", sorted(path.stem for path in TESTING.glob("*.py") if path.stem != "__init__"))
-def test_imports_of_the_testing_package_point_downwards(stem: str) -> None:
-    """Within it the same rule holds, a child process aside, which imports what asked for it; and nothing in the
-    package imports it."""
-    below = TESTING_ORDER[: TESTING_ORDER.index(stem)]
-    for line, module, name in imports((TESTING / f"{stem}.py").read_text(encoding="utf-8")):
-        if module == ".." or module.startswith(".."):
-            assert (module.removeprefix("..") or name) in ORDER[: ORDER.index("data")], f"{stem}.py:{line}"
-        elif module.startswith(".") and (stem, module) != ("_process", "._resumes"):
-            inner = module.removeprefix(".") or name
-            assert inner in below or stem == "plugin", f"{stem}.py:{line} imports {inner}"
-    assert not any("testing" in module for s in MODULES for _, module, _ in imports(read(s)))
-
-
-@pytest.mark.parametrize("stem", [stem for stem in MODULES if stem in KERAS_FREE])
-def test_the_upper_half_loads_no_heavy_library(stem: str) -> None:
+@pytest.mark.parametrize("wing", LIGHT)
+def test_a_light_wing_loads_no_heavy_library(wing: str) -> None:
     """What needs no Keras loads none of it, and can be tested in milliseconds."""
-    assert heavy(stem, read(stem)) == []
+    assert {m: heavy(source) for m, source in MODULES.items() if wing_of(m) == wing and heavy(source)} == {}
 
 
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("from ._restore import x", "_store.py:1 imports _restore"),
-        ("from . import _loop", "_store.py:1 imports _loop"),
-        ("import callback_state._loop", "_store.py:1 imports _loop"),
-        ("def f():\n    from callback_state import stateful", "_store.py:2 imports __init__"),
+        ("from .._resuming.restore import x", "_store/commit.py:1 imports _resuming.restore"),
+        ("from .._loop import loop", "_store/commit.py:1 imports _loop.loop"),
+        ("from callback_state._loop import loop", "_store/commit.py:1 imports _loop.loop"),
+        ("import callback_state._loop.loop", "_store/commit.py:1 imports _loop.loop"),
+        ("def f():\n    from callback_state import stateful", "_store/commit.py:2 imports __init__"),
     ],
 )
 def test_an_upward_import_is_found(source: str, complaint: str) -> None:
     """However it is written, an import that points upwards is reported with its line."""
-    assert upwards("_store", source) == [complaint]
+    assert upwards(("_store", "commit"), source) == [complaint]
 
 
 def test_heavy_imports_count_only_where_they_run() -> None:
     """In a module's body, also in a class or a ``try``; not in a function, not for the type checker."""
     source = "try:\n    import numpy.linalg\nexcept ImportError: pass\nclass C:\n    from keras import ops\n"
     unused = "def f():\n    import h5py\nif TYPE_CHECKING:\n    import tensorflow\nelse:\n    import re\n"
-    assert sorted(heavy("x", source + unused)) == ["x.py:2 imports numpy", "x.py:5 imports keras"]
+    assert sorted(heavy(source + unused)) == [(2, "numpy"), (5, "keras")]
 
 
 def test_importing_the_package_is_light() -> None:
     """``import callback_state`` loads none of the heavy libraries."""
     code = f"import sys, callback_state; print(sorted(set(sys.modules) & {HEAVY!r}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+#: A file is one noun, a function is seen at a glance.
+LINES, FUNCTION_LINES = 300, 60
+
+
+def test_a_file_is_one_noun() -> None:
+    """No file has more than 300 lines, no function more than 60, its docstring aside."""
+    assert [m for m, source in MODULES.items() if source.count("\n") > LINES] == []
+    too_long = [
+        f"{'/'.join(m)}.py:{node.lineno} {node.name}"
+        for m, source in MODULES.items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _lines(node) > FUNCTION_LINES
+    ]
+    assert too_long == []
+
+
+def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many lines a function has below its arguments and its docstring."""
+    first = function.body[1:2] if ast.get_docstring(function) and len(function.body) > 1 else function.body[:1]
+    return (function.end_lineno or 0) - first[0].lineno + 1

@@ -11,7 +11,8 @@ import sys
 from typing import Any
 
 import pytest
-from mutants import CHECKS, MUTANTS, PACKAGE, PROTOCOL, STORAGE, TESTS, Mutant
+from mutants import CHECKS, MUTANTS, PACKAGE, PROTOCOL, STORAGE, Mutant
+from places import KIT, TESTS
 
 #: pytest's exit status if tests failed.
 RED = 1
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 def try_all(mutants: list[Mutant]) -> dict[str, dict[str, Any]]:
     """What became of each, by two processes without TensorFlow."""
     names = [mutant.name for mutant in mutants]
-    command = [sys.executable, str(TESTS / "process_mutants.py")]
+    command = [sys.executable, str(KIT / "process_mutants.py")]
     halves = names[::2], names[1::2]
     processes = [subprocess.Popen([*command, *half], stdout=subprocess.PIPE, text=True) for half in halves]
     said = "".join(process.communicate(timeout=600)[0] for process in processes)
@@ -70,18 +71,18 @@ def test_the_table_is_up_to_date(mutant: Mutant) -> None:
 
 
 def test_no_step_is_forgotten() -> None:
-    """Every line of _store that changes or syncs a directory is in the table."""
-    source = (PACKAGE / "_store.py").read_text(encoding="utf-8")
+    """Every line of the commit that changes or syncs a directory is in the table."""
+    source = (PACKAGE / "_store/commit.py").read_text(encoding="utf-8")
     calls = "sync_directory|make_directories|rename|remove|remove_tree|write_bytes"
-    steps = {line.strip() for line in re.findall(rf"^ +_atomic\.(?:{calls})\(.*\)$", source, re.MULTILINE)}
+    steps = {line.strip() for line in re.findall(rf"^ +disk\.(?:{calls})\(.*\)$", source, re.MULTILINE)}
     assert len(steps) >= 12
-    in_table = "\n".join(mutant.old for mutant in PROTOCOL if mutant.module == "_store")
+    in_table = "\n".join(mutant.old for mutant in PROTOCOL if mutant.module == "_store/commit")
     assert {step for step in steps if step not in in_table} == set()
 
 
 def test_the_storage_modules_load_no_heavy_library() -> None:
     """Each mutant is tried in a fraction of a second."""
-    code = "import sys, callback_state._store; print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
+    code = "import sys, callback_state._store.commit; print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=60
     )

@@ -11,12 +11,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 import callback_state
 import callback_state.testing
 from examples import is_short, path_of, start
 
-ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.rst"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 

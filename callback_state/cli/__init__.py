@@ -12,29 +12,17 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from .._version import __version__
 from ..exceptions import CallbackStateError
-from ._command import write_exits
-from ._exits import Exit, exit_of
-from ._output import say
-from ._streams import discard, finish, opened_streams
+from .shell.command import write_exits
+from .shell.exits import Exit, exit_of
+from .shell.output import say
+from .shell.streams import discard, finish, opened_streams
 
 __all__ = ["COMMANDS", "main"]
 
-#: By the command's name, the module that holds it.
-COMMANDS = {
-    "ls": "_ls",
-    "show": "_show",
-    "diff": "_diff",
-    "verify": "_verify",
-    "prune": "_prune",
-    "repair": "_repair",
-    "export": "_export",
-    "plot": "_plot",
-    "report": "_report",
-    "doctor": "_doctor",
-    "completion": "_completion",
-}
+#: Each is a module of ``commands``.
+COMMANDS = ("ls", "show", "diff", "verify", "prune", "repair", "export", "plot", "report", "doctor", "completion")
 
 
 class _Commands(click.Group):
@@ -46,7 +34,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: Any = importlib.import_module(f".{COMMANDS[name]}", __name__).command
+        command: Any = importlib.import_module(f".commands.{name}", __name__).command
         assert isinstance(command, click.Command)
         return command
 

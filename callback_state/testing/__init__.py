@@ -11,11 +11,11 @@ from .._lazy import lazily
 
 if TYPE_CHECKING:
     from . import strategies as strategies
-    from ._compared import Comparison, compare
-    from ._drive import simulate
-    from ._equal import assert_picklable, assert_state_equal, roundtrip, state_of
-    from ._record import Event, Record, Save
-    from ._resumes import assert_resumes_exactly
+    from .proof.equal import assert_picklable, assert_state_equal, roundtrip, state_of
+    from .proof.resumes import assert_resumes_exactly
+    from .simulation.compared import Comparison, compare
+    from .simulation.drive import simulate
+    from .simulation.record import Event, Record, Save
 
 __all__ = [
     "Comparison",
@@ -35,17 +35,17 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
-        "Comparison": "_compared",
-        "Event": "_record",
-        "Record": "_record",
-        "Save": "_record",
-        "assert_picklable": "_equal",
-        "assert_resumes_exactly": "_resumes",
-        "assert_state_equal": "_equal",
-        "compare": "_compared",
-        "roundtrip": "_equal",
-        "simulate": "_drive",
-        "state_of": "_equal",
+        "Comparison": "simulation.compared",
+        "Event": "simulation.record",
+        "Record": "simulation.record",
+        "Save": "simulation.record",
+        "assert_picklable": "proof.equal",
+        "assert_resumes_exactly": "proof.resumes",
+        "assert_state_equal": "proof.equal",
+        "compare": "simulation.compared",
+        "roundtrip": "proof.equal",
+        "simulate": "simulation.drive",
+        "state_of": "proof.equal",
         "strategies": "",
     },
 )

@@ -120,7 +120,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Two records that differ: the first difference instead of all their steps."""
-    module = sys.modules.get(f"{__package__}._record")
+    module = sys.modules.get(f"{__package__}.simulation.record")
     if module is None or op != "==" or not (isinstance(left, module.Record) and isinstance(right, module.Record)):
         return None
     return [f"{left!r} == {right!r}", left.difference(right) or "no difference"]

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from ._plan import Drawn
+from .simulation.plan import Drawn
 
 __all__ = ["interruptions", "logs"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[1] / "kit"), str(Path(__file__).parents[2])]
 states = importlib.import_module("golden_states")
 ModelCheckpointEnhanced = importlib.import_module("callback_state").ModelCheckpointEnhanced
 

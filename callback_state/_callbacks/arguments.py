@@ -1,0 +1,224 @@
+"""What an instance remembers: its key, what not to save, and what its constructor was given."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import itertools
+import types
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from .._format.classes import attributes, class_name, public
+from .._format.decode import copy
+from .._format.encode import Encoder, same
+from .._format.table import MISSING, SCALARS, Node, PlainError, Table
+
+__all__ = [
+    "CODE",
+    "LARGE_ARGUMENT",
+    "Argument",
+    "Mark",
+    "argument_of",
+    "describe",
+    "guess_arguments",
+    "mark_of",
+    "record_arguments",
+    "set_mark",
+]
+
+#: A constructor argument above this many bytes is kept as its digest only.
+LARGE_ARGUMENT = 64 * 1024
+#: Classes of objects that do something, and have no state to speak of.
+CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, partial)
+_MARK = "_callback_state_mark"
+_never_again = itertools.count()
+
+
+@dataclass
+class Argument:
+    """One argument that a constructor was given: a copy, the digest of a large one, or a description.
+
+    Attributes:
+        kind: "value", "digest" or "opaque".
+        data: the copy; the hexadecimal digest; what was given, in words.
+        given: for "opaque" the object itself, to know it again.
+    """
+
+    kind: str
+    data: Any
+    given: Any = MISSING
+
+    def __post_init__(self) -> None:
+        self._looked = _look(self.given) if self.kind == "opaque" else None
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (self.kind, self.data) if self.given is MISSING else (self.kind, self.data, self.given)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def to_plain(self) -> tuple[str, Any]:
+        """What a file says of it; a value as a table of its own, which can be read without its classes."""
+        if self.kind != "value" or type(self.data) in SCALARS:
+            return (self.kind, self.data)
+        table = Encoder(canonical=True).table(self.data)
+        return (self.kind, (table.nodes, table.root))
+
+    def equals(self, value: Any) -> bool:
+        """Whether ``value`` is still what was given."""
+        if self.kind == "opaque":
+            return value is self.given and _look(value) == self._looked
+        if self.kind == "digest":
+            now = argument_of(value)
+            return now.kind == "digest" and now.data == self.data
+        return same(value, self.data)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What this package remembers of one instance; copies of the instance may share it."""
+
+    arguments: dict[str, Argument] = field(default_factory=dict)
+    registered: bool = False
+    key: str | None = None
+    exclude: frozenset[str] = frozenset()
+
+
+def mark_of(callback: Any) -> Mark:
+    """What is remembered of an instance; an empty mark where there is nothing."""
+    return vars(callback).get(_MARK) or Mark()
+
+
+def set_mark(callback: Any, mark: Mark) -> None:
+    object.__setattr__(callback, _MARK, mark)
+
+
+def argument_of(value: Any) -> Argument:
+    """What is remembered of one argument."""
+    try:
+        size, digest = _digest(Encoder(canonical=True).table(value))
+        return Argument("digest", digest) if size > LARGE_ARGUMENT else Argument("value", copy(value))
+    except PlainError:
+        return Argument("opaque", describe(value), value)
+
+
+def _digest(table: Table) -> tuple[int, str]:
+    """Size in bytes and SHA-256 (hexadecimal) of a table; the bytes of an array are not copied."""
+    size, digest = 0, hashlib.sha256()
+    for part in itertools.chain.from_iterable((*table.nodes, (table.root,))):
+        data = part if type(part) is bytes else repr(part).encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+        size += len(data)
+    return size, digest.hexdigest()
+
+
+def describe(value: Any) -> str:
+    """What a value is, in words that are the same in another process."""
+    name = getattr(value, "__qualname__", None)
+    if isinstance(name, str):
+        module = getattr(value, "__module__", None)  # a generator has none
+        return f"{type(value).__name__} {name if module is None else f'{public(module)}.{name}'}"
+    return f"an object of class {class_name(type(value))}"
+
+
+def _look(value: Any) -> tuple[str, list[Any]]:
+    """What can be seen of an object without knowing its class, to see whether it has changed.
+
+    Plain parts by value, others by identity and their plain attributes. The list keeps the parts alive,
+    so that their identities stay theirs.
+    """
+    parts: list[Any] = []
+
+    def fallback(encoder: Encoder, item: Any, path: str) -> Node:
+        parts.append(item)
+        if _is_variable(type(item)) or _is_callback(type(item)):
+            return ("variable", next(_never_again))  # holds state, so it is never mere configuration
+        if isinstance(item, CODE) or _is_of_keras(type(item)):
+            return ("part", id(item))
+        plain = {k: v for k, v in attributes(item).items() if type(v) in SCALARS}
+        return ("part", id(item), encoder.pairs(sorted(plain.items()), path, "."))
+
+    try:
+        return _digest(Encoder(fallback, canonical=True).table(value))[1], parts
+    except PlainError:  # nested too deep
+        return describe(value), parts
+
+
+def _is_of_keras(cls: type) -> bool:
+    return any(base.__module__.partition(".")[0] in ("keras", "tensorflow") for base in cls.__mro__)
+
+
+def _is_callback(cls: type) -> bool:
+    return _is_of_keras(cls) and any(base.__name__ == "Callback" for base in cls.__mro__)
+
+
+def _is_variable(cls: type) -> bool:
+    names = {base.__name__ for base in cls.__mro__}
+    return _is_of_keras(cls) and not names.isdisjoint({"Variable", "KerasVariable"})
+
+
+def record_arguments(cls: Any) -> None:
+    """Let every new instance remember its arguments, from before its constructor can change them.
+
+    In ``__new__``, which the class of the instance goes through once, whereas a wrapped ``__init__``
+    would also see what a subclass computes for its parent. ``copy`` and ``pickle`` call ``__new__``
+    without arguments and overwrite the mark afterwards with that of the original.
+    """
+    own = cls.__dict__.get("__new__")
+
+    def __new__(klass: Any, *args: Any, **kwargs: Any) -> Any:
+        new = own.__func__ if own is not None else super(cls, klass).__new__
+        instance = new(klass) if new is object.__new__ else new(klass, *args, **kwargs)
+        if isinstance(instance, klass):
+            set_mark(instance, replace(mark_of(instance), arguments=_bind(klass, args, kwargs)))
+        return instance
+
+    cls.__new__ = staticmethod(__new__)
+    if "__signature__" not in cls.__dict__:
+        cls.__signature__ = _Signature()
+
+
+class _Signature:
+    """``inspect.signature(cls)`` of a class or a subclass: its constructor's, not that of ``__new__``."""
+
+    def __get__(self, instance: Any, cls: Any) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def guess_arguments(callback: Any) -> None:
+    """For a class that nobody decorated: take the attributes that are named like arguments for them."""
+    mark = mark_of(callback)
+    if not mark.arguments:
+        names = inspect.signature(type(callback).__init__).parameters
+        found = {name: vars(callback)[name] for name in names if name in vars(callback)}
+        arguments = {name: argument_of(value) for name, value in found.items()}
+        set_mark(callback, replace(mark, arguments=arguments))
+
+
+def _bind(cls: Any, args: Any, kwargs: Any) -> dict[str, Argument]:
+    """Arguments by the name of their parameter, defaults included; ``*args`` is ``"*args"``.
+
+    What ``**kwargs`` took stands under its own name, or under ``"**name"`` beside a parameter ``name``.
+    """
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind(None, *args, **kwargs)
+    except TypeError:
+        return {}  # the constructor is about to say it better
+    bound.apply_defaults()
+    found: dict[str, Argument] = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            found |= {key if key not in found else f"**{key}": argument_of(v) for key, v in value.items()}
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            found[f"*{name}"] = argument_of(value)
+        else:
+            found[name] = argument_of(value)
+    return found

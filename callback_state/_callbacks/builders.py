@@ -1,0 +1,217 @@
+"""What a callback holds that is not plain: variables, parts of the model, code.
+
+The encoder's fallback (:mod:`._byvalue`) makes a node of it, the builders put it back:
+
+    variable   a Keras or TensorFlow variable: its value, or its place in the model
+    tensor     an eager tensor: its value
+    variables  a model, layer, optimizer or metric of the callback's own: the values of its variables
+    reference  a part of the model, or another callback: whatever stands there when training goes on
+    code       a function or class: pickled by value, needed only where none stands in its place
+    value      any other object: pickled by value, read only on trust
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .._format.decode import Decoder
+from .._format.opener import Opener
+from .._format.table import MISSING, Node
+from ..exceptions import RestoreError, UntrustedError
+from .arguments import describe
+
+__all__ = [
+    "Builders",
+    "ModelVariable",
+    "has_variables",
+    "is_keras",
+    "is_tensor",
+    "is_variable",
+    "places_of",
+    "value_of",
+    "variables_in",
+]
+
+
+class ModelVariable:
+    """Stands for the variable of a model that is not there yet; replaced when ``fit`` begins.
+
+    Not a dataclass: that would be plain data, and stay what it is.
+    """
+
+    def __init__(self, group: str, index: int) -> None:
+        self.group, self.index = group, index
+
+    def resolve(self, model: Any) -> Any:
+        owner = model if self.group == "model" else model.optimizer
+        return owner.variables[self.index]
+
+
+class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
+    """The decoder's builders.
+
+    Args:
+        where: the state file, for errors.
+        model: the model to take variables from, or None where there is none yet.
+        opener: reads the by-value section; None where there is none.
+        callbacks: the callbacks by key.
+    """
+
+    def __init__(self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]) -> None:
+        super().__init__(
+            variable=self._variable,
+            tensor=self._tensor,
+            variables=self._variables,
+            reference=self._reference,
+            code=self._by_value,
+            value=self._by_value,
+        )
+        self._where, self._model, self._opener = where, model, opener
+        self._callbacks = callbacks
+
+    def keep(self, kept: list[Any]) -> None:
+        """Build from a table that never left the process."""
+        self["kept"] = lambda decoder, node, live: kept[node[1]]
+
+    def _variable(self, decoder: Decoder, node: Node, live: Any) -> Any:
+        _, value, group, which = node
+        if group is not None:
+            place = ModelVariable(group, which)
+            return place if self._model is None else place.resolve(self._model)
+        array = decoder.ref(value)
+        if is_variable(live) and decoder.claim(live) is live:
+            self._assign(decoder, live, array)
+            return live
+        if which.startswith("tensorflow."):
+            return sys.modules["tensorflow"].Variable(array)
+        import keras
+
+        return keras.Variable(array, dtype=str(array.dtype))
+
+    def _tensor(self, decoder: Decoder, node: Node, live: Any) -> Any:
+        import tensorflow
+
+        return tensorflow.constant(decoder.ref(node[1]))
+
+    def _variables(self, decoder: Decoder, node: Node, live: Any) -> Any:
+        _, name, arrays = node
+        # Two that were apart cannot both be put into one.
+        variables = variables_in(live) if has_variables(live) and decoder.claim(live) is live else []
+        if len(variables) != len(arrays):
+            raise RestoreError(
+                f"{self._where}: {name} has {len(arrays)} variables saved, and what stands in its place "
+                f"now is {describe(live)}. Build it in the constructor as before, or leave it out with "
+                f"exclude=."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            self._assign(decoder, variable, decoder.ref(array))
+        return live
+
+    def _assign(self, decoder: Decoder, variable: Any, array: Any) -> None:
+        if tuple(variable.shape) != array.shape:
+            raise RestoreError(
+                f"{self._where}: a variable {getattr(variable, 'name', '')!r} of shape "
+                f"{tuple(variable.shape)} was saved with shape {array.shape}"
+            )
+        decoder.later.append(lambda: _exchange(variable, array))
+
+    def _reference(self, decoder: Decoder, node: Node, live: Any) -> Any:
+        return live
+
+    def _by_value(self, decoder: Decoder, node: Node, live: Any) -> Any:
+        kind, index, name, path = node
+        if self._opener is not None and self._opener.allows(index):
+            return self.load(index)
+        if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
+            if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
+                warnings.warn(
+                    f"{self._where}: {path} was {name}, and is {describe(live)} here, which holds. If it was "
+                    f"switched while training ran, keep a name or a number in its place, or pass trusted=True.",
+                    stacklevel=2,
+                )
+            return live
+        if kind == "code" and live is None and self._is_attribute(path):
+            return MISSING  # perhaps on_train_begin makes it
+        raise UntrustedError(
+            self._where,
+            f"{path} is {name}, stored by value: reading it runs code from the file. If you trust whoever "
+            f"wrote it: restore_callbacks(..., trusted=True). Otherwise make its class plain data with "
+            f"@stateful, or leave it out with exclude= and let the constructor make it (into=).",
+        )
+
+    def _is_attribute(self, path: Any) -> bool:
+        return any(path[len(key) + 1 :].isidentifier() for key in self._callbacks if path.startswith(f"{key}."))
+
+    def load(self, index: int) -> Any:
+        """Run the code of one entry of the by-value section; only ever called on trust."""
+        assert self._opener is not None
+        return self._opener.open(index, self._persistent)
+
+    def _persistent(self, name: Any) -> Any:
+        if name == "model" and self._model is not None:
+            return self._model
+        if isinstance(name, tuple) and name[1] in self._callbacks:
+            return self._callbacks[name[1]]
+        held = "model" if name == "model" else f"callback {name[1]}"
+        raise RestoreError(f"{self._where}: what was stored by value holds the {held}; pass model= or into=")
+
+
+def _exchange(variable: Any, array: Any) -> Callable[[], None]:
+    """Assign; returns what puts the former value back."""
+    before = value_of(variable)
+    variable.assign(array)
+    return lambda: variable.assign(before)
+
+
+def is_variable(value: Any) -> bool:
+    """Whether ``value`` is a Keras or a TensorFlow variable."""
+    tensorflow = sys.modules.get("tensorflow")
+    return is_keras(value, "Variable") or (tensorflow is not None and isinstance(value, tensorflow.Variable))
+
+
+def is_keras(value: Any, name: str) -> bool:
+    """Whether ``value`` is an instance of ``keras.<name>``; false where Keras is not loaded."""
+    keras: Any = sys.modules.get("keras")
+    for part in name.split("."):
+        keras = getattr(keras, part, None)
+    return keras is not None and isinstance(value, keras)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a tensor that has a value."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(value, tensorflow.Tensor) and hasattr(value, "numpy")
+
+
+def has_variables(value: Any) -> bool:
+    """Whether ``value`` is a part of Keras whose state is its variables."""
+    kinds = ("layers.Layer", "optimizers.Optimizer", "metrics.Metric", "random.SeedGenerator")
+    return any(is_keras(value, kind) for kind in kinds)
+
+
+def variables_in(value: Any) -> list[Any]:
+    """The variables of such a part, in an order that is the same in another process."""
+    return [value.state] if is_keras(value, "random.SeedGenerator") else list(value.variables)
+
+
+def value_of(value: Any) -> Any:
+    """The value of a variable or tensor, as an array."""
+    import numpy
+
+    # A copy: what numpy() gives may be the variable's own memory.
+    return numpy.array(value.numpy())
+
+
+def places_of(model: Any) -> dict[int, tuple[str, int]]:
+    """Where each variable stands: ("model" or "optimizer", 0-based index) by its ``id``."""
+    places: dict[int, tuple[str, int]] = {}
+    for group, owner in (("optimizer", getattr(model, "optimizer", None)), ("model", model)):
+        for i, variable in enumerate(getattr(owner, "variables", ())):
+            places[id(variable)] = (group, i)
+            if is_variable(variable.value):  # the TensorFlow variable inside
+                places[id(variable.value)] = (group, i)
+    return places

@@ -1,0 +1,200 @@
+"""What is not plain, while it is saved: a node for what Keras can put back, a pickle for the rest.
+
+The model and the callbacks are never pickled, wherever an object holds them: they are only named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._format.classes import attributes, class_name
+from .._format.encode import Encoder
+from .._format.table import Node
+from .._keras.weights import layers_of
+from ..exceptions import NotPicklableError
+from .arguments import CODE, LARGE_ARGUMENT, describe
+from .builders import (
+    ModelVariable,
+    has_variables,
+    is_keras,
+    is_tensor,
+    is_variable,
+    places_of,
+    value_of,
+    variables_in,
+)
+
+__all__ = ["ByValue"]
+
+
+@dataclass
+class ByValue:
+    """The fallback of the encoder: collects what is pickled by value.
+
+    Attributes:
+        model: the model being trained, or None.
+        callbacks: the key of each callback that is saved, by its ``id``.
+        pickles: what was pickled by value, in the order of the indices in the nodes.
+        code: the attribute paths of functions and classes that no new process can import.
+        objects: those of other objects.
+        state_of: the state of a callback that another one holds, and that is not in the list itself.
+        kept: where this is a list, the table does not leave the process: objects go here instead.
+    """
+
+    model: Any = None
+    callbacks: dict[int, str] = field(default_factory=dict)
+    pickles: list[bytes] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    kept: list[Any] | None = None
+    state_of: Callable[[Any], dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        self._places = places_of(self.model)
+
+    def __call__(self, encoder: Encoder, value: Any, path: str) -> Node:
+        path = readable(path)
+        if isinstance(value, ModelVariable):
+            return ("variable", None, value.group, value.index)
+        if is_variable(value):
+            place = self._places.get(id(value))
+            if place is not None:
+                return ("variable", None, *place)
+            return ("variable", encoder.ref(value_of(value), path), None, class_name(type(value)))
+        if is_tensor(value):
+            return ("tensor", encoder.ref(value_of(value), path))
+        if id(value) in self.callbacks or id(value) in self._parts():
+            return ("reference", describe(value))
+        if is_keras(value, "callbacks.Callback"):
+            state = {} if self.state_of is None else self.state_of(value)
+            return ("callback", describe(value), encoder.pairs(state.items(), path, "."))
+        if has_variables(value):
+            return self._of_keras(encoder, value, path)
+        if self.kept is not None:
+            self.kept.append(value)
+            return ("kept", len(self.kept) - 1)
+        self._add(self._pickle(value, path), value, path)
+        kind = "code" if isinstance(value, CODE) else "value"
+        return (kind, len(self.pickles) - 1, describe(value), path)
+
+    def attempt(self, value: Any, path: str) -> int | None:
+        """The index of a constructor's argument in the by-value section; None if it cannot be there."""
+        try:
+            data = self._pickle(value, path)
+        except NotPicklableError:
+            return None
+        if len(data) > LARGE_ARGUMENT:
+            return None
+        self._add(data, value, path)
+        return len(self.pickles) - 1
+
+    def _add(self, data: bytes, value: Any, path: str) -> None:
+        self.pickles.append(data)
+        if not isinstance(value, CODE):
+            self.objects.append(path)
+        elif not _is_importable(value):
+            self.code.append(path)
+
+    def _of_keras(self, encoder: Encoder, value: Any, path: str) -> Node:
+        variables = variables_in(value)
+        if variables and all(id(v) in self._places for v in variables):
+            return ("reference", describe(value))  # such as a model of some of the model's layers
+        return ("variables", describe(value), [encoder.ref(value_of(v), path) for v in variables])
+
+    def _parts(self) -> set[int]:
+        if self.model is None:
+            return set()
+        parts = [self.model, getattr(self.model, "optimizer", None), *layers_of(self.model), *self.model.metrics]
+        return {id(part) for part in parts if part is not None}
+
+    def _pickle(self, value: Any, path: str) -> bytes:
+        try:
+            return self._dumps(value)
+        except Exception as error:  # whatever an object's own way of pickling raises
+            raise self._not_picklable(*self._blame(value, path, error)) from error
+
+    def _dumps(self, value: Any) -> bytes:
+        import cloudpickle
+
+        class Pickler(cloudpickle.CloudPickler):
+            def persistent_id(_self, item: Any) -> Any:
+                return self._persistent_id(item)
+
+        buffer = io.BytesIO()
+        Pickler(buffer, protocol=4).dump(value)
+        return buffer.getvalue()
+
+    def _persistent_id(self, item: Any) -> Any:
+        if item is self.model and item is not None:
+            return "model"
+        if id(item) in self.callbacks:
+            return ("callback", self.callbacks[id(item)])
+        if _is_of_keras(item):
+            raise TypeError("a part of Keras is never pickled; give the class that holds it to @stateful")
+        return None
+
+    def _blame(self, value: Any, path: str, error: Exception) -> tuple[str, Any, Exception]:
+        """The path of the innermost part that cannot be pickled, what stands there, and why it cannot."""
+        seen = {id(value)}
+        while True:
+            for step, item in () if _is_of_keras(value) else _parts_of(value):
+                if id(item) in seen:
+                    continue
+                try:
+                    self._dumps(item)
+                except Exception as reason:
+                    seen.add(id(item))
+                    path, value, error = path + step, item, reason
+                    break
+            else:
+                return path, value, error
+
+    def _not_picklable(self, path: str, value: Any, reason: Exception) -> NotPicklableError:
+        keys = [key for key in self.callbacks.values() if path.startswith(f"{key}.")]
+        start = max(map(len, keys)) + 1 if keys else path.find(".") + 1
+        attribute = re.split(r"[.\[]", path[start:])[0]
+        return NotPicklableError(
+            path,
+            f"{describe(value)} cannot be saved ({reason}). If it is no state, leave it out: "
+            f'@stateful(exclude=("{attribute}",)).',
+        )
+
+
+def _is_of_keras(value: Any) -> bool:
+    return is_variable(value) or is_keras(value, "callbacks.Callback") or has_variables(value)
+
+
+def _is_importable(value: Any) -> bool:
+    """Whether a function or class is pickled as the name of what a new process imports."""
+    if getattr(value, "__module__", "__main__") == "__main__":
+        return False
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever pickle raises for what is defined in a function
+        return False
+    return True
+
+
+def readable(path: str) -> str:
+    """``Scheduler.pool.lock`` for the encoder's ``['Scheduler']['pool'].lock``."""
+    return re.sub(r"""^\[(['"])(.*?)\1\]\[(['"])(.*?)\3\]""", r"\2.\4", path)
+
+
+def _parts_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """(step of a path, what stands there) for what an object holds."""
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]", item) for key, item in value.items())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((f"[{i}]", item) for i, item in enumerate(value))
+    code = getattr(value, "__code__", None)
+    cells = getattr(value, "__closure__", None) or ()
+    for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+        with contextlib.suppress(ValueError):  # still empty
+            yield f".<{name}>", cell.cell_contents
+    yield from ((f".{name}", item) for name, item in attributes(value).items())

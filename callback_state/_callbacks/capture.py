@@ -1,0 +1,215 @@
+"""The state and configuration of live callbacks.
+
+    names(callbacks)            a key for each callback of a list
+    configuration(callback)     what its constructor was given
+    state_of(callback)          the attributes that are state
+    outside_of(callback)        what it has done outside the process so far
+
+and what brings the outside back in the run that goes on: note_outside, wind_back, pick_up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._format.classes import attributes, class_name
+from .._format.decode import Decoder
+from .._format.encode import Encoder
+from .._format.table import PlainError
+from ..exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
+from .adapter import Adapter
+from .arguments import Argument, Mark, argument_of, guess_arguments, mark_of
+from .stateful import registration_of
+from .stock import adapter_of, direction_of
+
+__all__ = [
+    "BASE",
+    "class_of",
+    "configuration",
+    "excluded_of",
+    "is_registered",
+    "names",
+    "note_outside",
+    "outside_of",
+    "pick_up",
+    "remember",
+    "saved_among",
+    "state_of",
+    "wind_back",
+]
+
+#: Attributes of every Keras callback that are neither state nor configuration.
+BASE = {"params", "_params", "_model", "validation_data", "set_model", "_callback_state_mark"}
+
+
+def saved_among(callbacks: list[Any]) -> list[Any]:
+    """Those of a list that a checkpoint saves; Keras's own history and progress bar are not."""
+    import keras
+
+    apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+    return [c for c in callbacks if is_registered(c) and not isinstance(c, apart)]
+
+
+def is_registered(callback: Any) -> bool:
+    """Whether the callback is stock, or its class or itself was given to ``@stateful`` or ``adapter``."""
+    cls = type(callback)
+    return adapter_of(cls)[0] is not None or registration_of(cls) is not None or mark_of(callback).registered
+
+
+def remember(callback: Any) -> None:
+    """Where no recorder saw the constructor's arguments, take the attributes of their names for them."""
+    if registration_of(type(callback)) is None and not adapter_of(type(callback))[1]:
+        guess_arguments(callback)
+
+
+def names(callbacks: list[Any]) -> dict[str, Any]:
+    """The callbacks by key: the name given, else that of the class, with _1 for the second of it.
+
+    Raises:
+        RestoreError: two callbacks were given the same name.
+    """
+    keyed: dict[str, Any] = {}
+    for callback in callbacks:
+        given = mark_of(callback).key
+        if given is not None and given in keyed:
+            raise RestoreError(f"two callbacks have the key {given!r}: give each its own with key=")
+        base = given or _base_name(type(callback))
+        key, n = base, 0
+        while key in keyed:
+            n += 1
+            key = f"{base}_{n}"
+        keyed[key] = callback
+    return keyed
+
+
+def _base_name(cls: type) -> str:
+    registration = registration_of(cls)
+    own = registration is not None and registration.cls is cls
+    return (registration.key if registration and own else None) or cls.__name__
+
+
+def class_of(callback: Any) -> str:
+    """The name under which the callback's class is stored."""
+    cls = type(callback)
+    registration = registration_of(cls)
+    if registration is not None and registration.cls is cls:
+        return registration.name
+    return f"keras.callbacks.{cls.__name__}" if adapter_of(cls)[1] else class_name(cls)
+
+
+def configuration(callback: Any) -> dict[str, Argument]:
+    """What the constructor was given, by the name of the parameter."""
+    remember(callback)
+    adapter, stock = adapter_of(type(callback))
+    if not stock or adapter is None:
+        return mark_of(callback).arguments
+    return {name: argument_of(value) for name, value in adapter.given(callback).items()}
+
+
+def state_of(callback: Any) -> dict[str, Any]:
+    """The attributes that are state: neither configuration, nor excluded, nor Keras's own."""
+    remember(callback)
+    adapter, _ = adapter_of(type(callback))
+    mark = mark_of(callback)
+    excluded = excluded_of(callback)
+    state: dict[str, Any] = {}
+    for name, value in attributes(callback).items():
+        if name in BASE or name in excluded:
+            continue
+        if adapter is not None and adapter.owns(name):
+            if name in adapter.state:
+                state[name] = value
+        elif not _is_configuration(mark, name, value):
+            state[name] = value
+    if adapter is not None and adapter.direction:
+        state["monitor_op"] = direction_of(callback)
+    return state
+
+
+def excluded_of(callback: Any) -> frozenset[str]:
+    bases = (registration_of(base) for base in type(callback).__mro__)
+    classes = (registration.exclude for registration in bases if registration is not None)
+    return mark_of(callback).exclude.union(_no_state(callback), *classes)
+
+
+def _no_state(callback: Any) -> set[str]:
+    """What an adapter says is none."""
+    adapter, _ = adapter_of(type(callback))
+    if adapter is None:
+        return set()
+    rest = attributes(callback).keys() - adapter.state if adapter.closed else set()
+    return rest | adapter.exclude
+
+
+def _is_configuration(mark: Mark, name: str, value: Any) -> bool:
+    argument = mark.arguments.get(name)
+    if argument is not None and argument.equals(value):
+        return True
+    # Kept under another name: self._fn = fn.
+    return any(a.kind == "opaque" and a.equals(value) for a in mark.arguments.values())
+
+
+def outside_of(callback: Any) -> Any | None:
+    """What the callback's effects outside the process are at this moment: plain data, or None.
+
+    Raises:
+        NotPicklableError: its adapter gave something else.
+        CallbackStateError: its adapter raised an error.
+    """
+    adapter, _ = adapter_of(type(callback))
+    if adapter is None or adapter.outside is None:
+        return None
+    found = _call(adapter, "outside", CallbackStateError, callback)
+    try:
+        return Decoder(Encoder().table(found)).value()  # a copy, as a file will give it
+    except PlainError as error:
+        raise NotPicklableError(
+            f"{type(callback).__name__}.outside{error.path}",
+            f"{error.message}. What outside= of callback_state.adapter(...) returns is numbers, text, lists "
+            f"and dicts.",
+        ) from error
+
+
+def note_outside(callback: Any, taken: Any) -> None:
+    """At the restore, before a ``fit`` opens any file: look at what is outside."""
+    _act(callback, "note", taken)
+
+
+def wind_back(callback: Any, taken: Any) -> None:
+    """Bring what is outside back to the moment when ``taken`` was: before anybody hears on_train_begin.
+
+    Raises:
+        ResumeError: the adapter of the callback raised an error.
+    """
+    _act(callback, "wind_back", taken)
+
+
+def pick_up(callback: Any, taken: Any) -> None:
+    """Bring what the callback has opened itself to where it was, when all state has been put back.
+
+    Raises:
+        ResumeError: the adapter of the callback raised an error.
+    """
+    _act(callback, "pick_up", taken)
+
+
+def _act(callback: Any, what: str, taken: Any) -> None:
+    adapter, _ = adapter_of(type(callback))
+    if adapter is None or getattr(adapter, what) is None:
+        return
+    if taken is not None or adapter.outside is None:  # None: there was nothing outside yet
+        _call(adapter, what, ResumeError, callback, taken)
+
+
+def _call(adapter: Adapter, what: str, error_class: type[CallbackStateError], *args: Any) -> Any:
+    function: Callable[..., Any] = getattr(adapter, what)
+    try:
+        return function(*args)
+    except (CallbackStateError, Warning):
+        raise
+    except Exception as error:  # whatever somebody's function raises
+        name = type(args[0]).__name__
+        raise error_class(
+            f"{name}: {what}= of its adapter (callback_state.adapter) raised {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,94 @@
+"""The event files of a ``TensorBoard``: how far they were written at a save, and without what came later.
+
+TensorFlow begins a new event file in each process, with the time in its name. Files that were there at
+the save are cut to the size that they had; those that the killed run has begun since are removed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import warnings
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .._store import disk
+from .csv_log import cut, is_remote, natural
+
+__all__ = ["note", "outside", "wind_back"]
+
+#: Where the callback writes, below its log_dir.
+_DIRECTORIES = ("train", "validation")
+_NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\..*", re.DOTALL)
+
+#: For a callback that was restored: the event files that were there then, and the time in seconds.
+_noted: WeakKeyDictionary[Any, tuple[frozenset[str], int]] = WeakKeyDictionary()
+
+
+def outside(callback: Any) -> dict[str, Any]:
+    """The size in bytes of each event file, by its name relative to log_dir, and the time in seconds."""
+    for writer in callback._writers.values():
+        writer.flush()
+    return {"files": _sizes(callback.log_dir), "at": int(time.time())}
+
+
+def note(callback: Any, taken: dict[str, Any]) -> None:
+    """Remember which event files are there before the ``fit`` that goes on begins one of its own."""
+    # The process number in a name does not tell them apart: a notebook restores where it was interrupted.
+    _noted[callback] = frozenset(_sizes(callback.log_dir)), int(time.time())
+
+
+def wind_back(callback: Any, taken: dict[str, Any]) -> None:
+    """Cut the event files that were there, and remove those that were begun since.
+
+    A name that only the checkpoint knows is never a path: only what stands in the directories is touched.
+    """
+    then = {name: natural(size) for name, size in taken["files"].items()}
+    noted, until = _noted.get(callback, (frozenset(), 0))
+    problems = ["is not a local directory, and only those are wound back"] if is_remote(callback.log_dir) else []
+    now = _sizes(callback.log_dir)
+    for name, size in then.items():
+        if now.get(name, -1) < size:
+            found = f"has {now[name]}" if name in now else "is gone"
+            problems.append(f"{name} had {size} bytes when the checkpoint was written, and {found}")
+    for name in now:
+        try:
+            if name in then and then[name] <= now[name]:
+                _cut(os.path.join(callback.log_dir, name), then[name], now[name])
+            elif name in noted - then.keys() and natural(taken["at"]) <= _time_of(name) <= until:
+                disk.remove(os.path.join(callback.log_dir, name))
+        except OSError as error:
+            problems.append(f"what the killed run wrote cannot be taken out of {name} ({error})")
+    if problems:
+        warnings.warn(
+            f"{type(callback).__name__}: {callback.log_dir}: {'; '.join(problems)}. Steps may be shown twice, or "
+            f"be missing.",
+            stacklevel=2,
+        )
+
+
+def _cut(path: str, size: int, now: int) -> None:
+    # A writer of this process that was never closed writes what it still holds when it is deleted.
+    if f".{os.getpid()}." in os.path.basename(path):
+        cut(os.path.realpath(path), size, anew=True)
+    elif size < now:
+        cut(path, size)
+
+
+def _sizes(log_dir: str) -> dict[str, int]:
+    """The event files, as ``train/events...``, in the order of their names."""
+    found: dict[str, int] = {}
+    for directory in _DIRECTORIES:
+        path = os.path.join(log_dir, directory)
+        if not is_remote(log_dir) and os.path.isdir(path):
+            with os.scandir(path) as entries:
+                events = [e for e in entries if _NAME.fullmatch(e.name) and e.is_file()]
+            found |= {f"{directory}/{entry.name}": entry.stat().st_size for entry in events}
+    return dict(sorted(found.items()))
+
+
+def _time_of(name: str) -> int:
+    """The seconds in the name of an event file, when it was begun."""
+    match = _NAME.fullmatch(name.partition("/")[2])
+    return -1 if match is None else int(match[1])

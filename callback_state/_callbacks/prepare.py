@@ -1,0 +1,303 @@
+"""Stored state on its way back into callbacks: decoded for them, then put in, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .._checkpoints.snapshot import Snapshot
+from .._format.classes import attributes, is_plain_class, is_special, stored_name
+from .._format.decode import Decoder
+from .._format.decode import copy as copy_plain
+from .._format.kinds import Later
+from .._format.opener import Opener
+from .._format.table import MISSING, Node, PlainError, Table, order, two_by_two
+from .._format.trust import Trust
+from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError
+from .arguments import describe, mark_of
+from .builders import Builders
+from .capture import BASE, excluded_of, remember, state_of
+from .stateful import find_class, registration_of
+from .stock import adapter_of, set_direction
+
+__all__ = ["Prepared", "prepare", "prepare_from"]
+
+
+@dataclass
+class Prepared:
+    """Decoded state, ready to be put into callbacks.
+
+    Attributes:
+        attributes: (callback, attribute, value) of everything that will be set.
+        later: what sets variables and generators; each action returns the one that takes it back.
+        skipped: (callback, attribute) of what only ``on_train_begin`` can make again.
+    """
+
+    attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
+    later: Later = field(default_factory=list)
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
+
+    def put_back(self) -> None:
+        """Set everything; if something cannot be set, all that was set before is taken back.
+
+        Raises:
+            RestoreError: an attribute or a variable refuses its value.
+        """
+        before = {id(c): (c, attributes(c)) for c, _, _ in self.attributes}
+        undo = []
+        what = ""
+        try:
+            for callback, name, value in self.attributes:
+                what = f"{type(callback).__name__}.{name}"
+                _set(callback, name, value)
+            what = "a variable or generator"
+            for action in self.later:
+                undo.append(action())
+        except BaseException as error:
+            for take_back in reversed(undo):
+                take_back()
+            for callback, found in before.values():
+                _reset(callback, found)
+            if isinstance(error, CallbackStateError) or not isinstance(error, Exception):
+                raise
+            raise RestoreError(f"{what} cannot be set: {type(error).__name__}: {error}") from error
+
+
+def _set(callback: Any, name: str, value: Any) -> None:
+    adapter, _ = adapter_of(type(callback))
+    decides = name == "monitor_op" and adapter is not None and adapter.direction
+    if decides and (value is None or isinstance(value, str)):
+        set_direction(callback, value)
+    else:
+        object.__setattr__(callback, name, value)
+
+
+def _reset(callback: Any, before: dict[str, Any]) -> None:
+    """Let a callback have exactly these attributes, past its setters, one of which has just failed."""
+    now = attributes(callback)
+    own = vars(callback)
+    for name in now.keys() - before.keys():
+        if name in own:
+            del own[name]
+        else:
+            object.__delattr__(callback, name)
+    for name, value in before.items():
+        if name in own:
+            own[name] = value
+        elif now.get(name, MISSING) is not value:
+            object.__setattr__(callback, name, value)
+
+
+def prepare_from(snapshot: Snapshot, keyed: dict[str, Any], *, model: Any, trust: Trust) -> Prepared:
+    """The state of some callbacks as a state file holds it, decoded for them; changes nothing.
+
+    Raises:
+        CorruptCheckpointError: it cannot be decoded.
+        RestoreError: see :func:`prepare`.
+    """
+    try:
+        return prepare(
+            snapshot.state,
+            keyed,
+            snapshot.versions,
+            where=snapshot.where,
+            model=model,
+            opener=snapshot.opener(trust),
+            configured={entry["key"]: entry["arguments"] for entry in snapshot.meta["callbacks"]},
+        )
+    except PlainError as error:
+        raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error
+
+
+def prepare(
+    table: Table,
+    keyed: dict[str, Any],
+    versions: dict[str, int] | None,
+    *,
+    where: str,
+    model: Any,
+    opener: Opener | None,
+    kept: list[Any] | None = None,
+    configured: Mapping[str, Container[str]] | None = None,
+) -> Prepared:
+    """Decode the state of callbacks, changing none of them.
+
+    Args:
+        table: holds {key: {attribute: value}}.
+        keyed: the live callbacks by the keys of the table; those of other keys are left out.
+        versions: the version of each key's state; None if it is this moment's.
+        where: the state file, for errors.
+        model: the model whose variables are meant, or None where there is none yet.
+        opener: reads the by-value section; None where there is none.
+        kept: the objects of a table that never left the process.
+        configured: the arguments of each key's constructor when the state was taken.
+
+    Raises:
+        RestoreError, UntrustedError, PlainError: the state does not fit; nothing has changed.
+    """
+    for callback in keyed.values():
+        remember(callback)
+    builders = Builders(where, model, opener, keyed)
+    builders["callback"] = partial(_held, where)
+    if kept is not None:
+        builders.keep(kept)
+    table, refs = _only(table, keyed)
+    live = {key: attributes(callback) for key, callback in keyed.items()}
+    decoder = Decoder(table, live=live, find_class=_find_plain_class, builders=builders)
+    states = decoder.value()
+    prepared = Prepared(later=decoder.later)
+    absent = decoder.absent()
+    for key, of_key in refs.items():
+        state = {
+            name: MISSING if _is_absent(table, ref, absent, f"{where}: {key}.{name}") else states[key][name]
+            for name, ref in of_key.items()
+        }
+        if versions is not None:
+            state = _migrated(where, key, keyed[key], state, versions.get(key, 1))
+        _prepare_one(prepared, where, key, keyed[key], state)
+        _prepare_configuration(prepared, keyed[key], state, (configured or {}).get(key, ()))
+    return prepared
+
+
+def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
+    """A callback that another one holds: its state goes into the one that stands there now."""
+    _, name, pairs = node
+    if describe(live) != name:
+        raise RestoreError(
+            f"{where}: {name} was saved inside another callback, and {describe(live)} stands in its place. "
+            f"Make it in the constructor as before, or pass it to fit itself."
+        )
+    state = {key: decoder.ref(item) for key, item in two_by_two(pairs)}
+
+    def put_back() -> Callable[[], None]:
+        before = attributes(live)
+        for key, value in state.items():
+            if value is not MISSING:
+                _set(live, key, value)
+        return lambda: _reset(live, before)
+
+    decoder.later.append(put_back)
+    return live
+
+
+def _only(table: Table, keys: Container[str]) -> tuple[Table, dict[str, dict[str, Any]]]:
+    """The part of a table of states that belongs to some keys, and {key: {attribute: reference}}.
+
+    What other keys need is not looked at.
+    """
+    flat = _pairs(table, table.root)
+    kept = {key: ref for key, ref in flat.items() if type(key) is str and key in keys}
+    only = Table([*table.nodes, ("dict", [x for pair in kept.items() for x in pair])], (len(table.nodes),))
+    return only, {key: _pairs(table, ref) for key, ref in kept.items()}
+
+
+def _pairs(table: Table, ref: Any) -> dict[Any, Any]:
+    order(Table(table.nodes, ref))
+    if not isinstance(ref, tuple) or table.nodes[ref[0]][0] != "dict":
+        raise PlainError("", "not a table of states")
+    return dict(two_by_two(table.nodes[ref[0]][1]))
+
+
+def _is_absent(table: Table, ref: Any, absent: set[int], what: str) -> bool:
+    """Whether a value is, or consists of, parts of the model or code that are not here yet.
+
+    Raises:
+        RestoreError: it holds such parts beside other state, which would be lost.
+    """
+    reached = order(Table(table.nodes, ref)) if absent else []
+    if absent.isdisjoint(reached):
+        return False
+    if all(_is_of_parts(table.nodes[i]) for i in reached):
+        return True
+    raise RestoreError(
+        f"{what} holds parts of the model that are not here yet, beside other state. Make them in the "
+        f"constructor, or keep the two in different attributes."
+    )
+
+
+def _is_of_parts(node: Node) -> bool:
+    """Whether a node is a part of the model or code, or holds nothing that is plain."""
+    match node:
+        case ("reference" | "code", *_):
+            return True
+        case ("list" | "tuple" | "set" | "deque", *_, list(items)):
+            return all(isinstance(item, tuple) for item in items)
+        case ("dict" | "OrderedDict", list(items)):
+            return all(isinstance(item, tuple) for _, item in two_by_two(items))
+    return False
+
+
+def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state: dict[Any, Any]) -> None:
+    excluded = excluded_of(callback)
+    adapter, _ = adapter_of(type(callback))
+    for name, value in state.items():
+        if (
+            not isinstance(name, str)
+            or name in BASE
+            or is_special(name)
+            or _is_owned(adapter, name)
+            or (_is_hook(type(callback), name) and name not in vars(callback))
+        ):
+            raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")
+        if value is MISSING:
+            prepared.skipped.append((callback, name))
+        elif name not in excluded:
+            prepared.attributes.append((callback, name, value))
+
+
+def _is_hook(cls: type, name: str) -> bool:
+    """Whether Keras calls it: then it is state only where the constructor has put something in its place."""
+    bases = (base for base in cls.__mro__ if base.__module__.partition(".")[0] == "keras")
+    return any(base.__name__ == "Callback" and name in vars(base) for base in bases)
+
+
+def _is_owned(adapter: Any, name: str) -> bool:
+    """Whether an attribute of a stock callback is none of its state: a path, say."""
+    if adapter is None or name in adapter.state or (adapter.direction and name == "monitor_op"):
+        return False
+    return bool(adapter.owns(name))
+
+
+def _prepare_configuration(
+    prepared: Prepared, callback: Any, state: dict[Any, Any], configured: Container[str]
+) -> None:
+    """What was configuration when the state was taken, and has moved here since, becomes it again."""
+    arguments = mark_of(callback).arguments
+    for name in state_of(callback).keys() - state.keys():
+        argument = arguments.get(name)
+        if name in configured and argument is not None and argument.kind == "value":
+            prepared.attributes.append((callback, name, copy_plain(argument.data)))
+
+
+def _migrated(where: str, key: str, callback: Any, state: dict[Any, Any], version: int) -> dict[Any, Any]:
+    registration = registration_of(type(callback))
+    known = registration.version if registration is not None else 1
+    if version == known or registration is None:
+        return state
+    if version > known:
+        raise RestoreError(
+            f"{where}: the state of {key} has version {version}, and the class here knows {known}. "
+            f"Use the newer code that wrote it."
+        )
+    if registration.migrate is None:
+        raise RestoreError(
+            f"{where}: the state of {key} has version {version}, and the class here has {known} without "
+            f"a way from one to the other: @stateful(version={known}, migrate=function)."
+        )
+    try:
+        return dict(registration.migrate(dict(state), version))
+    except Exception as error:  # whatever somebody's function raises
+        raise RestoreError(
+            f"{where}: the state of {key} has version {version}, and its migrate function could not bring "
+            f"it to {known}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _find_plain_class(name: str, live: Any) -> type:
+    cls = type(live)
+    # A script's __main__.C is train.C.
+    if is_plain_class(cls) and (name == stored_name(cls) or name.endswith(f".{cls.__qualname__}")):
+        return cls
+    return find_class(name, callbacks=False).cls

@@ -1,0 +1,213 @@
+"""``@stateful``: which classes have a state, and under which name.
+
+A class is known by its registered key or by its qualified name, never by what a file says: a file's
+name is only compared with the names in this registry.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, overload
+
+from .._format.classes import PLAIN, PlainMark, class_name
+from ..exceptions import NotRegisteredError
+from .arguments import argument_of, guess_arguments, mark_of, record_arguments, set_mark
+
+__all__ = [
+    "Registration",
+    "argument_of",
+    "find_class",
+    "is_callback_class",
+    "mark_of",
+    "registration_of",
+    "stateful",
+]
+
+T = TypeVar("T")
+Migrate = Callable[[dict[str, Any], int], dict[str, Any]]
+
+_REGISTRATION = "_callback_state_registration"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What ``@stateful`` was told about a class."""
+
+    cls: type
+    key: str | None = None
+    exclude: frozenset[str] = frozenset()
+    version: int = 1
+    migrate: Migrate | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.key or class_name(self.cls)
+
+
+_registry: dict[str, Registration] = {}
+
+
+@overload
+def stateful(
+    cls: T,
+    /,
+    *,
+    key: str | None = ...,
+    exclude: Iterable[str] = ...,
+    version: int = ...,
+    migrate: Migrate | None = ...,
+    aliases: Iterable[str] = ...,
+) -> T: ...
+@overload
+def stateful(
+    *,
+    key: str | None = ...,
+    exclude: Iterable[str] = ...,
+    version: int = ...,
+    migrate: Migrate | None = ...,
+    aliases: Iterable[str] = ...,
+) -> Callable[[T], T]: ...
+def stateful(
+    cls: Any = None,
+    /,
+    *,
+    key: str | None = None,
+    exclude: Iterable[str] = (),
+    version: int = 1,
+    migrate: Migrate | None = None,
+    aliases: Iterable[str] = (),
+) -> Any:
+    """Say that the attributes of a callback are state, to be saved with every checkpoint.
+
+    Decorates a callback class, with or without arguments, or takes an instance of somebody else's
+    class and returns that instance. Also decorates a plain class whose objects callbacks hold. Stock
+    Keras callbacks need none of this.
+
+    Every attribute that changes while training runs is saved. One that is named like an argument of
+    the constructor and still equals what the constructor was given is configuration, and is not.
+
+    Args:
+        cls: the class, or an instance of a callback.
+        key: the name in checkpoints; by default the name of the class, with ``_1`` for the second
+            instance of it in a ``fit``. On an instance: the name of that one.
+        exclude: names of attributes that are not saved, such as sockets and threads.
+        version: the number of the present form of the state, from 1.
+        migrate: ``migrate(state, from_version) -> state``, called with state of an older version.
+        aliases: former names of the class, as ``"package.module.Class"`` or as former keys.
+
+    Returns:
+        What was given, registered.
+
+    Raises:
+        TypeError: an option is of the wrong type (``exclude`` a string, say), or one that a class has was
+            given for an instance, or one that a callback has for a plain class.
+
+    Example:
+        >>> import keras
+        >>> from callback_state import stateful
+        >>> @stateful
+        ... class Counter(keras.callbacks.Callback):
+        ...     def __init__(self, start=0):
+        ...         super().__init__()
+        ...         self.step = start
+        ...     def on_train_batch_end(self, batch, logs=None):
+        ...         self.step += 1
+        >>> Counter(start=3).step
+        3
+    """
+    names = _checked(exclude, version, aliases)
+    if cls is None:
+        return functools.partial(
+            stateful, key=key, exclude=names, version=version, migrate=migrate, aliases=aliases
+        )
+    registration = Registration(cls, key, names, version, migrate, tuple(aliases))
+    if not isinstance(cls, type):
+        _register_instance(cls, registration)
+    else:
+        _register_class(cls, registration)
+    return cls
+
+
+def _checked(exclude: Any, version: Any, aliases: Any) -> frozenset[str]:
+    for option, names in (("exclude", exclude), ("aliases", aliases)):
+        if isinstance(names, (str, bytes)):
+            raise TypeError(f"{option}={names!r}: expected a sequence of names; write {option}=({names!r},)")
+    names = frozenset(exclude)
+    if not all(isinstance(name, str) for name in (*names, *aliases)):
+        raise TypeError(f"exclude={exclude!r}, aliases={aliases!r}: expected names, that is, strings")
+    if type(version) is not int or version < 1:
+        raise TypeError(f"version={version!r}: expected an integer from 1")
+    return names
+
+
+def _register_instance(callback: Any, asked: Registration) -> None:
+    if not is_callback_class(type(callback)):
+        raise TypeError(f"stateful({callback!r:.100}): expected a class, or an instance of a Keras callback")
+    if (asked.version, asked.migrate, asked.aliases) != (1, None, ()):
+        raise TypeError("version=, migrate= and aliases= belong to a class: give the class to stateful()")
+    mark = mark_of(callback)
+    exclude = mark.exclude | asked.exclude
+    set_mark(callback, replace(mark, registered=True, key=asked.key or mark.key, exclude=exclude))
+    guess_arguments(callback)
+
+
+def _register_class(cls: type, registration: Registration) -> None:
+    callback = is_callback_class(cls)
+    if not callback and (registration.version, registration.migrate) != (1, None):
+        raise TypeError(
+            f"{cls.__qualname__} is no callback: version= and migrate= are for callbacks, whose migrate "
+            f"function can change what they hold"
+        )
+    setattr(cls, _REGISTRATION, registration)
+    if callback:
+        record_arguments(cls)
+    else:
+        setattr(cls, PLAIN, PlainMark(registration.name, registration.exclude))
+    _registry[class_name(cls)] = registration
+
+
+def is_callback_class(cls: type) -> bool:
+    """Whether ``cls`` derives from Keras's Callback, told without importing Keras."""
+    return any(base.__name__ == "Callback" and base.__module__.split(".")[0] == "keras" for base in cls.__mro__)
+
+
+def registration_of(cls: type) -> Registration | None:
+    """What ``@stateful`` said of this class or the nearest of its bases; the class itself is in it."""
+    # Kept on the class too: a notebook cell run again replaces the entry of a class that still lives.
+    found = (base.__dict__.get(_REGISTRATION) for base in cls.__mro__)
+    return next((registration for registration in found if registration is not None), None)
+
+
+def find_class(name: str, *, callbacks: bool) -> Registration:
+    """The registered class that a file means by ``name``: its key, full name, alias, or last name.
+
+    Raises:
+        NotRegisteredError: there is none, or several share the name.
+    """
+    of_kind = [r for r in _registry.values() if is_callback_class(r.cls) is callbacks]
+    for matches in (
+        [r for r in of_kind if name in (r.key, class_name(r.cls))],
+        [r for r in of_kind if name in r.aliases],
+        [r for r in of_kind if r.cls.__qualname__ == _last(name, r.cls)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            found = ", ".join(class_name(r.cls) for r in matches)
+            raise NotRegisteredError(
+                f"the checkpoint names the class {name}, and several registered classes are called so: "
+                f"{found}. Tell them apart with @stateful(key=...)."
+            )
+    raise NotRegisteredError(
+        f"the checkpoint needs the class {name}, which is not registered here. Import the module that "
+        f"defines it, decorated with @stateful, before restoring; if it was renamed, decorate it with "
+        f'@stateful(aliases=("{name}",)).'
+    )
+
+
+def _last(name: str, cls: type) -> str:
+    """The part of a stored name that would be the qualified name of ``cls`` without its module."""
+    return ".".join(name.split(".")[-len(cls.__qualname__.split(".")) :])

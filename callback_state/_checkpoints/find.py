@@ -1,0 +1,254 @@
+"""Finding a checkpoint: the one at a path, or the newest of a directory that verifies.
+
+None of this needs TensorFlow. A writer may be at work: what he replaced or deleted while it was being looked
+at is looked at again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .._format.trust import Keys
+from .._store import disk
+from .._store import pair as _pair
+from ..exceptions import (
+    CallbackStateError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsupportedFormatError,
+    UntrustedError,
+)
+from .overwrites import names_of, templates_of
+from .snapshot import Snapshot, columns_of, glance
+
+__all__ = ["Found", "find", "load_meta"]
+
+_OF_ONE_FILE = (
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsupportedFormatError,
+    UntrustedError,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that verified, opened."""
+
+    model_path: str
+    snapshot: Snapshot
+    identity: object
+
+    @property
+    def saved_at(self) -> int:
+        saved_at: int = self.snapshot.meta["saved_at"]
+        return saved_at
+
+    @classmethod
+    def open(cls, path: str, keys: Keys | None = None) -> Found:
+        pair = _pair.open_pair(path)
+        if keys is not None:
+            keys.check(pair.sealed, pair.model_path)
+        return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed), pair.identity)
+
+    def is_replaced(self) -> bool:
+        """Whether the model file is another one by now, or gone."""
+        return disk.identity(self.model_path) != self.identity
+
+
+def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys | None = None) -> Found | None:
+    """The checkpoint at ``path``, or the newest in that directory; None where there is none.
+
+    Args:
+        path: a model file, a state file, or a directory.
+        callbacks: where a checkpoint callback is among them, only what it wrote counts in a directory.
+        missing_ok: whether None is an answer.
+        keys: what the state file has to be signed with; None for any.
+
+    Raises:
+        UntrustedError: it is not.
+        CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError: of one file
+            the message names another checkpoint of its directory that is whole.
+    """
+    if os.path.isdir(path):
+        found = _newest(path, templates_of(callbacks), keys)
+        if found is None and not missing_ok:
+            raise CheckpointNotFoundError(
+                path,
+                "no checkpoint here: expected model files (.keras, .h5, .weights.h5), each with its "
+                ".callbacks.pkl. Pass missing_ok=True for a run that may be the first.",
+            )
+        return found
+    try:
+        return Found.open(path, keys)
+    except _OF_ONE_FILE as error:
+        if missing_ok and isinstance(error, CheckpointNotFoundError) and not _is_half_there(path):
+            return None
+        raise _with_another(error, path, keys) from error.__cause__
+
+
+def _is_half_there(path: str) -> bool:
+    """A model without its state, or the reverse, is something lost, not something that never was."""
+    model = path.removesuffix(_pair.SUFFIX)
+    return os.path.lexists(model) or os.path.lexists(model + _pair.SUFFIX)
+
+
+def _with_another(error: Any, path: str, keys: Keys | None) -> CallbackStateError:
+    """The error; of a file it also names the newest whole checkpoint of its directory."""
+    model, directory = path.removesuffix(_pair.SUFFIX), os.path.dirname(path)
+    if model.endswith(_pair.MODEL_SUFFIXES) and os.path.isdir(directory or os.curdir):
+        others = [c for c in _candidates(directory) if c.path != model]
+        for _, opened in _opened(others, keys):
+            if isinstance(opened, Found):
+                message = f"{error.message.rstrip('.')}. The newest whole checkpoint there is {opened.model_path}"
+                return type(error)(error.path, message)
+    return error
+
+
+def _newest(directory: str, templates: set[str], keys: Keys | None) -> Found | None:
+    """The newest that verifies; what is older is not read, as it may be terabytes."""
+    for _ in range(_pair.LOOKS):
+        candidates = _candidates(directory)
+        mine = [c for c in candidates if not templates or c.template in (None, *templates)]
+        found, rejected = _first_whole(mine, keys)
+        if not any(candidate.is_replaced() for candidate, _ in rejected):
+            break
+    _warn_of_bare(directory, templates)
+    _warn_of_others(directory, candidates, templates)
+    for _, error in rejected:
+        warnings.warn(f"left aside: {error}", stacklevel=4)
+    if found is None and rejected:
+        kind = UntrustedError if isinstance(rejected[0][1], UntrustedError) else CorruptCheckpointError
+        raise kind(directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}")
+    return found
+
+
+def _first_whole(
+    candidates: list[_Candidate], keys: Keys | None
+) -> tuple[Found | None, list[tuple[_Candidate, CallbackStateError]]]:
+    """The first that verifies, and those before it that did not."""
+    rejected: list[tuple[_Candidate, CallbackStateError]] = []
+    for candidate, opened in _opened(candidates, keys):
+        if isinstance(opened, Found):
+            return opened, rejected
+        rejected.append((candidate, opened))
+    return None, rejected
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A model file or a state file, and what its state says before anything is verified against it."""
+
+    path: str
+    identity: object
+    saved_at: float
+    template: str | None
+
+    @classmethod
+    def of(cls, model: str, states: list[str]) -> _Candidate:
+        identity = disk.identity(model)
+        summaries = []
+        for state in states:
+            with contextlib.suppress(CallbackStateError, OSError):  # opening it will say what is wrong
+                summaries.append(glance(state)[0])
+        if not summaries:
+            # First, so that it is opened, warned of, and left aside.
+            return cls(model, identity, float("inf"), None)
+        newest = max(summaries, key=lambda summary: summary.saved_at)
+        return cls(model, identity, newest.saved_at, newest.template)
+
+    def is_replaced(self) -> bool:
+        """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
+        return disk.identity(self.path) != self.identity
+
+    def open(self, keys: Keys | None) -> Found | CallbackStateError:
+        try:
+            return Found.open(self.path, keys)
+        except CallbackStateError as error:
+            return error
+        except OSError as error:
+            return CorruptCheckpointError(self.path, f"cannot be read: {error}")
+
+
+def _candidates(directory: str) -> list[_Candidate]:
+    """Those of a directory, newest first."""
+    found = [_Candidate.of(model, states) for model, states in _pair.states(directory)]
+    return sorted(found, key=lambda candidate: candidate.saved_at, reverse=True)
+
+
+def _opened(
+    candidates: list[_Candidate], keys: Keys | None
+) -> Iterator[tuple[_Candidate, Found | CallbackStateError]]:
+    """Candidates, newest first, each opened only when it is asked for.
+
+    One with two states may turn out older than it looked; then it waits for its turn.
+    """
+    waiting: list[tuple[_Candidate, Found]] = []
+    for candidate in candidates:
+        while waiting and waiting[0][1].saved_at > candidate.saved_at:
+            yield waiting.pop(0)
+        opened = candidate.open(keys)
+        if isinstance(opened, Found):
+            waiting = sorted([*waiting, (candidate, opened)], key=lambda pair: -pair[1].saved_at)
+        else:
+            yield candidate, opened
+    yield from waiting
+
+
+def _warn_of_bare(directory: str, templates: set[str]) -> None:
+    for template in sorted(templates):
+        whole, bare = names_of(template, directory)
+        if whole and bare:
+            warnings.warn(
+                f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files", stacklevel=5
+            )
+
+
+def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]) -> None:
+    others = {c.template for c in found if c.template is not None} - templates
+    if templates and others and not any(c.template in templates for c in found):
+        warnings.warn(
+            f"{directory}: has checkpoints named {', '.join(sorted(others))}, and none named "
+            f"{', '.join(sorted(templates))}: nothing to restore for this run.",
+            stacklevel=5,
+        )
+
+
+def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a checkpoint says of its run: ``epochs`` (0-based), one list per series, ``training_args``.
+
+    Args:
+        path: a model file, a state file, or a directory (then its newest checkpoint). An HDF5 file that
+            has lost its state file still has its own copy, which is read then.
+
+    Returns:
+        A dict of lists, an item for each epoch (of ``val_`` series: that was validated), and of a dict,
+        ``training_args``.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
+
+    Example:
+        >>> from callback_state import load_meta
+        >>> meta = load_meta("ckpt")
+        >>> meta["epochs"], len(meta["loss"]), meta["training_args"]
+        ([0, 1, 2], 3, {'rate': 0.01})
+    """
+    path = os.fspath(path)
+    if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _pair.SUFFIX):
+        from .._format.hdf5_meta import read_meta
+
+        meta = read_meta(path)
+        if meta is not None:
+            return meta
+    found = find(path, None, missing_ok=False)
+    assert found is not None
+    meta = found.snapshot.meta
+    return {**columns_of(meta), "training_args": meta["training_args"]}

@@ -1,0 +1,72 @@
+"""What a state file would need beside data, told without building anything."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from .._format.opener import names_in
+from .find import find
+from .snapshot import Snapshot
+
+__all__ = ["Need", "needs_of", "untrusted"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that only a trusted file's reader opens.
+
+    Attributes:
+        path: callback and attribute, ``"Scheduler.schedule"``.
+        what: what it was when it was saved.
+        names: the full names that reading it looks up, and may call; ``"?"`` for one that cannot be told.
+    """
+
+    path: str
+    what: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.what}) needs {', '.join(self.names)}"
+
+
+def untrusted(path: str | os.PathLike[str]) -> list[Need]:
+    """What in a checkpoint is code or a foreign object, and what reading it would look up. Runs nothing.
+
+    Args:
+        path: a model file, a state file, or a directory (then its newest checkpoint).
+
+    Returns:
+        A :class:`Need` for each attribute and constructor argument of a callback that is stored by value; none
+        of them is needed with ``into=`` where the callbacks there have their own.
+
+    Raises:
+        CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
+
+    Example:
+        >>> from callback_state import untrusted
+        >>> [(need.path, need.what) for need in untrusted("scheduled")]
+        [('Scheduler.schedule', 'function __main__.Scheduler.on_epoch_end.<locals>.<lambda>')]
+    """
+    found = find(os.fspath(path), None, missing_ok=False)
+    assert found is not None
+    return needs_of(found.snapshot)
+
+
+def needs_of(snapshot: Snapshot) -> list[Need]:
+    """As :func:`untrusted`, of a state file that was read."""
+    nodes = [node for node in snapshot.state.nodes if node[0] in ("code", "value") and len(node) == 4]
+    found = [_need(snapshot, path, what, index) for _, index, what, path in nodes]
+    for entry in snapshot.meta["callbacks"]:
+        found += [
+            _need(snapshot, f"{entry['key']}({name}=)", data, index)
+            for name, (_, data, index) in entry["arguments"].items()
+            if index is not None
+        ]
+    return found
+
+
+def _need(snapshot: Snapshot, path: Any, what: Any, index: Any) -> Need:
+    there = isinstance(index, int) and 0 <= index < len(snapshot.pickles)
+    return Need(str(path), str(what), names_in(snapshot.pickles[index]) if there else ("?",))

@@ -1,0 +1,111 @@
+"""What one state file says: the run at one quiet point, as plain data.
+
+    meta    what can be shown without building anything: moment, versions, history, configurations
+    run     generators and seeds
+    state   {key: {attribute: value}} of the callbacks
+
+The three are one table of nodes, so that objects which callbacks share stay shared; its first node is the
+summary, see :mod:`._summary`. Beside it stands the by-value section, a list of pickles that only a trusted
+file's reader opens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .._format.decode import Decoder
+from .._format.encode import PlainError, Table
+from .._format.opener import Opener
+from .._format.statefile import Sealed, unseal, unseal_first
+from .._format.table import two_by_two
+from .._format.trust import Keys, Trust
+from .._store import pair as _pair
+from ..exceptions import CorruptCheckpointError
+from .schema import SHAPE, check, check_states, complete
+from .summary import Summary
+
+__all__ = ["Snapshot", "columns_of", "glance", "summary_of"]
+
+
+def columns_of(meta: dict[str, Any]) -> dict[str, list[Any]]:
+    """The history as users read it: one list per series, and ``epochs`` (0-based)."""
+    return {**meta["history"]["series"], "epochs": meta["history"]["epochs"]}
+
+
+@dataclass
+class Snapshot:
+    """A state file's contents; state and by-value section are still undecoded."""
+
+    where: str
+    meta: dict[str, Any]
+    run: dict[str, Any]
+    state: Table
+    pickles: list[bytes]
+
+    @classmethod
+    def open(cls, path: str, keys: Keys | None = None) -> Snapshot:
+        """The snapshot of the checkpoint at ``path``, verified; with keys its signature too."""
+        pair = _pair.open_pair(path)
+        if keys is not None:
+            keys.check(pair.sealed, pair.model_path)
+        return cls.read(pair.state_path, pair.sealed)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {entry["key"]: entry["version"] for entry in self.meta["callbacks"]}
+
+    def stored(self) -> dict[str, set[str]]:
+        """The names of the attributes that are stored of each callback, by its key."""
+        states = two_by_two(self.state.nodes[self.state.root[0]][1])
+        return {key: {n for n, _ in two_by_two(self.state.nodes[ref[0]][1])} for key, ref in states}
+
+    def opener(self, trust: Trust) -> Opener:
+        """What reads the by-value section."""
+        return Opener(self.where, self.pickles, str(self.meta["versions"].get("python", "")), trust)
+
+    @classmethod
+    def read(cls, where: str, sealed: Sealed) -> Snapshot:
+        """Decode what needs neither classes nor trust.
+
+        Raises:
+            CorruptCheckpointError: the seal is right, but no release of this package wrote the inside.
+        """
+        try:
+            match sealed.tree:
+                case [nodes, root, state, list(pickles)]:
+                    decoded = complete(Decoder(Table.from_tree([nodes, root])).value())
+                    states = Table.from_tree([nodes, state])
+                    check(decoded, SHAPE, "")
+                    Summary.of(decoded["meta"]).check(states.nodes[0])
+                    check_states(states, {entry["key"] for entry in decoded["meta"]["callbacks"]})
+                    if not all(type(data) in (bytes, memoryview) for data in pickles):
+                        raise TypeError("the by-value section holds something else than bytes")
+                    code = [bytes(data) for data in pickles]
+                    return cls(where, decoded["meta"], decoded["run"], states, code)
+        except (PlainError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
+        raise CorruptCheckpointError(where, "no state file of this package")
+
+
+def glance(path: str) -> tuple[Summary, Sealed]:
+    """What the state file at ``path`` says of its moment, its seal verified, and nothing else of it.
+
+    Raises:
+        CallbackStateError: as :func:`unseal`, and :meth:`Snapshot.read` of a file without a summary.
+        OSError: it cannot be read.
+    """
+    data = _pair.state_bytes(path)
+    sealed = unseal_first(data, path)
+    summary = Summary.from_node(sealed.tree)
+    return summary or Summary.of(Snapshot.read(path, unseal(data, path)).meta), sealed
+
+
+def summary_of(path: str) -> Summary:
+    """The moment of the checkpoint at ``path``, verified like :meth:`Snapshot.open`, without reading the rest.
+
+    Raises:
+        CallbackStateError, OSError: as :func:`_pair.open_pair` and :meth:`Snapshot.read`.
+    """
+    pair = _pair.open_pair(path, unseal_first)
+    return Summary.from_node(pair.sealed.tree) or Summary.of(Snapshot.open(path).meta)

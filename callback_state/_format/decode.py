@@ -1,0 +1,229 @@
+"""A table of plain nodes (see :mod:`._plain`) back to values.
+
+Nothing is imported and no class is looked up by what a table says: classes come from the registry or
+from the value that stands in the place now, and everything else is made from data.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from ..exceptions import CallbackStateError
+from . import kinds as _kinds
+from .classes import is_plain_class, is_special, left_out, stored_name
+from .encode import FACTORIES, Encoder
+from .limits import check_alike, check_work
+from .table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
+
+__all__ = ["Decoder", "class_of_live", "copy"]
+
+
+class Decoder:
+    """Builds the values of a table.
+
+    Args:
+        table: what :class:`Encoder` made, or what a file holds.
+        live: the value that stands in the place of the root now, where there is one.
+        find_class: called with (stored class name, live value or MISSING); returns the class to build
+            or raises. Without it only the class of the live value is used.
+        builders: for each kind of the encoder's fallback a function
+            (decoder, node, live value or MISSING) -> value.
+
+    Attributes:
+        later: what changes values that live already, generators for example; the caller runs it when
+            everything is in order. Each action returns the action that takes it back.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        live: Any = MISSING,
+        find_class: Callable[[str, Any], type] | None = None,
+        builders: Mapping[str, Callable[[Decoder, Node, Any], Any]] | None = None,
+    ) -> None:
+        self.table = table
+        self.later: _kinds.Later = []
+        self._root_live = live
+        self._find_class = find_class or class_of_live
+        self._builders = builders or {}
+        self._live: dict[int, Any] = {}
+        self._claimed: set[int] = set()
+        self._built: dict[int, Any] = {}
+
+    def value(self) -> Any:
+        """The value of the root.
+
+        Raises:
+            PlainError: the table is malformed.
+            CallbackStateError: what ``find_class`` and the builders raise.
+        """
+        try:
+            return self._value()
+        except (PlainError, CallbackStateError):
+            raise
+        except Exception as e:  # what constructors raise that are given what no encoder wrote
+            raise PlainError("", f"malformed: {type(e).__name__}: {e}") from e
+
+    def _value(self) -> Any:
+        nodes, reached = self.table.nodes, order(self.table)
+        check_depth(nodes, reached, "")
+        check_work(nodes, reached, "")
+        self._live = {} if self._root_live is MISSING else dict(pair(self.table, self._root_live))
+        for i in reached:
+            shell = _SHELLS.get(nodes[i][0])
+            if shell is not None:
+                self._built[i] = shell(self, i)
+        # A hash is taken when a frozenset is built, a dict or a set is filled. What it may look into
+        # comes first: parts before what they are parts of, and in a cycle at least the plain fields.
+        for kinds, fill in _PHASES:
+            for i in reached:
+                if nodes[i][0] in kinds:
+                    fill(self, i, self._built[i])
+        return self.ref(self.table.root)
+
+    def ref(self, ref: Ref) -> Any:
+        """The value of a reference."""
+        if type(ref) in STORED:
+            return bytes(ref) if type(ref) is memoryview else ref
+        (i,) = ref
+        if i not in self._built:
+            self._built[i] = self._leaf(self.table.nodes[i], i)
+        return self._built[i]
+
+    def live(self, i: int) -> Any:
+        """What stands in the place of node ``i`` now, or MISSING."""
+        return self._live.get(i, MISSING)
+
+    def absent(self) -> set[int]:
+        """The nodes for which a builder had nothing: its value is MISSING."""
+        return {i for i, value in self._built.items() if value is MISSING}
+
+    def claim(self, live: Any) -> Any:
+        """``live``, for the first node that is put into it; MISSING for another that was apart from it."""
+        if id(live) in self._claimed:
+            return MISSING
+        self._claimed.add(id(live))
+        return live
+
+    def _leaf(self, node: Node, i: int) -> Any:
+        kind, *rest = node
+        if kind == "tuple":
+            return tuple(map(self.ref, rest[0]))
+        if kind == "frozenset":
+            return frozenset(self._members(rest[0]))
+        if kind == "record":
+            return self._record(i)
+        if kind in self._builders:
+            return self._builders[kind](self, node, self.live(i))
+        live = self.claim(self.live(i)) if kind in _kinds.IN_PLACE else self.live(i)
+        viewed = kind in _kinds.COPYING
+        data = [part if viewed and type(part) is memoryview else self.ref(part) for part in rest]
+        return _kinds.decode(kind, data, live, self.later)
+
+    def _record(self, i: int) -> Any:
+        _, name, pairs = self.table.nodes[i]
+        cls: Any = self._find_class(name, self.live(i))
+        values = {self.ref(key): self.ref(item) for key, item in two_by_two(pairs)}
+        if issubclass(cls, enum.Enum):
+            # By name, unless it is a combination of flags: what stands behind a name may change.
+            return cls[values["name"]] if values["name"] in cls.__members__ else cls(values["value"])
+        if not issubclass(cls, tuple) or set(values) != set(cls._fields):
+            raise PlainError("", f"{name} has other fields now than {', '.join(map(str, values))}")
+        return tuple.__new__(cls, [values[field] for field in cls._fields])
+
+    def _object(self, i: int) -> Any:
+        _, name, _ = self.table.nodes[i]
+        cls = self._find_class(name, self.live(i))
+        if issubclass(cls, (enum.Enum, tuple)) or not is_plain_class(cls):
+            raise PlainError("", f"{name} is not plain here: it is no dataclass, nor given to @stateful")
+        return object.__new__(cls)
+
+    def _fill_scalars(self, i: int, value: Any) -> None:
+        self._fill_object(i, value, only_scalars=True)
+
+    def _fill_object(self, i: int, value: Any, only_scalars: bool = False) -> None:
+        for name, item in two_by_two(self.table.nodes[i][-1]):
+            if type(name) is not str or is_special(name):
+                raise PlainError("", f"{name!r} is not an attribute")
+            if type(item) in STORED or not only_scalars:
+                object.__setattr__(value, name, self.ref(item))
+        live = self.live(i)
+        for name in left_out(type(value)) if type(live) is type(value) else ():
+            if hasattr(live, name):
+                object.__setattr__(value, name, getattr(live, name))
+
+    def _fill_list(self, i: int, value: Any) -> None:
+        value.extend(map(self.ref, self.table.nodes[i][-1]))
+
+    def _fill_dict(self, i: int, value: Any) -> None:
+        kind, *_, members = self.table.nodes[i]
+        if kind == "set":
+            value.update(self._members(members))
+        else:
+            value.update(zip(self._members(members[::2]), map(self.ref, members[1::2]), strict=True))
+
+    def _fill_counter(self, i: int, value: Any) -> None:
+        kind, *factory, members = self.table.nodes[i]
+        if kind == "defaultdict":
+            value.default_factory = self._factory(factory[0])
+        for key, item in zip(self._members(members[::2]), members[1::2], strict=True):
+            value[key] = self.ref(item)  # update() of a Counter would add
+
+    def _members(self, refs: list[Ref]) -> list[Any]:
+        """The values that are about to be hashed."""
+        values = [*map(self.ref, refs)]
+        check_alike(values)
+        return values
+
+    def _factory(self, ref: Ref) -> Any:
+        found = FACTORIES[ref] if type(ref) is str else self.ref(ref)
+        if not callable(found) and found is not None and found is not MISSING:
+            raise PlainError("", f"a defaultdict whose factory is of class {type(found).__name__}")
+        return found
+
+
+_COUNTERS = ("Counter", "defaultdict")
+_DICTS = ("dict", "OrderedDict", "set")
+_OBJECTS = ("object", "SimpleNamespace")
+_PHASES: tuple[tuple[tuple[str, ...], Callable[[Decoder, int, Any], None]], ...] = (
+    (_OBJECTS, Decoder._fill_scalars),
+    (_OBJECTS, Decoder._fill_object),
+    (("list", "deque"), Decoder._fill_list),
+    (_DICTS, Decoder._fill_dict),
+    (_COUNTERS, Decoder._fill_counter),
+)
+_SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
+    "list": lambda d, i: [],
+    "dict": lambda d, i: {},
+    "set": lambda d, i: set(),
+    "OrderedDict": lambda d, i: OrderedDict(),
+    "Counter": lambda d, i: Counter(),
+    "deque": lambda d, i: deque(maxlen=d.table.nodes[i][1]),
+    "defaultdict": lambda d, i: defaultdict(),
+    "object": lambda d, i: d._object(i),
+    "SimpleNamespace": lambda d, i: SimpleNamespace(),
+}
+
+
+def class_of_live(name: str, live: Any) -> type:
+    """The class of the value that stands here now, if it is plain and has that name."""
+    if live is not MISSING and is_plain_class(type(live)) and stored_name(type(live)) == name:
+        return type(live)
+    raise PlainError("", f"no value of class {name} stands here now")
+
+
+def copy(value: Any) -> Any:
+    """A copy of a plain value that shares nothing with it, generators of random numbers included.
+
+    Raises:
+        PlainError: the value is not plain.
+    """
+    encoder = Encoder()
+    table = encoder.table(value)
+    classes = {stored_name(type(item)): type(item) for item in encoder.seen}
+    return Decoder(table, find_class=lambda name, live: classes[name]).value()

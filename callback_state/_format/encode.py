@@ -1,0 +1,171 @@
+"""Values to a flat table of plain nodes, and back.
+
+A *table* is a list of nodes. A node is a tuple: its kind, then scalars, bytes and *references*. A
+reference is a scalar that stands for itself, or ``(i,)``, the value of node ``i``. So the pickle that
+holds a table holds only tuples, lists and scalars, however the values are nested, shared or cyclic:
+
+    a = [1.5]; encode({"x": a, "y": a})
+    ->  nodes [("dict", ["x", (1,), "y", (1,)]), ("list", [1.5])],  root (0,)
+
+What is not plain (a variable, a lambda) is for the *fallback* of the encoder, which returns a node of a
+kind of its own, and for the *builders* of the decoder, one per such kind. A decoder is also shown the
+value that stands in the place now (``live``): what cannot be made from data, such as a variable or a
+class, is found there by its path.
+
+Not kept: that two arrays view the same memory; what an array subclass adds (such arrays are not plain).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from . import kinds
+from .classes import attributes, class_name, fields_of, stored_name
+from .limits import check_alike, check_work
+from .table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth
+
+__all__ = ["MISSING", "Encoder", "PlainError", "Table", "attributes", "class_name", "same", "spell"]
+
+#: An int of more bits is a node of its own: its bytes.
+MAX_BITS = 1 << 13
+FACTORIES: dict[str, Any] = {
+    t.__name__: t for t in (list, dict, set, int, float, str, tuple, bool, deque, Counter)
+}
+Fallback = Callable[["Encoder", Any, str], Node]
+#: Where a value stands: a text, or (the place of what it is a part of, kind of step, key).
+Place = Any
+
+
+def spell(place: Place) -> str:
+    """A place in words: ``['key'].attribute[3]``. Only errors pay for it."""
+    steps = []
+    while not isinstance(place, str):
+        place, step, key = place
+        steps.append(f".{key}" if step == "." else f"{step}{_short(key)}{']' if step == '[' else ''}")
+    return place + "".join(reversed(steps))
+
+
+def _short(key: Any) -> str:
+    try:
+        return repr(key)
+    except Exception:  # somebody's own way of describing itself
+        return f"<{class_name(type(key))}>"
+
+
+def _refuse(encoder: Encoder, value: Any, path: str) -> Node:
+    raise PlainError(path, f"{class_name(type(value))} is not a plain kind")
+
+
+class Encoder:
+    """Turns values into one table; values that several of them share are stored once.
+
+    Args:
+        fallback: called with (encoder, value, path) for a value that is not plain; returns its node or
+            raises. By default it raises :class:`PlainError`.
+        canonical: order sets, so that equal values have equal tables (for comparisons only: the
+            order of a restored set follows its iteration order).
+    """
+
+    def __init__(self, fallback: Fallback = _refuse, *, canonical: bool = False) -> None:
+        self.nodes: list[Any] = []
+        self._fallback = fallback
+        self._canonical = canonical
+        self._index: dict[int, int] = {}
+        #: Every value that has a node; an id is only a name as long as its object lives.
+        self.seen: list[Any] = []
+        self._todo: deque[tuple[int, Any, Place]] = deque()
+
+    def table(self, value: Any, path: Place = "") -> Table:
+        """The table of ``value``; ``path`` is what errors call it."""
+        root = self.ref(value, path)
+        while self._todo:
+            i, item, where = self._todo.popleft()
+            self.nodes[i] = self._node(item, where)
+        check_depth(self.nodes, range(len(self.nodes)), spell(path))
+        check_work(self.nodes, range(len(self.nodes)), spell(path))
+        return Table(self.nodes, root)
+
+    def ref(self, value: Any, path: Place) -> Ref:
+        """The reference of ``value``, which is encoded later if it is new."""
+        kind = type(value)
+        if kind in SCALARS and (kind is not int or value.bit_length() <= MAX_BITS):
+            return value
+        i = self._index.get(id(value))
+        if i is None:
+            i = self._index[id(value)] = len(self.nodes)
+            self.nodes.append(None)
+            self.seen.append(value)
+            self._todo.append((i, value, path))
+        return (i,)
+
+    def _node(self, value: Any, path: Place) -> Node:
+        encode = _ENCODERS.get(type(value))
+        if encode is not None:
+            return encode(self, value, path)
+        leaf = kinds.encode(value)
+        if leaf is not None:
+            return (leaf[0], *(self.ref(item, path) for item in leaf[1:]))
+        fields = fields_of(value)
+        if fields is not None:
+            kind = "record" if isinstance(value, (enum.Enum, tuple)) else "object"
+            return (kind, stored_name(type(value)), self.pairs(fields.items(), path, "."))
+        return self._fallback(self, value, spell(path))
+
+    def items(self, values: Iterable[Any], path: Place) -> list[Ref]:
+        return [self.ref(value, (path, "[", i)) for i, value in enumerate(values)]
+
+    def members(self, values: Iterable[Any], path: Place) -> list[Ref]:
+        return self.items(sorted(values, key=self._rank) if self._canonical else values, path)
+
+    def _rank(self, value: Any) -> tuple[str, str]:
+        if type(value) not in SCALARS:
+            table = Encoder(self._fallback, canonical=True).table(value)
+            return ("", repr((table.nodes, table.root)))
+        return (type(value).__name__, repr(value) if type(value) is not int else hex(value))
+
+    def pairs(self, items: Iterable[tuple[Any, Any]], path: Place, step: str = "[") -> list[Ref]:
+        flat: list[Ref] = []
+        for key, value in items:
+            flat += (self.ref(key, (path, " key ", key)), self.ref(value, (path, step, key)))
+        return flat
+
+    def factory(self, value: defaultdict[Any, Any], path: Place) -> Ref:
+        known = next((name for name, t in FACTORIES.items() if t is value.default_factory), None)
+        return known or self.ref(value.default_factory, (path, ".", "default_factory"))
+
+
+def apart(value: Any, path: Place) -> Any:
+    """The value, once its keys have been found not to be too many of one hash: no reader would take them."""
+    try:
+        check_alike(value)
+    except PlainError as error:
+        raise PlainError(spell(path), error.message) from None
+    return value
+
+
+_ENCODERS: dict[type, Callable[[Encoder, Any, Place], Node]] = {
+    list: lambda e, v, p: ("list", e.items(v, p)),
+    tuple: lambda e, v, p: ("tuple", e.items(v, p)),
+    set: lambda e, v, p: ("set", e.members(apart(v, p), p)),
+    frozenset: lambda e, v, p: ("frozenset", e.members(apart(v, p), p)),
+    deque: lambda e, v, p: ("deque", v.maxlen, e.items(v, p)),
+    dict: lambda e, v, p: ("dict", e.pairs(apart(v, p).items(), p)),
+    OrderedDict: lambda e, v, p: ("OrderedDict", e.pairs(apart(v, p).items(), p)),
+    Counter: lambda e, v, p: ("Counter", e.pairs(apart(v, p).items(), p)),
+    SimpleNamespace: lambda e, v, p: ("SimpleNamespace", e.pairs(vars(v).items(), p, ".")),
+    defaultdict: lambda e, v, p: ("defaultdict", e.factory(v, p), e.pairs(apart(v, p).items(), p)),
+}
+
+
+def same(a: Any, b: Any, fallback: Fallback = _refuse) -> bool:
+    """Whether two plain values are equal, sharing and types included; NaN equals itself."""
+    try:
+        left = Encoder(fallback, canonical=True).table(a)
+        right = Encoder(fallback, canonical=True).table(b)
+    except PlainError:
+        return False
+    return repr((left.nodes, left.root)) == repr((right.nodes, right.root))

@@ -1,0 +1,191 @@
+"""The plain kinds that are not containers: dates, numbers, paths, and what NumPy and ``random`` add.
+
+Each is stored as (kind, plain values ...). NumPy is not imported to look at a value: where it is not
+loaded, no value can be of its types.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import fractions
+import numbers
+import pathlib
+import sys
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from . import arrays, generators
+from .generators import Later
+
+__all__ = ["COPYING", "IN_PLACE", "Later", "decode", "encode"]
+
+#: The bits of a fraction's parts.
+MAX_FRACTION = 1 << 14
+#: The kinds whose state is put into what stands in the place now.
+IN_PLACE = frozenset({"Random", "BitGenerator", "RandomState"})
+
+
+def encode(value: Any) -> tuple[Any, ...] | None:
+    """(kind, plain values ...), or None for a value that is not of these kinds."""
+    name = _NAMES.get(type(value))
+    if name is not None:
+        return None if _has_foreign_zone(value) or _is_long(value) else (name, *_TO_DATA[name](value))
+    numpy = sys.modules.get("numpy")
+    random_numbers = generators.encode(numpy, value)
+    if random_numbers is not None or numpy is None:
+        return random_numbers
+    return arrays.encode(numpy, value)
+
+
+def decode(kind: str, data: list[Any], live: Any, later: Later) -> Any:
+    """The value of (kind, \\*data).
+
+    Where a generator stands in the place now (``live``) that one is returned, so that everybody who
+    draws from it goes on together; what sets its state is appended to ``later``, for the caller to run
+    when he has found everything in order.
+
+    Raises:
+        KeyError: no such kind.
+        ValueError, TypeError, ArithmeticError: the data are not what :func:`encode` gives.
+    """
+    if kind in _WITH_LIVE:
+        return _WITH_LIVE[kind](live, later, *data)
+    types, make = _FROM_DATA[kind]
+    if types is not None:
+        for item, expected in zip(data, types, strict=True):
+            if not isinstance(item, expected):
+                raise TypeError(f"{kind} of {type(item).__name__}")
+    return make(*data)
+
+
+def _has_foreign_zone(value: Any) -> bool:
+    return type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone)
+
+
+def _moment(value: datetime.datetime | datetime.time) -> tuple[Any, ...]:
+    # The zone apart: its name is not in the text.
+    return (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo)
+
+
+def _range(value: Any) -> tuple[Any, ...]:
+    return (value.start, value.stop, value.step)
+
+
+def _int(value: int) -> tuple[bytes]:
+    return (value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True),)
+
+
+def _is_long(value: Any) -> bool:
+    """Whether it is a fraction that takes long to be reduced, which takes the square of its length."""
+    return type(value) is fractions.Fraction and not _are_short(value.numerator, value.denominator)
+
+
+def _are_short(*parts: Any) -> bool:
+    return all(int(part).bit_length() <= MAX_FRACTION for part in parts)
+
+
+def _fraction(*parts: Any) -> fractions.Fraction:
+    if not _are_short(*parts):
+        raise ValueError(f"a fraction of more than {MAX_FRACTION} bits")
+    return fractions.Fraction(*parts)
+
+
+_PURE = type(pathlib.PurePath())
+_NAMES: dict[type, str] = {
+    int: "int",
+    complex: "complex",
+    bytearray: "bytearray",
+    range: "range",
+    slice: "slice",
+    datetime.date: "date",
+    datetime.datetime: "datetime",
+    datetime.time: "time",
+    datetime.timedelta: "timedelta",
+    datetime.timezone: "timezone",
+    decimal.Decimal: "Decimal",
+    fractions.Fraction: "Fraction",
+    uuid.UUID: "UUID",
+    type(...): "Ellipsis",
+    type(NotImplemented): "NotImplemented",
+    # A path of this system becomes one of the system that reads it; a foreign one stays.
+    pathlib.PurePosixPath: "PurePosixPath",
+    pathlib.PureWindowsPath: "PureWindowsPath",
+    _PURE: "PurePath",
+    type(pathlib.Path()): "Path",
+}
+_TO_DATA: dict[str, Any] = {
+    "int": _int,
+    "complex": lambda v: (v.real, v.imag),
+    "bytearray": lambda v: (bytes(v),),
+    "range": _range,
+    "slice": _range,
+    "date": lambda v: (v.isoformat(),),
+    "datetime": _moment,
+    "time": _moment,
+    "timedelta": lambda v: (v.days, v.seconds, v.microseconds),
+    "timezone": lambda v: v.__getinitargs__(),
+    "Decimal": lambda v: (str(v),),
+    "Fraction": lambda v: (v.numerator, v.denominator),
+    "UUID": lambda v: (v.bytes,),
+    "Ellipsis": lambda v: (),
+    "NotImplemented": lambda v: (),
+    "PurePosixPath": lambda v: (str(v),),
+    "PureWindowsPath": lambda v: (str(v),),
+    "PurePath": lambda v: (str(v),),
+    "Path": lambda v: (str(v),),
+}
+
+
+def _in_zone(kind: Any) -> Callable[..., Any]:
+    def make(text: str, fold: int, zone: Any) -> Any:
+        return kind.fromisoformat(text).replace(fold=fold, tzinfo=zone)
+
+    return make
+
+
+_ZONE = (datetime.timezone, type(None))
+#: For each kind the types of its data (a constructor that is given others may not come back), and the
+#: constructor; None where that looks for itself.
+_FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "int": ((bytes,), lambda data: int.from_bytes(data, "little", signed=True)),
+    "complex": ((float, float), complex),
+    "bytearray": (((bytes, memoryview),), bytearray),
+    "range": ((int, int, int), range),
+    "slice": (None, slice),
+    "date": ((str,), datetime.date.fromisoformat),
+    "datetime": ((str, int, _ZONE), _in_zone(datetime.datetime)),
+    "time": ((str, int, _ZONE), _in_zone(datetime.time)),
+    "timedelta": ((int, int, int), datetime.timedelta),
+    "timezone": (None, datetime.timezone),
+    "Decimal": ((str,), decimal.Decimal),
+    "Fraction": ((numbers.Integral, numbers.Integral), _fraction),
+    "UUID": ((bytes,), lambda data: uuid.UUID(bytes=data)),
+    "Ellipsis": ((), lambda: ...),
+    "NotImplemented": ((), lambda: NotImplemented),
+    "PurePosixPath": ((str,), pathlib.PurePosixPath),
+    "PureWindowsPath": ((str,), pathlib.PureWindowsPath),
+    "PurePath": ((str,), pathlib.PurePath),
+    "Path": ((str,), pathlib.Path),
+    "array": ((object, tuple, str, (bytes, memoryview), bool), arrays.decode_array),
+    "scalar": ((object, bytes), arrays.decode_scalar),
+    "dtype": ((object,), arrays.decode_dtype),
+    "str_": ((str,), lambda text: _numpy().str_(text)),
+    "bytes_": ((bytes,), lambda data: _numpy().bytes_(data)),
+    "SeedSequence": ((object, tuple, int), generators.decode_seed_sequence),
+}
+#: Kinds that are made by copying bytes, which may then be a view of others.
+COPYING = frozenset({"bytearray", "array"})
+_WITH_LIVE: dict[str, Callable[..., Any]] = {
+    "Random": generators.decode_random,
+    "Generator": generators.decode_generator,
+    "BitGenerator": generators.decode_bit_generator,
+    "RandomState": generators.decode_random_state,
+}
+
+
+def _numpy() -> Any:
+    import numpy
+
+    return numpy

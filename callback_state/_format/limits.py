@@ -1,0 +1,102 @@
+"""How much work a table asks for: in a few bytes it can say what takes years to build.
+
+Most values of a table are built once, however often they are referred to. Two things are not: a leaf, such as an
+array, looks at everything in the tuples that it is made from, each time; and so does the hash of a key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from .table import MUTABLE, Node, PlainError
+
+__all__ = ["check_alike", "check_work"]
+
+#: More keys of one hash make a dict search through all of them, for each of them.
+MAX_ALIKE = 1000
+#: What leaves may look at, beside four times what they are made from; a unit is a scalar, or eight bytes of one.
+LEAF_WORK = 100_000
+#: What hashes may look at, beside a hundred for each key.
+HASH_WORK = 20_000_000
+
+_UNFOLDED = frozenset({"tuple", "frozenset", "record"})
+_DICTS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
+_SETS = frozenset({"set", "frozenset"})
+#: What only holds its parts.
+_HOLDERS = frozenset({"slice", "Generator"})
+
+
+def check_work(nodes: list[Node], which: Iterable[int], path: str) -> None:
+    """Refuse values that are small only because their parts are shared.
+
+    Args:
+        nodes: well formed, and their immutable ones without cycles.
+        which: the nodes to be built.
+        path: where the value stands, for the error.
+
+    Raises:
+        PlainError: they are.
+    """
+    of_keys: dict[int, int] = {}
+    of_leaves: dict[int, int] = {}
+    leaves = keys = count = 0
+    for i in which:
+        node = nodes[i]
+        if node[0] in _DICTS or node[0] in _SETS:
+            hashed = node[-1][:: 2 if node[0] in _DICTS else 1]
+            count += len(hashed)
+            keys += sum(_weight(nodes, key[0], of_keys) for key in hashed if type(key) is tuple)
+        elif node[0] not in MUTABLE and node[0] not in _UNFOLDED and node[0] not in _HOLDERS:
+            leaves += sum(_weight(nodes, part[0], of_leaves) for part in node[1:] if type(part) is tuple)
+    if keys > HASH_WORK + 100 * count:
+        raise PlainError(path, "keys that consist of too many parts to be hashed")
+    if leaves > LEAF_WORK + 4 * sum(_own(nodes[i]) for i in of_leaves):
+        raise PlainError(path, "values whose parts are shared too often")
+
+
+def _weight(nodes: list[Node], start: int, weights: dict[int, int]) -> int:
+    """How many units a value consists of, parts that are shared counted each time."""
+    todo, opened = [start], set()
+    while todo:
+        i = todo[-1]
+        parts = [] if i in weights else [*_parts(nodes[i])]
+        new = [j for j in parts if j not in weights]
+        if new and i not in opened:
+            opened.add(i)
+            todo += new
+            continue
+        if i not in weights:  # an object in itself, which nobody can hash, has parts without a weight
+            weights[i] = _own(nodes[i]) + sum(weights.get(j, 0) for j in parts)
+        todo.pop()
+    return weights[start]
+
+
+def _parts(node: Node) -> Iterator[int]:
+    """What a hash of the value looks into."""
+    if node[0] in _UNFOLDED or node[0] == "object":
+        yield from (item[0] for item in node[-1] if type(item) is tuple)
+
+
+def _own(node: Node) -> int:
+    """The units of a node itself."""
+    scalars = (item for part in node[1:] for item in (part if type(part) is list else (part,)))
+    return 1 + sum(map(_units, scalars))
+
+
+def _units(item: Any) -> int:
+    if type(item) is str or type(item) is bytes or type(item) is memoryview:
+        return 1 + len(item) // 8
+    return 1 + item.bit_length() // 64 if type(item) is int else 1
+
+
+def check_alike(keys: Collection[Any]) -> None:
+    """Refuse keys of which too many have one hash.
+
+    Raises:
+        PlainError: they have.
+        TypeError: a key has none.
+    """
+    if len(keys) > MAX_ALIKE and max(Counter(map(hash, keys)).values()) > MAX_ALIKE:
+        raise PlainError("", f"more than {MAX_ALIKE} keys of one hash")

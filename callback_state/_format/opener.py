@@ -1,0 +1,141 @@
+"""The by-value section of a state file: what each entry needs, and reading it on trust.
+
+What an entry needs is told from its opcodes, without running any; that is for showing. Whether it may be read is
+judged again while it is read, name by name, as no two readers of pickles agree on every stream.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError, UntrustedError
+from .trust import Trust
+
+__all__ = ["Opener", "names_in"]
+
+
+def names_in(data: bytes) -> tuple[str, ...]:
+    """The full names of what a pickle looks up, sorted; ``"?"`` for what cannot be told."""
+    found: set[str] = set()
+    texts: list[str] = []
+    memo: dict[int, str] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in ("GLOBAL", "INST"):
+                found.add(str(argument).replace(" ", "."))
+            elif opcode.name == "STACK_GLOBAL":
+                found.add(".".join(texts[-2:]) if len(texts) > 1 else "?")
+            elif opcode.name.startswith("EXT"):
+                found.add("?")
+            elif opcode.name == "MEMOIZE" and texts:
+                memo[len(memo)] = texts[-1]
+            elif opcode.name in ("BINGET", "LONG_BINGET") and argument in memo:
+                texts.append(memo[argument])
+            if isinstance(argument, str) and "UNICODE" in opcode.name:
+                texts.append(argument)
+    except Exception:  # whatever pickletools raises for what is no pickle
+        found.add("?")
+    return tuple(sorted(found))
+
+
+class Opener:
+    """Reads entries of one by-value section.
+
+    Args:
+        where: the state file, for errors.
+        pickles: the section.
+        python: the version of Python that wrote it; empty if that is not known.
+        trust: what the caller trusts.
+    """
+
+    def __init__(self, where: str, pickles: list[bytes], python: str, trust: Trust) -> None:
+        self._where, self._pickles, self._python, self._trust = where, pickles, python, trust
+        self._opened: dict[int, Any] = {}
+
+    def allows(self, index: int) -> bool:
+        """Whether the caller trusts all that an entry needs, as far as it can be told."""
+        if type(index) is not int or not 0 <= index < len(self._pickles):
+            raise CorruptCheckpointError(self._where, f"has no entry {index!r:.100} stored by value")
+        # What needs no name at all is not harmless: it can change the callbacks that it is given.
+        needed = self._trust.everything or names_in(self._pickles[index])
+        return needed is True or bool(needed and self._trust.names.issuperset(needed))
+
+    def open(self, index: int, persistent: Callable[[Any], Any]) -> Any:
+        """Run the code of one entry.
+
+        Args:
+            index: 0-based.
+            persistent: what stands for the model and the callbacks.
+
+        Raises:
+            UntrustedError: it needs a name that the caller does not trust.
+            RestoreError: it cannot be loaded here.
+        """
+        if index not in self._opened:
+            self._opened[index] = self._load(self._pickles[index], persistent)
+        return self._opened[index]
+
+    def _load(self, data: bytes, persistent: Callable[[Any], Any]) -> Any:
+        self._check_python(data)
+        file = io.BytesIO(data)
+        unpickler = (
+            _Trusting(file, persistent)
+            if self._trust.everything
+            else _Named(file, persistent, self._where, self._trust)
+        )
+        try:
+            return unpickler.load()
+        except CallbackStateError:
+            raise
+        except Exception as error:  # whatever the code in the file raises
+            raise RestoreError(
+                f"{self._where}: what was stored by value cannot be loaded here ({type(error).__name__}: "
+                f"{error}). Make what it needs importable, or leave it out with exclude=."
+            ) from error
+
+    def _check_python(self, data: bytes) -> None:
+        here = ".".join(map(str, sys.version_info[:2]))
+        there = ".".join(self._python.split(".")[:2])
+        if there and there != here and any(name.startswith("cloudpickle.") for name in names_in(data)):
+            raise RestoreError(
+                f"{self._where}: holds code by value, written by Python {there}, which Python {here} cannot run "
+                f"(it may end the process). Restore with Python {there}, or with into=[...], where the code is "
+                f"yours."
+            )
+
+
+class _Trusting(pickle.Unpickler):
+    """Reads whatever there is."""
+
+    def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any]) -> None:
+        super().__init__(file)
+        self._persistent = persistent
+
+    # A method: as an attribute of the object, Python 3.13 refuses it.
+    def persistent_load(self, pid: Any) -> Any:
+        return self._persistent(pid)
+
+
+# The one of Python: that of C is known to run what its find_class has refused.
+class _Named(pickle._Unpickler):
+    """Reads a pickle that needs trusted names only."""
+
+    def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any], where: str, trust: Trust) -> None:
+        super().__init__(file)
+        self._persistent, self._where, self._trust = persistent, where, trust
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._persistent(pid)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if "." in name or f"{module}.{name}" not in self._trust.names:
+            raise UntrustedError(self._where, f"needs {module}.{name}, which is not among the trusted names")
+        return super().find_class(module, name)
+
+    def get_extension(self, code: int) -> Any:
+        raise UntrustedError(self._where, f"needs the extension {code} of this process, which has no name")

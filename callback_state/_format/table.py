@@ -1,0 +1,212 @@
+"""The flat table of nodes (see :mod:`._plain`), and the walks over it; none of them recurses.
+
+A table may come from a file, so a walk believes nothing that :func:`order` has not looked at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .classes import attributes, fields_of
+
+__all__ = ["MISSING", "SCALARS", "STORED", "PlainError", "Table", "check_depth", "order", "pair", "two_by_two"]
+
+SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+#: What stands for itself in a table that was read: large bytes are views of the file there.
+STORED = SCALARS | {memoryview}
+#: What can contain itself: made empty, and filled when everything is there.
+MUTABLE = frozenset(
+    {"list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace"}
+)
+#: All other values are built by recursion; more levels than this are refused on both ways.
+MAX_DEPTH = 100
+#: Python lets go of it by recursion, which ends the process if there are too many levels.
+_RECURSIVE = "defaultdict"
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
+
+Ref = Any
+Node = tuple[Any, ...]
+#: How long a node is whose last item is a list.
+_LENGTH = {
+    **dict.fromkeys((*MUTABLE, "tuple", "frozenset"), 2),
+    **dict.fromkeys(("deque", "defaultdict", "object", "record"), 3),
+}
+_PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict", "object", "record", "SimpleNamespace"})
+
+
+class PlainError(ValueError):
+    """A value that is not plain, or a table that no encoder wrote; ``path`` says where."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(path, message)
+        self.path = path
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.path or 'value'}: {self.message}"
+
+
+@dataclass
+class Table:
+    """Nodes, and the reference of the value that they stand for."""
+
+    nodes: list[Node]
+    root: Ref
+
+    def to_tree(self) -> list[Any]:
+        return [self.nodes, self.root]
+
+    @classmethod
+    def from_tree(cls, tree: Any) -> Table:
+        match tree:
+            case [list(nodes), root] if all(isinstance(n, tuple) and n for n in nodes):
+                return cls(nodes, root)
+        raise PlainError("", "not a table of nodes")
+
+
+def two_by_two(flat: list[Ref]) -> Iterator[tuple[Ref, Ref]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def order(table: Table) -> list[int]:
+    """The nodes that the root needs, parts before what they are parts of, where there is no cycle.
+
+    Raises:
+        PlainError: one of them is not well formed.
+    """
+    done: list[int] = []
+    seen: set[int] = set()
+    todo = [(i, False) for i in _children(table, ("", table.root))]
+    while todo:
+        i, complete = todo.pop()
+        if complete:
+            done.append(i)
+        elif i not in seen:
+            seen.add(i)
+            todo.append((i, True))
+            todo += [(j, False) for j in reversed(_children(table, table.nodes[i])) if j not in seen]
+    return done
+
+
+def _children(table: Table, node: Any) -> list[int]:
+    """The nodes that a node refers to, once it has been found to be a kind and references."""
+    if type(node) is not tuple or not node or type(node[0]) is not str:
+        raise PlainError("", f"not a node: {_shown(node)}")
+    if node[0] in _LENGTH and (len(node) != _LENGTH[node[0]] or type(node[-1]) is not list):
+        raise PlainError("", f"a {node[0]} of {len(node)} parts")
+    if node[0] in _PAIRS and len(node[-1]) % 2:
+        raise PlainError("", f"a {node[0]} with a key too many")
+    found = []
+    for item in node[1:]:
+        for ref in item if type(item) is list else (item,):
+            if type(ref) in STORED:
+                continue
+            if type(ref) is not tuple or len(ref) != 1 or type(ref[0]) is not int:
+                raise PlainError("", f"not a reference: {_shown(ref)}")
+            if not 0 <= ref[0] < len(table.nodes):
+                raise PlainError("", f"no node {_shown(ref[0])}")
+            found.append(ref[0])
+    return found
+
+
+def _shown(item: Any) -> str:
+    try:
+        return f"{item!r:.100}"
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+
+
+def references(node: Node) -> Iterator[int]:
+    """The nodes that a node refers to."""
+    for item in node[1:]:
+        for ref in item if isinstance(item, list) else (item,):
+            if isinstance(ref, tuple):
+                yield ref[0]
+
+
+def check_depth(nodes: list[Node], which: Iterable[int], path: str) -> None:
+    """Refuse values nested deeper than MAX_DEPTH without a mutable one: hashing them can end the process.
+
+    Raises:
+        PlainError: they are, or one contains itself, which no such value can; or a defaultdict lies in as
+            many others with nothing else between them.
+    """
+    which = [*which]
+    _check_defaultdicts(nodes, which, path)
+    height: dict[int, int] = {}
+    for start in which:
+        todo, opened = [start], set()
+        while todo:
+            i = todo[-1]
+            if i in height or nodes[i][0] in MUTABLE:
+                todo.pop()
+                continue
+            below = [j for j in references(nodes[i]) if nodes[j][0] not in MUTABLE]
+            new = [j for j in below if j not in height]
+            if new and i not in opened:
+                opened.add(i)
+                todo += new
+                continue
+            height[i] = 1 + max((height.get(j, MAX_DEPTH) for j in below), default=0)
+            if height[i] > MAX_DEPTH:
+                raise PlainError(path, f"immutable values nested deeper than {MAX_DEPTH} levels")
+            todo.pop()
+
+
+def _check_defaultdicts(nodes: list[Node], which: list[int], path: str) -> None:
+    """Take those away level by level that hold no other; those in a circle stay, and count as a level each."""
+    left = {i for i in which if nodes[i][0] == _RECURSIVE}
+    below = {i: {j for j in references(nodes[i]) if j in left} for i in left}
+    above: dict[int, list[int]] = defaultdict(list)
+    for i, found in below.items():
+        for j in found:
+            above[j].append(i)
+    level = [i for i in left if not below[i]]
+    levels = 0
+    while level:
+        levels += 1
+        left.difference_update(level)
+        for j in level:
+            for i in above[j]:
+                below[i].discard(j)
+        level = [i for i in {i for j in level for i in above[j]} if not below[i]]
+    if levels + len(left) > MAX_DEPTH:
+        raise PlainError(path, f"defaultdicts nested deeper than {MAX_DEPTH} levels")
+
+
+def pair(table: Table, live: Any) -> Iterator[tuple[int, Any]]:
+    """(node, the value that now stands in its place), found by walking both side by side."""
+    todo = [(table.root, live)]
+    seen = set()
+    while todo:
+        ref, value = todo.pop()
+        if isinstance(ref, tuple) and ref[0] not in seen:
+            seen.add(ref[0])
+            yield ref[0], value
+            todo += reversed([*_parts(table.nodes[ref[0]], value)])
+
+
+def _parts(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
+    match node[0]:
+        case "list" | "tuple" | "deque" if isinstance(value, (list, tuple, deque)):
+            yield from zip(node[-1], value, strict=False)
+        case "dict" | "OrderedDict" | "Counter" | "defaultdict" if isinstance(value, dict):
+            if node[0] == "defaultdict" and isinstance(value, defaultdict):
+                yield node[1], value.default_factory
+            for stored, item in two_by_two(node[-1]):
+                key = bytes(stored) if type(stored) is memoryview else stored
+                if type(key) in SCALARS and key in value:
+                    yield item, value[key]
+        case "callback":
+            now = attributes(value)
+            yield from ((item, now[key]) for key, item in two_by_two(node[-1]) if key in now)
+        case "object" | "record" | "SimpleNamespace":
+            now = fields_of(value) or {}
+            for key, item in two_by_two(node[-1]):
+                if type(key) is str and key in now:
+                    yield item, now[key]
+        case "Generator" if len(node) == 2:
+            yield node[1], getattr(value, "bit_generator", MISSING)

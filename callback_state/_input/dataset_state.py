@@ -1,0 +1,93 @@
+"""The attributes of a user's data set that change while training runs.
+
+A ``keras.utils.PyDataset`` shuffles in ``on_epoch_end``: its order is an attribute, or follows from a
+generator that is one. Whatever differs from what it was when ``fit`` began is saved, and put back.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from typing import Any
+
+from .._format.classes import attributes
+from .._format.encode import Encoder, PlainError
+from .._format.table import SCALARS
+from .._keras.fingerprint import fingerprint
+
+__all__ = ["Attributes"]
+
+#: Larger arrays, in bytes, are taken for the data themselves, and not looked at.
+_LARGE = 1 << 28
+
+
+class Attributes:
+    """The attributes of one data set.
+
+    Args:
+        dataset: a ``PyDataset`` whose ``fit`` has not begun.
+
+    Attributes:
+        lost: the names of those that have changed and cannot be saved.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        self._before = {name: _print_of(value) for name, value in attributes(dataset).items()}
+        self._changed: set[str] = set()
+        self.lost: set[str] = set()
+
+    def take(self, memo: dict[int, Any] | None = None) -> dict[str, Any]:
+        """Copies of those that have changed since, by name.
+
+        Args:
+            memo: of :func:`copy.deepcopy`, where another data set may share a generator with this one.
+        """
+        memo = {} if memo is None else memo
+        taken = {}
+        for name, value in attributes(self._dataset).items():
+            now = _print_of(value)
+            if name not in self._changed and now == self._before.get(name):
+                continue
+            self._changed.add(name)
+            if now.startswith(_UNSAVED):
+                self.lost.add(name)
+            else:
+                taken[name] = copy.deepcopy(value, memo)
+        return taken
+
+    def put_back(self, taken: dict[str, Any], memo: dict[int, Any] | None = None) -> None:
+        """Let the data set have copies of them."""
+        self._changed |= taken.keys()
+        for name, value in taken.items():
+            object.__setattr__(self._dataset, name, copy.deepcopy(value, {} if memo is None else memo))
+
+
+#: How the print of a value begins that cannot be saved.
+_UNSAVED = "unsaved"
+
+
+def _print_of(value: Any, depth: int = 0) -> str:
+    """What changes when a value does."""
+    import numpy
+
+    if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
+        return "large" if value.nbytes > _LARGE else fingerprint([value])
+    if isinstance(value, numpy.ndarray):
+        return f"{_UNSAVED} {value.tolist()}"
+    if not _is_light(value):
+        items = value.values() if isinstance(value, dict) else value
+        return f"{_UNSAVED} {[id(item) for item in items]}"  # arrays: not looked into, but known by their order
+    try:
+        return repr(Encoder(canonical=True).table(value))
+    except PlainError:
+        inner = attributes(value) if depth < 3 else {}
+        return f"{_UNSAVED} {id(value)} {sorted((name, _print_of(v, depth + 1)) for name, v in inner.items())}"
+
+
+def _is_light(value: Any, depth: int = 0) -> bool:
+    """Whether a container holds only scalars, and small containers of them; what holds arrays is data."""
+    if not isinstance(value, (list, tuple, set, frozenset, dict, deque)):
+        return depth == 0 or type(value) in SCALARS
+    items = value.values() if isinstance(value, dict) else value
+    return depth < 3 and all(_is_light(item, depth + 1) for item in items)

@@ -1,0 +1,100 @@
+"""What changes while training runs and is not saved: it stands in the next save, and is told once."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from .._callbacks.builders import has_variables, is_keras, is_variable, value_of
+from .._callbacks.capture import is_registered
+from .._callbacks.stock import adapter_of
+from .._format.encode import Encoder, PlainError, attributes
+from .._format.table import SCALARS
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """The callbacks of a ``fit`` as they were when training began.
+
+    Of one that is not registered every attribute is watched; of a stock one its constructor's arguments,
+    which are configuration for us, whatever somebody does to them.
+
+    Attributes:
+        found: a sentence for each that has changed so far.
+    """
+
+    def __init__(self, callbacks: list[Any]) -> None:
+        self._callbacks = callbacks
+        self._before = {id(c): _watched(c) for c in callbacks}
+        self._untold: list[str] = []
+        self.found: list[str] = []
+
+    def look(self) -> None:
+        """Find the callbacks that have changed where nothing of it is saved."""
+        for callback in self._callbacks:
+            before = self._before.get(id(callback))
+            if before is None:
+                continue
+            now = _watched(callback)
+            changed = sorted(name for name in now if now[name] != before.get(name))
+            if changed:
+                del self._before[id(callback)]
+                self.found.append(_sentence(callback, changed))
+                self._untold.append(self.found[-1])
+
+    def warn(self) -> None:
+        """Tell of those that were found, once."""
+        while self._untold:
+            warnings.warn(self._untold.pop(0), stacklevel=2)
+
+
+def _watched(callback: Any) -> dict[str, str]:
+    adapter, _ = adapter_of(type(callback))
+    if not is_registered(callback):
+        return _fingerprint(callback)
+    arguments = () if adapter is None else adapter.arguments
+    # Keras turns the sign of min_delta when it decides whether smaller or larger is better.
+    watched = [n for n in arguments if n in vars(callback) and n != "min_delta"]
+    return {name: _print_of(vars(callback)[name]) for name in watched}
+
+
+def _sentence(callback: Any, changed: list[str]) -> str:
+    name, listed = type(callback).__name__, ", ".join(changed)
+    if is_registered(callback):
+        return (
+            f"{name}.{listed} changed while training ran. For a stock callback that is configuration and is "
+            f"not saved: a resumed run will have what the constructor is given. Derive a class that keeps it "
+            f"in an attribute of another name, or set it in on_train_begin."
+        )
+    return (
+        f"{name} is not saved with the checkpoint, and its {listed} changed while training ran: a "
+        f"resumed run will not have it. Write @stateful above class {name}, or pass "
+        f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},))."
+    )
+
+
+def _fingerprint(callback: Any) -> dict[str, str]:
+    return {
+        name: _print_of(value)
+        for name, value in attributes(callback).items()
+        if not name.startswith("_callback_state") and name not in ("params", "_params", "_model")
+    }
+
+
+def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
+    """A variable by its value; an object by its attributes, as far as these are plain."""
+    if is_variable(value):
+        return ("variable", encoder.ref(value_of(value), path))
+    if is_keras(value, "callbacks.Callback") or has_variables(value):
+        return ("other", id(value))  # the model, or a sibling that speaks for itself
+    plain = {n: v for n, v in attributes(value).items() if type(v) in SCALARS or is_variable(v)}
+    return ("other", id(value), encoder.pairs(sorted(plain.items()), path, "."))
+
+
+def _print_of(value: Any) -> str:
+    """A text that changes when the value does; what is not plain is known by its identity."""
+    try:
+        return repr(Encoder(_opaque, canonical=True).table(value))
+    except PlainError:
+        return f"id {id(value)}"

@@ -1,0 +1,135 @@
+"""Which live callback a stored state belongs to: by key, then by configuration; never by guessing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from .._callbacks.arguments import mark_of
+from .._callbacks.capture import class_of, configuration, names
+from .._callbacks.stateful import registration_of
+from .._format.decode import Decoder
+from .._format.encode import same
+from .._format.table import PlainError, Table
+from ..exceptions import RestoreError
+
+__all__ = ["Change", "Matched", "match"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """An argument of a constructor that is not what it was when the checkpoint was written."""
+
+    key: str
+    argument: str
+    saved: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}.{self.argument} was {self.saved!r}, is {self.now!r}"
+
+
+@dataclass
+class Matched:
+    """Pairs of stored key and live callback, and what has no partner."""
+
+    pairs: dict[str, Any]
+    missing: list[str]
+    unexpected: list[str]
+    changed: list[Change]
+
+
+def match(where: str, entries: list[dict[str, Any]], callbacks: list[Any]) -> Matched:
+    """Find the live callback for each entry of a checkpoint.
+
+    Args:
+        where: the state file, for errors.
+        entries: key, class and arguments of each stored callback.
+        callbacks: the live ones that can have state.
+
+    Raises:
+        RestoreError: several callbacks of one class could be meant.
+    """
+    live = names(callbacks)
+    pairs = {e["key"]: live[e["key"]] for e in entries if _has_given_key(live.get(e["key"]))}
+    taken = {id(callback) for callback in pairs.values()}
+    groups: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+    rest = [c for c in callbacks if id(c) not in taken]
+    for entry in entries:
+        if entry["key"] not in pairs:
+            groups[_group_of(entry["class"], rest)][0].append(entry)
+    for callback in rest:
+        groups[class_of(callback)][1].append(callback)
+    for name, (stored, candidates) in groups.items():
+        pairs |= _match_group(where, name, stored, candidates)
+    used = {id(callback) for callback in pairs.values()}
+    changed = [c for e in entries if e["key"] in pairs for c in _changes(e, pairs[e["key"]])]
+    return Matched(
+        pairs,
+        [e["key"] for e in entries if e["key"] not in pairs],
+        [key for key, callback in live.items() if id(callback) not in used],
+        changed,
+    )
+
+
+def _has_given_key(callback: Any) -> bool:
+    return callback is not None and mark_of(callback).key is not None
+
+
+def _group_of(stored: str, callbacks: list[Any]) -> str:
+    """The class of the live callbacks that a stored class name means."""
+    classes = {class_of(c): type(c) for c in callbacks}
+    if stored in classes:
+        return stored
+    for name, cls in classes.items():
+        registration = registration_of(cls)
+        if registration is not None and stored in registration.aliases:
+            return name
+    # A script's __main__.C is train.C.
+    same_name = [n for n, c in classes.items() if stored.endswith(f".{c.__qualname__}")]
+    return same_name[0] if len(same_name) == 1 else stored
+
+
+def _match_group(where: str, name: str, stored: list[Any], live: list[Any]) -> dict[str, Any]:
+    """Pair the stored and the live callbacks of one class."""
+    if len(stored) == 1 and len(live) == 1:
+        return {stored[0]["key"]: live[0]}
+    equal = [[not _changes(entry, callback) for callback in live] for entry in stored]
+    if len(stored) == len(live) and all(equal[i][i] for i in range(len(live))):
+        return {entry["key"]: callback for entry, callback in zip(stored, live, strict=True)}
+    pairs: dict[str, Any] = {}
+    for i, entry in enumerate(stored):
+        rows = [j for j in range(len(live)) if equal[i][j]]
+        if len(rows) == 1 and sum(row[rows[0]] for row in equal) == 1:
+            pairs[entry["key"]] = live[rows[0]]
+    used = {id(callback) for callback in pairs.values()}
+    left = [e for e in stored if e["key"] not in pairs], [c for c in live if id(c) not in used]
+    if len(left[0]) == len(left[1]) == 1:
+        pairs[left[0][0]["key"]] = left[1][0]
+    elif left[0] and left[1]:
+        raise RestoreError(
+            f"{where}: {len(stored)} callbacks of class {name} were saved and {len(live)} are here, and "
+            f"which is which cannot be told: their arguments changed or are the same. Give each a name, "
+            f"stateful(callback, key=...), when they are saved and when they are restored."
+        )
+    return pairs
+
+
+def _changes(entry: dict[str, Any], callback: Any) -> list[Change]:
+    now = configuration(callback)
+    found = []
+    for name, (kind, data, _) in entry["arguments"].items():
+        if name in now and not same((kind, data), now[name].to_plain()):
+            found.append(Change(entry["key"], name, _shown(kind, data, now[name].data), now[name].data))
+    return found
+
+
+def _shown(kind: str, data: Any, now: Any) -> Any:
+    """A stored argument to be shown; its classes are those of the value that is there now."""
+    if kind != "value" or not isinstance(data, tuple):
+        return data
+    try:
+        return Decoder(Table.from_tree([*data]), live=now).value()
+    except PlainError:
+        return "something of another class"

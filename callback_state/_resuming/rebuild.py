@@ -1,0 +1,242 @@
+"""Callbacks made again from a state file alone: class by name, constructor with the stored arguments."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import string
+from collections.abc import Iterator
+from typing import Any
+
+from .._callbacks.builders import Builders
+from .._callbacks.capture import names
+from .._callbacks.stateful import find_class, stateful
+from .._callbacks.stock import ADAPTERS
+from .._checkpoints.snapshot import Snapshot
+from .._format.decode import Decoder
+from .._format.opener import Opener
+from .._format.table import PlainError, Table, order, two_by_two
+from .._format.trust import Trust
+from ..exceptions import CallbackStateError, CorruptCheckpointError, NotRebuildableError
+
+__all__ = ["OWN", "rebuild"]
+
+_REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|uri|root|host)s?$")
+#: The second letter of a dtype, or of the name of one of ml_dtypes, of which no array holds texts.
+_NUMERIC = frozenset("biufcmMln")
+#: How a number may be written in the name of a file: no wider than a name.
+_SPEC = r"([^{}/\\\\]?[<>=^])?[-+ ]?#?0?[0-9]{0,2}[,_]?(\.[0-9]{1,2})?[a-zA-Z%]?"
+OWN = "callback_state.ModelCheckpointEnhanced"
+
+
+def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, Any]:
+    """New callbacks, by key, for every one in the snapshot.
+
+    Args:
+        snapshot: the checkpoint.
+        trust: whether arguments that are code, or reach outside the process, may come from the file.
+        directory: the checkpoint's directory, to which our own checkpoint's path is relative.
+
+    Raises:
+        NotRebuildableError: some cannot be made from data alone; names each of them and says why.
+        NotRegisteredError: a class is not registered here.
+    """
+    where, entries = snapshot.where, snapshot.meta["callbacks"]
+    try:
+        classes = {entry["key"]: _class_of(entry) for entry in entries}
+        opener = snapshot.opener(trust)
+        refused = [reason for e in entries for reason in _reasons(e, classes[e["key"]], trust, opener)]
+    except PlainError as error:
+        raise CorruptCheckpointError(where, f"holds arguments that cannot be decoded ({error})") from error
+    if refused:
+        raise NotRebuildableError(
+            f"{where}: cannot be rebuilt from the file alone: {'; '.join(refused)}. Make them "
+            f"yourself and restore with into=[...]"
+            + ("." if trust.everything else ", or, if you trust whoever wrote the file, with trusted=True.")
+        )
+    builders = Builders(where, None, opener, {})
+    calls = {}
+    for entry in entries:
+        arguments = {n: _value(where, entry["key"], n, a, builders) for n, a in entry["arguments"].items()}
+        if entry["class"] == OWN:
+            _own_arguments(arguments, directory, snapshot.meta["training_args"], trust)
+        # All calls are checked before the first is made: a constructor may open a file.
+        calls[entry["key"]] = _call(where, entry["key"], classes[entry["key"]], arguments)
+    made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
+    named = names(list(made.values()))
+    for key, callback in made.items():
+        if named.get(key) is not callback:
+            stateful(callback, key=key)  # it was given by the user
+            named = names(list(made.values()))
+    return made
+
+
+def _class_of(entry: dict[str, Any]) -> Any:
+    import keras
+
+    name = entry["class"]
+    module, _, last = name.rpartition(".")
+    if module == "keras.callbacks" and last in ADAPTERS and hasattr(keras.callbacks, last):
+        return getattr(keras.callbacks, last)
+    if name == OWN:
+        from .._saving.checkpoint import ModelCheckpointEnhanced
+
+        return ModelCheckpointEnhanced
+    return find_class(name, callbacks=True).cls
+
+
+def _reasons(entry: dict[str, Any], cls: Any, trust: Trust, opener: Opener) -> list[str]:
+    """Why a callback cannot be made from the file, argument by argument."""
+    key, found = entry["key"], []
+    if entry["class"] == OWN and not trust.everything and not _is_template(entry["arguments"].get("filepath")):
+        found.append(f"{key}: filepath is no name of a model file")
+    for name, (kind, data, index) in entry["arguments"].items():
+        if entry["class"] == OWN and name == "filepath":
+            continue
+        if kind == "digest":
+            found.append(f"{key}: {name} was too large to be stored")
+        elif kind == "opaque" and (index is None or not opener.allows(index)):
+            found.append(f"{key}: {name} was {data}")
+        elif kind == "value" and not trust.everything:
+            found += [f"{key}: {name} is a path or an address ({text!r})" for text in _reaching(name, data)]
+            if _is_stock(entry) and _is_no_argument(name, data):
+                found.append(f"{key}: {name} is {data!r:.50}, where a path or a function belongs")
+    if _is_stock(entry):
+        found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry["arguments"]]
+    return found
+
+
+def _is_template(argument: Any) -> bool:
+    """Whether it is a path with placeholders that are filled with numbers and nothing else."""
+    if argument is None or argument[0] != "value" or not isinstance(argument[1], str):
+        return False
+    try:
+        fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(argument[1]) if name is not None]
+    except ValueError:
+        return False
+    plain = all(name.isidentifier() and re.fullmatch(_SPEC, spec or "") for name, spec in fields)
+    return plain and os.path.basename(argument[1]) not in ("", ".", "..")
+
+
+def _is_stock(entry: dict[str, Any]) -> bool:
+    return bool(entry["class"].startswith("keras.callbacks."))
+
+
+def _is_no_argument(name: str, data: Any) -> bool:
+    """A number for a path would be an open file of this process; a text for a function is called later."""
+    of_functions = name == "schedule" or name.startswith("on_")
+    return data is not None and (of_functions or (type(data) is int and bool(_REACHES_OUT.search(name))))
+
+
+def _reaching(name: str, data: Any) -> Iterator[str]:
+    """The texts in an argument that look as if they led out of the process."""
+    if not isinstance(data, tuple):
+        texts = [(name, data)]
+    else:
+        table = Table.from_tree([*data])
+        texts = [item for i in order(table) for item in _texts(name, table.nodes[i])]
+    for about, text in texts:
+        if isinstance(text, (str, bytes)) and _leads_out(about, os.fsdecode(text)):
+            yield os.fsdecode(text)
+
+
+def _texts(name: str, node: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """(what it is called, scalar) for the scalars in one node of an argument."""
+    kind, *rest = node
+    flat = rest[-1] if rest and isinstance(rest[-1], list) else rest
+    if kind.endswith("Path"):
+        yield from (("path", item) for item in rest)
+    elif kind.lower().endswith("dict") or kind in ("object", "record", "SimpleNamespace"):
+        for key, item in two_by_two(flat):
+            yield name, key
+            yield (f"{name}_{key}" if isinstance(key, str) else name), item
+    elif kind in ("list", "tuple", "set", "frozenset", "deque"):
+        yield from ((name, item) for item in flat)
+    elif kind in ("scalar", "array", "dtype"):
+        if not (isinstance(rest[0], str) and rest[0][1:2] in _NUMERIC):
+            yield "path", f"{kind} of NumPy"
+    else:  # such as the texts of NumPy
+        yield from ((name, item) for item in flat)
+
+
+def _leads_out(name: str, text: str) -> bool:
+    looks = "://" in text or text.startswith(("/", "\\", "~")) or text[1:3] in (":\\", ":/")
+    above = ".." in re.split(r"[/\\]", text)
+    return looks or above or bool(_REACHES_OUT.search(name.lstrip("*")))
+
+
+def _required(cls: Any) -> list[str]:
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def _value(where: str, key: str, name: str, argument: tuple[str, Any, Any], builders: Builders) -> Any:
+    kind, data, index = argument
+    if kind == "opaque":
+        return builders.load(index)
+    if not isinstance(data, tuple):
+        return data
+    try:
+        return Decoder(
+            Table.from_tree([*data]), find_class=lambda of, live: find_class(of, callbacks=False).cls
+        ).value()
+    except PlainError as error:
+        raise CorruptCheckpointError(where, f"{key}: {name} cannot be decoded ({error})") from error
+
+
+def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any, trust: Trust) -> None:
+    arguments["filepath"] = os.path.join(directory, os.path.basename(arguments["filepath"]))
+    arguments["training_args"] = training_args
+    if trust.keys is not None:
+        arguments["key"] = trust.keys
+
+
+def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a constructor as positional and keyword ones.
+
+    Raises:
+        NotRebuildableError: it does not take them any more.
+    """
+    signature = inspect.signature(cls)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    rest = dict(arguments)
+    extra = next((rest.pop(name) for name in arguments if name[:1] == "*" != name[1:2]), ())
+    for p in signature.parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            args += extra
+            extra = ()
+        elif p.kind is p.VAR_KEYWORD:
+            kwargs |= {name.removeprefix("**"): value for name, value in rest.items()}
+            rest = {}
+        elif p.name not in rest:
+            if p.default is p.empty:
+                raise _does_not_take(where, key, cls, f"its parameter {p.name} is new and has no default")
+            if extra or p.kind is p.POSITIONAL_ONLY:  # stands before others
+                args.append(p.default)
+        elif p.kind is p.POSITIONAL_ONLY or (extra and p.kind is p.POSITIONAL_OR_KEYWORD):
+            args.append(rest.pop(p.name))
+        else:
+            kwargs[p.name] = rest.pop(p.name)
+    if rest or extra:
+        gone = ", ".join(rest) or "*args"
+        raise _does_not_take(where, key, cls, f"it has no parameter {gone} any more")
+    return args, kwargs
+
+
+def _construct(where: str, key: str, cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    try:
+        return cls(*args, **kwargs)
+    except CallbackStateError:
+        raise
+    except Exception as error:  # whatever somebody's constructor raises
+        raise _does_not_take(where, key, cls, f"{type(error).__name__}: {error}") from error
+
+
+def _does_not_take(where: str, key: str, cls: Any, why: str) -> NotRebuildableError:
+    return NotRebuildableError(
+        f"{where}: {key}: the constructor {cls.__name__}{inspect.signature(cls)} does not take what it was "
+        f"given when the checkpoint was written ({why}). Make the callback yourself and restore with "
+        f"into=[...]."
+    )

@@ -1,0 +1,79 @@
+"""What a state file says of the moment of a save, beside the callbacks' state."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from .._checkpoints.snapshot import Snapshot
+from .._keras import weights
+from .._keras.backend import versions
+from .._keras.epoch import logs_of, take_metrics
+from .._loop.loop import Loop
+from .._loop.trace import Course
+from ..exceptions import CallbackStateError
+from .decision import Event, number
+
+__all__ = ["last_logs", "meta_of", "moment_of", "reading_of"]
+
+
+def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0) -> dict[str, Any]:
+    """Where the run is, for the part ``meta`` of a state file (its shape stands in ``_shape.py``).
+
+    Args:
+        beside: how many checkpoints of this run were in the directory when it was started.
+    """
+    epochs = (checkpoint.params or {}).get("epochs") if loop is None else loop.epochs
+    return {
+        "saved_at": checkpoint._stamp,
+        "versions": versions(),
+        "epoch": int(event.epoch),
+        "batch": None if event.batch is None else int(event.batch),
+        "initial_epoch": int(event.epoch) + (event.batch is None),
+        "epochs": None if epochs is None else int(epochs),
+        "last": event.batch is None and loop is not None and loop.is_last(event.epoch),
+        "finished": False,
+        "goes_on_from": None,
+        "exact_end": True,
+        "stops": bool(model.stop_training),
+        "data": {} if loop is None else loop.described,
+        "doubts": _doubts(loop),
+        "template": checkpoint.template,
+        "monitor": (checkpoint.monitor, number(event.logs.get(checkpoint.monitor))),
+        "history": weights.history_of(model),
+        "training_args": checkpoint.training_args,
+        **(Course() if loop is None else loop.course).to_meta(beside),
+    }
+
+
+def _doubts(loop: Loop | None) -> list[str]:
+    """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
+    if loop is None:
+        return []
+    return [*(loop.reading.doubts if loop.reading is not None else ()), *loop.watch.found]
+
+
+def reading_of(model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:
+    """How far the epoch and its data have come, for the part ``run``."""
+    inside = event.batch is not None
+    reading = None if loop is None else loop.reading
+    return {
+        "metrics": take_metrics(model) if inside else [],
+        "logs": logs_of(loop.logs) if inside and loop is not None else {},
+        "seconds": time.monotonic() - loop.began if inside and loop is not None else 0.0,
+        "data": None if reading is None else reading.take(inside=inside),
+    }
+
+
+def last_logs(model: Any) -> dict[str, Any]:
+    """The logs of the last epoch, as the history has them."""
+    return {name: values[-1] for name, values in weights.history_of(model)["series"].items() if values}
+
+
+def moment_of(path: str) -> tuple[int, int | None] | None:
+    """The (epoch, batch) of a checkpoint, None if there is none that is whole."""
+    try:
+        meta = Snapshot.open(path).meta
+    except CallbackStateError:
+        return None
+    return meta["epoch"], meta["batch"]

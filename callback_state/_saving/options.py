@@ -1,0 +1,97 @@
+"""The arguments of ``ModelCheckpointEnhanced``, judged when it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import keras
+
+from .._format.decode import Decoder
+from .._format.encode import Encoder, PlainError
+from ..exceptions import BackendError
+
+__all__ = ["as_dict", "check_backend", "check_options", "seconds_of"]
+
+
+_UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def check_backend() -> None:
+    """Raises BackendError if Keras runs on another backend than TensorFlow."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise BackendError(
+            f"callback_state supports the TensorFlow backend of Keras; this process runs on {backend!r}. "
+            f'Set KERAS_BACKEND="tensorflow" before Keras is imported.'
+        )
+
+
+def check_options(filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, **counts: int | None) -> None:
+    """Raises ValueError for arguments that are wrong, or do not go together."""
+    if "://" in filepath:
+        raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")
+    if "{" in os.path.dirname(filepath):
+        raise ValueError(
+            f"filepath={filepath!r}: expected placeholders in the name of the file only, found one in its "
+            f"directory, where a restart would not look. Write them into the name: 'ckpt/{{epoch:03d}}.keras'."
+        )
+    for name, value in counts.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")
+    if counts["period"] is not None and save_freq != "epoch":
+        raise ValueError(f"period goes with save_freq='epoch', found save_freq={save_freq!r}")
+    if exit_code is not None and (type(exit_code) is not int or not 0 <= exit_code <= 255):
+        raise ValueError(f"exit_code={exit_code!r}: expected an integer from 0 to 255, or None")
+    if on_save_error not in ("warn", "raise"):
+        raise ValueError(f"on_save_error={on_save_error!r}: expected 'warn' or 'raise'")
+
+
+def seconds_of(duration: Any) -> float | None:
+    """A time span in seconds: of a number, a ``timedelta``, or a text such as ``"10min"``; None of None.
+
+    Raises:
+        ValueError: it is none of these, or not positive.
+
+    Example:
+        >>> seconds_of("10min"), seconds_of("1.5h"), seconds_of(90)
+        (600.0, 5400.0, 90.0)
+    """
+    if duration is None:
+        return None
+    if isinstance(duration, timedelta):
+        duration = duration.total_seconds()
+    found = re.fullmatch(r"\s*([0-9.]+)\s*(s|sec|m|min|h|d)?\s*", str(duration))
+    try:
+        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    except ValueError:
+        seconds = 0.0
+    if isinstance(duration, bool) or not seconds > 0:
+        raise ValueError(
+            f"save_every={duration!r}: expected a positive number of seconds, a timedelta, or a text such "
+            f"as '90s', '10min' or '2h'"
+        )
+    return seconds
+
+
+def as_dict(training_args: Any) -> dict[str, Any]:
+    """The user's arguments as a dict of plain data, a copy as a file will give it, with no object of a class.
+
+    Raises:
+        TypeError: they are not.
+    """
+    try:
+        args = {} if training_args is None else training_args
+        args = args if isinstance(args, Mapping) else vars(args)
+        return dict(Decoder(Encoder().table(dict(args)), find_class=_no_class).value())
+    except (PlainError, TypeError) as error:
+        raise TypeError(
+            f"training_args: {error}. Pass a dict or a namespace of numbers, strings and lists of them."
+        ) from error
+
+
+def _no_class(name: str, live: Any) -> type:
+    raise PlainError("", f"an object of class {name}, which could not be made from the file alone")

@@ -1,0 +1,273 @@
+"""A checkpoint is a pair, a model file ``M`` and its state file ``S``; how to read one.
+
+Files that only this package sees, hidden beside ``M``, whose name is *base*:
+
+* ``.<base>.tmp-<host>-<pid>-<random>/``, the *staging directory* of one write;
+* ``.<base>.state-<32 hex digits>``, a *staged state*: the digits begin the SHA-256 of its model.
+
+A model file and a state are a pair if the state holds the model file's SHA-256, never by name or time:
+``S`` counts if it does, else the staged state of that digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .._format.statefile import TRAILER_SIZE, Sealed, check_end, unseal
+from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
+from . import disk
+
+__all__ = [
+    "MODEL_SUFFIXES",
+    "SUFFIX",
+    "Pair",
+    "Path",
+    "Rejected",
+    "all_staged",
+    "has_digest",
+    "look",
+    "open_pair",
+    "scan",
+    "staged_path",
+    "state_bytes",
+    "states",
+]
+
+SUFFIX = ".callbacks.pkl"
+MODEL_SUFFIXES = (".keras", ".weights.h5", ".h5")
+#: How often a reader looks anew because a writer changed what it was looking at.
+LOOKS = 10
+
+#: Bytes from which on it takes a while to read a file that is none of ours.
+LARGE = 1 << 26
+
+_STAGED = re.compile(r"\.(.+)\.state-[0-9a-f]{32}")
+
+Path = str | os.PathLike[str]
+Read = Callable[[bytes, str], Sealed]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A checkpoint that verified; ``state_path`` is the name ``S``, also while it is staged.
+
+    ``identity`` is that of ``M`` before it was read: as long as it is the same, so is the file.
+    """
+
+    model_path: str
+    state_path: str
+    sealed: Sealed
+    identity: object = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that is no half of a whole checkpoint, and why."""
+
+    path: str
+    error: CallbackStateError
+
+
+def state_bytes(path: str) -> bytes:
+    """The bytes of a state file, for :func:`unseal`; of a large file the end is looked at before the rest is read.
+
+    Raises:
+        CorruptCheckpointError: it is large, and no state file.
+        OSError: it cannot be read.
+    """
+    if os.path.getsize(path) > LARGE:
+        check_end(disk.read_end(path, TRAILER_SIZE), path)
+    return disk.read_bytes(path)
+
+
+def open_pair(path: Path, read: Read = unseal) -> Pair:
+    """The checkpoint at a path, verified: the digest of ``M``, and the state that holds it.
+
+    Args:
+        path: a model file or its state file. Links are followed.
+        read: :func:`unseal`, or :func:`unseal_first` where that is enough.
+
+    Raises:
+        CheckpointNotFoundError: a file is missing; the message says which.
+        MismatchError: the state file was written for another model file.
+        CorruptCheckpointError, UnsupportedFormatError: the state file, see :func:`unseal`.
+        OSError: a file cannot be read.
+
+    A writer may work at the same time. Not guaranteed: that ``M`` is still that file when you load
+    it; compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that you load.
+    """
+    model = os.fspath(path).removesuffix(SUFFIX)
+    model = os.path.realpath(model) if os.path.islink(model) else model
+    identity = disk.identity(model)
+    return Pair(model, model + SUFFIX, look(model, read)[1], identity)
+
+
+def scan(directory: Path) -> list[Pair | Rejected]:
+    """All checkpoints of a directory, sorted by name, each opened with :func:`open_pair`.
+
+    Args:
+        directory: not searched below; only ``MODEL_SUFFIXES`` count, and no hidden file.
+
+    Returns:
+        For every model file, and every state file without one, a Pair or a Rejected that says why.
+
+    Raises:
+        CheckpointNotFoundError: there is no such directory.
+    """
+    directory = os.fspath(directory)
+    return [_attempt(path) for path in _models(directory, _names(directory))]
+
+
+def states(directory: Path) -> list[tuple[str, list[str]]]:
+    """The state files of a directory, none of them read.
+
+    Returns:
+        For each model file with a state, and each state without a model file, sorted by name: the path
+        of the model file, and of the states that may be its own, ``S`` first. None of them may be whole.
+
+    Raises:
+        CheckpointNotFoundError: there is no such directory.
+    """
+    directory = os.fspath(directory)
+    names = _names(directory)
+    staged: dict[str, list[str]] = {}
+    for match in map(_STAGED.fullmatch, sorted(names)):
+        if match is not None:
+            staged.setdefault(match[1], []).append(match[0])
+    found = []
+    for model in _models(directory, names):
+        base = os.path.basename(model)
+        own = [base + SUFFIX] if base + SUFFIX in names else []
+        paths = [os.path.join(directory, name) for name in (*own, *staged.get(base, ()))]
+        if paths := _states_of_link(model) if os.path.islink(model) else paths:
+            found.append((model, paths))
+    return found
+
+
+def _states_of_link(link: str) -> list[str]:
+    model = os.path.realpath(link)
+    staged = all_staged(model) if os.path.isdir(os.path.dirname(model)) else []
+    return [path for path in (model + SUFFIX, *staged) if os.path.lexists(path)]
+
+
+def _names(directory: str) -> set[str]:
+    try:
+        return set(os.listdir(directory or os.curdir))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointNotFoundError(
+            directory, "expected a directory of checkpoints, found none; check the path"
+        ) from error
+
+
+def _models(directory: str, names: set[str]) -> list[str]:
+    """The paths of all model files among some names, those included of which only the state is there."""
+    models = {name.removesuffix(SUFFIX) for name in names}
+    models = {m for m in models if m.endswith(MODEL_SUFFIXES) and not m.startswith(".")}
+    paths = (os.path.join(directory, name) for name in sorted(models))
+    return [path for path in paths if not os.path.isdir(path)]
+
+
+def _attempt(path: str) -> Pair | Rejected:
+    try:
+        return open_pair(path)
+    except CallbackStateError as error:
+        return Rejected(path if os.path.lexists(path) else path + SUFFIX, error)
+    except OSError as error:
+        return Rejected(path, CorruptCheckpointError(path, f"cannot be read: {error}"))
+
+
+def staged_path(model: str, digest: bytes) -> str:
+    directory, base = os.path.split(model)
+    return os.path.join(directory, f".{base}.state-{digest.hex()[:32]}")
+
+
+def all_staged(model: str) -> list[str]:
+    directory, base = os.path.split(model)
+    pattern = re.compile(re.escape(f".{base}.state-") + "[0-9a-f]{32}")
+    names = os.listdir(directory or os.curdir)
+    return [os.path.join(directory, name) for name in names if pattern.fullmatch(name)]
+
+
+def has_digest(model: str, digest: bytes) -> bool:
+    # Asked only where the system gave the file another number: rename keeps it, some mounts do not.
+    with contextlib.suppress(FileNotFoundError):
+        return disk.digest(model)[0] == digest
+    return False
+
+
+def look(model: str, read: Read = unseal) -> tuple[str, Sealed]:
+    """The reading rule: the file that holds the state of ``M``, and what it holds."""
+    for _ in range(LOOKS):
+        before = disk.identity(model), disk.identity(model + SUFFIX)
+        try:
+            return _look_once(model, read)
+        except CallbackStateError as error:
+            problem = error
+        # A writer that was between two steps has changed one of them; at no instant do both stay
+        # and the state is missing, so there is nothing to wait for.
+        if before == (disk.identity(model), disk.identity(model + SUFFIX)):
+            break
+    raise problem
+
+
+def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
+    if not os.path.isfile(model):
+        raise _no_model(model)
+    try:
+        digest, size = disk.digest(model)
+    except FileNotFoundError:
+        raise _no_model(model) from None
+    problem: CallbackStateError = CheckpointNotFoundError(
+        model,
+        f"expected its state file {os.path.basename(model)}{SUFFIX} beside it, found none; "
+        "put it back, or load the model alone with Keras",
+    )
+    for path in (model + SUFFIX, staged_path(model, digest)):
+        try:
+            sealed = read(state_bytes(path), path)
+        except CallbackStateError as error:
+            problem = error
+        except disk.NoFileError as error:
+            problem = CorruptCheckpointError(path, str(error.strerror))
+        except FileNotFoundError:
+            continue
+        else:
+            if sealed.model_digest == digest:
+                return path, sealed
+            problem = _mismatch(model, sealed, digest, size)
+    raise problem
+
+
+def _mismatch(model: str, sealed: Sealed, digest: bytes, size: int) -> MismatchError:
+    if size == sealed.model_size:
+        guess = (
+            "in as many bytes: the model file was changed or damaged since, or is of another save. "
+            "Use another checkpoint, or a copy of this one"
+        )
+    else:
+        guess = (
+            f"in {size} bytes instead of {sealed.model_size}: it was cut short, or belongs to another model file. "
+            "Put the two files of one save together, or use another checkpoint"
+        )
+    return MismatchError(
+        model,
+        f"its state file {os.path.basename(model)}{SUFFIX} was written for the model file with "
+        f"SHA-256 {sealed.model_digest.hex()[:12]}..., found {digest.hex()[:12]}... {guess}",
+    )
+
+
+def _no_model(model: str) -> CheckpointNotFoundError:
+    if os.path.isdir(model):
+        return CheckpointNotFoundError(model, "expected a model file, found a directory")
+    if os.path.lexists(model + SUFFIX):
+        return CheckpointNotFoundError(
+            model,
+            f"expected the model file of {os.path.basename(model)}{SUFFIX}, found none; "
+            "put it back beside its state file, or delete that",
+        )
+    found = "no regular file, but a pipe, a socket or a device" if os.path.lexists(model) else "nothing"
+    return CheckpointNotFoundError(model, f"expected a model file, found {found}; check the path")

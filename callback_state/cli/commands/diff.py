@@ -1,0 +1,151 @@
+"""``callback-state diff``: what has changed from one checkpoint to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from ..._format.table import MISSING
+from ..shell.command import as_json, page
+from ..shell.exits import Exit
+from ..shell.options import opened
+from ..shell.output import print_json, print_line, print_words
+from ..values.described import described
+from ..values.differences import Difference, differences, same
+from ..values.phrases import words
+
+__all__ = ["command"]
+
+#: Parts that are compared value by value, beside history and callbacks.
+_PARTS = ("moment", "monitor", "template", "versions", "training_args", "model", "data", "doubts", "run")
+#: Differences of one part, and characters of a value, that are printed.
+_SHOWN, _WIDTH = 20, 90
+
+
+@page(
+    "diff",
+    examples={
+        "callback-state diff ckpt/001.keras ckpt/002.keras": "what an epoch has changed",
+        "callback-state diff ckpt other": "where two runs differ: the newest checkpoint of each",
+        "callback-state diff ckpt other --json": "each difference for a program",
+    },
+    exits=(Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND),
+)
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
+@as_json
+def command(a: str, b: str, as_json: bool) -> int:
+    """Compare two checkpoints, or two runs.
+
+    A and B are model files, state files, or directories: then their newest checkpoints that verify. What differs
+    is named with both values: moment, versions, training arguments, the first epoch of the history that is not the
+    same, and of each callback its configuration and its state, attribute by attribute, and the generators of the
+    run. Values are the same only to the bit and the type. When the two were saved, started and how long their
+    epochs took is not compared.
+
+    With --json it prints {"a": path, "b": path, "same": true or false, "differences": {part: [{"path", "a",
+    "b"}]}, "history": null or {"epochs": [of a, of b], "first": null or {"epoch", "series": {name: [a, b]}}}}. "a"
+    or "b" is left out where nothing stands there. Values are those of callback-state show --json.
+    """
+    left, right = described(opened(a)), described(opened(b))
+    found = {part: there for part, of in _compared(left, right) if (there := [*of])}
+    history = _history(left["history"], right["history"])
+    if as_json:
+        print_json(
+            {
+                "a": left["path"],
+                "b": right["path"],
+                "same": not (found or history),
+                "differences": {part: [one.as_json() for one in of] for part, of in found.items()},
+                "history": history,
+            }
+        )
+    else:
+        _print(left["path"], right["path"], found, history)
+    return Exit.DIFFERENT if found or history else Exit.OK
+
+
+def _compared(a: dict[str, Any], b: dict[str, Any]) -> Iterator[tuple[str, Iterator[Difference]]]:
+    """By the name of each part what differs in it."""
+    for part in _PARTS:
+        yield part, differences(_timeless(a[part]), _timeless(b[part]))
+    left, right = ({callback["key"]: callback for callback in side["callbacks"]} for side in (a, b))
+    for key in dict.fromkeys([*left, *right]):
+        yield key, _of_callback(left.get(key, MISSING), right.get(key, MISSING))
+
+
+def _timeless(part: Any) -> Any:
+    """Without the seconds that the present epoch has taken so far."""
+    return {k: v for k, v in part.items() if k != "seconds"} if isinstance(part, dict) else part
+
+
+def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
+    """A callback's differences."""
+    if MISSING in (a, b):
+        sides = (side if side is MISSING else side["class"] for side in (a, b))
+        yield Difference("", *sides)
+        return
+    for part in ("class", "version", "outside"):
+        yield from differences(a[part], b[part], part)
+    for part, name in (("configuration", "{}="), ("state", "{}")):
+        for attribute in dict.fromkeys([*a[part], *b[part]]):
+            found = a[part].get(attribute, MISSING), b[part].get(attribute, MISSING)
+            if not (attribute == "_stamp" and _saves(a) and _saves(b)):
+                yield from differences(*found, name.format(attribute))
+
+
+def _saves(callback: Any) -> bool:
+    """Whether it is a checkpoint callback of this package; its stamp is the time of its last save."""
+    return {"_stamp", "_written"} <= callback["state"].keys()
+
+
+def _history(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
+    """How two histories differ: their epochs, and the first one of both that is not the same."""
+    if same(a, b):
+        return None
+    columns = [{"epochs": side["epochs"], **side["series"]} for side in (a, b)]
+    first = None
+    for i, epoch in enumerate(a["epochs"][: len(b["epochs"])]):
+        rows = [{name: values[i] for name, values in side.items() if i < len(values)} for side in columns]
+        names = [name for name in {**rows[0], **rows[1]} if not same(*(row.get(name) for row in rows))]
+        if names:
+            first = {"epoch": epoch, "series": {name: [row.get(name) for row in rows] for name in names}}
+            break
+    return {"epochs": [len(a["epochs"]), len(b["epochs"])], "first": first}
+
+
+def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str, Any] | None) -> None:
+    print_words(f"A  {a}")
+    print_words(f"B  {b}")
+    for part, of in found.items():
+        print_line()
+        print_words(part, "bold")
+        _print_pairs((one.path, one.a, one.b) for one in of)
+    if history is not None:
+        print_line()
+        print_words("history", "bold")
+        print_words("  epochs  {} -> {}".format(*history["epochs"]))
+        if history["first"] is None:
+            print_words("  the same as far as both go")
+        else:
+            print_words(f"  not the same from epoch {history['first']['epoch']} on:")
+            _print_pairs((name, *values) for name, values in history["first"]["series"].items())
+
+
+def _print_pairs(pairs: Iterable[tuple[str, Any, Any]]) -> None:
+    pairs = [*pairs]
+    width = min(_WIDTH, max(len(name) for name, _, _ in pairs[:_SHOWN]))
+    for name, a, b in pairs[:_SHOWN]:
+        print_words(f"  {name.ljust(width)}  {_told(a)} -> {_told(b)}{_hidden(a, b)}")
+    if len(pairs) > _SHOWN:
+        print_words(f"  and {len(pairs) - _SHOWN} more, which --json has")
+
+
+def _told(value: Any) -> str:
+    return "nothing" if value is MISSING else words(value, _WIDTH)
+
+
+def _hidden(a: Any, b: Any) -> str:
+    return " (differs in what is not shown here)" if _told(a) == _told(b) else ""

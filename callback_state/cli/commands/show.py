@@ -1,0 +1,139 @@
+"""``callback-state show``: all that a checkpoint says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ..._units import age_of, size_of, time_of
+from ..shell.command import as_json, page
+from ..shell.exits import Exit
+from ..shell.options import opened, path_argument
+from ..shell.output import print_json, print_line, print_words
+from ..values.described import described
+from ..values.phrases import moment_of, value_of, words
+from ..values.short import short
+
+__all__ = ["command"]
+
+#: Characters to which names are padded.
+_NAME = 40
+#: Of many the first series of the history, the last starts and the first doubts are shown, with so many
+#: characters; --json has them all.
+_SERIES, _STARTS, _DOUBTS, _SENTENCE = 20, 20, 20, 1000
+
+
+@page(
+    "show",
+    examples={
+        "callback-state show ckpt": "the newest checkpoint of a directory",
+        "callback-state show ckpt/002.keras": "a certain one",
+        "callback-state show ckpt --json": "every value of it for a program",
+    },
+    exits=(Exit.DAMAGED, Exit.NOT_FOUND),
+)
+@path_argument
+@as_json
+def command(path: str, as_json: bool) -> int:
+    """Show all that a checkpoint says.
+
+    The moment when it was saved, the versions of what wrote it, your training arguments, each callback with its
+    configuration and its state, and what in it needs trust before restore_callbacks would open it. PATH is a model
+    file, a state file, or a directory: then its newest checkpoint that verifies. The checkpoint is verified first,
+    so the whole model file is read.
+
+    Values are told from the file without building any object: of an array its dtype, shape, min, max and mean (NaN
+    left out and counted), of code only what it is and which names it needs. Long values are cut off; --json has
+    them whole.
+
+    With --json, null, truth values, numbers, texts, lists, and dicts whose keys are texts stand for themselves;
+    anything else is an object with its kind under "$type": {"$type": "tuple", "items": [...]}, {"$type": "array",
+    "dtype", "shape", "min", "max", "mean", "sha256"}, {"$type": "object", "class", "fields"}, {"$type": "by
+    value", "what", "needs", "sha256"}. What stands in two places is {"$type": "same", "as": its path} in the
+    second one; what lies deeper than 50 levels is {"$type": "deeper"}. NaN and infinities are {"$type": "float",
+    "value": "nan"}, outside of such values the texts "NaN", "Infinity", "-Infinity".
+    """
+    found = described(opened(path))
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    return Exit.OK
+
+
+def _print(found: dict[str, Any]) -> None:
+    print_words(found["path"], "bold")
+    _print_fields("", _run(found))
+    _print_fields("training arguments", _values(found["training_args"]))
+    _print_fields("last values of the history", _last(found["history"]))
+    for callback in found["callbacks"]:
+        version = f", version {callback['version']}" if callback["version"] != 1 else ""
+        print_line()
+        print_words(f"{callback['key']} ({callback['class']}{version})", "bold")
+        _print_fields("configuration", _values(callback["configuration"]))
+        _print_fields("state", _values(callback["state"]))
+        if callback["outside"] is not None:
+            _print_fields("outside the process", _values({"it left": callback["outside"]}))
+    if found["needs"]:
+        print_line()
+        print_words("Needs trust:", "yellow")
+        for need in found["needs"]:
+            print_words(f"  {need['path']} ({need['what']}) needs {', '.join(need['names'])}")
+
+
+def _print_fields(title: str, fields: Iterable[tuple[str, str]]) -> None:
+    fields = [*fields]
+    if title and fields:
+        print_words(f"  {title}")
+    indent = "    " if title else "  "
+    width = min(_NAME, max((len(name) for name, _ in fields), default=0))
+    for name, text in ((short(name), text) for name, text in fields):
+        print_words(f"{indent}{name.ljust(width)}  {text}")
+
+
+def _values(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    if "$type" in values:
+        return [("", words(values))]
+    return [(name, words(value)) for name, value in values.items()]
+
+
+def _run(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    moment, monitor, model = found["moment"], found["monitor"], found["model"]
+    yield "saved", f"{time_of(found['saved_at'])} ({age_of(found['saved_at'], time.time())} ago)"
+    yield "moment", moment_of(moment["epoch"], moment["batch"]) + _of_all(moment)
+    yield "goes on", _goes_on(moment)
+    yield "run", short(found["template"])
+    yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
+    yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"
+    yield "versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    yield from _more("started", len(found["starts"]) - _STARTS, "before")
+    for start in found["starts"][-_STARTS:]:
+        began = moment_of(start["epoch"], start["batch"])
+        yield "started", f"{time_of(start['at'])}, with {began}"
+    for doubt in found["doubts"][:_DOUBTS]:
+        yield "doubt", short(doubt, _SENTENCE)
+    yield from _more("doubt", len(found["doubts"]) - _DOUBTS, "more")
+
+
+def _more(name: str, count: int, what: str) -> Iterable[tuple[str, str]]:
+    return [(name, f"and {count} {what}, which --json has")] if count > 0 else []
+
+
+def _of_all(moment: dict[str, Any]) -> str:
+    return "" if moment["epochs"] is None else f", of {moment['epochs']} epochs"
+
+
+def _goes_on(moment: dict[str, Any]) -> str:
+    if moment["finished"]:
+        partner = moment["goes_on_from"]
+        return "no, the run has finished" + (f"; with more epochs from {partner}" if partner else "")
+    if moment["batch"] is not None:
+        return f"with epoch {moment['epoch']}, batch {moment['batch'] + 1}"
+    return f"with epoch {moment['initial_epoch']}"
+
+
+def _last(history: Any) -> Iterable[tuple[str, str]]:
+    for name, values in [*history.get("series", {}).items()][:_SERIES]:
+        if isinstance(values, list) and values:
+            yield name, words(values[-1])

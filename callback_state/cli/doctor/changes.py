@@ -1,0 +1,143 @@
+"""Callback classes of a script that change while training runs, and whose state nobody saves."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from .findings import Finding
+
+__all__ = ["changing_in"]
+
+_WRAPPERS = ("stateful", "adapter")
+#: What changes a list, a dict, a set or a deque in its place.
+_MUTATORS = frozenset(
+    {
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "insert",
+        "pop",
+        "popleft",
+        "remove",
+        "setdefault",
+        "update",
+    }
+)
+#: What these set is set again in a new process, before anything is trained; or nothing is trained any more.
+_OUTSIDE = frozenset({"__init__", "set_model", "set_params", "on_train_begin", "on_train_end"})
+
+
+def changing_in(tree: ast.Module) -> Iterator[Finding]:
+    """Each callback class that gives its attributes other values while training runs, and that nobody saves.
+
+    A run warns of the same ones, as it cannot see whether anything depends on what an attribute was.
+    """
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    wrapped = {name for call in _calls(tree, *_WRAPPERS) for name in _names_in(call)}
+    for name, node in classes.items():
+        if _is_callback(node, classes) and not _is_saved(node, classes) and name not in wrapped:
+            changed = sorted(_changing(node))
+            if changed:
+                what = ", ".join(changed)
+                yield Finding(
+                    f"{name} changes {what}, and is not saved",
+                    f"{what}: a restarted run has what the constructor makes",
+                    f"@stateful above class {name}, or @stateful(exclude=({changed[0]!r},)) if it is no state",
+                    node.lineno,
+                )
+
+
+def _calls(tree: ast.AST, *names: str) -> list[ast.Call]:
+    return [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _last(n.func) in names]
+
+
+def _names_in(call: ast.Call) -> set[str]:
+    return {node.id for argument in call.args for node in ast.walk(argument) if isinstance(node, ast.Name)}
+
+
+def _last(node: ast.AST) -> str:
+    """The last part of a dotted name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_callback(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
+    """Whether it derives from ``Callback``, directly or by way of classes of the script."""
+    bases = [_last(base) for base in node.bases]
+    return "Callback" in bases or any(_is_callback(c, classes) for c in _above(node, classes))
+
+
+def _is_saved(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
+    """Whether it, or what it derives from, is given to ``@stateful``."""
+    decorators = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
+    own = any(_last(decorator) == "stateful" for decorator in decorators)
+    return own or any(_is_saved(c, classes) for c in _above(node, classes))
+
+
+def _above(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    names = (_last(base) for base in node.bases)
+    return [classes[name] for name in names if name in classes and classes[name].lineno < node.lineno]
+
+
+def _changing(node: ast.ClassDef) -> set[str]:
+    """The attributes that change after training has begun."""
+    methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
+    outside = _only_called_by(_OUTSIDE, methods)
+    return {name for key, method in methods.items() if key not in outside for name in _changed(method)}
+
+
+def _only_called_by(names: Iterable[str], methods: dict[str, ast.FunctionDef]) -> set[str]:
+    """Methods of these names, and those that are called by no others of the class."""
+    found = {*names}
+    callers: dict[str, set[str]] = {}
+    for key, method in methods.items():
+        for called in _calls_of_self(method):
+            callers.setdefault(called, set()).add(key)
+    while more := {name for name, by in callers.items() if by <= found} - found:
+        found |= more
+    return found
+
+
+def _calls_of_self(method: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(method):
+        if isinstance(node, ast.Call) and (name := _attribute(node.func)):
+            yield name
+
+
+def _changed(method: ast.FunctionDef) -> set[str]:
+    """Attributes that a method assigns to, or changes in their place."""
+    found = {_attribute(target) or _owner(target) for target in _targets(method)}
+    for node in ast.walk(method):
+        match node:
+            case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _MUTATORS:
+                found.add(_attribute(value))
+    return found - {""}
+
+
+def _targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(method):
+        match node:
+            case ast.Assign(targets=targets):
+                yield from (part for target in targets for part in _parts(target))
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target, value=ast.expr()):
+                yield target
+
+
+def _parts(target: ast.expr) -> list[ast.expr]:
+    return [*target.elts] if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def _attribute(node: ast.expr) -> str:
+    """``x`` of ``self.x``; empty for anything else."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return name
+    return ""
+
+
+def _owner(node: ast.expr) -> str:
+    """``x`` of ``self.x[...]``."""
+    return _attribute(node.value) if isinstance(node, ast.Subscript) else ""

@@ -1,0 +1,132 @@
+"""What a restart would lose, as far as the newest state file of a run tells."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from ..._checkpoints.needs import needs_of
+from ..runs.recorded import State, partner_problem
+
+__all__ = ["Finding", "findings_in"]
+
+#: The sentences of ``_doubts.py`` and ``_watch.py`` say what is so, and then what to write.
+_CURE = re.compile(r"(.+?)(?:; |\. (?=Write |Derive ))(.+)", re.DOTALL)
+#: What they say of a callback, on which perhaps nothing depends, and what that costs.
+_CHANGED = "changed while training ran"
+_BEGINS_ANEW = "what depends on it: a resumed run has it as the constructor makes it"
+_PACKAGES = ("keras", "tensorflow", "numpy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a restart would lose.
+
+    Attributes:
+        what: what is so.
+        lost: what it costs.
+        cure: what to write.
+        line: 1-based, in a script; None in a state file.
+    """
+
+    what: str
+    lost: str
+    cure: str
+    line: int | None = None
+
+
+def findings_in(state: State, directory: str) -> list[Finding]:
+    """What is found in a state file.
+
+    Args:
+        directory: as it is to stand in the lines to write.
+    """
+    restore = f"restored = restore_callbacks({directory!r}, into=callbacks, model=model, missing_ok=True)"
+    return [
+        *_of_partner(state),
+        *_of_starts(state.meta["starts"], restore),
+        *_of_doubts(state.meta["doubts"]),
+        *_of_code(state, restore),
+        *_of_versions(state.meta["versions"]),
+    ]
+
+
+def _of_partner(state: State) -> Iterator[Finding]:
+    """Of a finished run whose end replaced the weights the last epoch is a checkpoint of its own."""
+    problem = partner_problem(state)
+    if problem is not None:
+        name = state.meta["goes_on_from"]
+        yield Finding(
+            f"with more epochs the finished run goes on from {name}, and that is not whole ({problem})",
+            "the run: a restart with a larger epochs= ends with an error",
+            f"put {name} and its state file back, or give restore_callbacks an older checkpoint",
+        )
+
+
+def _of_starts(starts: list[dict[str, Any]], restore: str) -> Iterator[Finding]:
+    for number, start in enumerate(starts, 1):
+        found = f"epoch {start['epoch']}, batch {start['batch']}"
+        if start["from"] is None and start["beside"] > 0:
+            yield Finding(
+                f"start {number} of the run began anew with {found}, although {start['beside']} of its "
+                f"checkpoints were in the directory",
+                "all that was trained until then: nothing was restored",
+                f"before fit: {restore}",
+            )
+        elif start["due"] is not None and (start["epoch"], start["batch"]) != start["due"]:
+            epoch, batch = start["due"]
+            yield Finding(
+                f"start {number} of the run went on with {found}; its checkpoint was to go on with epoch {epoch}, "
+                f"batch {batch}",
+                "epochs are trained twice or not at all, and schedules that count epochs are at another one",
+                "model.fit(..., initial_epoch=restored.initial_epoch)",
+            )
+
+
+def _of_doubts(doubts: list[str]) -> Iterator[Finding]:
+    for doubt in doubts:
+        match = _CURE.fullmatch(doubt)
+        what, cure = match.groups() if match else (doubt, 'see the documentation, "Exactness"')
+        lost = _BEGINS_ANEW if _CHANGED in doubt else "the resumed run is not the run that died"
+        yield Finding(what, lost, cure)
+
+
+def _of_code(state: State, restore: str) -> Iterator[Finding]:
+    for need in needs_of(state.snapshot):
+        if not need.path.endswith("=)"):  # with into= a constructor's argument is the new one
+            yield Finding(
+                f"{need.path}, {need.what}, is stored by value",
+                "unless the callback in into= has its own, it is opened only with trusted=True, which lets "
+                "whoever wrote the file run any program",
+                f"leave it out with @stateful(exclude=({_attribute(need.path)!r},)), set it in the constructor, "
+                f"and {restore}",
+            )
+
+
+def _attribute(path: str) -> str:
+    return re.split(r"[.\[]", path.partition(".")[2])[0]
+
+
+def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:
+    here = {"python": platform.python_version(), **dict(_installed())}
+    for name in (name for name in here if name in saved):
+        was = str(saved[name])
+        if was.split(".")[:2] != here[name].split(".")[:2]:
+            yield Finding(
+                f"the checkpoint was written with {name} {was}, here is {here[name]}",
+                "numbers may differ in their last bits",
+                f"use {name} {'.'.join(was.split('.')[:2])}",
+            )
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    """The releases of what is installed here, told without importing it."""
+    for name in _PACKAGES:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:  # files may be looked at where nobody trains
+            continue

@@ -1,0 +1,230 @@
+"""What a restart of a training script would lose, as far as its source tells: it is parsed, and never run.
+
+Few checks, and sure ones. A script that gets its callbacks or its data from elsewhere is not looked through, and
+what cannot be told is taken to be right.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from .changes import changing_in
+from .findings import Finding
+
+__all__ = ["findings_of"]
+
+_OURS, _STOCK = "ModelCheckpointEnhanced", ("ModelCheckpoint", "BackupAndRestore")
+_KERAS = {"keras", "tensorflow", "callback_state"}
+_SEEDS = ("set_random_seed", "set_seed")
+#: Operations of TensorFlow whose numbers depend on how often they have run.
+_STATEFUL = re.compile(
+    r"(tf|tensorflow)\.random\.(normal|uniform|truncated_normal|gamma|poisson|categorical|shuffle|log_uniform_candidate)"
+)
+
+
+def findings_of(path: str) -> list[Finding]:
+    """What is found in a script, in the order of its lines.
+
+    Raises:
+        SyntaxError, ValueError: it is no Python.
+        OSError: it cannot be read.
+    """
+    script = _Script(ast.parse(Path(path).read_bytes(), path))
+    if script.imports.isdisjoint(_KERAS):  # callbacks and fit are words of other libraries too
+        return []
+    found = [
+        *changing_in(script.tree),
+        *_of_checkpoints(script),
+        *_of_restores(script),
+        *_of_seeds(script),
+        *_of_steps(script),
+    ]
+    return sorted(found, key=lambda finding: finding.line or 0)
+
+
+class _Script:
+    """A parsed script: what it imports, and what it calls.
+
+    Attributes:
+        imports: the names of packages.
+        calls: by the last part of what is called, under the name that it was imported by.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+        self.imports: set[str] = set()
+        self.calls: dict[str, list[ast.Call]] = {}
+        renamed: dict[str, str] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self.imports |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                self.imports.add(str(node.module).partition(".")[0])
+                renamed |= {alias.asname: alias.name for alias in node.names if alias.asname is not None}
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = dotted(call.func).rpartition(".")[2]
+            self.calls.setdefault(renamed.get(name, name), []).append(call)
+
+    def called(self, *names: str) -> list[ast.Call]:
+        return [call for name in names for call in self.calls.get(name, ())]
+
+    @property
+    def fits(self) -> list[ast.Call]:
+        """The calls of fit that are given callbacks."""
+        return [fit for fit in self.called("fit") if any(k.arg == "callbacks" for k in fit.keywords)]
+
+    @property
+    def saves(self) -> bool:
+        return bool(self.called(_OURS))
+
+
+def dotted(node: ast.AST) -> str:
+    """``a.b.c`` of an expression of names; what is no name is ``?``."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            return f"{dotted(value)}.{name}"
+    return "?"
+
+
+def has(call: ast.Call, name: str) -> bool:
+    """Whether a call passes an argument by this name, or may do so with ``**``."""
+    return any(keyword.arg in (name, None) for keyword in call.keywords)
+
+
+def _of_checkpoints(script: _Script) -> Iterator[Finding]:
+    """A run that is not saved, or not all of it."""
+    for call in () if script.saves else script.called(*_STOCK):
+        name = dotted(call.func).rpartition(".")[2]
+        yield Finding(
+            f"{name} saves the model, not what the callbacks know",
+            "how long they have waited, the best value, schedules, seeds: a restarted run is another one",
+            f"{_OURS}(...) of callback_state, with the arguments of keras.callbacks.ModelCheckpoint",
+            call.lineno,
+        )
+    for node in ast.walk(script.tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if _is_unused(script, name):
+                if dotted(call.func).rpartition(".")[2] == _OURS:
+                    yield Finding(
+                        f"{name}, a {_OURS}, is passed to nobody",
+                        "everything: nothing is saved",
+                        f"model.fit(..., callbacks=[..., {name}])",
+                        call.lineno,
+                    )
+
+
+def _is_unused(script: _Script, name: str) -> bool:
+    nodes = [node for node in ast.walk(script.tree) if isinstance(node, ast.Name) and node.id == name]
+    return all(isinstance(node.ctx, ast.Store) for node in nodes)
+
+
+def _of_restores(script: _Script) -> Iterator[Finding]:
+    """A restart that does not go on where the run was."""
+    if not script.saves or not script.fits:
+        return
+    restores, fit = script.called("restore_callbacks"), script.fits[0]
+    if not restores:
+        yield Finding(
+            "nothing is restored before fit",
+            "everything: a restart begins anew, and writes over what is there",
+            f"restored = restore_callbacks({_directory_of(script)!r}, into=callbacks, model=model, "
+            f"missing_ok=True), and fit(..., initial_epoch=restored.initial_epoch)",
+            fit.lineno,
+        )
+    elif not any(has(call, "initial_epoch") for call in script.fits):
+        yield Finding(
+            "fit is not told with which epoch to go on",
+            "the start: fit refuses to train from epoch 0 again",
+            "fit(..., initial_epoch=restored.initial_epoch)",
+            fit.lineno,
+        )
+    for call in restores:
+        if has(call, "into") and not has(call, "model") and not script.called("load_model", "load_weights"):
+            yield Finding(
+                "the callbacks are restored, and the model is not",
+                "weights and optimizer: fit refuses to go on",
+                "restore_callbacks(..., model=model)",
+                call.lineno,
+            )
+
+
+def _directory_of(script: _Script) -> str:
+    """Where the first checkpoint that saves every time writes, if that stands in the script as a text."""
+    ours = script.called(_OURS)
+    chosen = next((call for call in ours if not _saves_best_only(call)), ours[0])
+    match _argument(chosen, 0, "filepath"):
+        case ast.Constant(value=str(path)):
+            return os.path.dirname(path) or "."
+    return "ckpt"
+
+
+def _saves_best_only(call: ast.Call) -> bool:
+    """Whether it may leave epochs out, so that its newest file is of an old moment."""
+    match _argument(call, 3, "save_best_only"):
+        case None | ast.Constant(value=False):
+            return False
+    return True
+
+
+def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    """What a call passes by position or by name."""
+    named = [keyword.value for keyword in call.keywords if keyword.arg == name]
+    return next(iter([*call.args[position : position + 1], *named]), None)
+
+
+def _of_seeds(script: _Script) -> Iterator[Finding]:
+    """Random numbers that a new process draws anew."""
+    if script.called(*_SEEDS) or not (script.fits or script.saves):
+        return
+    first = [*script.fits, *script.called(_OURS)][0]
+    yield Finding(
+        "no seed is set",
+        "the order of the data and dropout: a resumed run is not the run that died",
+        "keras.utils.set_random_seed(1), before data and model are made",
+        first.lineno,
+    )
+    for call in script.called("shuffle"):
+        if _is_of_data(call) and not has(call, "seed"):
+            yield Finding(
+                "a data set is shuffled without a seed",
+                "its order: a new process reads another one",
+                "shuffle(..., seed=1)",
+                call.lineno,
+            )
+
+
+def _is_of_data(call: ast.Call) -> bool:
+    """Whether it is the method of a ``tf.data.Dataset``, as it is usually written: with the size of a buffer."""
+    sizes = (*call.args[:1], *(k.value for k in call.keywords if k.arg == "buffer_size"))
+    return any(map(_is_size, sizes))
+
+
+def _is_size(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant(value=int()) | ast.Call(func=ast.Name(id="len")):
+            return True
+    return False
+
+
+def _of_steps(script: _Script) -> Iterator[Finding]:
+    """Random operations of TensorFlow within a train step or a layer."""
+    steps = [
+        node
+        for node in ast.walk(script.tree)
+        if isinstance(node, ast.FunctionDef) and node.name in ("train_step", "call")
+    ]
+    for call in (node for step in steps for node in ast.walk(step) if isinstance(node, ast.Call)):
+        name = dotted(call.func)
+        if _STATEFUL.fullmatch(name):
+            yield Finding(
+                f"{name} has a counter that cannot be saved",
+                "its numbers: a resumed run draws others",
+                "keras.random.* with a keras.random.SeedGenerator of the layer or model",
+                call.lineno,
+            )

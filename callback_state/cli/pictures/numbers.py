@@ -1,0 +1,101 @@
+"""The numbers among the attributes of callbacks in a state file, read without building anything of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from ..._checkpoints.snapshot import Snapshot
+from ..._format.decode import Decoder
+from ..._format.table import Node, PlainError, Ref, Table, two_by_two
+
+__all__ = ["attributes_of", "number_of", "numbers_of"]
+
+#: Elements of an array that are numbers of their own; and bytes, which none of those exceeds.
+_ELEMENTS, _LARGEST = 8, 128
+#: In how large a dict or object numbers are looked for.
+_FEW = 32
+_NAMED = ("dict", "OrderedDict", "defaultdict", "Counter", "object", "record", "SimpleNamespace")
+
+
+def numbers_of(snapshot: Snapshot) -> dict[str, dict[str, float]]:
+    """The numeric attributes of each callback by its key.
+
+    A number is also each element of a small array or variable (``"means[2]"``; of a single one the name alone),
+    and what stands under a name in a small dict or object (``"window.size"``). Truth values are 0.0 and 1.0; what
+    is too large for a float is infinite.
+    """
+    nodes = snapshot.state.nodes
+    return {key: dict(_numbers(nodes, found)) for key, found in attributes_of(snapshot).items()}
+
+
+def attributes_of(snapshot: Snapshot) -> dict[str, dict[str, Ref]]:
+    """By the callback's key and the attribute's name the reference of its value."""
+    nodes = snapshot.state.nodes
+    return {key: dict(_items(nodes, ref)) for key, ref in _items(nodes, snapshot.state.root)}
+
+
+def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[str, float]]:
+    for name, item in attributes.items():
+        inner = _items(nodes, item) if _node(nodes, item)[0] in _NAMED else []
+        named = [(f"{name}.{part}", value) for part, value in inner[: _FEW + 1] if len(inner) <= _FEW]
+        for path, value in [(name, item), *named]:
+            yield from ((f"{path}{index}", number) for index, number in _elements(nodes, value))
+
+
+def _items(nodes: list[Node], ref: Ref) -> list[tuple[str, Ref]]:
+    """What stands under a name in a dict or object."""
+    flat = _node(nodes, ref)[-1]
+    if type(flat) is not list or len(flat) % 2:
+        return []
+    return [(name, item) for name, item in two_by_two(flat) if type(name) is str]
+
+
+def _node(nodes: list[Node], ref: Ref) -> Node:
+    """The node of a reference; an empty one for anything else, as what a file holds need not be well formed."""
+    match ref:
+        case (int(i),) if 0 <= i < len(nodes) and type(nodes[i]) is tuple:
+            return nodes[i]
+    return ("",)
+
+
+def _elements(nodes: list[Node], ref: Ref) -> Iterator[tuple[str, float]]:
+    """(index, number) of a small array; a single number has no index."""
+    value = _value(nodes, ref)
+    if 1 < getattr(value, "size", 0) <= _ELEMENTS and value.dtype.kind in "biuf":
+        places = product(*map(range, value.shape))
+        yield from ((str([*place]), float(value[place])) for place in places)
+    elif (number := number_of(value)) is not None:
+        yield "", number
+
+
+def _value(nodes: list[Node], ref: Ref) -> Any:
+    """What is plain or small; an array that is larger is not decoded."""
+    match _node(nodes, ref):
+        case ("variable" | "tensor", inner, *_):
+            ref = inner
+    match _node(nodes, ref):
+        case ("array", _, _, _, data, _) | ("scalar", _, data) | ("int", data):
+            few = type(data) in (bytes, memoryview) and len(data) <= _LARGEST
+            return _decoded(nodes, ref) if few else None
+    return ref
+
+
+def _decoded(nodes: list[Node], ref: Ref) -> Any:
+    try:
+        return Decoder(Table(nodes, ref)).value()
+    except PlainError:
+        return None
+
+
+def number_of(value: Any) -> float | None:
+    """A number, also one of NumPy's or an array of one element; None for anything else."""
+    if getattr(value, "size", 0) == 1:
+        value = value.item()
+    if not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")

@@ -1,0 +1,107 @@
+"""Which values of a monitored series are the better ones, as far as the files say."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import click
+
+from ..._checkpoints.directory import Listed, Run, files_of
+from ..._format.decode import Decoder
+from ..._format.statefile import unseal
+from ..._format.table import Table, two_by_two
+from ..._store.pair import state_bytes
+from ...exceptions import CallbackStateError
+
+__all__ = ["Better", "best_of", "better_in", "mode_option", "monitored"]
+
+Better = Callable[[Any, Any], bool]
+_BETTER: dict[str, Better] = {"min": operator.lt, "max": operator.gt}
+_DECIDED = {"less": "min", "greater": "max"}
+#: Names that leave no doubt. A part of a name tells nothing: "accident_rate" has "acc" in it, "glossary" "loss".
+_LARGER = frozenset({"acc", "accuracy", "val_acc", "val_accuracy"})
+_SMALLER = re.compile("(.*_)?loss", re.DOTALL)
+
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["min", "max"]),
+    help="Whether the smallest or the largest monitored value is the best; by default what the checkpoints say.",
+)
+
+
+def best_of(run: Run, better: Better | None) -> Listed | None:
+    """The checkpoint with the best monitored value, of equal ones the earliest; NaN is none."""
+    best: tuple[float, Listed] | None = None
+    for checkpoint in run.whole if better is not None else ():
+        value = monitored(checkpoint)
+        if value is not None and value == value and (best is None or _is_better(better, value, best[0])):
+            best = value, checkpoint
+    return None if best is None else best[1]
+
+
+def _is_better(better: Better | None, value: float, than: float) -> bool:
+    return better is not None and better(value, than)
+
+
+def monitored(checkpoint: Listed) -> float | None:
+    """The value of the series that the run monitors."""
+    return None if checkpoint.summary is None else checkpoint.summary.monitor_value
+
+
+def better_in(run: Run, mode: str | None, monitor: str | None = None) -> Better | None:
+    """What compares two values of a series; None where it cannot be told which are better.
+
+    Args:
+        run: the newest of its checkpoints tells how its callbacks decide.
+        mode: "min" or "max", if the user has said so.
+        monitor: the series; by default the one that the run monitors.
+    """
+    newest = run.newest
+    if mode is not None or newest is None or newest.summary is None:
+        return None if mode is None else _BETTER[mode]
+    monitor = newest.summary.monitor_name if monitor is None else monitor
+    said = _said(newest, monitor)
+    if said is not None and not said:
+        said = _by_name(monitor)
+    return _BETTER[said.pop()] if said is not None and len(said) == 1 else None
+
+
+def _said(checkpoint: Listed, monitor: str) -> set[str] | None:
+    """What the callbacks of a checkpoint were told or have decided on a series; None where it cannot be read.
+
+    Of the file only what tells this is decoded: not the generators, for which NumPy would be imported.
+    """
+    try:
+        ((_, (path, *_)),) = files_of(checkpoint.path)
+        nodes, root, states, _ = cast(Any, unseal(state_bytes(path), path).tree)
+        meta = _dict(nodes, _dict(nodes, root)["meta"])
+        described = Decoder(Table(nodes, meta["callbacks"])).value()
+        told = {_told(entry["arguments"], monitor) for entry in described}
+        decided = {_decided(_dict(nodes, ref), monitor) for ref in _dict(nodes, states).values()}
+    except (CallbackStateError, OSError, ValueError, TypeError, LookupError):  # what is damaged is told elsewhere
+        return None
+    return {*filter(None, told | decided)}
+
+
+def _dict(nodes: Any, ref: Any) -> dict[Any, Any]:
+    return dict(two_by_two(nodes[ref[0]][1]))
+
+
+def _told(arguments: dict[str, Any], monitor: str) -> str | None:
+    given = {name: arguments[name][1] for name in ("monitor", "mode") if name in arguments}
+    return given["mode"] if given.get("monitor") == monitor and given.get("mode") in ("min", "max") else None
+
+
+def _decided(attributes: dict[Any, Any], monitor: str) -> str | None:
+    """As ``_adapters.direction_of`` has written it: ``"less val_loss"``."""
+    direction, _, series = str(attributes.get("monitor_op")).partition(" ")
+    return _DECIDED.get(direction) if series == monitor else None
+
+
+def _by_name(monitor: str) -> set[str]:
+    if _SMALLER.fullmatch(monitor):
+        return {"min"}
+    return {"max"} if monitor in _LARGER else set()

@@ -1,0 +1,101 @@
+"""The checkpoints of a run as rows of a table, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..._checkpoints.directory import Listed, Run
+from ..._units import age_of, size_of
+from ..shell.output import Cell, Table
+from ..values.phrases import value_of
+from .direction import best_of, better_in
+
+__all__ = ["as_json", "checkpoint_as_json", "marks_of", "tables_of"]
+
+_COLUMNS = ("checkpoint", "epoch", "batch", "monitored", "size", "age", "callbacks", "verified", "marks")
+_NUMBERS = frozenset({"epoch", "batch", "size", "age", "callbacks"})
+#: Characters of the name of the monitored series.
+_NAME = 40
+_DISPENSABLE = ("callbacks", "size", "batch", "age")
+
+
+def tables_of(runs: list[Run], mode: str | None, now: float) -> list[Table]:
+    """Runs as tables, each under the run's name where there are several.
+
+    Args:
+        runs: their checkpoints.
+        mode: "min" or "max", if the user has said so.
+        now: seconds since 1970.
+    """
+    names = [run.template or "of no run that is known" for run in runs]
+    titles = names if len(runs) > 1 else [""] * len(runs)
+    return [_table_of(run, mode, now, title) for run, title in zip(runs, titles, strict=True)]
+
+
+def _table_of(run: Run, mode: str | None, now: float, title: str) -> Table:
+    marks = marks_of(run, mode)
+    monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
+    monitor = monitor[:_NAME]
+    columns = [monitor if name == "monitored" else name for name in _COLUMNS]
+    rows = [_row(checkpoint, marks(checkpoint), now) for checkpoint in run.checkpoints]
+    return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE, title)
+
+
+def marks_of(run: Run, mode: str | None) -> Callable[[Listed], list[str]]:
+    """What says the marks of each checkpoint of a run."""
+    return partial(_marks, newest=run.newest, best=best_of(run, better_in(run, mode)))
+
+
+def _marks(checkpoint: Listed, newest: Listed | None, best: Listed | None) -> list[str]:
+    finished = checkpoint.summary is not None and checkpoint.summary.finished
+    is_true = {"best": checkpoint is best, "latest": checkpoint is newest, "finished": finished}
+    return [mark for mark, there in is_true.items() if there]
+
+
+def _row(checkpoint: Listed, marks: list[str], now: float) -> list[str | Cell]:
+    style = "red" if checkpoint.problem is not None else "green" if "best" in marks else ""
+    cells = [
+        checkpoint.name,
+        *_moment(checkpoint),
+        size_of(checkpoint.size),
+        age_of(checkpoint.saved_at, now),
+        str(len(checkpoint.callbacks)) if checkpoint.summary else "",
+        checkpoint.verdict,
+        ", ".join(marks),
+    ]
+    return [Cell(cell, style) for cell in cells]
+
+
+def _moment(checkpoint: Listed) -> tuple[str, ...]:
+    summary = checkpoint.summary
+    if summary is None:
+        return "", "", ""
+    return str(summary.epoch), "" if summary.batch is None else str(summary.batch), value_of(summary.monitor_value)
+
+
+def as_json(run: Run, mode: str | None) -> dict[str, Any]:
+    """A run as one object."""
+    marks = marks_of(run, mode)
+    rows = [checkpoint_as_json(c, marks(c)) for c in run.checkpoints]
+    return {"template": run.template, "checkpoints": rows}
+
+
+def checkpoint_as_json(checkpoint: Listed, marks: list[str]) -> dict[str, Any]:
+    """A checkpoint as one object."""
+    summary = checkpoint.summary
+    return {
+        "path": checkpoint.path,
+        "epoch": summary and summary.epoch,
+        "batch": summary and summary.batch,
+        "monitor": summary and {"name": summary.monitor_name, "value": summary.monitor_value},
+        "best": "best" in marks,
+        "latest": "latest" in marks,
+        "size": checkpoint.size,
+        "saved_at": checkpoint.saved_at,
+        "callbacks": [*checkpoint.callbacks],
+        "verified": {"yes": True, "DAMAGED": False}.get(checkpoint.verdict),
+        "finished": summary and summary.finished,
+        "problem": checkpoint.problem and str(checkpoint.problem),
+    }

@@ -1,0 +1,119 @@
+"""All that a checkpoint says, as JSON: what ``show`` prints and ``diff`` compares."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from ..._checkpoints.find import Found
+from ..._checkpoints.needs import needs_of
+from ..._checkpoints.snapshot import Snapshot
+from ..._format.table import PlainError, Table
+from ...exceptions import CorruptCheckpointError
+from .view import Viewer, by_value, view
+
+__all__ = ["described", "told_of"]
+
+_MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
+_MODEL = ("digest", "iterations", "variables", "optimizes")
+_START = ("at", "epoch", "batch", "from", "due", "beside")
+_VALUES = ("training_args", "data", "trace")
+
+
+def described(found: Found) -> dict[str, Any]:
+    """A checkpoint, its values as :mod:`._view` shows them.
+
+    Raises:
+        CorruptCheckpointError: the seal is right, but no release of this package wrote what is inside.
+    """
+    with _decoding(found.snapshot):
+        return _described(found)
+
+
+def told_of(snapshot: Snapshot) -> dict[str, Any]:
+    """The callbacks, versions and training arguments alone, as :func:`described` has them; raises as that does."""
+    with _decoding(snapshot):
+        return {
+            "callbacks": _callbacks(snapshot),
+            "versions": _versions(snapshot.meta),
+            "training_args": view(snapshot.meta["training_args"]),
+        }
+
+
+@contextlib.contextmanager
+def _decoding(snapshot: Snapshot) -> Iterator[None]:
+    try:
+        yield
+    except PlainError as error:
+        raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error
+
+
+def _versions(meta: dict[str, Any]) -> dict[str, str]:
+    return {name: version for name, version in meta["versions"].items() if type(name) is type(version) is str}
+
+
+def _described(found: Found) -> dict[str, Any]:
+    snapshot, meta = found.snapshot, found.snapshot.meta
+    name, value = meta["monitor"]
+    history = meta["history"]
+    return {
+        "path": found.model_path,
+        "size": os.path.getsize(found.model_path),
+        "saved_at": meta["saved_at"],
+        "moment": {field: meta[field] for field in _MOMENT},
+        "monitor": {"name": name, "value": value},
+        "template": meta["template"],
+        "versions": _versions(meta),
+        "model": {field: view(meta["model"][field]) for field in _MODEL},
+        "doubts": [*meta["doubts"]],
+        "history": {
+            "epochs": view(history["epochs"]),
+            "series": {name: view(values) for name, values in history["series"].items()},
+        },
+        "starts": [_start(start) for start in meta["starts"]],
+        **{field: view(meta[field]) for field in _VALUES},
+        "callbacks": _callbacks(snapshot),
+        "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
+        "run": view(snapshot.run),
+    }
+
+
+def _start(start: dict[str, Any]) -> dict[str, Any]:
+    """Its numbers stand for themselves, and are perhaps those of a hundred thousand starts."""
+    return {**{field: start[field] for field in _START}, "due": view(start["due"])}
+
+
+def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
+    states = Viewer(snapshot.state.nodes, snapshot.pickles).states(snapshot.state.root)
+    return [
+        {
+            "key": entry["key"],
+            "class": entry["class"],
+            "version": entry["version"],
+            "configuration": {
+                name: _argument(argument, f"{entry['key']}({name}=)", snapshot)
+                for name, argument in entry["arguments"].items()
+            },
+            "state": states[entry["key"]],
+            "outside": view(entry["outside"]),
+        }
+        for entry in snapshot.meta["callbacks"]
+    ]
+
+
+def _argument(argument: tuple[Any, ...], path: str, snapshot: Snapshot) -> Any:
+    kind, data, index = argument
+    if kind == "digest":
+        return {"$type": "large", "sha256": view(data)}
+    if kind == "opaque":
+        return (
+            {"$type": "unsaved", "to": view(data)}
+            if index is None
+            else by_value(view(data), index, snapshot.pickles)
+        )
+    if type(data) is not tuple:
+        return view(data)
+    table = Table.from_tree([*data])
+    return Viewer(table.nodes).of(table.root, path)

@@ -1,0 +1,127 @@
+"""Values that hold no others, as JSON; see :mod:`._view` for its form."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+from ..._format.encode import Encoder
+
+__all__ = ["leaf", "scalar"]
+
+#: Bits of an int that is shown with decimal digits; Python refuses to write much longer ones.
+_MAX_BITS = 1 << 13
+#: Bytes that are shown; of more there is a digest.
+_MAX_BYTES = 1 << 10
+_GENERATORS = frozenset({"Random", "BitGenerator", "Generator", "RandomState", "SeedSequence"})
+_BYTES = frozenset({"bytearray", "bytes_"})
+
+
+def scalar(value: Any) -> Any:
+    """What stands for itself in a table."""
+    if isinstance(value, (bytes, memoryview)):
+        return _bytes("bytes", bytes(value))
+    if type(value) is int and value.bit_length() > _MAX_BITS:
+        return {"$type": "int", "hex": hex(value)}
+    if type(value) is float and not math.isfinite(value):
+        return {"$type": "float", "value": str(value)}
+    return value if isinstance(value, (int, float, str, type(None))) else {"$type": type(value).__name__}
+
+
+def leaf(kind: str, value: Any) -> Any:
+    """The value of a node of this kind."""
+    if kind == "array":
+        return _array(value)
+    if kind == "scalar":
+        return {"$type": "scalar", "dtype": str(value.dtype), "value": _item(value)}
+    if kind in _GENERATORS:
+        return _generator(kind, value)
+    if kind in _BYTES:
+        return _bytes(kind, bytes(value))
+    if kind == "int":
+        return scalar(value)
+    if kind == "str_":
+        return {"$type": kind, "value": "".join(value)}  # its own str() drops zeros at the end
+    if kind in ("datetime", "time"):
+        return {"$type": kind, "value": value.isoformat(), "fold": value.fold, "timezone": _text(value.tzinfo)}
+    return {"$type": kind, "value": _text(value)}
+
+
+def _bytes(kind: str, data: bytes) -> dict[str, Any]:
+    if len(data) > _MAX_BYTES:
+        return {"$type": kind, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"$type": kind, "size": len(data), "hex": data.hex()}
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        return str(value)
+    except ValueError:  # thousands of digits
+        return f"a {type(value).__name__} of sha256 {_digest(value)}"
+
+
+def _digest(value: Any) -> str:
+    table = Encoder(canonical=True).table(value)
+    parts = (hex(part) if type(part) is int else repr(part) for node in table.nodes for part in node)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _generator(kind: str, value: Any) -> dict[str, Any]:
+    made = getattr(value, "bit_generator", value)
+    return {"$type": kind, "of": type(made).__name__, "sha256": _digest(value)}
+
+
+def _item(value: Any) -> Any:
+    """The number in a scalar of NumPy's; in words where Python has none that is as exact."""
+    item = value.item()
+    return scalar(item) if type(item) in (bool, int, float) else str(value)
+
+
+def _array(array: Any) -> dict[str, Any]:
+    """What can be said of an array; NaN are counted, and left out of the rest."""
+    digest = hashlib.sha256(_raw(array)).hexdigest()
+    numbers = _numbers(array)
+    least, most, mean = (None, None, None) if numbers is None else _statistics(numbers)
+    found = {
+        "$type": "array",
+        "dtype": str(array.dtype),
+        "shape": [*array.shape],
+        "min": least,
+        "max": most,
+        "mean": mean,
+        "sha256": digest,
+    }
+    missing = 0 if numbers is None else array.size - numbers.size
+    return {**found, "nan": missing} if missing else found
+
+
+def _raw(array: Any) -> Any:
+    """The bytes in C order; of a large array they are not copied."""
+    import numpy
+
+    return numpy.ascontiguousarray(array).reshape(-1).view("u1").data if array.nbytes else b""
+
+
+def _numbers(array: Any) -> Any:
+    """The real numbers of an array, NaN left out; None where it holds something else."""
+    import numpy
+
+    if array.dtype.kind == "V" and array.dtype.names is None and array.dtype.type is not numpy.void:
+        array = array.astype("float32")  # of ml_dtypes: bfloat16 and smaller
+    if array.dtype.kind not in "biuf":
+        return None
+    missing = numpy.isnan(array) if array.dtype.kind == "f" else numpy.False_
+    return array[~missing] if missing.any() else array
+
+
+def _statistics(numbers: Any) -> tuple[Any, Any, Any]:
+    import numpy
+
+    if not numbers.size:
+        return None, None, None
+    with numpy.errstate(all="ignore"):
+        mean = float(numbers.mean(dtype="float64"))
+    return _item(numbers.min()), _item(numbers.max()), scalar(mean)

@@ -1,0 +1,71 @@
+"""A run that goes on in another process, as after a real restart."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+__all__ = ["go_on_elsewhere", "pickled"]
+
+
+def pickled(*run: Any) -> bytes:
+    """What makes callbacks, an optimizer or a model, and the plan of the run, for another process."""
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(run)
+    return data
+
+
+def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
+    """What :func:`_resumes.go_on` returns, of a process of its own.
+
+    Args:
+        path: of the checkpoint.
+        run: what :func:`pickled` returned.
+        point, saved: as for that function.
+
+    Raises:
+        AssertionError: and whatever else is raised there.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        asked, answered = Path(directory, "asked"), Path(directory, "answered")
+        asked.write_bytes(pickled(path, run, point, saved))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, asked, answered], env=environment, capture_output=True, text=True
+        )
+        if not answered.exists():
+            raise RuntimeError(
+                f"the process that was to go on ended with {done.returncode}: {done.stderr[-2000:]}"
+            )
+        (result,) = pickle.loads(answered.read_bytes())  # written by our own process a moment ago
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _go_on(path: str, run: bytes, point: Any, saved: Any) -> Any:
+    from ..._checkpoints.snapshot import Snapshot
+    from .factory import Factory
+    from .resumes import go_on
+
+    make, optimizer, model, plan = pickle.loads(run)
+    return go_on(Factory(make, optimizer, model), plan, point, saved, Snapshot.open(path))
+
+
+def main(asked: str, answered: str) -> None:
+    result: Any
+    try:
+        result = _go_on(*pickle.loads(Path(asked).read_bytes()))
+    except Exception as error:  # raised again where the test is
+        result = error
+    Path(answered).write_bytes(pickled(result))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,274 @@
+"""A callback resumes exactly: interrupted anywhere, saved, made again, it goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ..._callbacks.capture import saved_among
+from ..._checkpoints.snapshot import Snapshot
+from ..._keras import randomness
+from ..._store import commit
+from ...exceptions import CallbackStateError, NotPicklableError
+from ..simulation.drive import drive
+from ..simulation.plan import Drawn, Plan, Point
+from ..simulation.record import Record
+from ..simulation.standin import put_back as put_values_back
+from ..simulation.standin import values_of
+from . import states
+from .causes import cause_of_unpicklable, likely_cause
+from .factory import Factory, Make
+from .looked import Look, look, look_at_model
+from .process import go_on_elsewhere, pickled
+
+__all__ = ["Resumed", "Saved", "assert_resumes_exactly", "go_on"]
+
+
+@dataclass
+class Saved:
+    """A point of the uninterrupted run: what a checkpoint would hold, and how the callbacks are."""
+
+    state: bytes
+    model: list[Any]
+    generators: dict[str, Any]
+    look: Look
+
+
+@dataclass
+class _Whole:
+    """An uninterrupted run."""
+
+    record: Record = field(default_factory=Record)
+    saved: dict[Point, Saved] = field(default_factory=dict)
+    end: Look = field(default_factory=dict)
+
+
+def assert_resumes_exactly(
+    make_callbacks: Make,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    logs: Any = None,
+    at: str | Iterable[Point] = "every step",
+    through: str = "state",
+    optimizer: Any = None,
+    validation_steps: int = 0,
+    model: Make | None = None,
+    ignore_logs: Iterable[str] = (),
+    timeout: float | None = 60.0,
+) -> None:
+    """Fail unless callbacks that were interrupted, saved and made again go on as if nothing had been.
+
+    The run is simulated without an interruption, and then once more from each point, with callbacks made anew
+    into which the saved state was put: before they hear anything, and again after ``on_train_begin`` (and inside
+    an epoch ``on_epoch_begin``), as in a script that calls ``restore_callbacks(..., into=callbacks)`` and ``fit``.
+    Learning rates, events, logs, stops, saves, what the model holds in the end, and all attributes that are not
+    excluded must be the same. Of the points that ``at`` does not name, those after an early stop are
+    left out.
+
+    Args:
+        make_callbacks: returns a callback or a list of them, new ones each time.
+        epochs, steps_per_epoch, logs, validation_steps: as for :func:`simulate`.
+        at: ``"every step"``, ``"every epoch"``, or points (epoch, batch), 0-based: where the resumed run goes on;
+            (1, 0) is after the first epoch, (0, steps_per_epoch) between its last batch and its end.
+            There has to be one that the run comes to.
+        through: ``"state"``: through the bytes of a state file; ``"file"``: through a checkpoint in a directory;
+            ``"process"``: through one, into a process of its own for each point (some seconds each), where what
+            lives in modules is lost as in a real restart. ``make_callbacks`` and ``logs`` go by cloudpickle.
+        optimizer: None, a name, ``"numpy"``, or a function that returns a new optimizer.
+        model: None for a stand-in, or a function that returns a new model, built and compiled, the same each time.
+            It is not trained; its variables and its optimizer's are put back as from a model file.
+        ignore_logs: names of logs that hold measured time, and are not compared.
+        timeout: as for :func:`simulate`.
+
+    Raises:
+        AssertionError: it does not. The message says the first difference and its likely cause. A callback that
+            raises only in a run that was resumed is one.
+        TimeoutError: a hook has not returned in time.
+        ValueError, TypeError: an argument is wrong.
+        Exception: whatever a callback raises in the run that is not interrupted.
+
+    Example:
+        >>> import keras
+        >>> from callback_state.testing import assert_resumes_exactly
+        >>> def make():
+        ...     return keras.callbacks.ReduceLROnPlateau("loss", patience=1)
+        >>> losses = {"loss": [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]}
+        >>> assert_resumes_exactly(make, epochs=6, steps_per_epoch=2, logs=losses, optimizer="numpy")
+    """
+    __tracebackhide__ = True
+    plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, timeout=timeout)
+    points = plan.points(at)
+    resume = _THROUGH.get(through)
+    if resume is None:
+        raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
+    ignored = frozenset([ignore_logs] if isinstance(ignore_logs, str) else ignore_logs)
+    factory = Factory(make_callbacks, optimizer, model, ignored)
+    if through == "process":  # as it is before anything has run
+        factory.pickled = pickled(make_callbacks, optimizer, model, plan)
+    before = randomness.take_generators()
+    whole = _whole(factory, plan, points)
+    with warnings.catch_warnings():  # a factory that seeds does it for the second run again
+        warnings.filterwarnings("ignore", "the run that is resumed had the global seed", UserWarning)
+        randomness.put_back_generators(before)
+    _assert_same_twice(whole, _whole(factory, plan, []), factory)
+    _check_reached(at, points, whole)
+    for point in whole.saved:
+        _assert_same(point, _resumed(resume, factory, plan, point, whole.saved[point]), whole, factory)
+
+
+def _check_reached(at: Any, points: list[Point], whole: _Whole) -> None:
+    """A point that the run never comes to proves nothing."""
+    missed = [point for point in points if point not in whole.saved]
+    may_miss = isinstance(at, Drawn) or (isinstance(at, str) and len(missed) < len(points))
+    if missed and not may_miss:
+        raise ValueError(
+            f"at={at!r}: the run stops after {whole.record.stopped} and never comes to {missed[0]}, so nothing "
+            f"would be proved there; give it other logs=, or points before the stop"
+        )
+
+
+def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
+    """A run that is not interrupted, looked at where it could be."""
+    wanted, whole = set(points), _Whole()
+    callbacks, model = factory.callbacks(), factory.model()
+
+    def quiet(point: Point) -> None:
+        if point in wanted and not model.stop_training:
+            whole.saved[point] = _save(callbacks, model, point)
+
+    whole.record = drive(callbacks, model, plan, quiet=quiet)
+    whole.end = {**look(callbacks), "model": look_at_model(model)}
+    return whole
+
+
+def _save(callbacks: list[Any], model: Any, point: Point) -> Saved:
+    try:
+        state = states.sealed(saved_among(callbacks), model)
+    except NotPicklableError as error:
+        cause = cause_of_unpicklable(str(error))
+        raise AssertionError(f"before {point} nothing can be saved: {error}{cause}") from error
+    return Saved(state, values_of(model), randomness.take_generators(), look(callbacks))
+
+
+@dataclass
+class Resumed:
+    """A run that went on: how the callbacks were just after the state was put back, the record, and the end."""
+
+    begin: Look
+    record: Record
+    end: Look
+
+
+def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    __tracebackhide__ = True
+    try:
+        return resume(factory, plan, point, saved)
+    except (AssertionError, TimeoutError):
+        raise
+    except Exception as error:
+        where = "; ".join(getattr(error, "__notes__", ()))
+        raise AssertionError(
+            f"after resuming at {point} {type(error).__name__} is raised, and not in the uninterrupted run: "
+            f"{error}{where and f' ({where})'}"
+        ) from error
+
+
+def _through_state(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    return go_on(factory, plan, point, saved, states.read(saved.state))
+
+
+def _through_file(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    with tempfile.TemporaryDirectory() as directory:
+        return go_on(factory, plan, point, saved, Snapshot.open(_written(directory, saved)))
+
+
+def _written(directory: str, saved: Saved) -> str:
+    """The path of a checkpoint of this point; its model file is a name only."""
+    path = os.path.join(directory, "simulated.keras")
+
+    def write(staged: str) -> None:
+        with open(staged, "wb") as file:
+            file.write(b"simulated")
+
+    with commit.write(path, write, partial(states.resealed, saved.state)) as done:
+        commit.commit(done)
+    return path
+
+
+def _through_process(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+    with tempfile.TemporaryDirectory() as directory:
+        path = _written(directory, saved)
+        resumed: Resumed = go_on_elsewhere(path, factory.pickled, point, saved)
+        return resumed
+
+
+def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Snapshot) -> Resumed:
+    """The run from a point on, with callbacks made anew."""
+    callbacks, model = factory.callbacks(), factory.model()
+    begin: Look = {}
+
+    def put_back() -> None:
+        put_values_back(model, saved.model)
+        try:
+            states.put_into(snapshot, saved_among(callbacks), model)
+        except CallbackStateError as error:
+            cause = cause_of_unpicklable(str(error))
+            message = f"after resuming at {point} the state cannot be put back: {error}{cause}"
+            raise AssertionError(message) from error
+        randomness.put_back_generators(saved.generators)
+        begin.clear()
+        begin.update(look(callbacks))
+
+    put_back()
+    record = drive(callbacks, model, plan, point, put_back=put_back)
+    return Resumed(begin, record, {**look(callbacks), "model": look_at_model(model)})
+
+
+Resume = Callable[[Factory, Plan, Point, Saved], Resumed]
+_THROUGH: dict[str, Resume] = {"state": _through_state, "file": _through_file, "process": _through_process}
+
+
+# What is compared.
+
+
+def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
+    """Without an interruption, two runs are the same; or else no resumed one can be."""
+    __tracebackhide__ = True
+    found = _difference_of(again.end, whole.end)
+    if found is None:
+        found = again.record.without(factory.ignored).difference(whole.record.without(factory.ignored))
+    if found is not None:
+        cause = likely_cause(factory.callbacks(), found, twice=True)
+        raise AssertionError(f"two runs without an interruption differ: in the second {found}{cause}")
+
+
+def _assert_same(point: Point, resumed: Resumed, whole: _Whole, factory: Factory) -> None:
+    __tracebackhide__ = True
+    found = _difference_of(resumed.begin, whole.saved[point].look)
+    if found is None:
+        since = whole.record.since(point, resumed.record)
+        found = resumed.record.without(factory.ignored).difference(since.without(factory.ignored))
+    if found is None:
+        found = _difference_of(resumed.end, whole.end)
+    if found is not None:
+        raise AssertionError(f"after resuming at {point}: {found}{likely_cause(factory.callbacks(), found)}")
+
+
+def _difference_of(found: Look, expected: Look) -> str | None:
+    for key, of_key in expected.items():
+        for attribute, value in of_key.items():
+            there = found.get(key, {}).get(attribute)
+            if there is None:
+                return f"{key}.{attribute} is not there, expected {value.shown}"
+            if (text := there.difference(value, f"{key}.{attribute}")) is not None:
+                return text
+        for attribute, value in found.get(key, {}).items():
+            if attribute not in of_key:
+                return f"{key}.{attribute} is {value.shown}, expected no such attribute"
+    return None

@@ -1,0 +1,154 @@
+"""The hooks of ``fit``, ``evaluate`` and ``predict`` in Keras's order and with its arguments, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+
+from .plan import Plan, Point
+from .record import Record
+from .run import Run, training
+from .saves import unchanged
+from .standin import StandIn
+
+__all__ = ["drive", "listed", "simulate"]
+
+
+def simulate(
+    callbacks: Any,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    logs: Any = None,
+    model: Any = None,
+    optimizer: Any = None,
+    start: Point = (0, 0),
+    validation_steps: int = 0,
+    method: str = "fit",
+    watch: Iterable[str] = (),
+    timeout: float | None = 60.0,
+) -> Record:
+    """Drive callbacks through the hooks of a run, in Keras's order and with its arguments, without training.
+
+    Args:
+        callbacks: one, or a list.
+        epochs: how many.
+        steps_per_epoch: steps in each.
+        logs: a function of (epoch, batch), both 0-based, to a dict; or a dict of series, or a ``History``, with
+            one value an epoch or one a step; by default a loss that falls. ``val_`` series are heard at the end of
+            each epoch only, with or without ``validation_steps``; of the others the callbacks hear there what they
+            heard after its last batch.
+        model: what the callbacks get as their model; by default a stand-in that has an optimizer,
+            ``stop_training`` and one weight, which counts the steps, and that notes saves instead of writing.
+            A real one is not trained either; its optimizer's ``iterations`` count the steps.
+            ``ModelCheckpointEnhanced`` and Keras's ``OrbaxCheckpoint`` decide, and write nothing in any case; the
+            former are afterwards as they were before.
+        optimizer: of the stand-in: a Keras optimizer, a function that returns one, a name, or ``"numpy"`` for a
+            learning rate alone, which takes microseconds a step. By default SGD with the rate 0.01.
+        start: (epoch, batch), 0-based, of the first step; the callbacks hear ``on_train_begin`` and
+            ``on_epoch_begin`` all the same.
+        validation_steps: steps of a validation at each epoch's end; 0 for none.
+        method: ``"fit"``, or ``"evaluate"`` or ``"predict"``, which run ``steps_per_epoch`` steps once.
+        watch: what to record after each step, as ``"WarmupCosine.step"``: the callback's key and an attribute.
+        timeout: seconds after which a hook that has not returned is interrupted; None for never. (In the main
+            thread, where Ctrl-C raises KeyboardInterrupt.)
+
+    Returns:
+        A :class:`Record`.
+
+    Raises:
+        ValueError, TypeError: an argument is wrong; no callback has heard anything then.
+        TimeoutError: a hook has not returned in time; names it.
+        Exception: whatever a callback raises, with a note (PEP 678) that says in which hook, from Python 3.11 on.
+
+    Example:
+        >>> import keras
+        >>> from callback_state.testing import simulate
+        >>> halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+        >>> record = simulate(halve, epochs=3, steps_per_epoch=1, optimizer="numpy")
+        >>> [round(rate, 5) for rate in record.learning_rate]
+        [0.005, 0.0025, 0.00125]
+    """
+    run = listed(callbacks, "callbacks:")
+    plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, watch, timeout)
+    if epochs and not plan.contains(start):
+        raise ValueError(f"start={start!r}: expected (epoch, batch) from (0, 0) to {(epochs - 1, plan.steps)}")
+    if method not in _METHODS:
+        raise ValueError(f"method={method!r}: expected one of {', '.join(_METHODS)}")
+    if model is not None and optimizer is not None:
+        raise ValueError("optimizer= is for the stand-in; a model= has its own")
+    with unchanged(run):
+        return _METHODS[method](run, StandIn(optimizer) if model is None else model, plan, start)
+
+
+def listed(callbacks: Any, what: str) -> list[Any]:
+    """A list of callbacks, also of a single one; ``what`` says in an error where it is from."""
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    found = [*callbacks] if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in found:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"{what} {callback!r:.90}, expected a keras.callbacks.Callback or a list of them")
+    return found
+
+
+def drive(
+    callbacks: list[Any],
+    model: Any,
+    plan: Plan,
+    start: Point = (0, 0),
+    *,
+    put_back: Callable[[], object] = lambda: None,
+    quiet: Callable[[Point], object] = lambda point: None,
+) -> Record:
+    """A ``fit``.
+
+    Args:
+        callbacks: in their order.
+        model: what they drive.
+        plan: what they hear.
+        start: where the run goes on.
+        put_back: called after ``on_train_begin``, and inside an epoch after its ``on_epoch_begin``: where a
+            resumed run puts state back.
+        quiet: called at each point between two events at which a run can be saved, and goes on.
+    """
+    run = Run(callbacks, model, plan)
+    with run.watched():
+        run.hear("on_train_begin")
+        put_back()
+        run.epochs(start, put_back, quiet)
+    run.record.history = model.history.history if model.history is not None else {}
+    return run.record
+
+
+def _evaluate(callbacks: list[Any], model: Any, plan: Plan, start: Point) -> Record:
+    run = Run(callbacks, model, plan, trains=False)
+    logs: dict[str, Any] = {}
+    with run.watched():
+        run.hear("on_test_begin")
+        for batch in range(plan.steps):
+            run.hear_batch("on_test_batch_begin", batch)
+            logs = training(plan.logs(0, batch))
+            run.hear_batch("on_test_batch_end", batch, logs)
+        run.hear("on_test_end", logs=logs)
+    return run.record
+
+
+def _predict(callbacks: list[Any], model: Any, plan: Plan, start: Point) -> Record:
+    run = Run(callbacks, model, plan, trains=False)
+    with run.watched():
+        run.hear("on_predict_begin")
+        for batch in range(plan.steps):
+            run.hear_batch("on_predict_batch_begin", batch)
+            run.hear_batch("on_predict_batch_end", batch, {"outputs": plan.logs(0, batch).get("outputs")})
+        run.hear("on_predict_end")
+    return run.record
+
+
+_METHODS: dict[str, Callable[[list[Any], Any, Plan, Point], Record]] = {
+    "fit": drive,
+    "evaluate": _evaluate,
+    "predict": _predict,
+}

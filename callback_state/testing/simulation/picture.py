@@ -1,0 +1,104 @@
+"""Learning rates over steps: a picture, or sparklines where there is no matplotlib."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .record import Record
+
+__all__ = ["picture", "sparkline"]
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+#: Characters of a sparkline.
+WIDTH = 60
+
+
+def picture(
+    records: dict[str, Record],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    marks: Iterable[tuple[int, int]] = (),
+    parts_at: tuple[int, int] | None = None,
+) -> Any:
+    """The learning rates of some records.
+
+    Args:
+        records: by the name that the legend gives them.
+        path: where to save it.
+        marks: steps (epoch, batch) at which a run was interrupted.
+        parts_at: the step from which the curves differ.
+
+    Returns:
+        A ``matplotlib`` figure, or a text.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        text = "\n".join(_lines(records, marks, parts_at))
+        if path is not None:
+            Path(path).write_text(f"{text}\n", encoding="utf-8")
+        return text
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="step", ylabel="learning rate")
+    places = _places(records.values())
+    for i, (name, record) in enumerate(records.items()):
+        wide = i == 0 and len(records) > 1  # so that the other is seen on it
+        axes.plot(
+            [places[step] for step in record.steps],
+            record.learning_rate,
+            label=name,
+            linewidth=4 if wide else 1.5,
+            alpha=0.35 if wide else 1,
+        )
+    for i, mark in enumerate(marks):
+        label = "interrupted" if i == 0 else None
+        axes.axvline(_place(places, mark), color="0.6", linestyle=":", label=label)
+    if parts_at is not None:
+        axes.axvline(_place(places, parts_at), color="tab:red", linestyle="--", label=f"part at {parts_at}")
+    axes.legend()
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _places(records: Iterable[Record]) -> dict[tuple[int, int], int]:
+    """The 0-based number of each step that any of them has."""
+    return {step: i for i, step in enumerate(sorted({step for record in records for step in record.steps}))}
+
+
+def _place(places: dict[tuple[int, int], int], step: tuple[int, int]) -> int:
+    return sum(other < step for other in places)
+
+
+def _lines(records: dict[str, Record], marks: Iterable[tuple[int, int]], parts_at: Any) -> Iterable[str]:
+    width = max(map(len, records))
+    for name, record in records.items():
+        yield f"{name:>{width}} {sparkline(record.learning_rate)} {_range(record.learning_rate)}"
+    if marks := list(marks):
+        yield f"interrupted at {', '.join(map(str, marks))}"
+    if parts_at is not None:
+        yield f"part at {parts_at}"
+
+
+def _range(values: list[float]) -> str:
+    finite = [value for value in values if math.isfinite(value)]
+    return f"{min(finite):.3g} to {max(finite):.3g}" if finite else "no number"
+
+
+def sparkline(values: list[float]) -> str:
+    """Values as eight heights of blocks, at most ``WIDTH`` of them; a blank for what is no number.
+
+    Example:
+        >>> sparkline([0.0, 0.5, 1.0])
+        '▁▅█'
+    """
+    some = [values[i * len(values) // min(WIDTH, len(values))] for i in range(min(WIDTH, len(values)))]
+    finite = [value for value in some if math.isfinite(value)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    scale = (len(_LEVELS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_LEVELS[int((v - low) * scale + 0.5)] if math.isfinite(v) else " " for v in some)

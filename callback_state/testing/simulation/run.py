@@ -1,0 +1,184 @@
+"""One simulated run: its callbacks, what they hear, and the record that is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from ..._callbacks.capture import names
+from .logs import pythonified
+from .plan import Plan, Point
+from .record import Event, Record, Save
+from .saves import Noting, noted
+from .standin import StandIn, count_step
+from .watchdog import Watchdog
+
+__all__ = ["Run", "training"]
+
+
+class Run:
+    """One run: its list of callbacks, and the record that is written."""
+
+    def __init__(self, callbacks: list[Any], model: Any, plan: Plan, *, trains: bool = True) -> None:
+        self.model, self.plan, self.record = model, plan, Record()
+        params = {"verbose": 0, "epochs": plan.epochs if trains else 1, "steps": plan.steps}
+        made = keras.callbacks.CallbackList(
+            callbacks, add_history=trains, add_progbar=False, model=model, **params
+        )
+        # The list itself takes half of the time of a simulated step to look for tensors in the logs, and hands
+        # some callbacks to a thread.
+        self.callbacks = [*made.callbacks, _Recorder(self.record)]
+        self._dog = Watchdog(plan.timeout)
+        self._savers: list[Noting] = []
+        self._saves: list[str] = model.saves if isinstance(model, StandIn) else []
+        keyed = names(callbacks)
+        self._watched = [_watched(name, keyed) for name in plan.watch]
+        self._keyed = keyed
+        self.record.watched = {name: [] for name in plan.watch}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """The block of a run: no hook hangs, no checkpoint writes, and what is raised says where."""
+        with noted(self.callbacks, self.model, self._saves.append) as self._savers:
+            try:
+                with self._dog:
+                    yield
+            except Exception as error:
+                self._tell_where(error)
+                raise
+
+    def _tell_where(self, error: Exception) -> None:
+        if self._dog.event is not None and hasattr(error, "add_note"):
+            step = self.record.steps[-1] if self.record.steps else "none"
+            error.add_note(f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}")
+
+    def hear(self, hook: str, *index: int, logs: Any = None) -> None:
+        """One hook: Keras hands every callback the same dict of Python numbers."""
+        heard = pythonified(logs or {})
+        dog = self._dog
+        dog.event = hook, index
+        for callback in self.callbacks:
+            dog.callback = callback
+            getattr(callback, hook)(*index, heard)
+        dog.event = None
+        for saver in self._savers:
+            saver.after_everybody()
+
+    def hear_batch(self, hook: str, batch: int, logs: Any = None) -> None:
+        """The same for a batch: there Keras gives the logs by name."""
+        heard = pythonified(logs or {})
+        dog = self._dog
+        dog.event = hook, (batch,)
+        for callback in self.callbacks:
+            dog.callback = callback
+            getattr(callback, hook)(batch, logs=heard)
+        dog.event = None
+        for saver in self._savers:
+            saver.after_everybody()
+
+    def epochs(self, start: Point, put_back: Callable[[], object], quiet: Callable[[Point], object]) -> None:
+        first, entered = start
+        model, plan = self.model, self.plan
+        training_logs: Any = None
+        model.stop_training = False
+        for epoch in range(first, plan.epochs):
+            self.hear("on_epoch_begin", epoch)
+            batch = entered if epoch == first else 0
+            logs = plan.logs(epoch, batch - 1) if batch else {}
+            if batch:
+                put_back()
+            while batch < plan.steps and not model.stop_training:
+                logs = plan.logs(epoch, batch)
+                self.step(epoch, batch, training(logs))
+                batch += 1
+                quiet((epoch, batch))
+            self.end_of(epoch, logs)
+            training_logs = logs
+            if model.stop_training:
+                break
+            quiet((epoch + 1, 0))
+        self.hear("on_train_end", logs=training_logs)
+
+    def step(self, epoch: int, batch: int, logs: dict[str, Any]) -> None:
+        record, model, saves = self.record, self.model, len(self._saves)
+        self.hear_batch("on_train_batch_begin", batch)
+        record.steps.append((epoch, batch))
+        record.learning_rate.append(_rate(model))
+        count_step(model)
+        self.hear_batch("on_train_batch_end", batch, logs)
+        for name, (callback, attribute) in zip(self.plan.watch, self._watched, strict=True):
+            if not hasattr(callback, attribute):
+                raise _nothing_to_watch(name, self._keyed)
+            record.watched[name].append(copy.deepcopy(getattr(callback, attribute)))
+        self.note(epoch, batch, saves, "on_train_batch_end")
+
+    def end_of(self, epoch: int, logs: dict[str, Any]) -> None:
+        saves = len(self._saves)
+        if self.plan.validation_steps:
+            self.validate(logs)
+        self.hear("on_epoch_end", epoch, logs=logs)
+        self.note(epoch, self.plan.steps - 1, saves, "on_epoch_end")
+
+    def validate(self, logs: dict[str, Any]) -> None:
+        seen = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
+        self.hear("on_test_begin")
+        for batch in range(self.plan.validation_steps):
+            self.hear_batch("on_test_batch_begin", batch)
+            self.hear_batch("on_test_batch_end", batch, seen)
+        self.hear("on_test_end", logs=seen)
+
+    def note(self, epoch: int, batch: int, before: int, hook: str) -> None:
+        """What has been saved, and whether the run was stopped, after this step."""
+        self.record.saves += [Save(path, epoch, batch, hook) for path in self._saves[before:]]
+        if self.model.stop_training and self.record.stopped is None:
+            self.record.stopped = (epoch, batch)
+
+
+def training(logs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in logs.items() if not name.startswith("val_")}
+
+
+def _rate(model: Any) -> float:
+    rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
+    return float("nan") if rate is None else float(rate.numpy() if hasattr(rate, "numpy") else rate)
+
+
+def _watched(name: str, keyed: dict[str, Any]) -> tuple[Any, str]:
+    key, _, attribute = str(name).partition(".")
+    if key not in keyed:
+        raise _nothing_to_watch(name, keyed)
+    return keyed[key], attribute
+
+
+def _nothing_to_watch(name: Any, keyed: dict[str, Any]) -> ValueError:
+    there = ", ".join(f"{key}.{a}" for key, callback in keyed.items() for a in vars(callback) if a[0] != "_")
+    return ValueError(f"watch={name!r}: expected a callback's key and an attribute of it; there are {there}")
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Stands last in the list, and notes what has been heard."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.events = record.events
+
+
+def _noting(hook: str, indexed: bool) -> Callable[..., None]:
+    def of_index(self: _Recorder, index: int, logs: Any = None) -> None:
+        self.events.append(Event(hook, index, dict(logs) if logs else {}))
+
+    def of_none(self: _Recorder, logs: Any = None) -> None:
+        of_index(self, None, logs)  # type: ignore[arg-type]
+
+    return of_index if indexed else of_none
+
+
+for _when in ("begin", "end"):
+    for _what in ("train", "test", "predict"):
+        setattr(_Recorder, f"on_{_what}_{_when}", _noting(f"on_{_what}_{_when}", False))
+        setattr(_Recorder, f"on_{_what}_batch_{_when}", _noting(f"on_{_what}_batch_{_when}", True))
+    setattr(_Recorder, f"on_epoch_{_when}", _noting(f"on_epoch_{_when}", True))

@@ -1,0 +1,113 @@
+"""Checkpoint callbacks in a simulation: they decide as in a ``fit``, and write nothing: it is noted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import keras
+
+from ..._keras.replaced import Replaced
+from ..._saving.checkpoint import ModelCheckpointEnhanced
+from ..._saving.keeper import Keeper
+
+__all__ = ["Noting", "noted", "unchanged"]
+
+
+class Noting(Keeper):
+    """What a ``ModelCheckpointEnhanced`` does in a simulation.
+
+    It decides when everybody has heard an event, as in a ``fit``; the clock, signals, exceptions and the end of
+    the run save nothing.
+
+    Args:
+        checkpoint, model: as for :class:`Keeper`.
+        note: called with the path of each save.
+    """
+
+    def __init__(self, checkpoint: Any, model: Any, note: Callable[[str], object]) -> None:
+        super().__init__(checkpoint, model)
+        self._note = note
+
+    def hear(self, event: Any, loop: Any) -> None:
+        self._event = event
+
+    def after_everybody(self) -> None:
+        """Everybody has heard an event; it may be one that this checkpoint does not ask about."""
+        self.decide(None)
+        self.after_event(None)
+
+    def next_stamp(self, loop: Any) -> int:
+        # A count instead of the clock: two simulated runs are the same.
+        stamp: int = self.checkpoint._stamp
+        return stamp + 1
+
+    def _is_time(self) -> bool:
+        return False
+
+    def _save(self, name: str, event: Any, loop: Any) -> None:
+        self._note(self.checkpoint.path_of(name))
+
+
+@contextmanager
+def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> Iterator[list[Noting]]:
+    """Within the block these callbacks, which know their model, note what they save.
+
+    Yields:
+        Those that decide when everybody has heard an event.
+    """
+    ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
+    keepers = [Noting(callback, model, note) for callback in ours]
+    for keeper in keepers:
+        keeper.checkpoint._keeper = keeper
+    try:
+        with Replaced(partial(_orbax, callbacks, note)):
+            yield keepers
+    finally:
+        for keeper in keepers:
+            keeper.checkpoint._keeper = None
+
+
+@contextmanager
+def unchanged(callbacks: list[Any]) -> Iterator[None]:
+    """Nothing that our checkpoints decide within the block stays in them, nor directories that are made for them.
+
+    What they believe to have written in a simulation would be deleted in a ``fit``, and the best value of made-up
+    losses be the one to beat.
+    """
+    ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
+    before = [{n: [*v] if type(v) is list else v for n, v in vars(callback).items()} for callback in ours]
+    missing = [path for callback in callbacks for path in _missing(getattr(callback, "filepath", None))]
+    try:
+        yield
+    finally:
+        for callback, attributes in zip(ours, before, strict=True):
+            callback.__dict__ = attributes
+        for path in sorted(missing, key=len, reverse=True):
+            with suppress(OSError):  # never made, or not empty: then it is not ours
+                os.rmdir(path)
+
+
+def _missing(filepath: Any) -> Iterator[str]:
+    """The directories above a file that are not there."""
+    directory = os.path.dirname(os.path.abspath(filepath)) if isinstance(filepath, str) else os.curdir
+    while not os.path.isdir(directory):
+        yield directory
+        directory = os.path.dirname(directory)
+
+
+def _orbax(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
+    """What stands in for the method of Keras's OrbaxCheckpoint that writes; what it decides comes before."""
+    cls = getattr(keras.callbacks, "OrbaxCheckpoint", None)
+    if cls is None or not any(isinstance(callback, cls) for callback in callbacks):
+        return []
+    name = "_save_checkpoint"  # in every Keras that has the class, up to 3.15
+    if not hasattr(cls, name):
+        raise NotImplementedError(
+            f"keras {keras.__version__}: OrbaxCheckpoint has no method {name} any more, and would write in a "
+            f"simulation. Leave it out of the callbacks, and report this"
+        )
+    return [(cls, name, lambda self, step, logs=None: note(os.path.join(self.directory, str(step))))]

@@ -1,0 +1,467 @@
+"""State and configuration of live callbacks; putting state back, all of it or nothing."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from states import put_into, saved
+
+from callback_state import RestoreError, stateful
+from callback_state._callbacks.capture import configuration, is_registered, names, state_of
+from callback_state._callbacks.prepare import prepare_from
+from callback_state._format.classes import attributes
+from callback_state._format.trust import Trust
+
+Callback = keras.callbacks.Callback
+
+
+@stateful(exclude=("cache",))
+class Steps(Callback):
+    def __init__(self, rate: float = 0.1, limits: Any = (1, 2), step: int = 0) -> None:
+        super().__init__()
+        self.rate, self.limits, self.step = rate, limits, step
+        self.seen: list[int] = []
+        self.cache = {"a": 1}
+
+
+class MoreSteps(Steps):
+    """Undecorated child: its parent's registration holds."""
+
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__(rate)
+        self.more = 1
+
+
+@stateful(exclude=("more",))
+class EvenMoreSteps(MoreSteps):
+    pass
+
+
+class Stopping(keras.callbacks.EarlyStopping):
+    """A subclass of a stock callback, which nobody decorated."""
+
+    def __init__(self, scale: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.scale, self.total = scale, 0
+
+
+def test_what_still_equals_an_argument_is_configuration() -> None:
+    """And nothing else is: an attribute that moved away is state, and is configuration again if it comes back."""
+    steps = Steps()
+    assert state_of(steps) == {"seen": []}
+    steps.step, steps.limits = 3, [1, 2]
+    assert state_of(steps) == {"seen": [], "step": 3, "limits": [1, 2]}
+    steps.step, steps.limits = 0, (1, 2)
+    assert state_of(steps) == {"seen": []}
+
+
+def test_an_argument_changed_in_place_is_state() -> None:
+    """Also where the attribute is the very object that the constructor was given."""
+    limits = [1, 2]
+    steps = Steps(limits=limits)
+    limits.append(3)
+    assert steps.limits is limits and state_of(steps)["limits"] == [1, 2, 3]
+
+
+def test_a_generator_that_was_drawn_from_is_state() -> None:
+    """Given to the constructor, unchanged it is configuration; a draw later it is not."""
+    steps = Steps(rate=np.random.default_rng(1))
+    assert "rate" not in state_of(steps)
+    steps.rate.random()  # type: ignore[attr-defined]
+    assert "rate" in state_of(steps)
+
+
+def test_a_function_kept_under_another_name_is_configuration() -> None:
+    """``self._fn = fn`` needs no trust."""
+
+    @stateful
+    class Calls(Callback):
+        def __init__(self, fn: Any) -> None:
+            super().__init__()
+            self._fn = fn
+
+    assert state_of(Calls(lambda: 1)) == {}
+
+
+def test_excluded_attributes_are_no_state() -> None:
+    """Those of the class, of its parents, and of the instance, together."""
+    assert set(state_of(MoreSteps())) == {"limits", "more", "seen", "step"}
+    assert set(state_of(EvenMoreSteps())) == {"limits", "seen", "step"}
+    assert set(state_of(stateful(EvenMoreSteps(), exclude=("seen",)))) == {"limits", "step"}
+    assert set(state_of(stateful(keras.callbacks.TerminateOnNaN(), exclude=("x",)))) == set()
+
+
+def test_what_is_excluded_now_is_not_put_back() -> None:
+    """A file from before the exclusion does not bring the attribute back."""
+    old = Steps()
+    old.seen.append(1)
+    live = stateful(Steps(), exclude=("seen",))
+    put_into(saved(old), live)
+    assert live.seen == []
+
+
+def test_slots_are_state() -> None:
+    """Attributes in ``__slots__`` are found and put back."""
+
+    @stateful
+    class Slotted(Callback):
+        __slots__ = ("count",)
+
+    one, other = Slotted(), Slotted()
+    one.count = 5
+    put_into(saved(one), other)
+    assert other.count == 5
+
+
+def test_a_generic_callback_has_no_state_of_python_s_own() -> None:
+    """``Generic[int](...)`` leaves ``__orig_class__`` on the instance; saving and restoring do not mind."""
+    import typing
+
+    item = typing.TypeVar("item")
+
+    @stateful
+    class Of(Callback, typing.Generic[item]):
+        pass
+
+    callback = Of[int]()
+    callback.n = 1  # type: ignore[attr-defined]
+    assert state_of(callback) == {"n": 1}
+    other = Of[int]()
+    put_into(saved(callback), other)
+    assert other.n == 1  # type: ignore[attr-defined]
+
+
+def test_the_configuration_of_a_stock_callback_is_its_constructor_s() -> None:
+    """``min_delta`` without the sign that the decision about the direction gives it."""
+    stopping = keras.callbacks.EarlyStopping(patience=7, min_delta=0.5)
+    kept = {name: argument.data for name, argument in configuration(stopping).items()}
+    assert (kept["patience"], kept["min_delta"], kept["monitor"]) == (7, 0.5, "val_loss")
+    stopping.min_delta = -0.5
+    assert configuration(stopping)["min_delta"].data == 0.5
+
+
+def test_an_undecorated_subclass_of_a_stock_callback_has_both_states() -> None:
+    """Its own attributes and the parent's; its own parameters are configuration from the first look on."""
+    stopping = Stopping(2.0, patience=3)
+    assert is_registered(stopping)
+    assert state_of(stopping)["total"] == 0 and "scale" not in state_of(stopping)
+    stopping.scale, stopping.wait = 3.0, 2
+    assert {"scale", "wait"} <= set(state_of(stopping)) and "patience" not in state_of(stopping)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "expected"),
+    [
+        ([Steps(), Steps(), Steps()], ["Steps", "Steps_1", "Steps_2"]),
+        ([Steps(), MoreSteps(), Steps()], ["Steps", "MoreSteps", "Steps_1"]),
+        ([stateful(Steps(), key="a"), Steps(), stateful(Steps(), key="b")], ["a", "Steps", "b"]),
+        ([stateful(Steps(), key="Steps"), Steps()], ["Steps", "Steps_1"]),
+        ([stateful(Steps(), key="Steps_1"), Steps(), Steps()], ["Steps_1", "Steps", "Steps_2"]),
+        ([keras.callbacks.TerminateOnNaN(), Steps()], ["TerminateOnNaN", "Steps"]),
+    ],
+    ids=["three of a class", "two classes", "given", "given like the class", "given like the second", "stock"],
+)
+def test_names_of_callbacks(callbacks: list[Any], expected: list[str]) -> None:
+    """The class's name, numbered from the second on; a given key as it was given."""
+    assert list(names(callbacks)) == expected
+    assert list(names(callbacks).values()) == callbacks
+
+
+def test_a_key_of_the_class() -> None:
+    """``@stateful(key=...)`` names every instance of that class and none of its children."""
+
+    @stateful(key="warm")
+    class Warmup(Callback):
+        pass
+
+    class Child(Warmup):
+        pass
+
+    assert list(names([Warmup(), Warmup(), Child()])) == ["warm", "warm_1", "Child"]
+
+
+def test_two_callbacks_of_one_key_are_an_error() -> None:
+    """It names the key."""
+    with pytest.raises(RestoreError, match=r"two callbacks have the key 'a': give each its own with key="):
+        names([stateful(Steps(), key="a"), stateful(MoreSteps(), key="a")])
+
+
+def test_the_user_s_new_configuration_wins() -> None:
+    """What was configuration when the state was saved is not put back."""
+    live = Steps(rate=0.5)
+    old = Steps(rate=0.1)
+    old.step = 7
+    put_into(saved(old), live)
+    assert (live.rate, live.step) == (0.5, 7)
+
+
+def test_configuration_that_moved_here_becomes_configuration_again() -> None:
+    """Restored into callbacks that have already trained, an attribute saved at its argument's value returns."""
+    old, live = Steps(step=5), Steps(step=6)
+    live.step, live.rate = 99, -1.0
+    put_into(saved(old), live)
+    assert (live.step, live.rate) == (6, 0.1)
+
+
+def test_an_attribute_that_a_new_constructor_computes_is_left_alone() -> None:
+    """A parameter that is newer than the file is not taken for one that moved."""
+    snapshot = saved(Steps())
+    for entry in snapshot.meta["callbacks"]:
+        del entry["arguments"]["rate"]
+    live = Steps(rate=2.0)
+    live.rate = 4.0
+    put_into(snapshot, live)
+    assert live.rate == 4.0
+
+
+# All or nothing.
+
+
+@stateful
+class Touchy(Callback):
+    """Refuses to be told a bad value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: Any = 1
+        self.rng = random.Random(1)
+        self.weight = keras.Variable([1.0])
+
+    @property
+    def value(self) -> Any:
+        return self.__dict__["value"]
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        if value == "bad":
+            raise RuntimeError("bad value")
+        self.__dict__["value"] = value
+
+
+def _look(callback: Any) -> Any:
+    """Everything that a callback holds, generators and variables by value."""
+    found = dict(vars(callback))
+    found["rng"], found["weight"] = callback.rng.getstate(), callback.weight.numpy().tolist()
+    return found
+
+
+def _saved_touchy(value: Any) -> Any:
+    old = Touchy()
+    old.first, old.new = 2, [3]  # type: ignore[attr-defined]
+    old.rng.random()
+    old.weight.assign([2.0])
+    old.__dict__["value"] = value
+    return saved(old, keras.callbacks.EarlyStopping())
+
+
+@pytest.mark.parametrize("before", [{}, {"value": 0}, {"zebra": 1}], ids=str)
+def test_a_setter_that_raises_undoes_everything(before: dict[str, Any]) -> None:
+    """Of every callback: attributes set, added, directions decided. The error names the attribute."""
+    snapshot = _saved_touchy("bad")
+    live, stopping = Touchy(), keras.callbacks.EarlyStopping()
+    vars(live).update(before)
+    look, stock = _look(live), dict(vars(stopping))
+    for order in ([0, 1], [1, 0]):
+        keys, callbacks = ["Touchy", "EarlyStopping"], [live, stopping]
+        with pytest.raises(RestoreError, match=r"Touchy\.value cannot be set: RuntimeError: bad value"):
+            put_into(snapshot, *[callbacks[i] for i in order], keys=[keys[i] for i in order])
+        assert _look(live) == look and list(vars(live)) == list(look)
+        assert vars(stopping) == stock
+    put_into(_saved_touchy("good"), live, stopping)
+    assert (live.first, live.new, live.value) == (2, [3], "good")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("failing", range(3))
+def test_a_variable_that_refuses_undoes_everything(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables and generators that were set before it get their values back; at each place in the order."""
+    olds, lives = [Touchy() for _ in range(3)], [Touchy() for _ in range(3)]
+    for i, old in enumerate(olds):
+        old.weight.assign([5.0 + i])
+        old.rng.seed(7 + i)
+        old.first = i
+    snapshot = saved(*olds)
+    looks = [_look(live) for live in lives]
+    weight = lives[failing].weight
+
+    def refuse(value: Any) -> None:
+        raise ValueError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weight, "assign", refuse)
+        with pytest.raises(RestoreError, match="a variable or generator cannot be set: ValueError: no room"):
+            put_into(snapshot, *lives)
+    assert [_look(live) for live in lives] == looks
+    put_into(snapshot, *lives)
+    assert [live.weight.numpy().tolist() for live in lives] == [[5.0], [6.0], [7.0]]
+    assert [live.rng.random() for live in lives] == [random.Random(7 + i).random() for i in range(3)]
+
+
+def test_an_interrupt_undoes_everything_and_goes_on_as_one() -> None:
+    """Ctrl-C in the middle is no error of the package's, and leaves nothing half restored."""
+
+    @stateful
+    class Interrupted(Touchy):
+        @property
+        def value(self) -> Any:
+            return 0
+
+        @value.setter
+        def value(self, value: Any) -> None:
+            raise KeyboardInterrupt
+
+    live = Interrupted()
+    look = _look(live)
+    with pytest.raises(KeyboardInterrupt):
+        put_into(_saved_touchy(1), live, keras.callbacks.EarlyStopping())
+    assert _look(live) == look
+
+
+def test_decoding_changes_nothing() -> None:
+    """Between ``prepare`` and ``put_back`` every callback, generator and variable is as it was."""
+    live, stopping = Touchy(), keras.callbacks.EarlyStopping()
+    look, stock = _look(live), dict(vars(stopping))
+    keyed = {"Touchy": live, "EarlyStopping": stopping}
+    prepare_from(_saved_touchy(1), keyed, model=None, trust=Trust())
+    assert {k: v for k, v in _look(live).items() if not k.startswith("_callback")} == {
+        k: v for k, v in look.items() if not k.startswith("_callback")
+    }
+    assert vars(stopping) == stock
+
+
+def test_a_slot_is_undone_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute in ``__slots__`` has its value again, and one that was empty is empty again."""
+
+    @stateful
+    class Slotted(Touchy):
+        __slots__ = ("a", "b")
+
+    old, live = Slotted(), Slotted()
+    old.a, old.b, live.b = 1, 2, 3
+    seen = []
+
+    def refuse(value: Any) -> None:
+        seen.append((live.a, live.b))
+        raise ValueError
+
+    monkeypatch.setattr(live.weight, "assign", refuse)
+    with pytest.raises(RestoreError):
+        put_into(saved(old), live)
+    assert seen == [(1, 2)]
+    assert not hasattr(live, "a") and live.b == 3
+
+
+# What cannot be state.
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        (lambda: keras.callbacks.ModelCheckpoint("a.keras"), "filepath"),
+        (lambda: keras.callbacks.CSVLogger("a.csv"), "filename"),
+        (lambda: keras.callbacks.EarlyStopping(), "patience"),
+        (lambda: Steps(), "_model"),
+        (lambda: Steps(), "set_model"),
+        (lambda: Steps(), "__class__"),
+        (lambda: Steps(), 5),
+    ],
+    ids=["path", "file name", "configuration", "model", "hook", "class", "number"],
+)
+def test_a_file_cannot_set_what_is_no_state(callback: Any, name: Any) -> None:
+    """Paths and configuration of stock callbacks, the model, special names: refused, whatever a file holds."""
+    snapshot = saved(callback())
+    (root,) = snapshot.state.root
+    (i,) = snapshot.state.nodes[root][1][1]
+    snapshot.state.nodes[i] = ("dict", [*snapshot.state.nodes[i][1], name, "evil"])
+    live = callback()
+    before = attributes(live)
+    with pytest.raises(RestoreError, match=f"{name} is not an attribute that can be state"):
+        put_into(snapshot, live)
+    assert attributes(live) == before
+
+
+# Versions.
+
+
+def _versioned(version: int, migrate: Any = None) -> Any:
+    @stateful(key="versioned", version=version, migrate=migrate)
+    class Versioned(Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+    return Versioned()
+
+
+def test_an_older_state_is_migrated() -> None:
+    """With the version that it has, on a copy; the result is what is put in."""
+    old = _versioned(2)
+    old.steps = 5
+    seen = []
+
+    def migrate(state: dict[str, Any], version: int) -> dict[str, Any]:
+        seen.append((dict(state), version))
+        state["count"] = state.pop("steps")
+        return state
+
+    live = _versioned(3, migrate)
+    put_into(saved(old), live)
+    assert seen == [({"count": 0, "steps": 5}, 2)]
+    assert live.count == 5 and not hasattr(live, "steps")
+
+
+@pytest.mark.parametrize(
+    ("saved_version", "here", "message"),
+    [
+        (3, _versioned(2), "has version 3, and the class here knows 2. Use the newer code"),
+        (1, _versioned(2), r"has version 1, and the class here has 2 without .*@stateful\(version=2, migrate="),
+        (1, _versioned(2, lambda s, v: s["gone"]), r"could not bring it to 2: KeyError: 'gone'"),
+        (1, _versioned(2, lambda s, v: None), r"could not bring it to 2: TypeError"),
+        (1, _versioned(2, lambda s, v: {"_model": 1}), "_model is not an attribute that can be state"),
+    ],
+    ids=["newer", "no migrate", "migrate raises", "migrate returns nothing", "migrate returns nonsense"],
+)
+def test_a_state_of_another_version_is_refused(saved_version: int, here: Any, message: str) -> None:
+    """With both numbers and what to do; nothing has changed."""
+    old = _versioned(saved_version)
+    old.count = 9
+    with pytest.raises(RestoreError, match=message):
+        put_into(saved(old), here)
+    assert here.count == 0
+
+
+def test_objects_shared_by_two_callbacks_stay_shared() -> None:
+    """And what only one of them is restored for is decoded for that one."""
+    one, two = Steps(), Steps()
+    one.seen = two.seen = [1]
+    a, b = Steps(), Steps()
+    put_into(saved(one, two), a, b)
+    assert a.seen is b.seen and a.seen == [1]
+    alone = Steps()
+    put_into(saved(one, two), alone, keys=["Steps_1"])
+    assert alone.seen == [1]
+
+
+def test_what_other_keys_need_is_not_looked_up() -> None:
+    """A class that is gone does no harm to a restore that leaves its callback out."""
+
+    @stateful(key="short lived")
+    class Gone:
+        pass
+
+    one, two = Steps(), Steps()
+    one.seen = [Gone()]  # type: ignore[list-item]
+    two.seen = [2]
+    snapshot = saved(one, two)
+    del Gone
+    from callback_state._callbacks import stateful as _stateful
+
+    _stateful._registry.pop(next(n for n, r in _stateful._registry.items() if r.key == "short lived"))
+    live = Steps()
+    put_into(snapshot, live, keys=["Steps_1"])
+    assert live.seen == [2]
+    with pytest.raises(RestoreError, match="short lived, which is not registered here"):
+        put_into(snapshot, Steps(), Steps())

@@ -1,0 +1,361 @@
+"""After a resume the event files of ``TensorBoard`` hold each step once, as in a run that was not killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+from harness import X_VAL, Y_VAL, X, Y
+from killed import SAVING, start
+from places import KIT, ROOT
+from reused import fresh_model
+from tensorflow.core.util import event_pb2
+
+from callback_state import CallbackStateError, ResumeError
+from callback_state._callbacks import csv_log
+from callback_state._callbacks.capture import note_outside, outside_of, wind_back
+from callback_state.testing import simulate
+
+EPOCHS = 6
+PATHS = [str(Path(__file__).parent), str(KIT), str(ROOT)]
+OLD = "events.out.tfevents.1500000000.elsewhere.1.0.v2"
+
+
+def read(path: Path) -> list[Any]:
+    """The events of one file; a file that does not end with a whole record is an error."""
+    return [event_pb2.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
+
+
+def steps(log_dir: Path) -> Counter[tuple[str, str, int, bytes]]:
+    """How often each (train or validation, tag, step, value) is logged; but for the graph, which each fit writes.
+
+    A speed is never the same.
+    """
+    return Counter(
+        (
+            path.parent.name,
+            value.tag,
+            event.step,
+            b"" if "per_second" in value.tag else value.tensor.tensor_content or value.tensor.SerializeToString(),
+        )
+        for path in log_dir.rglob("*tfevents*")
+        for event in read(path)
+        for value in event.summary.value
+        if value.tag != "keras"
+    )
+
+
+def times(log_dir: Path, tag: str, step: int) -> int:
+    """How often a step is logged for training."""
+    return sum(n for key, n in steps(log_dir).items() if key[:3] == ("train", tag, step))
+
+
+def files(log_dir: Path) -> dict[str, bytes]:
+    paths = log_dir.rglob("*tfevents*")
+    return {path.relative_to(log_dir).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+def trained(log_dir: Path, epochs: int = 1, **options: Any) -> Any:
+    """A TensorBoard that has been in a fit."""
+    callback = keras.callbacks.TensorBoard(str(log_dir), **options)
+    train(callback, epochs)
+    return callback
+
+
+def train(callback: Any, epochs: int = 1) -> None:
+    fresh_model().fit(
+        X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), epochs=epochs, verbose=0, callbacks=[callback]
+    )
+
+
+# One function after the other.
+
+
+def test_outside_is_what_is_on_the_disk(tmp_path: Path) -> None:
+    """Each event file with its size, in train and validation, and none of other programs."""
+    for name in ("train/other.txt", f"elsewhere/{OLD}", OLD):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    before = int(time.time())
+    taken = outside_of(trained(tmp_path))
+    assert before <= taken["at"] <= time.time()
+    logged = ("train", "validation")
+    found = {name: len(data) for name, data in files(tmp_path).items() if name.startswith(logged)}
+    assert taken["files"] == found
+    assert tuple(name.split("/")[0] for name in found) == logged
+
+
+def test_what_is_buffered_is_flushed(tmp_path: Path) -> None:
+    """In the middle of a fit, what was logged so far can be read up to the size that is taken."""
+    callback, found = keras.callbacks.TensorBoard(str(tmp_path)), []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            taken = outside_of(callback)
+            assert taken["files"] == {name: len(data) for name, data in files(tmp_path).items()}
+            found.append(times(tmp_path, "epoch_loss", epoch))
+
+    fresh_model().fit(X, Y, batch_size=16, epochs=3, verbose=0, callbacks=[callback, Look()])
+    assert found == [1, 1, 1]
+
+
+@pytest.mark.parametrize("pid", ["this", "another"])
+def test_files_are_cut_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: str) -> None:
+    """Known files have their size again, later ones are gone, old ones and those of the new fit are there."""
+    first = trained(tmp_path)
+    (tmp_path / "train" / OLD).write_bytes(b"")
+    then, taken = files(tmp_path), outside_of(first)
+    for name in then:
+        with (tmp_path / name).open("ab") as file:
+            file.write(b"torn")
+    train(keras.callbacks.TensorBoard(str(tmp_path)))
+    (tmp_path / "validation" / OLD).write_bytes(b"")
+    (tmp_path / "train" / "notes.txt").write_text("mine")
+    if pid == "another":
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+    callback = keras.callbacks.TensorBoard(str(tmp_path))
+    there = files(tmp_path)
+    note_outside(callback, taken)
+    callback.set_model(fresh_model())  # begins a file
+    (new,) = files(tmp_path).keys() - there.keys()
+    wind_back(callback, taken)
+    callback._close_writers()
+    now = files(tmp_path)
+    assert {name: now[name] for name in then} == then
+    assert now.keys() - then.keys() == {new, f"validation/{OLD}"}
+    assert (tmp_path / "train" / "notes.txt").read_text() == "mine"
+    assert max(steps(tmp_path).values()) == 1
+
+
+def test_an_open_writer_of_this_process_writes_to_nowhere(tmp_path: Path) -> None:
+    """What the interrupted fit of a notebook still holds back does not come into the files afterwards."""
+    options: dict[str, Any] = {"write_graph": False, "update_freq": 1}
+    first = keras.callbacks.TensorBoard(str(tmp_path), **options)
+    first.set_model(fresh_model())
+    first.on_train_begin()
+    first.on_train_batch_begin(0)
+    first.on_train_batch_end(0, {"loss": 1.0})
+    taken = outside_of(first)
+    first.on_train_batch_end(0, {"late": 1.0})
+    callback = keras.callbacks.TensorBoard(str(tmp_path), **options)
+    note_outside(callback, taken)
+    before = files(tmp_path)
+    wind_back(callback, taken)
+    first.on_train_end()
+    assert files(tmp_path) == before
+    assert [tag for _, tag, *_ in steps(tmp_path)] == ["batch_loss"]
+
+
+def test_without_a_note_no_file_is_removed(tmp_path: Path) -> None:
+    """Which files were begun by the fit that goes on is not guessed."""
+    taken = outside_of(keras.callbacks.TensorBoard(str(tmp_path)))
+    trained(tmp_path)
+    before = files(tmp_path)
+    wind_back(keras.callbacks.TensorBoard(str(tmp_path)), taken)
+    assert files(tmp_path) == before != {}
+
+
+def test_names_in_a_checkpoint_are_no_paths(tmp_path: Path) -> None:
+    """Whatever a file says, nothing outside the two directories is touched."""
+    callback = trained(tmp_path / "tb")
+    (tmp_path / "diary.txt").write_text("mine")
+    (tmp_path / OLD).write_text("mine")
+    taken = {"files": {"../diary.txt": 0, f"../{OLD}": 0, str(tmp_path / "diary.txt"): 0}, "at": 0}
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match="diary"):
+        wind_back(callback, taken)
+    assert (tmp_path / "diary.txt").read_text() == (tmp_path / OLD).read_text() == "mine"
+
+
+@pytest.mark.parametrize("taken", [{}, {"files": {"a": -1}, "at": 0}, {"files": {"a": "1"}, "at": 0}])
+def test_nonsense_in_a_checkpoint(tmp_path: Path, taken: Any) -> None:
+    """It is an error that names the callback, and changes no file."""
+    callback = trained(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(ResumeError, match="TensorBoard: wind_back="):
+        wind_back(callback, taken)
+    assert files(tmp_path) == before
+
+
+def test_another_directory_is_named(tmp_path: Path) -> None:
+    """A log_dir with the time in its name: the curves begin in a new place, and one warning says so."""
+    taken = outside_of(trained(tmp_path / "monday"))
+    callback = keras.callbacks.TensorBoard(str(tmp_path / "tuesday"))
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match=r"tuesday: train/events.*, and is gone; validation") as caught:
+        wind_back(callback, taken)
+    assert len(caught) == 1
+
+
+def test_a_shorter_file_is_left_alone(tmp_path: Path) -> None:
+    """Somebody else has written it anew."""
+    callback = trained(tmp_path)
+    taken = outside_of(callback)
+    name = next(iter(taken["files"]))
+    (tmp_path / name).write_bytes(b"short")
+    with pytest.warns(UserWarning, match=rf"{name} had {taken['files'][name]} bytes when .* and has 5"):
+        wind_back(callback, taken)
+    assert (tmp_path / name).read_bytes() == b"short"
+
+
+def test_a_directory_that_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not looked at, and the resume says so."""
+    callback = keras.callbacks.TensorBoard("gs://bucket/logs")
+    monkeypatch.setattr(os, "scandir", None)
+    taken = outside_of(callback)
+    assert taken["files"] == {}
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match="gs://bucket/logs: is not a local directory"):
+        wind_back(callback, taken)
+
+
+@pytest.mark.parametrize("function", ["truncate", "unlink"])
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    """What cannot be changed is named in one warning, with the system's words; the rest is done."""
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    taken = outside_of(trained(tmp_path))
+    for name in taken["files"]:
+        with (tmp_path / name).open("ab") as file:
+            file.write(b"torn")
+    trained(tmp_path)
+    callback = keras.callbacks.TensorBoard(str(tmp_path))
+    note_outside(callback, taken)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(os, function, refuse)
+    with pytest.warns(UserWarning, match=r"taken out of train/events.*Permission denied.* validation/") as w:
+        wind_back(callback, taken)
+    assert len(w) == 1
+    sizes = {name: len(data) for name, data in files(tmp_path).items()}
+    assert (sizes.keys() == taken["files"].keys()) == (function == "truncate")
+
+
+def test_a_disk_that_fails_at_the_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error that names the callback: a checkpoint that does not know the files is none."""
+    callback = trained(tmp_path)
+
+    def fail(path: str) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(CallbackStateError, match=r"TensorBoard: outside= .*Input/output error"):
+        outside_of(callback)
+
+
+def test_a_cut_file_can_be_read(tmp_path: Path) -> None:
+    """The size after a flush lies between two records."""
+    board, cut = keras.callbacks.TensorBoard(str(tmp_path)), []
+
+    def take(epoch: int, logs: Any) -> None:
+        for name, size in outside_of(board)["files"].items():
+            copy = tmp_path / "copy"
+            copy.write_bytes((tmp_path / name).read_bytes() + b"\x18\x00torn")
+            csv_log.cut(str(copy), size)
+            cut.append((epoch, read(copy)[-1].step))
+
+    losses = {name: [1.0] * 20 for name in ("loss", "val_loss")}
+    takes = keras.callbacks.LambdaCallback(on_epoch_end=take)
+    simulate([board, takes], epochs=20, steps_per_epoch=1, logs=losses, model=fresh_model())
+    assert cut == [(epoch, epoch) for epoch in range(20) for _ in ("train", "validation")]
+
+
+# Whole runs.
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "epoch": {"update_freq": "epoch", "histogram_freq": 1, "write_steps_per_second": True},
+    "batch": {"update_freq": "batch", "write_steps_per_second": True},
+    "integer": {"update_freq": 3, "write_graph": False},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("saving", SAVING)
+def test_each_step_is_logged_once(tmp_path: Path, name: str, saving: str) -> None:
+    """Killed four times within an epoch, after steps that no checkpoint knows: steps and values in all files
+    together are those of the uninterrupted run."""
+
+    def make(directory: Path) -> Callable[[], list[Any]]:
+        return lambda: [keras.callbacks.TensorBoard(str(directory / "tb"), **OPTIONS[name])]
+
+    start(tmp_path / "whole", make(tmp_path / "whole"), **SAVING[saving])
+    for kill in (9, 10, 11, 18):
+        assert start(tmp_path / "killed", make(tmp_path / "killed"), kill=kill, **SAVING[saving]) is None
+    assert start(tmp_path / "killed", make(tmp_path / "killed"), **SAVING[saving]) is not None
+    found, expected = steps(tmp_path / "killed" / "tb"), steps(tmp_path / "whole" / "tb")
+    assert found == expected
+    # Keras 3.7 calls the weights of all layers alike.
+    assert {n for (_, tag, *_), n in found.items() if not tag.endswith("/histogram")} == {1}
+    batches = [step for _, tag, step, _ in found if tag == "batch_loss"]
+    assert max(batches, default=None) == (None if name == "epoch" else 4 * EPOCHS)
+
+
+@pytest.mark.parametrize("profile", [2, (2, 3)], ids=["one", "a range"])
+def test_no_batch_is_profiled_again(tmp_path: Path, profile: Any) -> None:
+    """The batches to profile were past at the checkpoint: the resumed run traces nothing."""
+
+    def make() -> list[Any]:
+        return [keras.callbacks.TensorBoard(str(tmp_path / "tb"), profile_batch=profile)]
+
+    assert start(tmp_path / "ckpt", make, kill=10) is None
+    before = steps(tmp_path / "tb")
+    profiles = list((tmp_path / "tb").rglob("*.xplane.pb"))
+    assert start(tmp_path / "ckpt", make) is not None
+    assert list((tmp_path / "tb").rglob("*.xplane.pb")) == profiles
+    traces = [key for key in steps(tmp_path / "tb") if key[1].startswith("batch_")]
+    assert traces == [key for key in before if key[1].startswith("batch_")]
+
+
+#: A script of its own process: logs every batch, and kills itself at a step with what it still holds back.
+SCRIPT = """
+import os, signal, sys
+import keras
+from harness import X_VAL, Y_VAL, X, Y, make_model
+from callback_state import ModelCheckpointEnhanced, restore_callbacks
+
+class Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+model = make_model()
+callbacks = [
+    ModelCheckpointEnhanced("ckpt/{epoch}.keras"), keras.callbacks.TensorBoard("tb", update_freq=1),
+    keras.callbacks.CSVLogger("log.csv"), Kill(),
+]
+restored = restore_callbacks("ckpt", into=callbacks, model=model, missing_ok=True)
+model.fit(
+    X, Y, batch_size=4, validation_data=(X_VAL, Y_VAL), verbose=0, epochs=3, callbacks=callbacks,
+    initial_epoch=restored.initial_epoch,
+)
+"""
+
+
+def test_across_processes(tmp_path: Path) -> None:
+    """With real processes and SIGKILLs: each step stands once in the event files, each epoch in the CSV file."""
+    found = {}
+    for name, kills in {"whole": (0,), "killed": (30, 40, 0)}.items():
+        (tmp_path / name).mkdir()
+        for kill in kills:
+            done = subprocess.run(
+                [sys.executable, "-W", "error::UserWarning", "-c", SCRIPT, str(kill)],
+                cwd=tmp_path / name,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == (-9 if kill else 0), done.stderr
+        found[name] = steps(tmp_path / name / "tb"), (tmp_path / name / "log.csv").read_bytes()
+    assert found["killed"] == found["whole"]
+    assert {step for _, tag, step, _ in found["whole"][0] if tag == "batch_loss"} == set(range(1, 49))

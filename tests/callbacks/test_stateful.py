@@ -1,0 +1,400 @@
+"""``@stateful``: what it decorates, what a constructor was given, and which class a name means."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import sys
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from callback_state import NotRegisteredError, stateful
+from callback_state._callbacks.arguments import LARGE_ARGUMENT, argument_of, describe, mark_of
+from callback_state._callbacks.capture import names, state_of
+from callback_state._callbacks.stateful import find_class, registration_of
+
+Callback = keras.callbacks.Callback
+
+
+def given(callback: Any) -> dict[str, Any]:
+    """What a constructor was given: the data, or (kind,) where that is not kept."""
+    return {name: a.data if a.kind == "value" else (a.kind,) for name, a in mark_of(callback).arguments.items()}
+
+
+class Bare(Callback):
+    def __init__(self, a: Any, b: Any = 2) -> None:
+        super().__init__()
+        self.a, self.b = a, b
+
+
+@stateful
+class Every(Callback):
+    def __init__(self, a: Any, /, b: Any, c: Any = 3, *rest: Any, d: Any, e: Any = 5, **more: Any) -> None:
+        super().__init__()
+
+
+@stateful
+class Parent(Callback):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+
+@stateful
+class Child(Parent):
+    def __init__(self, name: str) -> None:
+        super().__init__(scale=len(name))
+        self.name = name
+
+
+class Undecorated(Parent):
+    def __init__(self, x: int, y: int = 2) -> None:
+        super().__init__(x + y)
+
+
+@stateful
+class OwnNew(Callback):
+    def __new__(cls, size: int, *, fill: int = 0) -> OwnNew:
+        made = super().__new__(cls)
+        made.table = [fill] * size  # type: ignore[attr-defined]
+        return made
+
+    def __init__(self, size: int, *, fill: int = 0) -> None:
+        super().__init__()
+
+
+@stateful
+class Slots(Callback):
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+
+@stateful
+@dataclass
+class Data(Callback):
+    width: int = 3
+    words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: Every(1, 2, d=4), {"a": 1, "b": 2, "c": 3, "*rest": (), "d": 4, "e": 5}),
+        (lambda: Every(1, b=2, d=4, e=6, f=7), {"a": 1, "b": 2, "c": 3, "*rest": (), "d": 4, "e": 6, "f": 7}),
+        (lambda: Every(1, 2, 3, 4, 5, d=6), {"a": 1, "b": 2, "c": 3, "*rest": (4, 5), "d": 6, "e": 5}),
+        (lambda: Every(1, 2, d=4, a=9), {"a": 1, "b": 2, "c": 3, "*rest": (), "d": 4, "e": 5, "**a": 9}),
+        (lambda: Parent(2.5), {"scale": 2.5}),
+        (lambda: Child("abc"), {"name": "abc"}),
+        (lambda: Undecorated(1), {"x": 1, "y": 2}),
+        (lambda: OwnNew(3, fill=1), {"size": 3, "fill": 1}),
+        (lambda: Slots(4), {"count": 4}),
+        (lambda: Data(words=("a",)), {"width": 3, "words": ("a",)}),
+    ],
+    ids=[
+        "positional-only and keyword-only",
+        "**kwargs",
+        "*args",
+        "a keyword like a positional-only one",
+        "decorated parent",
+        "decorated child",
+        "undecorated child",
+        "own __new__",
+        "__slots__",
+        "dataclass",
+    ],
+)
+def test_arguments_are_those_of_the_call(make: Any, expected: dict[str, Any]) -> None:
+    """By parameter, defaults included, of the class that was called and of no parent."""
+    assert given(make()) == expected
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c)), lambda c: copy.deepcopy(copy.copy(c))],
+    ids=["copy", "deepcopy", "pickle", "both"],
+)
+@pytest.mark.parametrize("original", [Parent(2.5), Child("abc"), Undecorated(4)], ids=lambda c: type(c).__name__)
+def test_a_copy_remembers_what_the_original_was_given(original: Any, copied: Any) -> None:
+    """Not that it was made by ``__new__`` without arguments; its state is its own."""
+    made = copied(original)
+    assert given(made) == given(original) != {}
+    made.scale = -1
+    assert state_of(made) == {"scale": -1} | state_of(made)
+    assert original.scale != -1
+
+
+def test_a_key_given_to_a_copy_is_not_the_original_s() -> None:
+    """A shallow copy shares what it remembers only until one of the two is told something."""
+    original = Parent(1.0)
+    other = stateful(copy.copy(original), key="other")
+    assert list(names([original, other])) == ["Parent", "other"]
+
+
+def test_arguments_are_copied_before_the_constructor_can_change_them() -> None:
+    """A list that the constructor empties is remembered full."""
+
+    @stateful
+    class Greedy(Callback):
+        def __init__(self, items: list[int], table: dict[str, Any]) -> None:
+            super().__init__()
+            self.first = items.pop()
+            table["x"]["y"] = 5
+
+    assert given(Greedy([1, 2], {"x": {"y": 1}})) == {"items": [1, 2], "table": {"x": {"y": 1}}}
+
+
+def test_a_large_argument_is_kept_as_its_digest() -> None:
+    """Above 64 kB: equal values have equal digests, others do not, and the file stays small."""
+    small, large = np.zeros(LARGE_ARGUMENT // 8 - 100), np.zeros(LARGE_ARGUMENT // 8 + 1)
+    assert argument_of(small).kind == "value"
+    kept = argument_of(large)
+    assert kept.kind == "digest" and len(kept.data) == 64
+    assert kept.equals(large) and kept.equals(large.copy())
+    changed = large.copy()
+    changed[7] = 1
+    assert not kept.equals(changed) and not kept.equals(small) and not kept.equals(print)
+    assert argument_of(["x" * 70_000]).data != argument_of(["x" * 70_000, 1]).data
+
+
+def test_an_opaque_argument_is_known_by_identity() -> None:
+    """A function is what it was as long as it is that function; nothing else is, None least of all."""
+
+    def schedule(epoch: int) -> float:
+        return 0.1
+
+    kept = argument_of(schedule)
+    assert (kept.kind, kept.data) == ("opaque", describe(schedule))
+    assert kept.equals(schedule) and not kept.equals(None) and not kept.equals(lambda epoch: 0.1)
+
+
+class Tracker:
+    def __init__(self) -> None:
+        self.n = 0
+
+
+@pytest.mark.parametrize(
+    ("value", "change"),
+    [
+        ([print, len], lambda v: v.append(max)),
+        ({"f": print, "n": 1}, lambda v: v.update(n=2)),
+        (Tracker(), lambda v: setattr(v, "n", 1)),
+        ([Tracker()], lambda v: setattr(v[0], "n", 1)),
+        ([Tracker()], lambda v: v.__setitem__(0, Tracker())),
+    ],
+    ids=["list of functions", "dict with a function", "object", "object in a list", "another object"],
+)
+def test_an_opaque_argument_that_changed_is_no_configuration_any_more(value: Any, change: Any) -> None:
+    """What the constructor was given and then altered is state, also where it cannot be copied."""
+    kept = argument_of(value)
+    assert kept.kind == "opaque" and kept.equals(value)
+    change(value)
+    assert not kept.equals(value)
+
+
+def test_a_variable_is_never_mere_configuration() -> None:
+    """Its value changes without the variable becoming another, alone and in a list."""
+    variable = keras.Variable([1.0])
+    assert not argument_of(variable).equals(variable)
+    held = [variable, print]
+    assert not argument_of(held).equals(held)
+
+
+def test_a_layer_is_configuration() -> None:
+    """A part of the model that a constructor was given is not looked into."""
+    layer = keras.layers.Dense(2)
+    kept = argument_of(layer)
+    layer.build((None, 3))
+    assert kept.equals(layer)
+
+
+def test_what_an_opaque_argument_was_survives_copies() -> None:
+    """After a deep copy and a pickle the copy's own function is still configuration."""
+
+    @stateful
+    class Holds(Callback):
+        def __init__(self, functions: Any) -> None:
+            super().__init__()
+            self.functions = functions
+
+    held = Holds([print, describe])
+    assert state_of(held) == {} == state_of(copy.deepcopy(held))
+    argument = pickle.loads(pickle.dumps(mark_of(held).arguments["functions"]))
+    assert argument.equals(argument.given) and argument.given == [print, describe]
+
+
+@pytest.mark.parametrize("cls", [Every, Parent, Child, Undecorated, OwnNew, Data], ids=lambda cls: cls.__name__)
+def test_the_signature_of_a_class_is_its_constructor_s(cls: Any) -> None:
+    """Editors, ``help`` and ``inspect.signature`` see what they saw before."""
+    shown = inspect.signature(cls)
+    expected = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    assert list(shown.parameters.values()) == expected
+
+
+def test_an_instance_that_is_called_has_its_own_signature() -> None:
+    """The class's signature is not taken for that of ``__call__``."""
+
+    @stateful
+    class Called(Callback):
+        def __call__(self, x: int) -> int:
+            return x
+
+    assert list(inspect.signature(Called()).parameters) == ["x"]
+
+
+def test_a_wrong_call_is_the_constructor_s_own_error() -> None:
+    """Recording the arguments does not change what Python says."""
+    with pytest.raises(TypeError, match=r"__init__\(\) missing 1 required positional argument: 'scale'"):
+        Parent()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
+        Parent(z=1)  # type: ignore[call-arg]
+
+
+def test_it_decorates_with_and_without_arguments() -> None:
+    """A class either way is itself, registered; a plain class too."""
+
+    @stateful()
+    class One(Callback):
+        pass
+
+    @stateful(key="two", exclude=["x"], version=3, aliases=("old.Two",))
+    class Two(Callback):
+        pass
+
+    @stateful
+    class Held:
+        pass
+
+    assert registration_of(One).key is None  # type: ignore[union-attr]
+    found = registration_of(Two)
+    assert found is not None
+    assert (found.key, found.exclude, found.version, found.aliases) == ("two", {"x"}, 3, ("old.Two",))
+    assert find_class("two", callbacks=True).cls is Two is find_class("old.Two", callbacks=True).cls
+    assert find_class(f"{__name__}.{Held.__qualname__}", callbacks=False).cls is Held
+
+
+def test_it_takes_an_instance_of_somebody_else_s_class() -> None:
+    """The instance comes back, its attributes that are named like arguments taken for them."""
+    bare = Bare(1)
+    assert stateful(bare, key="bare", exclude=("b",)) is bare
+    assert given(bare) == {"a": 1, "b": 2}
+    assert (mark_of(bare).key, mark_of(bare).exclude, mark_of(bare).registered) == ("bare", {"b"}, True)
+    stateful(bare, exclude=("c",))
+    assert (mark_of(bare).key, mark_of(bare).exclude) == ("bare", {"b", "c"})
+    assert not mark_of(Bare(1)).registered
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"exclude": "sock"}, r"exclude='sock': expected a sequence of names; write exclude=\('sock',\)"),
+        ({"aliases": "a.B"}, r"aliases='a.B': .*write aliases=\('a.B',\)"),
+        ({"exclude": (3,)}, "expected names"),
+        ({"version": 0}, "version=0: expected an integer from 1"),
+        ({"version": "2"}, "version='2'"),
+        ({"version": True}, "version=True"),
+    ],
+    ids=["exclude text", "aliases text", "exclude number", "version 0", "version text", "version bool"],
+)
+@pytest.mark.parametrize("target", [Bare, Bare(1), None], ids=["class", "instance", "factory"])
+def test_options_of_the_wrong_type_are_refused(target: Any, options: Any, message: str) -> None:
+    """The classical slip ``exclude="sock"`` would exclude the attributes s, o, c and k."""
+    with pytest.raises(TypeError, match=message):
+        stateful(target, **options)
+    assert registration_of(Bare) is None
+
+
+@pytest.mark.parametrize("options", [{"version": 2}, {"migrate": dict}, {"aliases": ("a",)}], ids=str)
+def test_what_belongs_to_a_class_is_refused_for_an_instance(options: Any) -> None:
+    """It would be forgotten with the instance."""
+    with pytest.raises(TypeError, match="belong to a class"):
+        stateful(Bare(1), **options)
+
+
+def test_what_is_neither_class_nor_callback_is_refused() -> None:
+    """A number, a function, an object of a plain class, with what was expected."""
+    for thing in (5, "Parent", len, Tracker()):
+        with pytest.raises(TypeError, match="expected a class, or an instance of a Keras callback"):
+            stateful(thing)
+
+
+def test_versions_of_plain_classes_are_refused() -> None:
+    """They are not stored for the objects that callbacks hold, so they must not seem to work."""
+    with pytest.raises(TypeError, match="version= and migrate= are for callbacks"):
+        stateful(version=2)(type("Held", (), {}))
+
+
+CELL = """
+from callback_state import stateful
+import keras
+@stateful
+class Cell(keras.callbacks.Callback):
+    revision = {revision}
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+"""
+
+
+def _run_cell(module: str, revision: int) -> Any:
+    space: dict[str, Any] = {"__name__": module}
+    exec(CELL.format(revision=revision), space)
+    return space["Cell"]
+
+
+def test_a_notebook_cell_run_again_replaces_its_class() -> None:
+    """The name means the newest class; instances of the one before it go on working."""
+    first = _run_cell("notebook", 1)
+    old = first(7)
+    second = _run_cell("notebook", 2)
+    assert first is not second
+    assert find_class("notebook.Cell", callbacks=True).cls is second
+    assert find_class("__main__.Cell", callbacks=True).cls is second
+    old.n = 8
+    assert registration_of(type(old)).cls is first  # type: ignore[union-attr]
+    assert state_of(old) == {"n": 8}
+
+
+def test_two_classes_of_one_name_are_told_apart_by_a_key() -> None:
+    """The bare name is an error that says so; each full name is fine; a key cures it."""
+    a, b = _run_cell("cells_a", 1), _run_cell("cells_b", 1)
+    with pytest.raises(NotRegisteredError, match=r"cells_a\.Cell, .*cells_b\.Cell.*@stateful\(key=\.\.\.\)"):
+        find_class("gone.Cell", callbacks=True)
+    assert find_class("cells_a.Cell", callbacks=True).cls is a
+    stateful(key="b")(b)
+    assert find_class("b", callbacks=True).cls is b
+    stateful(key="b")(a)
+    with pytest.raises(NotRegisteredError, match="several registered classes are called so"):
+        find_class("b", callbacks=True)
+    stateful(a)
+
+
+def test_a_class_that_is_not_registered_is_named() -> None:
+    """With what to import or write; an importable class is not enough, nor is one of the other sort."""
+    with pytest.raises(NotRegisteredError, match=r'class gone\.Gone, .*aliases=\("gone\.Gone",\)'):
+        find_class("gone.Gone", callbacks=True)
+    for name in ("collections.OrderedDict", "keras.callbacks.EarlyStopping", f"{__name__}.Bare"):
+        with pytest.raises(NotRegisteredError):
+            find_class(name, callbacks=True)
+    with pytest.raises(NotRegisteredError):
+        find_class(f"{__name__}.Parent", callbacks=False)
+
+
+def test_no_module_is_imported_for_a_name() -> None:
+    """Looking for a class leaves the loaded modules as they were."""
+    before = set(sys.modules)
+    with pytest.raises(NotRegisteredError):
+        find_class("this.Zen", callbacks=True)
+    assert set(sys.modules) == before and "this" not in before
+    assert isinstance(sys.modules[__name__], types.ModuleType)

@@ -1,0 +1,592 @@
+"""The state of every stock callback survives a kill, the restore, and the ``on_train_begin`` that resets it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import requests
+from harness import X_VAL, Y_VAL, Run, X, Y, fit, halve, states_of
+from reused import fresh_model
+
+from callback_state import ModelCheckpointEnhanced, NotRebuildableError, restore_callbacks, stateful
+from callback_state._callbacks.capture import state_of
+
+KILL, EPOCHS = 3, 6
+ORBAX = hasattr(keras.callbacks, "OrbaxCheckpoint") and importlib.util.find_spec("orbax") is not None
+POSTED: list[int] = []
+HEARD: list[int] = []
+
+
+def absolute(epoch: int) -> float:
+    return 0.05 / (epoch + 1)
+
+
+def note(epoch: int, logs: Any) -> None:
+    HEARD.append(epoch)
+
+
+@stateful
+class Poison(keras.callbacks.Callback):
+    """Makes a weight NaN in the fifth epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 4:
+            self.model.weights[-1].assign(self.model.weights[-1] * np.nan)
+
+
+class Patient(keras.callbacks.EarlyStopping):
+    """A stock callback with attributes of its own, which nobody registered."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__(patience=patience, min_delta=0.001)
+        self.values: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        self.values.append(logs["val_loss"])
+
+
+@stateful
+class Slower(keras.callbacks.ReduceLROnPlateau):
+    """A registered subclass, whose constructor computes the arguments of its parent."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(patience=2 * times, factor=0.9)
+        self.rates: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        self.rates.append(float(self.model.optimizer.learning_rate.numpy()))
+
+
+@dataclass
+class Case:
+    """One callback.
+
+    Attributes:
+        make: makes it; paths are relative to the directory of the run.
+        moved: the attributes that must differ from what the constructor gives when the run is killed.
+    """
+
+    make: Callable[[], Any]
+    moved: tuple[str, ...] = ()
+
+
+@dataclass
+class Group:
+    """Callbacks in one run.
+
+    Attributes:
+        rebuild: whether their constructors took only data, so that the file alone is enough.
+        by_value: whether one holds code, of which the checkpoint warns.
+        options: further arguments of ``fit``.
+    """
+
+    cases: dict[str, Case]
+    rebuild: bool = False
+    ema: bool = False
+    by_value: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def stock(name: str, /, *args: Any, moved: tuple[str, ...] = (), **kwargs: Any) -> Case:
+    return Case(lambda: getattr(keras.callbacks, name)(*args, **kwargs), moved)
+
+
+def best() -> Any:
+    return ModelCheckpointEnhanced("best/m.keras", "loss", save_best_only=True)
+
+
+def counting() -> Any:
+    return ModelCheckpointEnhanced("batches/{epoch}-{batch}.weights.h5", save_freq=5, save_weights_only=True)
+
+
+BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
+STEPS = ("_global_train_batch", "_global_test_batch")
+GROUPS = {
+    "data": Group(
+        {
+            "EarlyStopping, waiting": stock(
+                "EarlyStopping", patience=9, min_delta=0.01, moved=("wait", "best", "monitor_op")
+            ),
+            "EarlyStopping, best weights": stock(
+                "EarlyStopping",
+                "loss",
+                patience=9,
+                restore_best_weights=True,
+                moved=("best", "best_epoch", "best_weights", "monitor_op"),
+            ),
+            "EarlyStopping, max": stock(
+                "EarlyStopping",
+                "val_accuracy",
+                0.01,
+                9,
+                mode="max",
+                start_from_epoch=1,
+                moved=("wait", "best", "best_epoch", "monitor_op"),
+            ),
+            "ReduceLROnPlateau, waiting": stock("ReduceLROnPlateau", patience=4, moved=("wait", "best")),
+            "ReduceLROnPlateau, cooling down": stock(
+                "ReduceLROnPlateau", factor=0.5, patience=2, cooldown=2, moved=("cooldown_counter", "best")
+            ),
+            "TerminateOnNaN": stock("TerminateOnNaN"),
+            "registered subclass": Case(lambda: Slower(2), ("wait", "best", "rates")),
+            "SwapEMAWeights": stock("SwapEMAWeights", True, moved=("_ema_weights_in_model",)),
+        },
+        rebuild=True,
+        ema=True,
+    ),
+    "validation": Group({"SwapEMAWeights, for validation": stock("SwapEMAWeights")}, rebuild=True, ema=True),
+    "not a number": Group({"TerminateOnNaN, terminating": stock("TerminateOnNaN"), "Poison": Case(Poison)}),
+    "outside": Group(
+        {
+            "LearningRateScheduler, absolute": stock("LearningRateScheduler", absolute),
+            "LearningRateScheduler, relative": stock("LearningRateScheduler", halve),
+            "ModelCheckpoint, best": stock("ModelCheckpoint", "m.keras", "loss", 0, True, moved=("best",)),
+            "ModelCheckpoint, counters": stock(
+                "ModelCheckpoint",
+                "{epoch}-{batch}.weights.h5",
+                save_freq=5,
+                save_weights_only=True,
+                moved=(*BATCHES, "_current_epoch"),
+            ),
+            "ModelCheckpointEnhanced, best": Case(best, ("best", "_written", "_stamp", "_current_epoch")),
+            "ModelCheckpointEnhanced, counters": Case(counting, (*BATCHES, "_written")),
+            "BackupAndRestore": stock("BackupAndRestore", "backup", 5, moved=(BATCHES[0], "_current_epoch")),
+            "LambdaCallback": stock("LambdaCallback", on_epoch_end=note),
+            "CSVLogger": stock("CSVLogger", "new.csv", moved=("keys",)),
+            "CSVLogger, append": stock("CSVLogger", "append.csv", ";", True, moved=("keys",)),
+            "TensorBoard, epoch": stock("TensorBoard", "tb", histogram_freq=1, moved=STEPS),
+            "RemoteMonitor": stock("RemoteMonitor", "http://127.0.0.1:1", send_as_json=True),
+            "ProgbarLogger": stock("ProgbarLogger"),
+            "History": stock("History"),
+        },
+        options={"verbose": 2},
+    ),
+    "code": Group(
+        {
+            "stock subclass": Case(lambda: Patient(9), ("wait", "best", "values", "monitor_op")),
+            "LearningRateScheduler, lambda": stock("LearningRateScheduler", lambda epoch, rate: rate * 0.9),
+            "LambdaCallback, lambda": stock(
+                "LambdaCallback", on_epoch_end=lambda epoch, logs: HEARD.append(epoch)
+            ),
+            # Two that log batches do not go together in one fit, with stock Keras either.
+            "TensorBoard, batch": stock("TensorBoard", "tb", update_freq="batch", moved=STEPS),
+        },
+        by_value=True,
+    ),
+    "columns": Group(
+        {
+            "ReduceLROnPlateau, for its column": stock("ReduceLROnPlateau", "loss"),
+            "CSVLogger, validation_freq": stock("CSVLogger", "new.csv", moved=("keys",)),
+            "TensorBoard, integer": stock("TensorBoard", "tb", update_freq=3, moved=STEPS),
+        },
+        options={"validation_freq": 2},
+    ),
+}
+if ORBAX:
+    GROUPS["orbax"] = Group(
+        {
+            "OrbaxCheckpoint": Case(
+                lambda: keras.callbacks.OrbaxCheckpoint(
+                    os.path.abspath("orbax"), save_freq=5, save_on_background=False, max_to_keep=9
+                ),
+                (*BATCHES, "_total_batches_seen"),
+            )
+        }
+    )
+CASES = [(group, name) for group in GROUPS for name in GROUPS[group].cases]
+IDS = [name for _, name in CASES]
+#: Keras 3.7 has made this decision before the first epoch; callbacks that carry no state of their own.
+VERSIONED, APART = {"monitor_op"}, ("History", "ProgbarLogger")
+
+
+@contextlib.contextmanager
+def inside(directory: Path, group: Group) -> Iterator[None]:
+    """In the directory of a run; what is expected of its callbacks does not become an error."""
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        with warnings.catch_warnings():
+            if group.by_value:
+                warnings.filterwarnings("ignore", "stored by value")
+            # Orbax takes absolute paths only, and the runs here are copied.
+            warnings.filterwarnings("ignore", ".*OrbaxCheckpoint.directory was")
+            yield
+    finally:
+        os.chdir(before)
+
+
+def start(directory: Path, name: str, *, kill: int | None = None, into: bool = True) -> Run | None:
+    """One start of the script of a group."""
+    group = GROUPS[name]
+
+    made: list[Any] = []
+
+    def make() -> list[Any]:
+        made.extend(case.make() for case in group.cases.values())
+        return made[:]
+
+    POSTED.clear()
+    HEARD.clear()
+    with inside(directory, group):
+        run = fit(
+            Path("ckpt"),
+            make,
+            position=1,
+            kill=kill,
+            epochs=EPOCHS,
+            model=fresh_model(ema=group.ema),
+            into=into,
+            **group.options,
+        )
+    for callback in made if run is None else []:  # what dies with a process
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            callback.csv_file.close()
+    return run
+
+
+@dataclass
+class Runs:
+    """The runs of a group: uninterrupted, and killed and resumed, each with its directory."""
+
+    whole: Run
+    whole_in: Path
+    killed_in: Path
+    resumed: Run
+    resumed_in: Path
+    posted: list[int]
+    heard: list[int]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def post() -> Iterator[None]:
+    """Instead of sending, RemoteMonitor's requests note the epoch."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(requests, "post", lambda url, json, headers: POSTED.append(json["epoch"]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Runs]:
+    """The runs of a group, made once."""
+
+    @functools.cache
+    def made(name: str) -> Runs:
+        whole_in, killed_in = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
+        whole = start(whole_in, name)
+        assert start(killed_in, name, kill=KILL) is None
+        resumed_in = tmp_path_factory.mktemp("resumed")
+        shutil.copytree(killed_in, resumed_in, dirs_exist_ok=True)
+        resumed = start(resumed_in, name)
+        assert whole is not None and resumed is not None
+        assert resumed.restored.initial_epoch == KILL
+        return Runs(whole, whole_in, killed_in, resumed, resumed_in, POSTED[:], HEARD[:])
+
+    return made
+
+
+def files(directory: Path) -> list[str]:
+    """Every file; of what Orbax and TensorBoard name at random, their directories."""
+    paths = (p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
+    return sorted({"/".join(p.parts[:2]) if p.parts[0] in ("orbax", "tb") else p.as_posix() for p in paths})
+
+
+def callback_of(run: Run, group: str, name: str) -> Any:
+    others = [c for i, c in enumerate(run.callbacks) if i != 1]  # the checkpoint stands there
+    return others[list(GROUPS[group].cases).index(name)]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_resumed_run_is_the_uninterrupted_run(runs: Any, group: str) -> None:
+    """With new callbacks of the same script: weights, history, states and files are equal."""
+    made = runs(group)
+    assert repr(made.resumed.history) == repr(made.whole.history)  # where NaN is equal to itself
+    assert [d for d in made.resumed.differences(made.whole) if d != "history"] == []
+    assert files(made.resumed_in) == files(made.whole_in)
+
+
+@pytest.mark.parametrize("group", [name for name in GROUPS if GROUPS[name].rebuild])
+def test_rebuilt_run_is_the_uninterrupted_run(runs: Any, tmp_path: Path, group: str) -> None:
+    """With callbacks made from the file alone, where their constructors took data."""
+    made = runs(group)
+    shutil.copytree(made.killed_in, tmp_path, dirs_exist_ok=True)
+    rebuilt = start(tmp_path, group, into=False)
+    assert rebuilt is not None and rebuilt.restored.initial_epoch == KILL
+    assert rebuilt.differences(made.whole) == []
+
+
+@pytest.mark.parametrize(("group", "name"), CASES, ids=IDS)
+def test_state_ends_as_uninterrupted(runs: Any, group: str, name: str) -> None:
+    """The state of each callback at the end of the resumed run is that of the uninterrupted one."""
+    made = runs(group)
+    resumed, whole = (callback_of(run, group, name) for run in (made.resumed, made.whole))
+    assert states_of([resumed]) == states_of([whole])
+
+
+class Probe(keras.callbacks.Callback):
+    """Hands on the states after every on_train_begin, before any on_epoch_begin."""
+
+    def __init__(self, callbacks: list[Any], found: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.callbacks, self.found = callbacks, found
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.found([as_text(c) for c in self.callbacks])
+
+
+def as_text(callback: Any) -> dict[str, str]:
+    return {name: repr(value) for name, value in state_of(callback).items()}
+
+
+@pytest.fixture(scope="module")
+def restored(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """For a group, with or without a checkpoint in the ``fit`` that goes on: the states of its callbacks as
+    made, as restored, and as the first epoch finds them."""
+
+    @functools.cache
+    def made(name: str, with_checkpoint: bool) -> tuple[Any, Any, Any]:
+        group, directory, found = GROUPS[name], tmp_path_factory.mktemp("restored"), []
+        shutil.copytree(runs(name).killed_in, directory, dirs_exist_ok=True)
+        with inside(directory, group):
+            callbacks = [case.make() for case in group.cases.values()]
+            new = [as_text(case.make()) for case in group.cases.values()]
+            saver = ModelCheckpointEnhanced("ckpt/{epoch:03d}.keras")
+            model = fresh_model(ema=group.ema)
+            goes_on = restore_callbacks("ckpt", into=[callbacks[0], saver, *callbacks[1:]], model=model)
+            states = [as_text(c) for c in callbacks]
+            model.fit(
+                X,
+                Y,
+                batch_size=16,
+                validation_data=(X_VAL, Y_VAL),
+                verbose=0,
+                epochs=KILL + 1,
+                initial_epoch=goes_on.initial_epoch,
+                callbacks=[Probe(callbacks, found.append), *callbacks, *([saver] if with_checkpoint else [])],
+            )
+        assert goes_on.initial_epoch == KILL and len(found) == 1
+        return new, states, found[0]
+
+    return made
+
+
+@pytest.mark.parametrize("with_checkpoint", [True, False], ids=["with checkpoint", "without checkpoint"])
+@pytest.mark.parametrize(("group", "name"), CASES, ids=IDS)
+def test_state_survives_on_train_begin(restored: Any, group: str, name: str, with_checkpoint: bool) -> None:
+    """What is restored differs from what the constructor gives, and is there when the first epoch begins."""
+    new, states, found = restored(group, with_checkpoint)
+    i = list(GROUPS[group].cases).index(name)
+    same = [n for n in GROUPS[group].cases[name].moved if new[i].get(n) == states[i][n]]
+    assert set(same) - VERSIONED == set()
+    assert found[i] == states[i]
+
+
+NOT_REBUILT = {
+    "LearningRateScheduler": ["LearningRateScheduler: schedule", "LearningRateScheduler_1: schedule"],
+    "ModelCheckpoint": ["ModelCheckpoint: filepath", "ModelCheckpoint_1: filepath"],
+    "BackupAndRestore": ["BackupAndRestore: backup_dir"],
+    "LambdaCallback": ["LambdaCallback: on_epoch_end"],
+    "CSVLogger": ["CSVLogger: filename", "CSVLogger_1: filename"],
+    "TensorBoard": ["TensorBoard: log_dir"],
+    "RemoteMonitor": ["RemoteMonitor: root", "RemoteMonitor: path"],
+}
+
+
+@pytest.mark.parametrize("name", NOT_REBUILT)
+def test_what_reaches_out_is_not_rebuilt(runs: Any, name: str) -> None:
+    """A callback that was given a function, a path or an address is named, with the way that works."""
+    with pytest.raises(NotRebuildableError, match=r"into=\[") as raised:
+        restore_callbacks(runs("outside").killed_in / "ckpt")
+    assert [part for part in NOT_REBUILT[name] if part not in str(raised.value)] == []
+
+
+def test_every_stock_callback_has_a_case() -> None:
+    """A callback that a later Keras brings is missed here."""
+    names = {n for n in dir(keras.callbacks) if isinstance(getattr(keras.callbacks, n), type)}
+    optional = set() if ORBAX else {"OrbaxCheckpoint"}
+    covered = {name.split(",")[0] for name in IDS}
+    assert names - optional - {"Callback", "CallbackList"} - covered == set()
+
+
+def test_paths_are_no_code(runs: Any) -> None:
+    """Paths and addresses of stock callbacks are stored as data; only functions are by value."""
+    from callback_state._checkpoints.snapshot import Snapshot
+
+    snapshot = Snapshot.open(str(runs("outside").killed_in / "ckpt" / "003.keras"))
+    opaque = {
+        f"{entry['key']}.{name}"
+        for entry in snapshot.meta["callbacks"]
+        for name, (kind, *_) in entry["arguments"].items()
+        if kind == "opaque"
+    }
+    assert opaque == {
+        "LearningRateScheduler.schedule",
+        "LearningRateScheduler_1.schedule",
+        "LambdaCallback.on_epoch_end",
+    }
+
+
+# What the callbacks do outside, one by one.
+
+
+def test_early_stopping_stops_at_the_same_epoch(tmp_path: Path) -> None:
+    """Killed while it waits, it stops when it would have stopped, for the reason it would have."""
+
+    def make() -> list[Any]:
+        return [keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)]
+
+    whole = fit(tmp_path / "whole", make, model=fresh_model(), epochs=20)
+    assert fit(tmp_path / "killed", make, kill=2, model=fresh_model(), epochs=20) is None
+    run = fit(tmp_path / "killed", make, model=fresh_model(), epochs=20)
+    assert run.differences(whole) == []
+    assert len(run.epochs) < 20
+    assert run.callbacks[-1].stopped_epoch == whole.callbacks[-1].stopped_epoch > 0
+
+
+def test_code_is_warned_of_once(tmp_path: Path) -> None:
+    """A lambda makes the checkpoint warn, in one warning that names it and the way without trust."""
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
+    saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")
+    with pytest.warns(UserWarning, match=r": LearningRateScheduler\.schedule\..*into=callbacks") as caught:
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=2, callbacks=[scheduler, saver])
+    assert sum("by value" in str(w.message) for w in caught) == 1
+
+
+def test_code_is_not_warned_of_where_the_script_has_its_own(tmp_path: Path) -> None:
+    """Whoever restores with into= does what the warning asks for, at the first start too."""
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        ModelCheckpointEnhanced(tmp_path / "{epoch}.keras"),
+    ]
+    restore_callbacks(tmp_path, into=callbacks, missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=2, callbacks=callbacks)
+
+
+LOGS = [("outside", "new.csv"), ("outside", "append.csv"), ("columns", "new.csv")]
+
+
+@pytest.mark.parametrize(("group", "log"), LOGS, ids=["new", "append", "validation_freq"])
+def test_no_resume_erases_a_row(runs: Any, tmp_path: Path, group: str, log: str) -> None:
+    """The log of the resumed run is the log of the uninterrupted one, columns and all; so it stays when the
+    finished run is started again."""
+    made = runs(group)
+    expected = (made.whole_in / log).read_text()
+    assert (made.resumed_in / log).read_text() == expected
+    assert len(expected.splitlines()) == 1 + EPOCHS
+    shutil.copytree(made.resumed_in, tmp_path, dirs_exist_ok=True)
+    assert start(tmp_path, group).restored.finished
+    assert (tmp_path / log).read_text() == expected
+
+
+def test_columns_are_those_of_the_first_epoch(runs: Any) -> None:
+    """The case above is one in which a new CSVLogger would have chosen other columns."""
+    header = (runs("columns").whole_in / "new.csv").read_text().splitlines()[0].split(",")
+    assert "val_learning_rate" in header
+
+
+def test_logger_erases_in_another_run(runs: Any, tmp_path: Path) -> None:
+    """A restored ``CSVLogger(append=False)`` still says so, and begins anew in another run."""
+    logger = callback_of(runs("outside").resumed, "outside", "CSVLogger")
+    assert logger.append is False
+    logger.filename = str(tmp_path / "log.csv")
+    for _ in range(2):
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, callbacks=[logger])
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def steps(directory: Path) -> list[tuple[str, str, int]]:
+    """(train or validation, tag, step) of everything that stands in the event files."""
+    import tensorflow as tf
+
+    found = []
+    for path in directory.rglob("*tfevents*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            found += [(path.parent.name, value.tag, event.step) for value in event.summary.value]
+    return sorted(step for step in found if step[1] != "keras")  # the graph, which every fit writes
+
+
+@pytest.mark.parametrize("group", ["outside", "code", "columns"], ids=["epoch", "batch", "integer"])
+def test_tensorboard_steps_go_on(runs: Any, group: str) -> None:
+    """The killed and the resumed run together have logged the steps that the uninterrupted one has."""
+    made = runs(group)
+    logged = steps(made.resumed_in / "tb")
+    assert logged == steps(made.whole_in / "tb")
+    batches = [step for _, tag, step in logged if tag == "batch_loss"]
+    assert max(batches, default=None) == (None if group == "outside" else 4 * EPOCHS)
+    epochs = [step for where, tag, step in logged if (where, tag) == ("train", "epoch_loss")]
+    assert group == "columns" or epochs == [*range(EPOCHS)]  # Keras 3.15 leaves out epochs there
+
+
+def test_remote_monitor_goes_on(runs: Any) -> None:
+    """The address hears the epochs that it has not heard."""
+    assert runs("outside").posted == list(range(KILL, EPOCHS))
+
+
+@pytest.mark.parametrize("group", ["outside", "code"], ids=["function", "lambda"])
+def test_lambda_callback_goes_on(runs: Any, group: str) -> None:
+    """The functions given now hear the epochs that are left."""
+    assert runs(group).heard == list(range(KILL, EPOCHS))
+
+
+def test_nan_after_the_resume_terminates(runs: Any) -> None:
+    """A loss that becomes NaN in the fifth epoch ends the resumed run there, as it ended the other."""
+    run = runs("not a number").resumed
+    assert run.epochs == [0, 1, 2, 3, 4]
+    assert np.isnan(run.history["loss"][-1])
+
+
+@pytest.mark.parametrize("group", ["outside", "code", "data"])
+def test_rates_go_on(runs: Any, group: str) -> None:
+    """The cases above are such that the rate differs from epoch to epoch, after the kill too."""
+    rates = runs(group).resumed.history["learning_rate"]
+    assert rates == runs(group).whole.history["learning_rate"]
+    assert len(set(rates[KILL:])) >= 2
+
+
+def test_backup_and_restore_beside_ours(runs: Any, tmp_path: Path) -> None:
+    """Epoch and model are ours, though its backup holds another epoch and other weights; a later fit starts
+    at its own epoch."""
+    made = runs("outside")
+    shutil.copytree(made.killed_in, tmp_path, dirs_exist_ok=True)
+    other = fresh_model()
+    other.set_weights([w + 1 for w in other.get_weights()])
+    other.save_weights(tmp_path / "backup" / "latest.weights.h5")
+    (tmp_path / "backup" / "training_metadata.json").write_text(json.dumps({"epoch": 1, "batch": 0}))
+    run = start(tmp_path, "outside")
+    assert run.restored.initial_epoch == KILL
+    assert run.differences(made.whole) == []
+    assert run.model.fit(X, Y, batch_size=16, verbose=0, epochs=2).epoch == [0, 1]
+
+
+def test_inverted_rule_does_not_come_back(tmp_path: Path) -> None:
+    """``min_delta`` has its sign once, however often a run is restored and resumed."""
+
+    def make() -> list[Any]:
+        return [keras.callbacks.EarlyStopping(patience=30, min_delta=0.05)]
+
+    for kill in range(1, 4):
+        assert fit(tmp_path, make, kill=kill, model=fresh_model()) is None
+    (stopping,) = make()
+    saver = ModelCheckpointEnhanced(tmp_path / "{epoch:03d}.keras")
+    restore_callbacks(tmp_path, into=[stopping, saver])
+    assert stopping.min_delta == -0.05
+    stopping.set_model(fresh_model())
+    assert not stopping._is_improvement(stopping.best - 0.01, stopping.best)
+    assert stopping._is_improvement(stopping.best - 0.06, stopping.best)

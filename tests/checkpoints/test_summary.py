@@ -1,0 +1,172 @@
+"""The summary at the beginning of a state file: read without the rest, and never believed against it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from listed import flip, model_of, put, state_of
+from states import META, RUN, saved
+
+from callback_state import CorruptCheckpointError, list_checkpoints
+from callback_state._callbacks.taken import take
+from callback_state._checkpoints.snapshot import Snapshot, glance, summary_of
+from callback_state._checkpoints.summary import PLACEHOLDER, Summary
+from callback_state._format.pickles import ReadError, dump, parse, parse_first
+from callback_state._format.statefile import seal, unseal, unseal_first
+from callback_state._store.pair import SUFFIX
+
+NOW = Summary(17, 3, 2, True, "val_loss", 0.5, "{epoch}.keras")
+
+
+def tree_of(**meta: Any) -> list[Any]:
+    return take([], None, {**META, **meta}, RUN).tree
+
+
+def test_a_summary_is_the_first_node_and_says_what_meta_says() -> None:
+    """Field by field, and back."""
+    meta = {"saved_at": 17, "epoch": 3, "batch": 2, "finished": True, "monitor": ("val_loss", 0.5)}
+    tree = tree_of(**meta, template="{epoch}.keras")
+    assert tree[0][0] == NOW.node()
+    assert Summary.from_node(tree[0][0]) == NOW
+    assert NOW.monitor == ("val_loss", 0.5)
+
+
+def test_a_reader_that_does_not_know_it_reads_the_file_as_before() -> None:
+    """No node refers to it: a reference to it would be one to node 0."""
+    nodes, root, state, _ = tree_of()
+    seen = [ref for node in nodes for item in node[1:] for ref in (item if isinstance(item, list) else [item])]
+    assert (0,) not in [*seen, root, state] and (1,) in [*seen, state]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        None,
+        (),
+        ("summary",),
+        ["summary", *NOW.node()[1:]],
+        ("dict", []),
+        (*NOW.node(), 1),
+        NOW.node()[:-1],
+        ("summary", "17", *NOW.node()[2:]),
+        ("summary", 17, None, *NOW.node()[3:]),
+        (*NOW.node()[:-1], None),
+        (*NOW.node()[:-2], "0.5", "m"),
+    ],
+    ids=repr,
+)
+def test_another_node_is_no_summary(node: object) -> None:
+    """Of another kind, length or type: then all of the file is read."""
+    assert Summary.from_node(node) is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 0.1, 2])
+def test_any_monitored_value_goes_there_and_back(tmp_path: Path, value: Any) -> None:
+    """Also one that does not equal itself."""
+    put(tmp_path, "m.keras", 1, monitor=("loss", value))
+    snapshot = Snapshot.open(str(tmp_path / "m.keras"))
+    assert repr(snapshot.meta["monitor"]) == repr(summary_of(str(tmp_path / "m.keras")).monitor)
+
+
+@pytest.mark.parametrize("field", range(1, 8))
+def test_a_summary_of_another_moment_is_refused(field: int) -> None:
+    """Sealed as it should be, by somebody: the rest does not say the same."""
+    tree = tree_of()
+    node = list(tree[0][0])
+    node[field] = {1: 5, 2: 5, 3: 5, 4: True, 5: "x", 6: 1.0, 7: "x"}[field]
+    tree[0][0] = tuple(node)
+    with pytest.raises(CorruptCheckpointError, match="its summary and the rest are of two moments"):
+        Snapshot.read("m", unseal(seal(tree, bytes(32), 0), "m"))
+
+
+def test_a_file_without_a_summary_is_read_in_full(tmp_path: Path) -> None:
+    """As every file of the first days is; what it says is the same."""
+    tree = tree_of(saved_at=9, epoch=4)
+    tree[0][0] = ("list", [])
+    data = seal(tree, hashlib.sha256(model_of(1)).digest(), len(model_of(1)))
+    put(tmp_path, "m.keras", 1)
+    (tmp_path / ("m.keras" + SUFFIX)).write_bytes(data)
+    summary, sealed = glance(str(tmp_path / ("m.keras" + SUFFIX)))
+    assert summary == Summary(9, 4, None, False, "val_loss", None, "m.keras")
+    assert summary == summary_of(str(tmp_path / "m.keras"))
+    assert sealed.model_size == len(model_of(1))
+    assert [c.saved_at for c in list_checkpoints(tmp_path)] == [9]
+
+
+def test_what_is_glanced_at_is_under_the_seal(tmp_path: Path) -> None:
+    """Every bit of the file, also of what is not parsed."""
+    path = put(tmp_path, "m.keras", 1)
+    state = Path(f"{path}{SUFFIX}")
+    data = state.read_bytes()
+    for at in range(0, len(data), 7):
+        state.write_bytes(bytes((*data[:at], data[at] ^ 16, *data[at + 1 :])))
+        with pytest.raises(CorruptCheckpointError):
+            glance(str(state))
+    flip(path)
+    state.write_bytes(data)
+    assert glance(str(state))[0].saved_at == 1
+
+
+def test_two_quiet_points_are_compared_without_it() -> None:
+    """The moment is not state."""
+    taken = take([], None, META, RUN)
+    later = take([], None, {**META, "saved_at": 5, "epoch": 5}, RUN)
+    assert taken.tree[0][0] != later.tree[0][0] and taken.state.nodes[0] == PLACEHOLDER
+    assert taken.same_state(later) and taken.same_state(take([], None, {}, {}))
+    assert saved().meta["epoch"] == META["epoch"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "first"),
+    [
+        ([[("a", 1, 2, 3), ("b",)], 5], ("a", 1, 2, 3)),
+        ([[("a",), ("b",)], 5], ("a",)),
+        ([[("a", ["x", (1,)], ("y",)), ("b",)], 5], ("a", ["x", (1,)], ("y",))),
+        ([[["a"], ("b",)], 5], None),
+        ([["a", ("b",)], 5], None),
+        ([("a",), 5], None),
+        ([1], None),
+        (7, None),
+        (([("a",), 1], 2), None),
+        ([[], ("a",)], None),
+    ],
+    ids=repr,
+)
+def test_the_first_tuple_of_the_first_list(tree: object, first: object) -> None:
+    """Of data that begin otherwise there is none."""
+    assert parse_first(dump(tree)) == first
+    assert parse(dump(tree)) == tree
+
+
+def test_what_comes_after_the_first_is_not_looked_at() -> None:
+    """What comes before is: only what this package writes."""
+    data = dump([[("a", 1), *[("b", i) for i in range(1000)]], 5])
+    half = len(data) // 2
+    assert parse_first(data[:half] + b"c" * (len(data) - half)) == ("a", 1)
+    for start in (b"", b"\x80\x05", data[:9], data[:14], b"\x80\x04cos\nsystem\n"):
+        with pytest.raises(ReadError):
+            parse_first(start)
+
+
+def test_the_time_of_a_glance_does_not_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in opcodes: a history of a thousand epochs costs only its digest."""
+    from callback_state._format import pickles
+
+    def opcodes(data: bytes) -> int:
+        count = [0]
+        true = pickles._Parser.next_opcode
+
+        def counting(parser: Any) -> int:
+            count[0] += 1
+            return true(parser)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pickles._Parser, "next_opcode", counting)
+            unseal_first(data, "m")
+        return count[0]
+
+    long = {"epochs": list(range(1000)), "series": {"loss": [i / 7 for i in range(1000)]}}
+    assert opcodes(state_of(1)) == opcodes(state_of(1, history=long)) < 30

@@ -1,0 +1,455 @@
+"""The command line as a whole: its help, its exit statuses, what it never does, and what it never prints."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from commands import put, put_run, run
+from hostile.arrays import ARRAYS
+from hostile.bombs import BOMBS
+from hostile.files import checkpoint, forged, sealed, sealed_tree
+from hostile.metas import FORGED
+from hostile.values import NODES
+from listed import flip
+from places import ROOT
+from test_imports import imports
+
+from callback_state._store import lock
+from callback_state._store.pair import SUFFIX
+from callback_state.cli import COMMANDS, _group, main
+from callback_state.cli.runs import follow
+from callback_state.cli.shell.exits import ALWAYS, Exit
+
+GOLDEN = {
+    str(path.relative_to(ROOT / "tests" / "golden")): path
+    for path in [ROOT / "tests/golden/format-1", *sorted((ROOT / "tests/golden").glob("*/format-*/*"))]
+}
+#: By command the arguments after which a path is expected.
+READING: dict[str, list[str]] = {"ls": [], "show": [], "verify": [], "export": [], "diff": ["ckpt/001.keras"]}
+#: ANSI sequences, bells, and what turns the direction of writing; line ends are none.
+STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+NASTY = "a\x1b]0;title\x07\x9b31m[bold red]x[/]\u202e\r\nb"
+
+
+def commands() -> dict[str, Any]:
+    context = click.Context(_group)
+    return {name: _group.get_command(context, name) for name in COMMANDS}
+
+
+EXAMPLES = {line: name for name, command in commands().items() for line in command.examples}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_is_a_page(name: str) -> None:
+    """It says what the command does in a line, gives examples, and names each exit status with its meaning."""
+    page = run(name, "--help")
+    assert page.status == Exit.OK and page.err == ""
+    for heading in ("NAME:", "SYNOPSIS:", "DESCRIPTION:", "OPTIONS:", "EXAMPLES:", "EXIT STATUS:"):
+        assert heading in page.lines
+    assert f"callback-state {name} - " in page.out
+    statuses = {int(found) for found in re.findall(r"^  (\d+) +[A-Z_]+: ", page.out, re.MULTILINE)}
+    assert statuses >= {*ALWAYS} and statuses <= {*Exit}
+
+
+def test_every_exit_status_is_named_in_the_help_of_all() -> None:
+    """With its number and its meaning, however the lines are broken."""
+    page = " ".join(run("--help").out.split())
+    for status in Exit:
+        assert f"{int(status)} {status.name}: {status.meaning}" in page
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with two runs of three epochs, of which the second has another last value."""
+    put_run(tmp_path / "ckpt", [0.5, 0.25, 0.75], states={"Steps": {"step": 1}})
+    put_run(tmp_path / "other", [0.5, 0.25, 1.0], states={"Steps": {"step": 2}})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+OWN = {line: name for line, name in EXAMPLES.items() if name not in ("plot", "report", "doctor", "completion")}
+
+
+@pytest.mark.parametrize("line", OWN)
+def test_an_example_runs(line: str, here: Path) -> None:
+    """As it stands in the help, in a directory as it supposes; it exits with a status that the help names."""
+    program, *argv = shlex.split(line)
+    assert program == "callback-state"
+    status = run(*argv).status
+    assert status == (Exit.DIFFERENT if argv[0] == "diff" else Exit.OK)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_script(shell: str) -> None:
+    """It calls this program back, and has no word of the machine that printed it."""
+    script = run("completion", shell)
+    assert script.status == Exit.OK
+    assert "_CALLBACK_STATE_COMPLETE" in script.out and str(ROOT) not in script.out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("callback-state v", "plain,verify"),
+        ("callback-state prune --keep-", "plain,--keep-best"),
+        ("callback-state show ", "file,"),
+        ("callback-state completion f", "plain,fish"),
+    ],
+    ids=["command", "option", "path", "choice"],
+)
+def test_a_command_line_is_completed(
+    words: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Commands, options and choices by what there is, paths by the shell."""
+    monkeypatch.setenv("_CALLBACK_STATE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert main([]) == Exit.OK
+    assert expected in capsysbinary.readouterr().out.decode().splitlines()
+
+
+@pytest.mark.parametrize("argv", [["nope"], ["ls", "--nope"], ["show"], ["prune", "ckpt"]], ids=" ".join)
+def test_a_wrong_command_line_is_told(argv: list[str], here: Path) -> None:
+    """On standard error, with status 2."""
+    done = run(*argv)
+    assert done.status == Exit.USAGE and done.out == "" and "Error: " in done.err
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_is_not_there_is_told(name: str, here: Path) -> None:
+    """One message on standard error that names the path, and a status of its own."""
+    done = run(name, *READING[name], "nowhere")
+    assert done.status == Exit.NOT_FOUND and done.out.count("\n") <= 2
+    assert done.err.startswith("callback-state: nowhere: expected ") and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("name", [*READING, "prune", "repair"])
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="everything is permitted")
+def test_a_missing_permission_is_told(name: str, here: Path) -> None:
+    """As one message, and a status."""
+    os.chmod("ckpt", 0)
+    try:
+        options = ["--keep", "1"] if name == "prune" else READING.get(name, [])
+        done = run(name, *options, "ckpt")
+    finally:
+        os.chmod("ckpt", 0o700)
+    assert done.status == Exit.FAILED and "Permission denied" in done.err and "Traceback" not in done.err
+
+
+def test_an_error_of_the_system_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it comes from far below."""
+    monkeypatch.setattr(os, "listdir", lambda path: (_ for _ in ()).throw(PermissionError(13, "no", path)))
+    done = run("ls", "ckpt")
+    assert (done.status, done.out, done.err) == (Exit.FAILED, "", "callback-state: [Errno 13] no: 'ckpt'\n")
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_what_does_not_fit_is_told(error: type[Exception], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may be larger than the memory."""
+    from callback_state.cli.commands import show
+
+    monkeypatch.setattr(show, "described", lambda found: (_ for _ in ()).throw(error()))
+    done = run("show", "ckpt")
+    assert done.status == Exit.FAILED and error.__name__ in done.err and done.out == ""
+
+
+@pytest.mark.parametrize("name", ["prune", "repair"])
+def test_a_directory_in_use_is_told(name: str, here: Path) -> None:
+    """Nothing is changed in a directory into which another process writes, which the message names."""
+    code = "import sys; from callback_state import _lock; h = _lock.hold('ckpt'); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "1\n"
+        before = sorted(os.listdir("ckpt"))
+        done = run(name, "ckpt", *(["--keep", "1"] if name == "prune" else []))
+        assert sorted(os.listdir("ckpt")) == before
+        holder.communicate("\n")
+    assert done.status == Exit.IN_USE and f"process {holder.pid}" in done.err and done.out == ""
+
+
+def test_ctrl_c_ends_a_watch(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the status by which a shell knows it, without a traceback; what was seen is printed."""
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow.time, "sleep", interrupt)
+    done = run("ls", "ckpt", "--watch")
+    assert done.status == Exit.INTERRUPTED and len(done.lines) == 3 and done.err == ""
+
+
+@pytest.mark.parametrize("argv", [["ls", "ckpt"], ["show", "ckpt", "--json"], ["ls", "--help"]], ids=" ".join)
+@pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise")
+def test_a_pipe_that_closes_is_no_error(argv: list[str], here: Path) -> None:
+    """Whoever has read enough gets no complaint, and the command the status of a closed pipe."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "callback_state", *argv],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        cwd=here,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        timeout=60,
+        text=True,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (Exit.CLOSED, "")
+
+
+@pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN.keys())
+def test_a_golden_file_is_shown_and_verifies(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every state, format and writer, in words and as JSON; of each it is said what it holds."""
+    assert run("verify", golden).status == Exit.OK
+    shown, data = run("show", golden), run("show", golden, "--json")
+    assert shown.status == data.status == Exit.OK and shown.err == data.err == ""
+    found = data.json
+    assert found["versions"]["callback_state"] and found["callbacks"]
+    assert all(callback["key"] in shown.out for callback in found["callbacks"])
+    assert not STEERS.search(shown.out)
+    assert run("export", golden).lines[0].startswith("epochs,")
+    assert run("diff", golden, golden).status == Exit.OK
+
+
+def test_no_command_imports_tensorflow_or_unpickles(tmp_path: Path) -> None:
+    """In a process of its own, in which every way to unpickle raises, each reading command reads a golden file."""
+    golden = ROOT / "tests/golden/0.1.0-keras-3.15/format-1"
+    code = f"""
+import pickle, sys
+from callback_state.cli import main
+def refuse(*args, **options):
+    raise AssertionError("unpickled")
+from callback_state import _opener
+for name in ("_Trusting", "_Named"):
+    setattr(_opener, name, refuse)
+pickle.load = pickle.loads = pickle.Unpickler = pickle._Unpickler = pickle._load = pickle._loads = refuse
+for state in ("code-by-value", "arrays", "classes"):
+    for argv in (["ls"], ["ls", "--verify"], ["show"], ["verify"], ["export"], ["diff", "{golden}/numbers"]):
+        assert main([*argv, f"{golden}/{{state}}"]) in (0, 1), argv
+found = {{"tensorflow", "keras", "h5py", "cloudpickle"}} & set(sys.modules)
+print(*sorted(found), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "\n")
+
+
+def test_a_listing_imports_neither_numpy_nor_rich(here: Path) -> None:
+    """As nobody looks at a terminal, and no array is shown: that would double the time of the start."""
+    code = "import sys, callback_state.cli as c; c.main(['ls', 'ckpt']); sys.stderr.write(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=60)
+    assert done.stdout.count("\n") == 4
+    assert {"numpy", "rich", "filelock", "asyncio", "callback_state.cli.commands.show"}.isdisjoint(
+        done.stderr.split()
+    )
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+@pytest.mark.parametrize("name", [*READING, "prune"])
+def test_nothing_that_steers_a_terminal_is_printed(
+    name: str, terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a name, a key, a text or a file's name holds: it is escaped, and is no markup."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    put(Path("ckpt"), "001.keras", 0)
+    hostile: dict[str, Any] = {"monitor": (NASTY, 1.0), "template": f"{NASTY}.keras", "doubts": [NASTY]}
+    hostile |= {"history": {"epochs": [0], "series": {NASTY: [NASTY]}}, "versions": {NASTY: NASTY}}
+    hostile |= {"training_args": {NASTY: NASTY}}
+    path = put(Path("nasty"), f"m{NASTY}.keras".replace("/", "|"), 3, {NASTY: {NASTY: {NASTY: NASTY}}}, **hostile)
+    damaged = put(Path("nasty"), f"d{NASTY}.keras".replace("/", "|"), 4, template=NASTY)
+    flip(Path(f"{damaged}{SUFFIX}"))
+    argv = [*READING.get(name, ["--keep", "1"]), "nasty" if name != "show" else path]
+    done = run(name, *argv, terminal=terminal)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", done.out + done.err) if terminal else done.out + done.err
+    assert "\\x1b" in done.out + done.err and not STEERS.search(shown)
+    assert "[bold red]" in shown or "[/" not in shown
+
+
+@pytest.mark.parametrize("argv", [["ls"], ["show"], ["diff", "ckpt/001.keras"], ["doctor"]], ids=" ".join)
+def test_colours_are_for_terminals(argv: list[str], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There they are; with ``NO_COLOR`` there is no escape sequence at all, and in a pipe never."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in run(*argv, "ckpt", terminal=True).out
+    assert "\x1b" not in run(*argv, "ckpt").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run(*argv, "ckpt", terminal=True).out
+
+
+@pytest.mark.parametrize("argv", [["show"], ["diff", "ckpt/001.keras"], ["doctor"]], ids=" ".join)
+def test_sentences_are_broken_between_words(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal no line is longer than it, but for a word that is; in a pipe nothing is broken."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    put(Path("ckpt"), "001.keras", 0, {"Steps": {"step": 1, "words": "a b c " * 30}})
+    doubts = [f"arrays are shuffled without a seed; {'call it ' * 20}"]
+    put(Path("ckpt"), "002.keras", 1, {"Steps": {"step": 2, "words": "c d e " * 30}}, doubts=doubts)
+    shown, piped = run(*argv, "ckpt", terminal=True).out, run(*argv, "ckpt").out
+    assert max(map(len, piped.splitlines())) > 80
+    assert [line for line in shown.splitlines() if len(line) > 40 and " " in line.strip()] == []
+    assert shown.split() == piped.split()
+
+
+@pytest.mark.parametrize("width", [200, 80, 60, 30, 10])
+def test_a_narrow_terminal_shows_all_the_same(width: int, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The less needed columns go first; then each checkpoint gets lines of its own. No row is broken."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", run("ls", "ckpt", terminal=True).out)
+    for text in ("001.keras", "002.keras", "003.keras", "0.25", "best", "latest", "not checked"):
+        assert text in shown
+    lines = shown.splitlines()
+    assert len(lines) == 4 if width >= 60 else len(lines) > 20
+    assert width < 60 or max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_an_encoding_without_a_character_is_no_error(encoding: str, tmp_path: Path) -> None:
+    """It is escaped."""
+    put(tmp_path, "m\u20ac.keras", 0, {"C": {"\u4e2d": "\u4e2d"}})
+    done = subprocess.run(
+        [sys.executable, "-m", "callback_state", "show", str(tmp_path)],
+        capture_output=True,
+        cwd=ROOT,
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (done.returncode, done.stderr) == (0, b"") and b"\\u4e2d" in done.stdout
+
+
+LIES = {**NODES, **ARRAYS}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_no_lying_value_is_shown(lie: str, tmp_path: Path) -> None:
+    """A state that no encoder wrote ends ``show`` with one message, or is shown as what it is."""
+    entry = {"key": "C", "class": "package.C", "version": 1, "arguments": {}, "outside": None}
+    path = checkpoint(tmp_path, sealed_tree(forged(meta={"callbacks": [entry]}, state={"C": {"x": LIES[lie]()}})))
+    before = set(sys.modules)
+    done = run("show", path, "--json")
+    assert done.status in (Exit.OK, Exit.DAMAGED)
+    assert done.json if done.status == Exit.OK else "no state file" in done.err or "cannot be decoded" in done.err
+    assert {m for m in set(sys.modules) - before if not m.startswith(("numpy", "ml_dtypes", "rich"))} == set()
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+def test_no_forged_description_is_shown(forgery: str, tmp_path: Path) -> None:
+    """What no release wrote is damaged to each command that reads it, and listed."""
+    path = checkpoint(tmp_path, sealed_tree(forged(meta=FORGED[forgery])))
+    for name in ("show", "verify", "export"):
+        assert run(name, path).status == Exit.DAMAGED
+    assert run("ls", tmp_path).status == Exit.OK
+    assert "DAMAGED" in run("ls", "--verify", tmp_path).out
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_no_bomb_goes_off(bomb: str, tmp_path: Path) -> None:
+    """Streams that hang or crash plain pickle are damaged files here."""
+    path = checkpoint(tmp_path, sealed(BOMBS[bomb]()))
+    assert run("verify", path).status == run("show", path).status == Exit.DAMAGED
+
+
+HUGE = 1 << 70_000
+ENORMOUS: dict[str, dict[str, Any]] = {
+    **{name: {name: HUGE} for name in ("saved_at", "epoch", "batch", "initial_epoch", "epochs")},
+    "negative": {"epoch": -HUGE},
+    "monitor": {"monitor": ("loss", HUGE)},
+    "iterations": {"model": {"digest": "", "iterations": HUGE, "variables": [], "optimizes": True}},
+    "version": {"callbacks": [{"key": "C", "class": "C", "version": HUGE, "arguments": {}, "outside": None}]},
+    "start": {
+        "starts": [{"at": HUGE, "epoch": HUGE, "batch": HUGE, "from": HUGE, "due": (HUGE, HUGE), "beside": HUGE}]
+    },
+    "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE]}},
+    "history": {"history": {"epochs": [HUGE], "series": {"loss": [HUGE]}}},
+    "arguments": {"training_args": {"a": HUGE}},
+    "versions": {"versions": {"a": HUGE, "b": {}}},
+    "more-of-the-model": {
+        "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True, "$type": "same"}
+    },
+    "shared-lists": (lambda one: {"history": {"epochs": one, "series": {"loss": one, "acc": one}}})([1]),
+    "shared-starts": (lambda one: {"starts": [one, one]})(
+        {"at": 1, "epoch": 1, "batch": 1, "from": None, "due": None, "beside": 0}
+    ),
+}
+
+
+@pytest.mark.parametrize("which", ENORMOUS)
+@pytest.mark.parametrize("name", [*READING, "prune"])
+def test_numbers_that_nobody_can_write_are_no_traceback(name: str, which: str, here: Path) -> None:
+    """Python itself refuses to write some integers, and to take others for a time; sharing is no trap either."""
+    meta = ENORMOUS[which]
+    tree = forged(meta=meta, state={entry["key"]: {} for entry in meta.get("callbacks", ())})
+    checkpoint(here / "huge", sealed_tree(tree))
+    for options in ([], ["--json"]) if name != "prune" else (["--keep", "1"],):
+        done = run(name, *READING.get(name, []), "huge", *options)
+        assert done.status in (Exit.OK, Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND)
+        assert done.out or done.err
+
+
+def test_a_name_of_any_length_is_padded_no_further(tmp_path: Path) -> None:
+    """Else one long name would make each line as long."""
+    states = {"C": {"x" * 100_000: 1, **{f"a{i}": i for i in range(1000)}}}
+    put(tmp_path, "m.keras", 1, states, monitor=("y" * 100_000, 1.0))
+    for argv in (["show"], ["ls"]):
+        assert len(run(*argv, tmp_path).out) < 400_000
+
+
+def test_the_modules_import_downwards() -> None:
+    """Each module of the command line imports only those before it, and nothing in the package imports them."""
+    package = ROOT / "callback_state"
+    order = [
+        "_exits",
+        "_streams",
+        "_output",
+        "_command",
+        "_progress",
+        "_names",
+        "_leaves",
+        "_view",
+        "_phrases",
+        "_short",
+        "_described",
+        "_differences",
+        "_listed",
+        "_direction",
+        "_rows",
+        "_follow",
+        "_paths",
+        "_numbers",
+        "_ls",
+        "_show",
+        "_diff",
+        "_verify",
+        "_prune",
+        "_repair",
+        "_export",
+        "_completion",
+    ]
+    for stem in order:
+        for line, module, name in imports((package / "cli" / f"{stem}.py").read_text(encoding="utf-8")):
+            if module.startswith(".") and not module.startswith(".."):
+                assert (module[1:] or name) in order[: order.index(stem)], f"{stem}.py:{line}"
+    for path in package.glob("_*.py"):
+        found = {module for _, module, _ in imports(path.read_text(encoding="utf-8"))}
+        assert path.stem == "__main__" or not any(module.startswith(".cli") for module in found)
+
+
+def test_main_returns_and_never_exits() -> None:
+    """A program can call it: also where click would end the process."""
+    assert [main(argv) for argv in (["--version"], ["--help"], ["nope"])] == [0, 0, 2]
+    assert pickle.loads(pickle.dumps(Exit.DAMAGED)) is Exit.DAMAGED
+    assert lock._LOCKS == {}

@@ -1,0 +1,531 @@
+"""What a restart would lose, told from a state file or from a script."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import ROOT
+from recorded_runs import BEGAN, SECOND, TEMPLATE, entry, start, write, write_run
+
+from callback_state import untrusted
+from callback_state._input import doubts as _doubts
+from callback_state.cli import main
+from callback_state.cli.doctor.findings import Finding, findings_in
+from callback_state.cli.doctor.script import findings_of
+from callback_state.cli.runs.recorded import newest_of
+from callback_state.cli.shell.exits import Exit
+
+GOLDEN = ROOT / "tests/golden/0.1.0-keras-3.15/format-1"
+
+
+def findings(directory: Path) -> list[Finding]:
+    return findings_in(newest_of(str(directory))[0], "ckpt")
+
+
+def test_nothing_is_found_in_a_run_that_was_resumed_rightly(tmp_path: Path, capsys: Any) -> None:
+    """Two restarts that went on with what their checkpoints say cost no exactness; the status is 0."""
+    write_run(tmp_path, versions={})
+    assert main(["doctor", str(tmp_path)]) == Exit.OK
+    assert capsys.readouterr().out.splitlines() == [
+        "006.keras: finished; a restart trains nothing",
+        "nothing was found that a restart would lose",
+        f"model files were not read: callback-state verify {tmp_path} does so",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("meta", "standing"),
+    [
+        ({"initial_epoch": 3, "epoch": 2}, "a restart goes on with epoch 3, batch 0"),
+        ({"initial_epoch": 2, "epoch": 2, "batch": 6}, "a restart goes on with epoch 2, batch 7"),
+        ({"finished": True}, "finished; a restart trains nothing"),
+    ],
+    ids=["end of an epoch", "inside one", "finished"],
+)
+def test_it_is_said_where_a_restart_goes_on(
+    tmp_path: Path, capsys: Any, meta: dict[str, Any], standing: str
+) -> None:
+    """With the epoch and batch that come next, counted from 0."""
+    write(tmp_path, "m.keras", **meta)
+    main(["doctor", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines()[0] == f"m.keras: {standing}"
+
+
+def test_a_start_that_restored_nothing_is_found(tmp_path: Path) -> None:
+    """Checkpoints were there and it began anew: the line to write is that which restores."""
+    write(tmp_path, "m.keras", starts=[start(0, beside=3)])
+    (found,) = findings(tmp_path)
+    assert found.what == (
+        "start 1 of the run began anew with epoch 0, batch 0, although 3 of its checkpoints were in the directory"
+    )
+    assert found.cure == (
+        "before fit: restored = restore_callbacks('ckpt', into=callbacks, model=model, missing_ok=True)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("due", "said"), [((3, 0), "epoch 3, batch 0"), ((0, 5), "epoch 0, batch 5")], ids=["epoch", "batch"]
+)
+def test_a_start_with_another_epoch_than_was_due_is_found(tmp_path: Path, due: Any, said: str) -> None:
+    """``initial_epoch`` was not passed: the second start trained epoch 0 again."""
+    write(tmp_path, "m.keras", starts=[start(0), start(50, 0, came_from=20, due=due)])
+    (found,) = findings(tmp_path)
+    assert found.what.startswith("start 2 of the run went on with epoch 0, batch 0; its checkpoint was to go on ")
+    assert found.what.endswith(f"with {said}")
+    assert "initial_epoch=restored.initial_epoch" in found.cure
+
+
+def test_a_first_start_beside_nothing_is_right(tmp_path: Path) -> None:
+    """Neither a first start in an empty directory is a finding, nor one that went on beside what it came from."""
+    write(tmp_path, "m.keras", starts=[start(0), start(50, 3, 2, came_from=20, beside=4)])
+    assert findings(tmp_path) == []
+
+
+DOUBTS = {
+    "a callback": (
+        "Counter is not saved with the checkpoint, and its n changed while training ran: a resumed run will not "
+        "have it. Write @stateful above class Counter, or pass stateful(Counter(...))."
+    ),
+    "an argument": (
+        "Early.patience changed while training ran. For a stock callback that is configuration and is not saved: "
+        "a resumed run will have what the constructor is given. Derive a class that keeps it."
+    ),
+    "draws": _doubts.of_draws(["python", "numpy"]),
+    "attributes": _doubts.of_attributes(["order"]),
+}
+
+
+@pytest.mark.parametrize("doubt", DOUBTS.values(), ids=DOUBTS)
+def test_what_training_warned_of_is_found_with_its_cure(tmp_path: Path, doubt: str) -> None:
+    """The sentence is told in two: what is so, and what to write; no word of it is lost."""
+    write(tmp_path, "m.keras", doubts=[doubt])
+    (found,) = findings(tmp_path)
+    assert [*re.findall(r"\w+", f"{found.what} {found.cure}")] == [*re.findall(r"\w+", doubt)]
+    assert re.match("Write|Derive|draw|keep", found.cure)
+
+
+@pytest.mark.parametrize("doubt", ["a callback", "an argument"])
+def test_of_a_callback_only_what_is_known_is_said(tmp_path: Path, doubt: str) -> None:
+    """It is not saved; whether anything of the run depends on it no file tells."""
+    write(tmp_path, "m.keras", doubts=[DOUBTS[doubt]])
+    (found,) = findings(tmp_path)
+    assert found.lost == "what depends on it: a resumed run has it as the constructor makes it"
+
+
+@pytest.mark.parametrize("name", ["002.keras", "..", "a\0b", ""], ids=repr)
+def test_a_finished_run_that_could_not_go_on_is_found(tmp_path: Path, name: str) -> None:
+    """The end replaced the weights of the last epoch, and the checkpoint that has these is not there."""
+    write(tmp_path, "002.final.keras", finished=True, goes_on_from=name)
+    (found,) = findings(tmp_path)
+    assert found.what.startswith(f"with more epochs the finished run goes on from {name}, and that is not whole (")
+    assert "larger epochs=" in found.lost
+
+
+def test_a_finished_run_that_can_go_on_is_right(tmp_path: Path) -> None:
+    """As long as its last epoch is whole; one that was cut short, or has lost its state, is a finding."""
+    write(tmp_path, "002.final.keras", finished=True, goes_on_from="002.keras", saved_at=BEGAN + SECOND)
+    state = write(tmp_path, "002.keras", saved_at=BEGAN)
+    assert findings(tmp_path) == []
+    (tmp_path / "002.keras").write_bytes(b"cut")
+    assert "has 3 bytes" in findings(tmp_path)[0].what
+    (tmp_path / "002.keras").write_bytes(b"model")
+    state.unlink()
+    assert "expected its state file" in findings(tmp_path)[0].what
+
+
+def test_a_damaged_model_file_is_left_to_verify(tmp_path: Path, capsys: Any) -> None:
+    """Of the right size, it is not read: the last line says so, whether anything was found or not."""
+    for doubts in ([], ["a is unseeded; write seed=1."]):
+        write(tmp_path, "m.keras", doubts=doubts)
+        (tmp_path / "m.keras").write_bytes(b"MODEL")
+        main(["doctor", str(tmp_path)])
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last == f"model files were not read: callback-state verify {tmp_path} does so"
+    assert main(["verify", str(tmp_path)]) == Exit.DAMAGED
+
+
+def test_an_unseeded_shuffle_of_a_real_run_is_found(tmp_path: Path) -> None:
+    """The sentence that Keras's own shuffling gets has a cure that can be written."""
+    sentences = [node for node in _doubts.of_data.__code__.co_consts if isinstance(node, str)]
+    doubt = next(text for text in sentences if text.startswith("arrays are shuffled"))
+    write(tmp_path, "m.keras", doubts=[doubt])
+    (found,) = findings(tmp_path)
+    assert found.what == "arrays are shuffled without a seed"
+    assert found.cure.startswith("call keras.utils.set_random_seed(...)")
+
+
+def test_a_doubt_of_another_release_is_told_as_it_is(tmp_path: Path) -> None:
+    """A sentence of any form is shown whole."""
+    write(tmp_path, "m.keras", doubts=["no semicolon here"])
+    assert [found.what for found in findings(tmp_path)] == ["no semicolon here"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("code-by-value", ["ByValue.held, function golden.<lambda>, is stored by value"]), ("stock-callbacks", [])],
+    ids=["code", "data"],
+)
+def test_state_that_only_trust_opens_is_found(name: str, expected: list[str]) -> None:
+    """A function as an attribute; the line that leaves it out names it."""
+    found = [f for f in findings(GOLDEN / name) if "written with" not in f.what]
+    assert [f.what for f in found] == expected
+    assert all("@stateful(exclude=('held',))" in f.cure for f in found)
+
+
+def test_an_argument_that_is_code_is_no_finding(tmp_path: Path) -> None:
+    """With ``into=`` the constructor's argument is the new one, whatever the file holds."""
+    described = {**entry("Scheduler"), "arguments": {"schedule": ("opaque", "function train.f", 0)}}
+    write(tmp_path, "m.keras", {"Scheduler": {}}, callbacks=[described])
+    (need,) = untrusted(tmp_path / "m.keras")
+    assert str(need) == "Scheduler(schedule=) (function train.f) needs ?"
+    assert findings(tmp_path) == []
+
+
+def test_another_release_of_keras_is_found_without_importing_it(tmp_path: Path) -> None:
+    """Another minor version, of what is installed here; a patch, and what is not installed, are none."""
+    major, minor, *_ = metadata.version("keras").split(".")
+    write(tmp_path, "m.keras", versions={"keras": f"{major}.{minor}.99", "jax": "1.0", "platform": "none"})
+    assert findings(tmp_path) == []
+    write(tmp_path, "m.keras", versions={"keras": "3.1.2", "python": "2.7.18"})
+    found = [f.what for f in findings(tmp_path)]
+    assert found[0].startswith("the checkpoint was written with python 2.7.18, here is 3.")
+    assert found[1].startswith("the checkpoint was written with keras 3.1.2, here is 3.")
+
+
+def test_the_newest_checkpoint_counts_and_damaged_ones_are_told(tmp_path: Path, capsys: Any) -> None:
+    """An older one's doubts are over; of several runs the newest, or the one that is named."""
+    early = {"saved_at": BEGAN, "template": TEMPLATE}
+    write(tmp_path, "1.keras", doubts=["old"], **early)
+    write(tmp_path, "2.keras", doubts=[], saved_at=BEGAN + SECOND, template=TEMPLATE)
+    write(tmp_path, "x.keras", doubts=["other"], saved_at=BEGAN - SECOND, template="x.keras")
+    assert main(["doctor", str(tmp_path)]) == Exit.OK
+    assert main(["doctor", str(tmp_path), "--run", "x.keras"]) == Exit.LOSS
+    assert main(["doctor", str(tmp_path / "1.keras")]) == Exit.LOSS
+    (tmp_path / "2.keras").write_bytes(b"cut")
+    capsys.readouterr()
+    assert main(["doctor", str(tmp_path)]) == Exit.LOSS
+    printed = capsys.readouterr()
+    assert printed.out.startswith("1.keras: ") and "2.keras: has 3 bytes" in printed.err
+
+
+def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
+    """Three lines each, or one object; the status is 8."""
+    write(tmp_path, "m.keras", doubts=["a is unseeded; write seed=1."])
+    assert main(["doctor", str(tmp_path)]) == 8
+    assert capsys.readouterr().out.splitlines()[1:-1] == [
+        "a is unseeded",
+        "    lost: the resumed run is not the run that died",
+        "    cure: write seed=1.",
+    ]
+    assert main(["doctor", str(tmp_path), "--json"]) == 8
+    assert json.loads(capsys.readouterr().out) == {
+        "path": str(tmp_path),
+        "standing": "m.keras: a restart goes on with epoch 1, batch 0",
+        "findings": [
+            {
+                "what": "a is unseeded",
+                "lost": "the resumed run is not the run that died",
+                "cure": "write seed=1.",
+                "line": None,
+            }
+        ],
+    }
+
+
+def test_keras_is_neither_imported_nor_needed(tmp_path: Path) -> None:
+    """For a directory and for a script, where neither Keras nor TensorFlow can be imported."""
+    write(tmp_path, "m.keras", versions={"keras": "3.1.2"})
+    (tmp_path / "train.py").write_text("import keras\nraise SystemExit('it was run')\n")
+    code = (
+        "import sys; sys.modules.update(keras=None, tensorflow=None, h5py=None, cloudpickle=None)\n"
+        "from callback_state.cli import main; print(int(main(['doctor', '.'])), int(main(['doctor', 'train.py'])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "8 0"), done.stderr
+
+
+# Scripts.
+
+RIGHT = """
+import keras, tensorflow as tf
+from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
+keras.utils.set_random_seed(1)
+callbacks = [ModelCheckpointEnhanced("ckpt/{epoch}.keras")]
+restored = restore_callbacks("ckpt", into=callbacks, model=model, missing_ok=True)
+model.fit(x, y, epochs=8, initial_epoch=restored.initial_epoch, callbacks=callbacks)
+"""
+
+
+def callback(body: str, decorator: str = "", base: str = "keras.callbacks.Callback") -> str:
+    """A script with one callback class of this body."""
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return f"{RIGHT}\n{decorator}\nclass Mine({base}):\n{lines}\n"
+
+
+def read(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "script.py"
+    path.write_text(text, encoding="utf-8")
+    return [found.what for found in findings_of(str(path))]
+
+
+INIT = "def __init__(self):\n    super().__init__()\n    self.n = 0\n"
+UNSAVED = {
+    "counts": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n += 1",
+    "computes": INIT + "def on_epoch_begin(self, epoch, logs=None):\n    self.n = self.n * 0.5",
+    "keeps the best": INIT + "def on_epoch_end(self, epoch, logs=None):\n    if logs: self.n = logs['loss']",
+    "in a method of its own": INIT + "def step(self):\n    self.n = self.n + 1",
+    "a list": "def on_train_begin(self, logs=None):\n    self.n = []\n"
+    "def on_train_batch_end(self, batch, logs=None):\n    self.n.append(logs['loss'])",
+    "an item": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n[epoch] = 1",
+    "an attribute of the class": "n = 0\ndef on_epoch_end(self, epoch, logs=None):\n    self.n += 1",
+    "made anew in each epoch": INIT + "def on_epoch_begin(self, epoch, logs=None):\n    self.n = epoch + 1",
+    "made anew in each batch": INIT + "def on_train_batch_begin(self, batch, logs=None):\n    self.n = clock()",
+    "never made before": "def on_epoch_begin(self, epoch, logs=None):\n    self.n = epoch",
+    "by a method of the beginning too": "def on_train_begin(self, logs=None):\n    self.reset()\n"
+    "def on_epoch_begin(self, epoch, logs=None):\n    self.reset()\n"
+    "def reset(self):\n    self.n = clock()",
+    "one of two": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.n, other = 1, 2",
+}
+HARMLESS = {
+    "configuration": INIT + "def on_epoch_end(self, epoch, logs=None):\n    print(self.n)",
+    "made anew in each start": INIT + "def on_train_begin(self, logs=None):\n    self.n = clock()",
+    "made by a method of the beginning": "def on_train_begin(self, logs=None):\n    self.reset()\n"
+    "def reset(self):\n    self.make()\ndef make(self):\n    self.n = 0",
+    "made at the end": INIT + "def on_train_end(self, logs=None):\n    self.n = clock()",
+    "of somebody else": INIT + "def on_epoch_end(self, epoch, logs=None):\n    self.model.n = 1\n    other.n += 1",
+    "a name of its own": INIT + "def on_epoch_end(self, epoch, logs=None):\n    n = 1\n    n += 1",
+}
+
+
+@pytest.mark.parametrize("body", UNSAVED.values(), ids=UNSAVED)
+def test_a_callback_that_changes_and_is_not_saved_is_found(tmp_path: Path, body: str) -> None:
+    """Whatever way it changes its attribute; with @stateful, or wrapped, it is right."""
+    assert read(tmp_path, callback(body)) == ["Mine changes n, and is not saved"]
+    assert read(tmp_path, callback(body, base="Callback")) == ["Mine changes n, and is not saved"]
+    assert read(tmp_path, callback(body, "@stateful")) == []
+    assert read(tmp_path, callback(body, "@callback_state.stateful(key='mine')")) == []
+    for wrapped in ("stateful(Mine(1))", "adapter(Mine, state=('n',))"):
+        assert read(tmp_path, f"{callback(body)}\n{wrapped}") == []
+
+
+@pytest.mark.parametrize("body", HARMLESS.values(), ids=HARMLESS)
+def test_a_callback_that_keeps_nothing_is_right(tmp_path: Path, body: str) -> None:
+    """What changes only before or after training, or never, is no state."""
+    assert read(tmp_path, callback(body)) == []
+
+
+#: What cannot be driven: a method that nobody calls, an item of a number, an attribute of no model.
+DRIVEN = {**UNSAVED, **HARMLESS}.keys() - {"in a method of its own", "an item", "of somebody else"}
+
+
+@pytest.mark.parametrize("name", sorted(DRIVEN))
+def test_a_run_warns_of_the_same_callbacks(name: str) -> None:
+    """What is found in the source of a class is what training finds in its instance, and the reverse."""
+    import keras
+
+    from callback_state._loop.unsaved import Watch
+
+    scope: dict[str, Any] = {"keras": keras, "clock": itertools.count(7).__next__}
+    exec(callback({**UNSAVED, **HARMLESS}[name]).replace(RIGHT, ""), scope)
+    mine = scope["Mine"]()
+    mine.on_train_begin()
+    watch = Watch([mine])
+    for epoch in range(2):
+        mine.on_epoch_begin(epoch)
+        mine.on_train_batch_begin(0)
+        mine.on_train_batch_end(0, {"loss": 0.5})
+        mine.on_epoch_end(epoch, {"loss": 0.5})
+        watch.look()
+    assert bool(watch.found) == (name in UNSAVED)
+
+
+def test_what_derives_from_a_callback_is_one(tmp_path: Path) -> None:
+    """By way of a class of the script, which may be given to @stateful for both; other classes are none."""
+    derived = "class Child(Mine):\n    n = 0\n    def on_epoch_end(self, *args):\n        self.n += 1\n"
+    assert read(tmp_path, callback("pass") + derived) == ["Child changes n, and is not saved"]
+    assert read(tmp_path, callback("pass", "@stateful") + derived) == []
+    assert read(tmp_path, callback(UNSAVED["counts"], base="object")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "ModelCheckpointEnhanced(",
+            "keras.callbacks.ModelCheckpoint(",
+            ["ModelCheckpoint saves the model, not what the callbacks know"],
+        ),
+        (
+            "ModelCheckpointEnhanced(",
+            "BackupAndRestore(",
+            ["BackupAndRestore saves the model, not what the callbacks know"],
+        ),
+        ("initial_epoch=restored.initial_epoch, ", "", ["fit is not told with which epoch to go on"]),
+        ("restored = restore_callbacks(", "restored = other(", ["nothing is restored before fit"]),
+        ("model=model, ", "", ["the callbacks are restored, and the model is not"]),
+        ("keras.utils.set_random_seed(1)", "", ["no seed is set"]),
+        (
+            "keras.utils.set_random_seed(1)",
+            "d = Dataset.from_tensor_slices(x).shuffle(1000).batch(2)",
+            ["a data set is shuffled without a seed", "no seed is set"],
+        ),
+        ("keras.utils.set_random_seed(1)", "d = data.shuffle(buffer_size=len(x), seed=1)", ["no seed is set"]),
+        ("keras.utils.set_random_seed(1)", "random.shuffle(x); rng.shuffle(indices)", ["no seed is set"]),
+        (
+            "callbacks = [",
+            "checkpoint = ModelCheckpointEnhanced('a.keras')\ncallbacks = [",
+            ["checkpoint, a ModelCheckpointEnhanced, is passed to nobody"],
+        ),
+    ],
+    ids=[
+        "checkpoint",
+        "backup",
+        "initial_epoch",
+        "restore",
+        "model",
+        "seed",
+        "shuffle",
+        "seeded shuffle",
+        "other shuffles",
+        "unused",
+    ],
+)
+def test_what_a_script_forgets_is_found(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    """A right script is right, and with one thing changed that thing is named, with its line."""
+    assert read(tmp_path, RIGHT) == []
+    assert RIGHT.count(old) >= 1
+    assert sorted(read(tmp_path, RIGHT.replace(old, new))) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("keras.utils.set_random_seed(1)", "tf.random.set_seed(1); d = tf.data.Dataset.range(9).shuffle(9)"),
+        ("initial_epoch=restored.initial_epoch", "**options"),
+        ("restore_callbacks", "restore"),
+        ("import ModelCheckpointEnhanced", "import ModelCheckpointEnhanced as ModelCheckpoint"),
+        ("model=model", "model=None"),
+        ("into=callbacks, model=model, ", ""),
+        ("model=model, missing_ok=True)", "missing_ok=True); model = load_model(restored.model_path)"),
+        ("callbacks=callbacks)", "callbacks=[*callbacks, keras.callbacks.ModelCheckpoint('best.keras')])"),
+    ],
+    ids=[
+        "another seed",
+        "options",
+        "another name",
+        "the stock name",
+        "no model",
+        "no into",
+        "load_model",
+        "a second checkpoint",
+    ],
+)
+def test_other_ways_to_be_right_are_right(tmp_path: Path, old: str, new: str) -> None:
+    """What says the same in other words, or cannot be told, is no finding."""
+    text = RIGHT.replace(old, new)
+    text = text.replace("Enhanced, restore,", "Enhanced, restore_callbacks as restore,")
+    if "as ModelCheckpoint" in new:
+        text = text.replace("[ModelCheckpointEnhanced(", "[ModelCheckpoint(")
+    assert text != RIGHT and read(tmp_path, text) == []
+
+
+BEST = 'ModelCheckpointEnhanced("best.keras", save_best_only=True)'
+EACH = 'ModelCheckpointEnhanced("c/{epoch}.keras")'
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "directory"),
+    [
+        (f"{BEST}, {EACH}", "c"),
+        (f"{EACH}, {BEST}", "c"),
+        (BEST, "."),
+        (f"{BEST}, {EACH}".replace("(", "(filepath="), "c"),
+        (f"{BEST}, {EACH}".replace("save_best_only=", "'loss', 0, "), "c"),
+        (f"{BEST}, {EACH[:-1]}, save_best_only=False)", "c"),
+        (f"{BEST}, {EACH[:-1]}, save_best_only=option)", "."),
+        (f"{BEST}, ModelCheckpointEnhanced(path)", "ckpt"),
+    ],
+    ids=["best first", "best last", "best alone", "by name", "by position", "not best", "unknown", "no text"],
+)
+def test_the_line_to_write_restores_from_the_checkpoint_of_every_epoch(
+    tmp_path: Path, checkpoints: str, directory: str
+) -> None:
+    """Not from that of the best ones, whose newest file is of an old epoch, where there is another."""
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import keras\nfrom callback_state import ModelCheckpointEnhanced\nkeras.utils.set_random_seed(1)\n"
+        f"model.fit(x, y, callbacks=[{checkpoints}])"
+    )
+    (found,) = findings_of(str(path))
+    assert f"restore_callbacks({directory!r}, into=" in found.cure
+
+
+def test_random_operations_of_a_train_step_are_found(tmp_path: Path) -> None:
+    """Those with a counter, within train_step and call; stateless ones and Keras's are right, so is other code."""
+    step = "class M(keras.Model):\n    def {}(self, data):\n        return {}\n"
+    stateful_op, stateless = "tf.random.normal([2])", "tf.random.stateless_normal([2], seed=[1, 2])"
+    expected = ["tf.random.normal has a counter that cannot be saved"]
+    assert read(tmp_path, RIGHT + step.format("train_step", stateful_op)) == expected
+    assert read(tmp_path, RIGHT + step.format("call", stateful_op)) == expected
+    assert read(tmp_path, RIGHT + step.format("train_step", stateless)) == []
+    assert read(tmp_path, RIGHT + step.format("call", "keras.random.normal((2,), seed=self.seed)")) == []
+    assert read(tmp_path, RIGHT + step.format("plot", stateful_op)) == []
+
+
+def test_scripts_of_other_libraries_are_left_alone(tmp_path: Path) -> None:
+    """They have callbacks, checkpoints and fit too."""
+    text = RIGHT.replace("keras.utils.set_random_seed(1)", "").replace("from callback_state", "from other")
+    assert read(tmp_path, text.replace("import keras, tensorflow as tf", "import lightning")) == []
+    assert read(tmp_path, "import keras\nfrom sklearn.svm import SVC\nSVC().fit(x, y, **options)") == []
+
+
+def documented_programs() -> list[str]:
+    """The programs of the README: its code blocks that train."""
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
+    return [re.sub(r"(?m)^    ", "", block) for block in blocks if "import keras" in block]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_the_examples_are_right(path: Path) -> None:
+    """No example of the project is told that it would lose anything."""
+    assert findings_of(str(path)) == []
+
+
+def test_the_programs_of_the_readme_are_right(tmp_path: Path) -> None:
+    """Nor is a program of the README; and each is one in which a missing seed or decorator would be found."""
+    programs = documented_programs()
+    assert len(programs) >= 2
+    for program in programs:
+        assert read(tmp_path, program) == []
+        assert read(tmp_path, program.replace("@stateful", "").replace("keras.utils.set_random_seed(1)", "")) != []
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"def f(:", Exit.USAGE), (b"x = '\0'", Exit.USAGE), (None, Exit.FAILED)],
+    ids=["no python", "a zero", "missing"],
+)
+def test_what_is_no_script_is_said(tmp_path: Path, capsys: Any, content: bytes | None, status: Exit) -> None:
+    """With a status of its own, and without a traceback."""
+    path = tmp_path / "script.py"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["doctor", str(path)]) == status
+    assert "script.py" in capsys.readouterr().err
+
+
+def test_findings_of_a_script_have_their_lines(tmp_path: Path, capsys: Any) -> None:
+    """As an editor or a terminal makes a link of them."""
+    path = tmp_path / "script.py"
+    path.write_text(RIGHT.replace("keras.utils.set_random_seed(1)", ""), encoding="utf-8")
+    assert main(["doctor", str(path)]) == Exit.LOSS
+    assert capsys.readouterr().out.splitlines()[0] == f"{path}:7: no seed is set"

@@ -1,0 +1,245 @@
+"""``callback-state verify``: every byte, both halves, and with a key the signature."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import put, put_run, run
+from listed import flip, put_staged
+
+from callback_state._checkpoints.directory import look
+from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._format.trust import VARIABLE, Keys
+from callback_state._store.pair import SUFFIX
+from callback_state.cli.shell import progress
+from callback_state.cli.shell.exits import Exit
+
+KEY, OTHER = "a key that is long enough", "another key of some length"
+
+
+def test_whole_checkpoints_verify(tmp_path: Path) -> None:
+    """A line each, status 0, and no message."""
+    put_run(tmp_path, [0.5, 0.25])
+    done = run("verify", tmp_path)
+    assert (done.status, done.err) == (Exit.OK, "")
+    assert [line.split() for line in done.lines[1:]] == [[f"00{i}.keras", "whole", "none"] for i in (1, 2)]
+
+
+@pytest.mark.parametrize("half", ["model", "state"])
+def test_every_byte_counts(half: str, tmp_path: Path) -> None:
+    """Whichever bit of the two files has changed: the checkpoint is damaged."""
+    path = put(tmp_path, "m.keras", 1)
+    file = path if half == "model" else Path(f"{path}{SUFFIX}")
+    data = file.read_bytes()
+    for at in range(0, len(data), max(1, len(data) // 40)):
+        file.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        done = run("verify", path)
+        assert done.status == Exit.DAMAGED and "DAMAGED" in done.out and "m.keras" in done.err
+
+
+@pytest.mark.parametrize("path", ["", "001.keras", f"001.keras{SUFFIX}"], ids=["directory", "model", "state"])
+@pytest.mark.parametrize("lost", ["001.keras", f"001.keras{SUFFIX}"], ids=["model-lost", "state-lost"])
+def test_a_half_is_damaged(path: str, lost: str, tmp_path: Path) -> None:
+    """It is named, whatever the argument names."""
+    put_run(tmp_path, [0.5, 0.25])
+    os.remove(tmp_path / lost)
+    done = run("verify", tmp_path / path)
+    assert done.status == Exit.DAMAGED
+    assert f"{tmp_path / '001.keras'}: expected " in done.err and ", found none" in done.err
+
+
+@pytest.mark.parametrize("path", ["ckpt//m.keras", "./ckpt/./m.keras", f"ckpt//m.keras{SUFFIX}"])
+def test_a_path_may_be_written_in_any_way(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With slashes and dots to spare, of a model file or of a state file."""
+    put(tmp_path / "ckpt", "m.keras", 1)
+    monkeypatch.chdir(tmp_path)
+    done = run("verify", path)
+    assert (done.status, done.err) == (Exit.OK, "") and "whole" in done.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with names there")
+@pytest.mark.parametrize(
+    ("kind", "half"), [("pipe", ""), ("pipe", SUFFIX), ("device", SUFFIX)], ids=["model", "state", "device"]
+)
+@pytest.mark.parametrize("command", ["verify", "ls", "ls --verify", "show", "prune --keep 1 --dry-run"])
+def test_what_is_no_file_is_damaged(command: str, kind: str, half: str, tmp_path: Path) -> None:
+    """Nobody waits for a pipe, or reads a device until the memory is full; the others are as they were."""
+    put_run(tmp_path, [0.5, 0.25])
+    path = tmp_path / f"002.keras{half}"
+    os.remove(path)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    name, *options = command.split()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = run(name, tmp_path, *options)
+    assert done.status == (Exit.DAMAGED if name == "verify" else Exit.OK)
+    assert name in ("show", "prune") or "002.keras" in done.err
+
+
+@pytest.mark.parametrize("path", ["002.keras", f"002.keras{SUFFIX}"])
+def test_one_that_is_no_file_is_damaged(path: str, tmp_path: Path) -> None:
+    """Also where it is the only one asked for; a large one is refused by its end."""
+    put_run(tmp_path, [0.5, 0.25])
+    state = tmp_path / f"002.keras{SUFFIX}"
+    with state.open("ab") as file:
+        file.truncate(1 << 38)
+    done = run("verify", tmp_path / path)
+    assert done.status == Exit.DAMAGED and "expected a trailer at the end, found none" in done.err
+    if hasattr(os, "mkfifo"):
+        os.remove(state)
+        os.mkfifo(state)
+        done = run("verify", tmp_path / path)
+        assert done.status == Exit.DAMAGED and "expected a regular file, found a pipe" in done.err
+
+
+def test_a_file_of_no_run_is_not_looked_at(tmp_path: Path) -> None:
+    """A model that somebody has saved there by himself."""
+    put_run(tmp_path, [0.5])
+    (tmp_path / "export.keras").write_bytes(b"model")
+    assert run("verify", tmp_path).status == Exit.OK
+
+
+@pytest.mark.parametrize("name", ["", "m.keras", f"m.keras{SUFFIX}", "text"])
+def test_nothing_is_found(name: str, tmp_path: Path) -> None:
+    """An empty directory, or no file of that name."""
+    done = run("verify", tmp_path / name)
+    assert done.status == Exit.NOT_FOUND and "found" in done.err
+
+
+def signed(directory: Path, name: str, key: str = KEY) -> Path:
+    return put(directory, name, 1, sign=Keys.of(key).signer(name))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("keys", "status", "signature"),
+    [
+        (None, Exit.OK, "not checked"),
+        (KEY, Exit.OK, "right"),
+        (f"{OTHER}\n\n{KEY}\r\n", Exit.OK, "right"),
+        (OTHER, Exit.UNTRUSTED, "WRONG"),
+    ],
+    ids=["no-key", "the-key", "several", "another"],
+)
+def test_a_signature_is_checked(keys: str | None, status: Exit, signature: str, tmp_path: Path) -> None:
+    """With the keys of a file, a line each, or those of the environment."""
+    path = signed(tmp_path / "ckpt", "m.keras")
+    option = []
+    if keys is not None:
+        (tmp_path / "key").write_text(keys, newline="")
+        option = ["--key-file", str(tmp_path / "key")]
+    done = run("verify", path, *option)
+    assert done.status == status and signature in done.out
+    assert keys is None or all(key not in done.out + done.err for key in keys.split("\n") if key)
+
+
+def test_the_keys_of_the_environment_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for ``restore_callbacks``."""
+    path = signed(tmp_path, "m.keras")
+    monkeypatch.setenv(VARIABLE, OTHER.replace(" ", "-"))
+    assert run("verify", path).status == Exit.UNTRUSTED
+
+
+def test_what_is_not_signed_is_untrusted(tmp_path: Path) -> None:
+    """Where a key is given; damage comes first."""
+    put(tmp_path / "ckpt", "1.keras", 1)
+    signed(tmp_path / "ckpt", "2.keras")
+    (tmp_path / "key").write_text(KEY)
+    options = ["--key-file", tmp_path / "key"]
+    done = run("verify", tmp_path / "ckpt", *options, "--json")
+    assert done.status == Exit.UNTRUSTED
+    found = [(row["verdict"], row["signed"], row["problem"] is None) for row in done.json["checkpoints"]]
+    assert found == [("untrusted", False, False), ("whole", True, True)]
+    flip(tmp_path / "ckpt" / "2.keras")
+    assert run("verify", tmp_path / "ckpt", *options).status == Exit.DAMAGED
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"short", Exit.USAGE), (b"", Exit.USAGE), (None, Exit.FAILED)])
+def test_a_wrong_key_file_is_told(content: bytes | None, status: Exit, tmp_path: Path) -> None:
+    """What is in it is not shown."""
+    put(tmp_path, "m.keras", 1)
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    done = run("verify", tmp_path, "--key-file", tmp_path / "key")
+    assert done.status == status and "key" in done.err and "short" not in done.err and done.out == ""
+
+
+def test_leftovers_are_named(tmp_path: Path) -> None:
+    """They are no damage: a save may be going on."""
+    path = put(tmp_path, "m.keras", 1)
+    staged = put_staged(path, 2)
+    done = run("verify", tmp_path)
+    assert done.status == Exit.OK and f"{staged.name}: left by a save" in done.err
+    assert run("verify", tmp_path, "--json").json["leftovers"] == [staged.name]
+
+
+def test_a_newer_format_is_told(tmp_path: Path) -> None:
+    """A sound file that this release cannot read."""
+    path = put(tmp_path, "m.keras", 1)
+    state = Path(f"{path}{SUFFIX}")
+    from callback_state._format import statefile
+
+    data = bytearray(state.read_bytes())
+    trailer = data[-statefile.TRAILER_SIZE :]
+    trailer[8:12] = (99).to_bytes(4, "little")
+    fields = bytes(trailer[: statefile._FIELDS.size])
+    state.write_bytes(bytes(data[: -statefile.TRAILER_SIZE]) + fields + statefile._sha256(fields))
+    done = run("verify", path)
+    assert done.status == Exit.DAMAGED and "install a newer callback_state" in done.err
+
+
+def snapshots() -> list[Snapshot]:
+    return [kept for kept in gc.get_objects() if isinstance(kept, Snapshot)]
+
+
+def test_no_state_is_kept(tmp_path: Path) -> None:
+    """Only what it says of its run: a thousand checkpoints with large arrays would not fit into memory."""
+    path = put(tmp_path, "m.keras", 1, {"C": {"x": [1]}})
+    before = {*map(id, snapshots())}
+    found = look(str(path), [f"{path}{SUFFIX}"], verify=True)
+    assert found is not None and found.meta is not None and found.meta["epoch"] == 1
+    assert {*map(id, snapshots())} <= before
+
+
+class Watched:
+    """Standard error as a terminal that remembers."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        return None
+
+    def isatty(self) -> bool:
+        return True
+
+    encoding = "utf-8"
+
+
+@pytest.mark.parametrize(("little", "bar"), [(0, True), (1 << 28, False)], ids=["long-work", "short-work"])
+def test_long_work_shows_a_bar(little: int, bar: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error, if that is a terminal and there is much to be read; the result is the same."""
+    monkeypatch.setattr(progress, "_LITTLE", little)
+    monkeypatch.setenv("TERM", "xterm")
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(1000))
+        files.append(str(tmp_path / name))
+    seen: Any = Watched()
+    monkeypatch.setattr(sys, "stderr", seen)
+    assert [*progress.watched([1, 2], files)] == [1, 2]
+    assert ("\x1b[" in seen.text) is bar
+    seen.text, seen.isatty = "", lambda: False
+    assert [*progress.watched([1, 2], files)] == [1, 2] and seen.text == ""

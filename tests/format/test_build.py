@@ -1,0 +1,366 @@
+"""From a table to values: malformed tables, which classes are built, what the live value is for."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict, deque
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_values import (
+    CLASSES,
+    RAN,
+    Access,
+    Color,
+    Frozen,
+    Plain,
+    Point,
+    Slotted,
+    Strict,
+    decode,
+    encode,
+    find_class,
+    identical,
+    plain,
+    tables,
+)
+
+from callback_state import RestoreError
+from callback_state._format.decode import Decoder, copy
+from callback_state._format.encode import PlainError
+from callback_state._format.table import MISSING, Table, order
+
+KINDS = [
+    "list",
+    "dict",
+    "set",
+    "deque",
+    "OrderedDict",
+    "Counter",
+    "defaultdict",
+    "object",
+    "SimpleNamespace",
+    "tuple",
+    "frozenset",
+    "record",
+    "array",
+    "scalar",
+    "dtype",
+    "Generator",
+    "BitGenerator",
+    "Random",
+    "slice",
+    "timezone",
+    "complex",
+    "Decimal",
+    "Fraction",
+    "UUID",
+    "SeedSequence",
+    "int",
+    "str_",
+    "Path",
+    "nonsense",
+]
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 12)
+    | st.integers()
+    | st.floats()
+    | st.binary(max_size=9)
+    | st.sampled_from([*CLASSES, "x", "name", "value", "__class__", "__dict__"])
+    | st.sampled_from(["list", "<f8", "C", "PCG64", "1e9"])
+)
+_refs = _scalars | st.integers(-1, 12).map(lambda i: (i,)) | st.just(())
+_parts = _refs | st.lists(_refs, max_size=5)
+_nodes = st.tuples(st.sampled_from(KINDS), _parts, _parts) | st.lists(_parts, max_size=4).flatmap(
+    lambda parts: st.sampled_from(KINDS).map(lambda kind: (kind, *parts))
+)
+LIVE = [
+    Plain(1, [2]),
+    {"x": random.Random(1)},
+    [np.random.default_rng(1)] * 3,
+    Color.RED,
+    deque([1]),
+    threading.Lock(),
+]
+
+
+def refused_or_built(table: Table, live: Any = MISSING) -> bool:
+    """Whether a table was refused as a malformed one; any other error ends the test."""
+    try:
+        Decoder(table, find_class=find_class, live=live).value()
+    except PlainError:
+        return True
+    return False
+
+
+@given(st.lists(_nodes, max_size=12), _refs, st.sampled_from([MISSING, *LIVE]))
+@settings(max_examples=500, deadline=None)
+def test_a_random_table_is_built_or_refused(nodes: list[Any], root: Any, live: Any) -> None:
+    """Random nodes with random references raise PlainError and nothing else, beside whatever lives."""
+    refused_or_built(Table(nodes, root), live)
+
+
+def _mutations(table: Table) -> Any:
+    places = [(i, j) for i, node in enumerate(table.nodes) for j in range(len(node))]
+    if not places:
+        return st.just(table)
+
+    def mutated(choice: tuple[tuple[int, int], Any, bool]) -> Table:
+        (i, j), part, drop = choice
+        node = table.nodes[i]
+        changed = (*node[:j], *(() if drop else (part,)), *node[j + 1 :])
+        return Table([*table.nodes[:i], changed, *table.nodes[i + 1 :]], table.root)
+
+    parts = _parts | st.sampled_from(KINDS) | st.integers(0, len(table.nodes)).map(lambda i: (i,))
+    return st.tuples(st.sampled_from(places), parts, st.booleans()).map(mutated)
+
+
+@given(tables.flatmap(_mutations).flatmap(_mutations))
+@settings(max_examples=500, deadline=None)
+def test_a_damaged_table_is_built_or_refused(table: Table) -> None:
+    """Two parts of a good table exchanged or dropped: PlainError and nothing else."""
+    refused_or_built(table)
+
+
+@given(
+    st.recursive(
+        _scalars, lambda of: st.lists(of, max_size=4) | st.lists(of, max_size=4).map(tuple), max_leaves=20
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_a_random_tree_is_no_table(tree: Any) -> None:
+    """What is no list of nodes and a root is refused, too."""
+    try:
+        table = Table.from_tree(tree)
+    except PlainError:
+        return
+    refused_or_built(table)
+
+
+MALFORMED = {
+    "no such node": Table([("list", [(1,)])], (0,)),
+    "node before the first": Table([("list", [(-1,)])], (0,)),
+    "root of nothing": Table([], (0,)),
+    "root of two": Table([("list", [])], (0, 0)),
+    "reference by a bool": Table([("list", [])], (False,)),
+    "reference by a text": Table([("list", [])], ("0",)),
+    "reference in a reference": Table([("list", [((0,),)])], (0,)),
+    "dict as a part": Table([("list", [{}])], (0,)),
+    "kind that is no text": Table([(5, [])], (0,)),
+    "kind that has no hash": Table([([], [])], (0,)),
+    "no parts": Table([("list",)], (0,)),
+    "text for a list": Table([("list", "abc")], (0,)),
+    "bytes for a list": Table([("tuple", b"abc")], (0,)),
+    "a part too many": Table([("list", 5, [])], (0,)),
+    "half a pair": Table([("dict", ["a"])], (0,)),
+    "list as a key": Table([("dict", [(1,), 1]), ("list", [])], (0,)),
+    "list in a set": Table([("set", [(1,)]), ("list", [])], (0,)),
+    "tuple in itself": Table([("tuple", [(0,)])], (0,)),
+    "tuple in itself, by two steps": Table([("tuple", [(1,)]), ("frozenset", [(0,)])], (0,)),
+    "tuple in itself, in a list": Table([("list", [(1,)]), ("tuple", [(1,)])], (0,)),
+    "array in itself": Table([("array", (0,), (0,), "C", b"", True)], (0,)),
+    "dtype in itself": Table([("dtype", (1,)), ("list", ["subarray", (1,), (1,)])], (0,)),
+    "state in itself": Table([("BitGenerator", "PCG64", (1,), None), ("list", ["dict", (1,)])], (0,)),
+    "deque of a negative length": Table([("deque", -1, [])], (0,)),
+    "deque of a text": Table([("deque", "x", [])], (0,)),
+    "defaultdict of no factory": Table([("defaultdict", "os.system", [])], (0,)),
+    "unknown class": Table([("object", "os.system", [])], (0,)),
+    "class by a number": Table([("object", 5, [])], (0,)),
+    "enum as an object": Table([("object", "plain_values.Color", [])], (0,)),
+    "dataclass as a record": Table([("record", "plain_values.Plain", ["x", 1, "y", 2])], (0,)),
+    "no such member": Table([("record", "plain_values.Color", ["name", "GREEN", "value", 7])], (0,)),
+    "member without a value": Table([("record", "plain_values.Color", ["name", "GREEN"])], (0,)),
+    "named tuple of other fields": Table([("record", "plain_values.Point", ["x", 1, "z", 2])], (0,)),
+    "class as an attribute": Table([("object", "plain_values.Plain", ["__class__", 1])], (0,)),
+    "dict as an attribute": Table([("object", "plain_values.Plain", ["__dict__", (1,)]), ("dict", [])], (0,)),
+    "attribute by a number": Table([("object", "plain_values.Plain", [1, 1])], (0,)),
+    "attribute that there is no slot for": Table([("object", "plain_values.Slotted", ["z", 1])], (0,)),
+    "hash that never ends": Table(
+        [
+            ("set", [(1,)]),
+            *(("object", "plain_values.Frozen", ["x", (i,)]) for i in range(2, 5000)),
+            ("object", "plain_values.Frozen", ["x", 1]),
+        ],
+        (0,),
+    ),
+    "tuples built one by one": Table(
+        [
+            ("list", [(i,) for i in range(200_000, 0, -1)]),
+            *(("tuple", [(i,)]) for i in range(2, 200_001)),
+            ("tuple", []),
+        ],
+        (0,),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_table_is_refused(name: str) -> None:
+    """By PlainError: no crash, no endless loop, no other error."""
+    with pytest.raises(PlainError):
+        decode(MALFORMED[name])
+
+
+@pytest.mark.parametrize("live", [MISSING, *LIVE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_table_is_refused_beside_what_lives(name: str, live: Any) -> None:
+    """The walk along the live value believes a table no more than the building of it does."""
+    if name != "tuples built one by one":
+        assert refused_or_built(MALFORMED[name], live)
+
+
+@pytest.mark.parametrize("value", [Plain(1), Color.RED, Point(1, 2)], ids=["dataclass", "enum", "named tuple"])
+def test_a_class_is_never_looked_up_by_its_name(value: Any) -> None:
+    """Without a registry only the class of the live value is built; an importable name is not enough."""
+    table = encode([value])
+    with pytest.raises(PlainError, match=f"no value of class plain_values.{type(value).__name__} stands here"):
+        Decoder(table).value()
+    with pytest.raises(PlainError, match="stands here"):
+        Decoder(table, live=[Frozen(1)]).value()
+    assert Decoder(table, live=[value]).value() == [value]
+
+
+def test_a_class_that_is_not_plain_is_not_built() -> None:
+    """A file cannot make an object of any other class that lives, even under its right name."""
+    lock = threading.Thread(target=print)
+    table = Table([("list", [(1,)]), ("object", "threading.Thread", ["_target", 1])], (0,))
+    with pytest.raises(PlainError):
+        Decoder(table, live=[lock]).value()
+    with pytest.raises(PlainError, match="is not plain here"):
+        Decoder(table, find_class=lambda name, live: threading.Thread).value()
+
+
+def test_constructors_are_not_run() -> None:
+    """Neither ``__init__`` nor ``__post_init__`` of a dataclass, frozen or not, with slots or without."""
+    table = encode([Strict(1)])
+    RAN.add("made")
+    try:
+        with pytest.raises(AssertionError):
+            Strict(1)
+        assert decode(table)[0].x == 1
+    finally:
+        RAN.clear()
+
+
+def test_a_slot_that_was_empty_stays_empty() -> None:
+    """An attribute that was never set is not set to anything."""
+    made = decode(encode(Slotted(1)))
+    assert made.x == 1 and not hasattr(made, "_Slotted__hidden")
+
+
+def test_an_enum_follows_its_name() -> None:
+    """The value behind a name may change in the code; a combination of flags is known by its value."""
+    assert decode(Table([("record", "plain_values.Color", ["name", "RED", "value", 99])], (0,))) is Color.RED
+    assert decode(encode(Access.READ | Access.WRITE)) is Access.READ | Access.WRITE
+
+
+def test_errors_of_the_builders_keep_their_type() -> None:
+    """What a builder or the registry finds wrong is not called damage of the file."""
+
+    def refuse(*_: Any) -> Any:
+        raise RestoreError("not here")
+
+    with pytest.raises(RestoreError, match="not here"):
+        Decoder(encode([Plain(1)]), find_class=refuse).value()
+    with pytest.raises(RestoreError, match="not here"):
+        Decoder(Table([("mine", 1)], (0,)), builders={"mine": refuse}).value()
+
+
+def test_a_builder_sees_what_stands_in_the_place() -> None:
+    """By position, key, attribute and default factory, through every container."""
+    seen = []
+
+    def note(decoder: Decoder, node: Any, live: Any) -> Any:
+        seen.append(live)
+        return 0
+
+    def factory() -> int:
+        return 1
+
+    table = Table(
+        [
+            ("dict", ["a", (1,), "b", (2,), "c", (3,)]),
+            ("list", [0, (4,)]),
+            ("object", "plain_values.Plain", ["x", (5,)]),
+            ("defaultdict", None, ["k", (6,)]),
+            *(("mine", i) for i in range(3)),
+        ],
+        (0,),
+    )
+    live = {"a": deque([1, "in a deque"]), "b": Plain("in an object"), "c": defaultdict(factory, k="in a dict")}
+    Decoder(table, live=live, builders={"mine": note}).value()
+    assert sorted(seen) == ["in a deque", "in a dict", "in an object"]
+    seen.clear()
+    table.nodes[2] = ("SimpleNamespace", ["x", (5,)])
+    Decoder(table, live={**live, "b": SimpleNamespace(x="in a namespace")}, builders={"mine": note}).value()
+    assert "in a namespace" in seen
+    seen.clear()
+    Decoder(table, live={"a": 5, "b": Plain()}, builders={"mine": note}).value()
+    assert seen.count(MISSING) == 2 and seen.count(None) == 1
+
+
+def test_hashes_are_taken_when_there_is_something_to_hash() -> None:
+    """An object in a frozenset that refers back to it through an attribute is filled as far as it can be."""
+
+    class Node:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            return hash(self.name)
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Node) and other.name == self.name
+
+    from callback_state import stateful
+
+    stateful(Node)
+    node = Node("a")
+    node.friends = frozenset({node, Node("b")})  # type: ignore[attr-defined]
+    node.index = {node: [node]}  # type: ignore[attr-defined]
+    for root in (node, node.friends, node.index, [node.index, node.friends]):  # type: ignore[attr-defined]
+        made = Decoder(encode(root), find_class=lambda name, live: Node).value()
+        while not isinstance(made, Node):
+            made = next(n for n in made if not isinstance(n, Node) or n.name == "a")
+        assert made in made.friends and made.index[made] == [made]  # type: ignore[attr-defined]
+        assert any(friend is made for friend in made.friends)  # type: ignore[attr-defined]
+
+
+def test_excluded_attributes_are_those_of_the_object_that_lives() -> None:
+    """An object made again gets the lock of the one it replaces; a name that is no slot is left alone."""
+    from callback_state import stateful
+
+    @stateful(exclude=("lock", "other"))
+    class Pool:
+        def __init__(self, size: int) -> None:
+            self.size, self.lock = size, threading.Lock()
+
+    live = Pool(1)
+    made = Decoder(encode([Pool(7)]), live=[live]).value()[0]
+    assert (made.size, made.lock) == (7, live.lock)
+    bare = Decoder(encode([Pool(7)]), find_class=lambda name, live: Pool).value()[0]
+    assert vars(bare) == {"size": 7}
+
+
+@given(plain)
+@settings(max_examples=60, deadline=None)
+def test_a_copy_is_the_same_and_shares_nothing(value: Any) -> None:
+    """``copy`` gives an identical value that no change of the first can reach."""
+    made = copy([value])
+    assert identical(made, [value])
+    if isinstance(value, (list, dict, set, deque)):
+        value.clear()
+        assert made[0] is not value
+
+
+def test_parts_come_before_what_they_are_parts_of() -> None:
+    """``order`` lists each node that is needed once, and no other."""
+    table = Table([("list", [(2,), (1,)]), ("tuple", [(2,)]), ("tuple", []), ("list", [])], (0,))
+    assert order(table) == [2, 1, 0]

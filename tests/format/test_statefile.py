@@ -1,0 +1,182 @@
+"""The format of a state file: what is sealed comes back, and no damage goes unnoticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import pickle
+import random
+import struct
+
+import pytest
+
+from callback_state._format import statefile
+from callback_state._format.pickles import dump
+from callback_state._format.statefile import FORMAT, TRAILER_SIZE, UNSIGNED, Sealed, seal, unseal
+from callback_state.exceptions import CorruptCheckpointError, UnsupportedFormatError
+
+MODEL = hashlib.sha256(b"a model").digest()
+TREE = [1, 2.5, None, ("text \udc80", b"bytes", [True])]
+DATA = seal(TREE, MODEL, 7)
+WHERE = "run/007.keras.callbacks.pkl"
+
+
+def trailer(payload: bytes, *, number: int = UNSIGNED, length: int | None = None) -> bytes:
+    """A trailer as a writer of another format, or one with an error, would have sealed it."""
+    fields = struct.pack(
+        "<8sIQ32s32sQ",
+        b"\x89CBST\r\n\x1a",
+        number,
+        len(payload) if length is None else length,
+        hashlib.sha256(payload).digest(),
+        MODEL,
+        7,
+    )
+    return fields + hashlib.sha256(fields).digest()
+
+
+def refused(data: bytes) -> str:
+    """The words with which ``data`` is refused as corrupt."""
+    with pytest.raises(CorruptCheckpointError) as caught:
+        unseal(data, WHERE)
+    assert caught.value.path == WHERE
+    assert str(caught.value).startswith(f"{WHERE}: ")
+    assert str(caught.value).endswith("; use another checkpoint, or a copy of this file")
+    return caught.value.message
+
+
+def test_what_is_sealed_comes_back() -> None:
+    """A state file holds the tree, the digest and size of its model file, and its format number."""
+    assert unseal(DATA, WHERE) == Sealed(TREE, MODEL, 7, 1)
+
+
+def test_what_was_unsealed_cannot_be_changed() -> None:
+    """The result is frozen: what was verified stays what was verified."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        unseal(DATA, WHERE).model_size = 8  # type: ignore[misc]
+
+
+def test_the_layout_is_the_documented_one() -> None:
+    """The payload comes first, then a trailer of 124 bytes, its fields where the picture says."""
+    payload = dump(TREE)
+    assert payload + trailer(payload) == DATA
+    assert TRAILER_SIZE == 124
+    assert "trailer, 124 bytes" in str(statefile.__doc__)
+
+
+def test_plain_pickle_reads_the_file() -> None:
+    """Anybody can look into a state file that he trusts, with the standard library alone."""
+    assert pickle.load(io.BytesIO(DATA)) == TREE
+    assert pickle.loads(DATA) == TREE
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_every_flipped_bit_is_found(bit: int) -> None:
+    """One bit of one byte, wherever it is in the file."""
+    for at in range(len(DATA)):
+        damaged = bytearray(DATA)
+        damaged[at] ^= 1 << bit
+        refused(bytes(damaged))
+
+
+def test_every_truncation_is_found() -> None:
+    """A file cut short at whatever length."""
+    for length in range(len(DATA)):
+        refused(DATA[:length])
+
+
+def test_every_missing_start_is_found() -> None:
+    """A file that lost its first bytes, so that its trailer is whole."""
+    for length in range(1, len(DATA) - TRAILER_SIZE + 1):
+        expected = f"expected {len(dump(TREE))} bytes before the trailer, found"
+        assert refused(DATA[length:]).startswith(expected)
+
+
+def test_overwritten_bytes_are_found() -> None:
+    """Runs of other bytes anywhere in the file."""
+    chance = random.Random(1)
+    for _ in range(2000):
+        at = chance.randrange(len(DATA))
+        noise = chance.randbytes(chance.randint(1, 16))
+        damaged = DATA[:at] + noise + DATA[at + len(noise) :]
+        if damaged != DATA:
+            refused(damaged)
+
+
+OTHER = seal([], MODEL, 7)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(b"", "the file is empty", id="empty"),
+        pytest.param(DATA[:50], "50 bytes are too few for a state file", id="tiny"),
+        pytest.param(DATA[:-1], "found none: the file is cut short", id="cut"),
+        pytest.param(dump(TREE) * 10, "or is no state file", id="bare-pickle"),
+        pytest.param(bytes(1000), "or is no state file", id="zeros"),
+        pytest.param(DATA + b"\n", "1 surplus bytes follow the trailer", id="newline"),
+        pytest.param(DATA + bytes(500), "500 surplus bytes follow the trailer", id="padding"),
+        pytest.param(DATA[:-1] + b"\0", "the trailer does not have its own SHA-256", id="trailer"),
+        pytest.param(b"\0" + DATA[1:], "the data does not have the SHA-256", id="payload"),
+        pytest.param(DATA + DATA, "bytes before the trailer, found", id="twice"),
+        pytest.param(OTHER + DATA, "bytes before the trailer, found", id="two-files"),
+        pytest.param(
+            b"\0" * 40 + trailer(b"\0" * 40),
+            "the digests are right, but this package never wrote that (at byte 0: expected",
+            id="sealed-nonsense",
+        ),
+        pytest.param(
+            (evil := b"\x80\x04cos\nsystem\n.") + trailer(evil),
+            "never wrote that (at byte 2: opcode 0x63",
+            id="sealed-global",
+        ),
+        pytest.param(
+            dump(TREE) + trailer(dump(TREE), length=2**63),
+            f"expected {2**63} bytes before the trailer, found {len(dump(TREE))}",
+            id="huge-length",
+        ),
+    ],
+)  # fmt: skip
+def test_the_error_says_what_is_wrong(data: bytes, reason: str) -> None:
+    """Empty, cut, continued, damaged, somebody else's: each has its own words."""
+    assert reason in refused(data)
+
+
+@pytest.mark.parametrize("number", [0, FORMAT + 1, FORMAT + 7, 2**32 - 1])
+def test_a_newer_format_is_not_called_damaged(number: int) -> None:
+    """Its trailer is sound, so the error names both numbers and what to install."""
+    payload = b"whatever that release writes"
+    with pytest.raises(UnsupportedFormatError) as caught:
+        unseal(payload + trailer(payload, number=number), WHERE)
+    assert caught.value.path == WHERE
+    assert str(caught.value) == (
+        f"{WHERE}: the state file has format {number}, this release reads formats up to {FORMAT}; "
+        "install a newer callback_state"
+    )
+
+
+def test_a_trailer_of_another_kind_of_file() -> None:
+    """Right in all but its first bytes: somebody else's."""
+    payload = dump(TREE)
+    fields = b"\x89CBSU\r\n\x1a" + trailer(payload)[8:-32]
+    assert "is no state file" in refused(payload + fields + hashlib.sha256(fields).digest())
+
+
+def test_a_damaged_format_number_is_damage() -> None:
+    """The digest of the trailer is judged before the number is believed."""
+    at = len(DATA) - TRAILER_SIZE + 8
+    damaged = DATA[:at] + b"\2" + DATA[at + 1 :]
+    assert "does not have its own SHA-256" in refused(damaged)
+
+
+def test_the_model_digest_must_be_one() -> None:
+    """A digest of another length is an error of the caller, at once."""
+    with pytest.raises(ValueError, match="expected 32 bytes, found 16"):
+        seal(TREE, MODEL[:16], 7)
+
+
+def test_what_is_not_plain_is_not_sealed() -> None:
+    """The writer's own errors come through."""
+    with pytest.raises(TypeError, match=r"^tree\[0\]: .* found builtins\.dict"):
+        seal([{}], MODEL, 7)

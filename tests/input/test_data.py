@@ -1,0 +1,475 @@
+"""Data that are entered at any epoch and batch: what is read follows from the two numbers alone."""
+
+from __future__ import annotations
+
+import doctest
+import gc
+import hashlib
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from places import ROOT
+
+import callback_state
+from callback_state import data
+from callback_state._input import enterable, passes
+from callback_state._keras.randomness import take_generators
+
+COUNTS = st.integers(1, 40)
+SIZES = st.integers(1, 12)
+SEEDS = st.integers(0, 2**64 - 1)
+EPOCHS = st.integers(0, 2**63)
+FROZEN = [3, 5, 2, 9, 7, 0, 8, 6, 1, 4]
+DIGEST = "3685a3cbf134cb0d52c140d4766ece8a4c1d8ad3ec87bc7dd059cd1349617e62"
+slow = settings(deadline=None, max_examples=15)
+slower = settings(deadline=None, max_examples=4)
+
+
+def read(dataset: Any) -> list[Any]:
+    """The batches as plain lists."""
+    return [tf.nest.map_structure(lambda tensor: tensor.numpy().tolist(), batch) for batch in dataset]
+
+
+def rest(dataset: Any, epoch: int, first: int = 0) -> list[Any]:
+    return read(batch for _, batch in dataset.batches(epoch, first))
+
+
+def numbers(count: int = 20, size: int = 3, seed: int = 1) -> Any:
+    return data.shuffled(np.arange(count), batch_size=size, seed=seed)
+
+
+def made(epoch: int) -> Any:
+    """An epoch of a user: shuffled, filtered by a condition that needs AutoGraph, with seeded random numbers."""
+
+    def odd(v: Any) -> Any:
+        if v % 2 == 1:
+            return v
+        return -v
+
+    noise = (
+        tf.data.Dataset.range(20)
+        .shuffle(20, seed=epoch)
+        .map(lambda v: (odd(v), tf.random.uniform([], seed=epoch)))
+    )
+    return noise.batch(3).prefetch(2)
+
+
+def made_from(epoch: int, batch: int) -> Any:
+    return tf.data.Dataset.range(100 * epoch + 3 * batch, 100 * epoch + 20).batch(3)
+
+
+def unknown(epoch: int) -> Any:
+    return tf.data.Dataset.range(100 * epoch, 100 * epoch + 20 + epoch).filter(lambda v: True).batch(3)
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "shuffled": numbers,
+    "epochs": lambda: data.epochs(made),
+    "epochs with batch": lambda: data.epochs(made_from),
+}
+
+
+class Seen(keras.callbacks.Callback):
+    """How many passes had begun when each epoch ended."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__()
+        self.dataset, self.begun = dataset, []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.begun.append(self.dataset._callback_state_passes.begun)
+
+
+def model() -> Any:
+    keras.utils.set_random_seed(1)
+    made = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    made.compile("sgd", "binary_crossentropy")
+    return made
+
+
+X = np.random.default_rng(0).random((20, 4))
+Y = (X[:, :1] > 0.5).astype("float32")
+
+
+@slow
+@given(COUNTS, SIZES, SEEDS, EPOCHS)
+def test_every_epoch_is_a_permutation(count: int, size: int, seed: int, epoch: int) -> None:
+    """Each row is read once an epoch, in batches of which only the last may be smaller."""
+    batches = rest(numbers(count, size, seed), epoch)
+    assert sorted(row for batch in batches for row in batch) == list(range(count))
+    assert {len(batch) for batch in batches[:-1]} <= {size}
+    assert len(batches) == -(-count // size)
+
+
+@slow
+@given(COUNTS, SIZES, EPOCHS, st.data())
+def test_an_epoch_is_entered_at_any_batch(count: int, size: int, epoch: int, draw: Any) -> None:
+    """From a batch on is the end of the epoch; an entered pass is that, and then what comes before."""
+    train = numbers(count, size)
+    whole = rest(train, epoch)
+    first = draw.draw(st.integers(0, len(whole) - 1))
+    assert rest(train, epoch, first) == whole[first:]
+    train.enter(epoch, first)
+    assert read(train) == whole[first:] + whole[:first]
+
+
+@slower
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=1, max_size=4))
+@pytest.mark.parametrize("kind", KINDS)
+def test_entering_needs_no_order(kind: str, positions: list[tuple[int, int]]) -> None:
+    """Whatever was read before, an entered pass reads its epoch, and the pass after it the next one."""
+    train = KINDS[kind]()
+    for epoch, first in positions:
+        whole = rest(KINDS[kind](), epoch)
+        train.enter(epoch, first)
+        assert read(train) == whole[first:] + whole[:first]
+        assert read(train) == rest(train, epoch + 1)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    """Two epochs have two orders, and so have two seeds."""
+    orders = [data.order_of(1000, seed, epoch).tolist() for seed in range(5) for epoch in range(5)]
+    assert len({tuple(order) for order in orders}) == 25
+
+
+def test_the_order_is_uniform() -> None:
+    """Over 6,000 epochs each of the 24 orders of four rows comes within five deviations of 250 times."""
+    orders = [tuple(data.order_of(4, 9, epoch).tolist()) for epoch in range(6000)]
+    assert all(abs(orders.count(order) - 250) < 5 * 250**0.5 for order in {*orders})
+    assert len({*orders}) == 24
+
+
+def test_the_order_is_frozen() -> None:
+    """On every machine and with every NumPy: a file that was saved years ago is resumed with the same order."""
+    assert data.order_of(10, 1, 0).tolist() == FROZEN
+    order = data.order_of(100_000, 2**64 - 1, 12345)
+    assert hashlib.sha256(order.astype("<i8").tobytes()).hexdigest() == DIGEST
+
+
+def test_another_process_reads_the_same(tmp_path: Path) -> None:
+    """The order depends on no seed of the process, and no hash of it."""
+    code = (
+        "import numpy as np; from callback_state import data\n"
+        "print([b.numpy().tolist() for b in data.shuffled(np.arange(20), batch_size=3, seed=1)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.strip() == str(read(numbers())), done.stderr[-2000:]
+
+
+def test_no_generator_is_drawn_from() -> None:
+    """Making, entering and reading shuffled data leave every global generator of the process where it was."""
+    keras.utils.set_random_seed(5)
+    before = repr(take_generators())
+    train = numbers()
+    train.enter(3, 2)
+    read(train), rest(train, 1)
+    assert repr(take_generators()) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_iterator_that_nobody_reads_is_no_pass(kind: str) -> None:
+    """A pass begins when its first element is read, with every stage of tf.data that may follow."""
+    train = KINDS[kind]()
+    staged = train.map(lambda *batch: batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    iterators = [iter(staged) for _ in range(3)]
+    assert train._callback_state_passes.begun == 0
+    next(iterators[2])
+    assert train._callback_state_passes.begun == 1
+    next(iterators[0])
+    assert train._callback_state_passes.begun == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pass_outlives_what_made_it(kind: str) -> None:
+    """The dataset, its maps and the rest of an entered pass live as long as an iterator does."""
+    whole = rest(KINDS[kind](), 2)
+    train = KINDS[kind]()
+    train.enter(2, 5)
+    iterator = iter(train.prefetch(1))
+    batches = [next(iterator)]
+    del train
+    gc.collect()
+    batches += list(iterator)
+    assert read(batches) == whole[5:] + whole[:5]
+
+
+def test_data_that_nobody_holds_are_released() -> None:
+    """TensorFlow keeps the functions that datasets call; the data are not kept with them."""
+    train = numbers()
+    read(train), rest(train, 0)
+    there = weakref.ref(train)
+    del train
+    gc.collect()
+    assert there() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "begun"),
+    [({}, [1, 2, 3]), ({"class_weight": {0: 1.0, 1: 2.0}}, [1, 2, 3]), ({"steps_per_epoch": 2}, [1, 1, 1])],
+    ids=["plain", "class_weight", "steps_per_epoch"],
+)
+@pytest.mark.parametrize("eager", [False, True])
+def test_fit_reads_the_epochs_in_order(eager: bool, options: dict[str, Any], begun: list[int]) -> None:
+    """0, 1, 2, ..., although Keras makes two iterators an epoch; with few steps one pass lasts several epochs."""
+    train = data.shuffled(X, Y, batch_size=3, seed=1)
+    network = model()
+    network.run_eagerly = eager
+    seen = Seen(train)
+    network.fit(train, epochs=3, shuffle=False, verbose=0, callbacks=[seen], **options)
+    assert seen.begun == begun
+
+
+def test_fit_trains_as_on_the_same_rows() -> None:
+    """Weights are bit for bit those of a fit on arrays that lie in that order, floats of 64 bits included."""
+    order = data.order_of(20, 1, 0)
+    ours, theirs = model(), model()
+    ours.fit(data.shuffled(X, Y, np.arange(20.0), batch_size=3, seed=1), shuffle=False, verbose=0)
+    theirs.fit(X[order], Y[order], sample_weight=np.arange(20.0)[order], batch_size=3, shuffle=False, verbose=0)
+    assert [v.numpy().tobytes() for v in ours.variables] == [v.numpy().tobytes() for v in theirs.variables]
+
+
+def test_validation_evaluate_and_predict() -> None:
+    """Each evaluation is one pass, with the metrics of the arrays; a second fit goes on with the next epoch."""
+    train, held_out = (data.shuffled(X, Y, batch_size=4, seed=seed) for seed in (1, 2))
+    network = model()
+    for begun in (2, 4):
+        network.fit(train, validation_data=held_out, epochs=2, shuffle=False, verbose=0)
+        assert train._callback_state_passes.begun == held_out._callback_state_passes.begun == begun
+    ours, theirs = network.evaluate(held_out, verbose=0), network.evaluate(X, Y, batch_size=4, verbose=0)
+    assert ours == pytest.approx(theirs, rel=1e-5)  # the same sum in another order
+    assert network.predict(train.map(lambda x, y: x), verbose=0).shape == (20, 1)
+
+
+def test_structures_as_fit_takes_them() -> None:
+    """Dicts, lists, tuples and tensors, floats as floatx; a later change of the array is not seen."""
+    array = np.arange(4.0)
+    x = {"a": [array, tf.range(4)], "b": (np.array(["p", "q", "r", "s"]),)}
+    train = data.shuffled(x, batch_size=4, seed=1)
+    array += 100
+    (batch,) = list(train)
+    order = data.order_of(4, 1, 0)
+    assert batch["a"][0].numpy().tolist() == order.tolist() and batch["a"][0].dtype == tf.float32
+    assert batch["a"][1].numpy().tolist() == order.tolist() and isinstance(batch["a"], tuple)
+    assert batch["b"][0].numpy().tolist() == [b"pqrs"[i : i + 1] for i in order]
+
+
+def test_known_lengths_are_known_to_keras() -> None:
+    """The number of batches is known before anything is read, also after a map."""
+    assert [int(KINDS[kind]().map(lambda *batch: batch).cardinality()) for kind in KINDS] == [7, 7, 7]
+
+
+def test_epochs_whose_length_is_not_known_may_differ() -> None:
+    """Each is read to its end; an entered pass is what is left of it."""
+    train = data.epochs(unknown)
+    assert [len(read(train)) for _ in range(3)] == [7, 7, 8]
+    train.enter(2, 6)
+    assert read(train) == [[218, 219, 220], [221]]
+    assert read(train) == rest(train, 3)
+
+
+def pipelines() -> dict[str, Callable[[], Any]]:
+    """Pipelines with seeded stateful random operations, each made anew."""
+    range_ = tf.data.Dataset.range
+
+    def drawn(v: Any) -> Any:
+        return v, tf.random.uniform([], seed=5)
+
+    return {
+        "map": lambda: range_(24).map(drawn),
+        "map and batch": lambda: range_(24).map(drawn).batch(2),
+        "filter": lambda: range_(40).map(drawn).filter(lambda v, u: u > 0.5).batch(2),
+        "shuffle": lambda: range_(24).shuffle(5, seed=3).map(drawn).batch(2).prefetch(2),
+        "repeated shuffle": lambda: range_(6).shuffle(6, seed=3).repeat(4).map(drawn),
+        "random": lambda: tf.data.Dataset.random(seed=4).take(20).map(drawn),
+        "interleave": lambda: range_(4).interleave(lambda i: range_(6), cycle_length=3, num_parallel_calls=2),
+        "sample": lambda: tf.data.Dataset.sample_from_datasets([range_(20), range_(9)], seed=2).map(drawn),
+        "cache": lambda: range_(12).map(drawn).cache().batch(2),
+    }
+
+
+@pytest.mark.parametrize("name", pipelines())
+def test_skipping_draws_what_reading_draws(name: str) -> None:
+    """``Dataset.skip`` leaves seeded stateful operations where reading on would have left them."""
+    train = data.epochs(lambda epoch: pipelines()[name]())
+    whole = rest(train, 0)
+    assert [rest(train, 0, first) for first in (1, 5)] == [whole[1:], whole[5:]]
+
+
+def test_a_parameter_that_binds_a_value_is_not_the_batch() -> None:
+    """Only a second parameter that is named so, or has no default, is given the batch."""
+    binding = data.epochs(lambda epoch, size=2: tf.data.Dataset.range(6).batch(size))
+    assert rest(binding, 0, 1) == [[2, 3], [4, 5]]
+    given_it = data.epochs(lambda epoch, batch=0: tf.data.Dataset.range(2 * batch, 6).batch(2))
+    assert rest(given_it, 0, 1) == [[2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch", "complaint"),
+    [(-1, 0, "epoch must"), (0.5, 0, "epoch must"), (0, -1, "batch must"), (0, "1", "batch"), (0, 7, "no batch")],
+)
+def test_an_entry_that_cannot_be_changes_nothing(epoch: Any, batch: Any, complaint: str) -> None:
+    """The error names the argument, and the next pass is what it would have been."""
+    train = numbers()
+    train.enter(4, 2)
+    with pytest.raises(ValueError, match=complaint):
+        train.enter(epoch, batch)
+    assert read(train)[:5] == rest(train, 4, 2)
+
+
+def test_batches_after_the_end() -> None:
+    """After the last batch nothing is left; beyond it there is nothing to begin with, and it is said at once."""
+    assert rest(numbers(), 0, 7) == []
+    with pytest.raises(ValueError, match="has 7 batches"):
+        numbers().batches(0, 8)
+    with pytest.raises(ValueError, match="epoch must"):
+        numbers().batches(-1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"x": X, "y": Y[:5]}, r"\[20, 5\]"),
+        ({"x": X[:0]}, r"at least one; they have \[0\]"),
+        ({"x": np.float32(1)}, r"\[None\]"),
+        ({"x": {"a": None}}, "NoneType cannot be read"),
+        ({"x": X, "sample_weight": Y}, "needs y"),
+        ({"x": X, "batch_size": 0}, "batch_size must be 1 or more"),
+        ({"x": X, "batch_size": 2.5}, "batch_size must be an integer"),
+        ({"x": X, "seed": 2**64}, "below"),
+        ({"x": X, "seed": -1}, "seed must be"),
+    ],
+)
+def test_arguments_that_are_no_data(arguments: dict[str, Any], complaint: str) -> None:
+    """What cannot be shuffled is an error when it is passed, not when it is read."""
+    with pytest.raises(ValueError, match=complaint):
+        data.shuffled(**{"batch_size": 2, "seed": 1, **arguments})
+
+
+RANGE = tf.data.Dataset.range
+
+
+@pytest.mark.parametrize(
+    ("make_epoch", "complaint"),
+    [
+        (lambda epoch: [1, 2], "must return a tf.data.Dataset"),
+        (lambda epoch: RANGE(0), "no elements"),
+        (lambda epoch: RANGE(3).repeat(), "never ends"),
+    ],
+)
+def test_an_epoch_that_is_none_is_an_error_at_once(make_epoch: Any, complaint: str) -> None:
+    """What epoch 0 shows to be wrong is raised where the function is passed."""
+    with pytest.raises(ValueError, match=complaint):
+        data.epochs(make_epoch)
+
+
+@pytest.mark.parametrize(
+    ("later", "complaint"),
+    [
+        (lambda: None, "must return a tf.data.Dataset; it returned None"),
+        (lambda: RANGE(8), "from batch 0 on: make_epoch returned 8 batches, going by epoch 0 they must be 9"),
+        (lambda: RANGE(9).map(lambda v: (v, v)), "returned elements of"),
+        (lambda: RANGE(9).batch(1), "returned elements of"),
+        (lambda: RANGE(9).map(lambda v: tf.cast(v, tf.int32)), "returned elements of"),
+        (lambda: RANGE(8).filter(lambda v: True), "expected to contain 9 elements but contained only 8"),
+        (lambda: {}["my key"], "KeyError: 'my key'"),
+        (lambda: next(iter(())), "StopIteration"),
+    ],
+)
+def test_a_later_epoch_that_is_wrong_is_an_error(later: Any, complaint: str) -> None:
+    """Not a shorter epoch, not other data: TensorFlow's error quotes ours, or the user's own."""
+    train = data.epochs(lambda epoch: later() if epoch == 1 else RANGE(9))
+    assert len(read(train)) == 9
+    with pytest.raises(tf.errors.OpError, match=complaint):
+        read(train)
+
+
+def test_the_users_options_count() -> None:
+    """Options of the dataset that the function returns are those of the whole."""
+
+    def make_epoch(epoch: int) -> Any:
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 3
+        return RANGE(4).with_options(options)
+
+    assert data.epochs(make_epoch).options().threading.private_threadpool_size == 3
+
+
+def test_epochs_of_epochs() -> None:
+    """A function may read other data of this kind in its epoch."""
+    inner = numbers(4, 2)
+    outer = data.epochs(lambda epoch: tf.data.Dataset.from_tensor_slices(rest(inner, epoch)))
+    assert read(outer) == rest(inner, 0)
+    assert read(outer) == rest(inner, 1)
+
+
+MIRRORED = """
+import keras, numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from callback_state import data
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+slices = tf.data.Dataset.from_tensor_slices((np.arange(20.0), np.arange(20.0)))
+for train in (
+    data.shuffled(np.arange(20.0), np.arange(20.0), batch_size=6, seed=1),
+    data.epochs(lambda epoch: slices.shuffle(20, seed=epoch).batch(6)),
+):
+    train.enter(5, 1)
+    whole = [x.numpy().tolist() for _, (x, _) in train.batches(5)]
+    shares = [strategy.experimental_local_results(x) for x, _ in strategy.experimental_distribute_dataset(train)]
+    print([sum((part.numpy().tolist() for part in parts), []) for parts in shares] == whole[1:] + whole[:1])
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", jit_compile=False)
+    train.enter(5)
+    begun = []
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: begun.append(train._callback_state_passes.begun))
+    model.fit(train.map(lambda x, y: (x[:, None], y)), epochs=3, verbose=0, shuffle=False, callbacks=[count])
+    print(begun)
+"""
+
+
+def test_two_devices_share_each_batch(tmp_path: Path) -> None:
+    """Under a MirroredStrategy each batch is divided; Keras reads a batch of one pass before it trains."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MIRRORED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.stdout.split("\n")[:-1] == ["True", "[7, 8, 9]"] * 2, done.stderr[-3000:]
+
+
+def test_the_module_is_reached_from_the_package() -> None:
+    """``callback_state.data`` needs no import of its own."""
+    code = "import sys, callback_state as c; print('keras' in sys.modules, c.data.shuffled.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False shuffled", done.stderr[-2000:]
+    assert callback_state.data is data
+
+
+@pytest.mark.parametrize("module", [data, enterable, passes])
+def test_the_examples_run(module: Any) -> None:
+    """The examples in the docstrings give what they say."""
+    assert doctest.testmod(module, extraglobs={"np": np, "data": data}).failed == 0

@@ -1,0 +1,56 @@
+"""One compiled model that many runs share, put back to its beginning for each: runs without tracing."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+from harness import X_VAL, Y_VAL, X, Y
+from tensorflow.python.ops import stateful_random_ops
+
+from callback_state._keras import randomness
+from callback_state._keras.weights import put_back_variables, take_variables
+from callback_state._loop import waiting
+
+
+@functools.cache
+def _made(ema: bool, steps_per_execution: int) -> tuple[Any, list[Any]]:
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(4, activation="relu"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.05, use_ema=ema, ema_momentum=0.9),
+        keras.losses.BinaryCrossentropy(),
+        metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
+        jit_compile=False,
+        steps_per_execution=steps_per_execution,
+    )
+    model.optimizer.build(model.trainable_variables)
+    initial = take_variables(model)
+    model.fit(X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0)
+    return model, initial
+
+
+def fresh_model(*, ema: bool = False, steps_per_execution: int = 1) -> Any:
+    """The model as a new process makes it; what an earlier run holds of it changes with it."""
+    model, initial = _made(ema, steps_per_execution)
+    keras.utils.set_random_seed(3)
+    put_back_variables(initial)
+    model.reset_metrics()
+    waiting._waiting.pop(model, None)
+    model.stop_training, model._initial_epoch, model.history = False, None, None
+    return model
+
+
+def forget() -> None:
+    """The global generators as in a new process that is seeded: none of TensorFlow's or Keras's own made yet."""
+    keras.utils.set_random_seed(11)
+    stateful_random_ops.global_generator = None
+    randomness._put_back_keras(None)  # Keras 3.7 keeps it

@@ -1,0 +1,162 @@
+"""Saves of checkpoints without Keras: small models, states that hold a number, and a writer as a run has it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from callback_state._format import statefile
+from callback_state._store import commit as _store
+from callback_state._store.pair import SUFFIX, Pair, open_pair, scan
+from callback_state.exceptions import CheckpointNotFoundError
+
+NAME = "m.keras"
+STATE = NAME + SUFFIX
+
+Content = dict[str, bytes]
+
+
+def commit(path: Any, write_model: Callable[[str], Any], make_state: Callable[[bytes, int], bytes]) -> None:
+    """Both steps of a save."""
+    with _store.write(path, write_model, make_state) as written:
+        _store.commit(written)
+
+
+def model_of(number: int) -> bytes:
+    return f"model {number} ".encode() * 3
+
+
+def sealed(number: int, model: bytes | None = None) -> bytes:
+    """The state file of save ``number``."""
+    model = model_of(number) if model is None else model
+    return statefile.seal([number], hashlib.sha256(model).digest(), len(model))
+
+
+def save(path: Any, number: int, model: bytes | None = None) -> None:
+    """Commit the checkpoint ``number``, with a model file of its own unless told otherwise."""
+    data = model_of(number) if model is None else model
+    commit(path, lambda p: write_model(p, data), lambda digest, size: statefile.seal([number], digest, size))
+
+
+def write_model(path: str, data: bytes) -> None:
+    """As Keras does it: past the seam, in two pieces, and not synced."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
+            while piece:
+                piece = piece[os.write(fd, piece) :]
+    finally:
+        os.close(fd)
+
+
+def number_of(path: Any) -> int:
+    """Which save a checkpoint is of; the state must be the one of the very bytes of the model."""
+    return number_in(open_pair(path))
+
+
+def number_in(pair: Pair) -> int:
+    data = Path(pair.model_path).read_bytes()
+    assert pair.sealed.model_digest == hashlib.sha256(data).digest()
+    assert pair.sealed.model_size == len(data)
+    (number,) = pair.sealed.tree  # type: ignore[misc]
+    assert isinstance(number, int)
+    return number
+
+
+def outcome(path: Path) -> int | None:
+    """Which save is there; None if none is, not even a file."""
+    try:
+        return number_of(path)
+    except CheckpointNotFoundError:
+        if path.exists():
+            raise
+        return None
+
+
+def whole(directory: Path) -> dict[str, int]:
+    """The checkpoints of a directory by name, each with its save; every model file must be part of one."""
+    if not directory.is_dir():
+        return {}
+    found = scan(directory)
+    halves = [str(item.error) for item in found if not isinstance(item, Pair) and not item.path.endswith(SUFFIX)]
+    assert halves == []
+    return {os.path.basename(i.model_path): number_in(i) for i in found if isinstance(i, Pair)}
+
+
+def put(directory: Path, files: Content) -> None:
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+
+
+def listing(directory: Path) -> Content:
+    """All files of a directory and below."""
+    found = (path for path in directory.rglob("*") if not path.is_dir())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in found}
+
+
+def staged_name(model: bytes, name: str = NAME) -> str:
+    return f".{name}.state-{hashlib.sha256(model).hexdigest()[:32]}"
+
+
+class Writer:
+    """The saves of one process, as ``ModelCheckpointEnhanced`` does them.
+
+    Args:
+        directory: need not exist.
+        template: the name of the model files, with ``{epoch}`` or without.
+        keep: how many of the newest to keep; None for all.
+        model: from the number of a save to the bytes of its model.
+    """
+
+    def __init__(
+        self, directory: Path, template: str, keep: int | None = None, model: Callable[[int], bytes] = model_of
+    ) -> None:
+        self.directory, self.template, self.keep, self.model = directory, template, keep, model
+        self.started = False
+
+    def path(self, number: int) -> Path:
+        return self.directory / self.template.format(epoch=number)
+
+    def save(self, number: int) -> None:
+        """Recover the directory before the first save; delete what is too many."""
+        if not self.started:
+            _store.recover_all(self.directory)
+        self.started = True
+        save(self.path(number), number, self.model(number))
+        for old in self.surplus(number):
+            _store.delete(self.path(old))
+
+    def surplus(self, number: int) -> list[int]:
+        """All that is too much, not only by one: kills may have come before the last ones were deleted."""
+        if self.keep is None or "{" not in self.template:
+            return []
+        models = {name.removesuffix(SUFFIX) for name in os.listdir(self.directory)}
+        numbers = sorted(int(found) for name in models if (found := self.number_in_name(name)))
+        return [n for n in numbers if n <= number - self.keep]
+
+    def number_in_name(self, name: str) -> str:
+        """The digits that stand for ``{epoch}``; empty if the name is not one of this writer's."""
+        before, _, after = re.sub(r"\{.*\}", "{}", self.template).partition("{}")
+        digits = name.removeprefix(before).removesuffix(after)
+        return digits if digits.isdecimal() and name == before + digits + after else ""
+
+    def expected(self, number: int) -> Content:
+        """All that may be there after the save ``number``."""
+        oldest = number if "{" not in self.template else max(1, number - (self.keep or number) + 1)
+        models = {self.path(n).name: (n, self.model(n)) for n in range(oldest, number + 1)}
+        states = {name + SUFFIX: sealed(n, data) for name, (n, data) in models.items()}
+        return {name: data for name, (_, data) in models.items()} | states
+
+    def name_of(self, number: int) -> str:
+        return self.path(number).name
+
+    def newest(self) -> int:
+        """The newest save that a reader finds, 0 for none."""
+        return max((n for name, n in whole(self.directory).items() if self.owns(name)), default=0)
+
+    def owns(self, name: str) -> bool:
+        return name == self.template or self.number_in_name(name) != ""

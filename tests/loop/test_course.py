@@ -1,0 +1,161 @@
+"""The course of a run by the clock, as its state files tell it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from harness import KillAt, Killed, X, Y, make_model
+from states import META
+
+from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
+from callback_state._checkpoints.schema import SHAPE, check
+from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._loop.trace import Course
+
+
+@stateful
+class Halving(keras.callbacks.Callback):
+    """A rate of its own for each epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = 0.5 ** (epoch + 1)
+
+
+class KillAtBatch(keras.callbacks.Callback):
+    """Dies when the given 0-based batch of any epoch begins."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.batch = batch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == self.batch:
+            raise Killed
+
+
+def start(directory: Path, *more: Any, name: str = "{epoch}.keras", strict: bool = True, **options: Any) -> None:
+    """A start of the script: three epochs of four batches."""
+    saver = ModelCheckpointEnhanced(directory / name, **options)
+    model, callbacks = make_model(), [Halving(), saver]
+    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True, strict=strict)
+    initial = restored.initial_epoch if strict else 0
+    model.fit(X, Y, epochs=3, batch_size=16, initial_epoch=initial, callbacks=[*callbacks, *more], verbose=0)
+
+
+def killed(directory: Path, killer: Any, **options: Any) -> None:
+    with pytest.raises(Killed):
+        start(directory, killer, **options)
+
+
+def newest(directory: Path) -> dict[str, Any]:
+    return Snapshot.open(list_checkpoints(directory)[-1].path).meta
+
+
+def test_each_start_is_told_with_the_checkpoint_it_went_on_from(tmp_path: Path) -> None:
+    """When, at which epoch and batch, from the save of which time; and what that was due to go on with."""
+    began = time.time_ns()
+    killed(tmp_path, KillAt(1))
+    first = newest(tmp_path)["saved_at"]
+    start(tmp_path)
+    meta = newest(tmp_path)
+    one, two = meta["starts"]
+    assert began < one.pop("at") < first < two.pop("at") < meta["saved_at"]
+    assert one == {"epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}
+    assert two == {"epoch": 1, "batch": 0, "from": first, "due": (1, 0), "beside": 1}
+
+
+def test_a_start_inside_an_epoch_is_told_with_its_batch(tmp_path: Path) -> None:
+    """Training goes on when the batches before have been read again, not when fit is called."""
+    killed(tmp_path, KillAtBatch(2), name="{epoch}-{batch}.keras", save_freq=2)
+    saved_at = newest(tmp_path)["saved_at"]
+    start(tmp_path, name="{epoch}-{batch}.keras", save_freq=2)
+    two = newest(tmp_path)["starts"][1]
+    assert (two["epoch"], two["batch"], two["from"], two["due"]) == (0, 2, saved_at, (0, 2))
+
+
+def test_the_end_of_each_epoch_is_told_once(tmp_path: Path) -> None:
+    """Over a restart: the learning rate that stood at its end, and the time."""
+    killed(tmp_path, KillAt(2))
+    start(tmp_path)
+    trace = newest(tmp_path)["trace"]
+    assert trace["epochs"] == [0, 1, 2]
+    assert trace["learning_rate"] == [0.5, 0.25, 0.125]
+    assert sorted(trace["ended_at"]) == trace["ended_at"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fit starts at epoch", "ignore:.*weights or optimizer", "ignore:.*steps")
+def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -> None:
+    """With strict=False somebody may begin elsewhere: the file says where he should have."""
+    killed(tmp_path, KillAt(2))
+    start(tmp_path, strict=False)
+    two = newest(tmp_path)["starts"][1]
+    assert (two["epoch"], two["due"]) == (0, (2, 0))
+
+
+def test_a_run_without_a_learning_rate_has_none() -> None:
+    """Such as one of a model without an optimizer. What a run adds is not in what it goes on from."""
+    trace = {"epochs": [0], "learning_rate": [0.5], "ended_at": [1]}
+    meta = {**META, "batch": None, "starts": [{"at": 1}], "trace": trace}
+    course = Course(meta)
+    course.start(1, 0)
+    course.start(5, 5)
+    course.end_epoch(1, object())
+    told = course.to_meta(2)
+    assert (told["trace"]["epochs"], told["trace"]["learning_rate"]) == ([0, 1], [0.5, None])
+    assert [(s.get("epoch"), s.get("beside")) for s in told["starts"]] == [(None, None), (1, 2)]
+    assert meta["starts"] == [{"at": 1}] and meta["trace"]["epochs"] == [0]
+
+
+@pytest.mark.filterwarnings("ignore:.*nothing was restored")
+def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Path) -> None:
+    """It is another run, which writes over them."""
+    killed(tmp_path, KillAt(2))
+    make_model().fit(X, Y, epochs=1, verbose=0, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
+    (only,) = Snapshot.open(str(tmp_path / "1.keras")).meta["starts"]
+    assert (only["from"], only["beside"]) == (None, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Lost is not saved")
+def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None:
+    """Already in the first one that lacks it, beside the doubts about the data."""
+
+    class Lost(keras.callbacks.Callback):
+        count = 0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.count += 1
+
+    killed(tmp_path, KillAt(1))
+    assert newest(tmp_path)["doubts"] == []
+    with pytest.raises(Killed):
+        make_model().fit(
+            X,
+            Y,
+            epochs=3,
+            verbose=0,
+            callbacks=[Lost(), ModelCheckpointEnhanced(tmp_path / "lost" / "{epoch}.keras"), KillAt(1)],
+        )
+    (doubt,) = newest(tmp_path / "lost")["doubts"]
+    assert doubt.startswith("Lost is not saved with the checkpoint, and its count changed")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("starts", [{"at": 0}]),
+        ("starts", [{"at": 0, "epoch": 0, "batch": 0, "from": None, "due": ("a", 0), "beside": 0}]),
+        ("trace", {"epochs": [0], "learning_rate": [], "ended_at": [1]}),
+        ("trace", {"epochs": [0], "learning_rate": ["fast"], "ended_at": [1]}),
+    ],
+    ids=["start", "due", "lengths", "rate"],
+)
+def test_a_course_that_lies_is_refused(name: str, value: Any) -> None:
+    """Before anything reads it."""
+    meta = {**META, "callbacks": []}
+    check(meta, SHAPE["meta"], ".meta")
+    with pytest.raises((TypeError, KeyError, ValueError), match=r"\.meta\."):
+        check({**meta, name: value}, SHAPE["meta"], ".meta")

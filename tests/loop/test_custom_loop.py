@@ -1,0 +1,123 @@
+"""A training loop of one's own that drives a CallbackList is resumed exactly: examples/custom_loop.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from harness import Batches, PerBatch, X, Y, bytes_of, make_model, states_of
+
+from callback_state import ModelCheckpointEnhanced, ResumeError, data, restore_callbacks
+from callback_state._checkpoints.snapshot import Snapshot
+from examples import is_short, start
+
+BATCHES = 4
+
+
+def test_the_example_goes_on_at_the_batch_where_it_died(tmp_path: Path) -> None:
+    """Killed in its second epoch by SIGKILL and started again, it ends with the weights of a whole run."""
+    whole = start("custom_loop.py", tmp_path / "whole").stdout
+    start("custom_loop.py", tmp_path / "killed", dies_at=38)
+    resumed = start("custom_loop.py", tmp_path / "killed").stdout
+    assert "initial_epoch=1, after batch 14" in resumed.splitlines()[0]
+    assert resumed.splitlines()[1:] == whole.splitlines()[2:]
+    digests = [
+        Snapshot.open(str(path)).meta["model"]["digest"]
+        for path in (tmp_path / "whole/loop/4-20.keras", tmp_path / "killed/loop/4-20.keras")
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_the_example_is_short() -> None:
+    """A complete program, shorter than sixty lines."""
+    assert is_short("custom_loop.py")
+
+
+def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool = True) -> Any:
+    """One start of a loop that trains with ``train_on_batch``; None if it was killed before that batch."""
+    model, batches = make_model(), Batches()
+    mean = model.mean_loss = keras.metrics.Mean("mean_loss")
+    source = data.shuffled(X, Y, batch_size=16, seed=5)
+    saver = ModelCheckpointEnhanced(directory / "last.keras", "loss", save_freq=1)
+    made = [PerBatch(0.02), batches, saver]
+    callbacks = keras.callbacks.CallbackList(made, add_history=history, model=model, epochs=3, steps=BATCHES)
+    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+    callbacks.on_train_begin()
+    for epoch in range(restored.initial_epoch, 3):
+        mean.reset_state()
+        callbacks.on_epoch_begin(epoch)
+        for step, (x, y) in source.batches(epoch, restored.first_batch(epoch)):
+            if (epoch, step) == kill:
+                return None
+            callbacks.on_train_batch_begin(step)
+            loss = step_on(model, x, y)
+            mean.update_state(loss)
+            callbacks.on_train_batch_end(step, {"loss": loss})
+        if (epoch, BATCHES) == kill:
+            return None
+        callbacks.on_epoch_end(epoch, {"loss": float(mean.result())})
+    callbacks.on_train_end()
+    found = model.history.history if history else None
+    return bytes_of(model.weights), bytes_of(model.optimizer.variables), found, batches.seen, states_of(made)
+
+
+def step_on(model: Any, x: Any, y: Any) -> float:
+    """One step, with dropout; the metrics of the model are not touched."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = model.loss(y[:, None], model(x, training=True))
+    model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    return float(loss)
+
+
+@pytest.mark.parametrize("history", [True, False], ids=["history", "no history"])
+@pytest.mark.parametrize("kill", [(0, 1), (1, 2), (1, BATCHES)], ids=str)
+def test_own_loop_is_exact(tmp_path: Path, kill: tuple[int, int], history: bool) -> None:
+    """Weights, optimizer, history, averages, batches and states are those of the loop that nobody killed,
+    also after an epoch's last batch."""
+    whole = train(tmp_path / "whole", history=history)
+    assert train(tmp_path / "killed", kill=kill, history=history) is None
+    assert train(tmp_path / "killed", history=history) == whole
+
+
+def test_first_batch_of_other_epochs_is_0(tmp_path: Path) -> None:
+    """Only the epoch that was interrupted begins further on."""
+    train(tmp_path, kill=(1, 2))
+    model = make_model()
+    model.mean_loss = keras.metrics.Mean("mean_loss")
+    restored = restore_callbacks(tmp_path, into=[PerBatch(0.02), Batches()], model=model, strict=False)
+    assert (restored.epoch, restored.batch, restored.initial_epoch) == (1, 1, 1)
+    assert [restored.first_batch(epoch) for epoch in range(4)] == [0, 2, 0, 0]
+
+
+def test_fit_does_not_go_on_where_an_own_loop_was(tmp_path: Path) -> None:
+    """Inside an epoch it cannot know how far the data had been read; asked to, it begins the epoch again."""
+    train(tmp_path, kill=(1, 2))
+    for strict in (True, False):
+        model = make_model()
+        model.mean_loss = keras.metrics.Mean("mean_loss")
+        made = [PerBatch(0.02), Batches(), ModelCheckpointEnhanced(tmp_path / "last.keras", "loss", save_freq=1)]
+        restored = restore_callbacks(tmp_path, into=made, model=model, strict=strict)
+        arguments = {"x": X, "y": Y, "batch_size": 16, "epochs": 3, "verbose": 0, "callbacks": made}
+        if strict:
+            with pytest.raises(ResumeError, match="by a training loop of your own"):
+                model.fit(**arguments, initial_epoch=restored.initial_epoch)
+            continue
+        with pytest.warns(UserWarning, match="by a training loop of your own"):
+            model.fit(**arguments, initial_epoch=restored.initial_epoch)
+        assert [seen[:2] for seen in made[1].seen[-8:]] == [(e, b) for e in (1, 2) for b in range(4)]
+
+
+def test_metrics_that_are_not_there_are_warned_of(tmp_path: Path) -> None:
+    """Metrics whose sums were saved, and that this loop's model does not have yet, are named."""
+    train(tmp_path, kill=(1, 2))
+    model = make_model()
+    made = [PerBatch(0.02), Batches(), ModelCheckpointEnhanced(tmp_path / "last.keras", "loss", save_freq=1)]
+    callbacks = keras.callbacks.CallbackList(made, model=model, epochs=3, steps=BATCHES)
+    restore_callbacks(tmp_path, into=callbacks, model=model)
+    callbacks.on_train_begin()
+    with pytest.warns(UserWarning, match="mean_loss/count, mean_loss/total have no variables yet"):
+        callbacks.on_epoch_begin(1)

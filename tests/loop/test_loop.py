@@ -1,0 +1,536 @@
+"""The training loop is found, heard before and after everybody, and left as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from harness import Batches, PerBatch, X, Y, bytes_of
+from places import ROOT
+from reused import fresh_model
+
+from callback_state import (
+    BackendError,
+    CallbackStateError,
+    ModelCheckpointEnhanced,
+    ResumeError,
+    restore_callbacks,
+    stateful,
+)
+from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._keras.fit import Fit
+from callback_state._loop import loop as _loop
+from callback_state._loop.listener import Listener
+from callback_state._loop.loop import Loop, join
+
+WRAPPED = {*_loop._EVENTS, "_callback_state_loop"}
+
+
+def fit(callbacks: Any, model: Any = None, **options: Any) -> Any:
+    model = fresh_model() if model is None else model
+    arguments: dict[str, Any] = {"epochs": 2, "batch_size": 16, "verbose": 0, **options}
+    return model.fit(X, Y, callbacks=callbacks, **arguments)
+
+
+def checkpoint(tmp_path: Path, name: str = "{epoch}.keras", **options: Any) -> ModelCheckpointEnhanced:
+    return ModelCheckpointEnhanced(tmp_path / name, "loss", **options)
+
+
+def models(tmp_path: Path) -> list[str]:
+    return sorted(p.name for p in tmp_path.iterdir() if p.suffix in (".keras", ".h5"))
+
+
+def keys(tmp_path: Path, name: str) -> list[str]:
+    return [entry["key"] for entry in Snapshot.open(str(tmp_path / name)).meta["callbacks"]]
+
+
+@stateful
+class Counter(keras.callbacks.Callback):
+    """Counts the epochs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.count += 1
+
+
+class Look(keras.callbacks.Callback):
+    """Looks at something in every epoch."""
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        super().__init__()
+        self.look = look
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.look()
+
+
+class Raise(keras.callbacks.Callback):
+    """Raises in the second epoch, once."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            raise KeyError("broken")
+
+
+# The list.
+
+
+def listed(model: Any, callbacks: list[Any], **params: Any) -> Any:
+    return keras.callbacks.CallbackList(
+        callbacks, add_history=True, model=model, **{"verbose": 0, "epochs": 2, "steps": 4, **params}
+    )
+
+
+def wrapped(callback_list: Any) -> set[str]:
+    return set(vars(callback_list)) & WRAPPED
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2], ids=["epochs", "batches"])
+def test_list_is_wrapped_for_the_fit(tmp_path: Path, save_freq: Any) -> None:
+    """After its first batch a run that saves once an epoch pays nothing per batch; after the fit the list is
+    as it was."""
+    found: list[set[str]] = []
+    model, name = fresh_model(), "{epoch}.keras" if save_freq == "epoch" else "{epoch}-{batch}.keras"
+    callbacks = listed(
+        model, [Look(lambda: found.append(wrapped(callbacks))), checkpoint(tmp_path, name, save_freq=save_freq)]
+    )
+    fit(callbacks, model)
+    batches = set() if save_freq == "epoch" else {"on_train_batch_end"}
+    assert found == [WRAPPED - {"on_train_batch_begin", "on_train_batch_end"} | batches] * 2
+    assert wrapped(callbacks) == set()
+
+
+def test_several_checkpoints_share_one_loop(tmp_path: Path) -> None:
+    """The list is wrapped once, however many listen; each saves its own files."""
+    found = []
+    model = fresh_model()
+    one, other = checkpoint(tmp_path), checkpoint(tmp_path, "b{epoch}.keras")
+    callbacks = listed(model, [one, Look(lambda: found.append(one._loop is other._loop)), other])
+    fit(callbacks, model)
+    assert found == [True, True]
+    assert models(tmp_path) == ["1.keras", "2.keras", "b1.keras", "b2.keras"]
+
+
+class Heard(keras.callbacks.Callback, Listener):
+    """Takes part in a loop, and notes with the others what it hears."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self.events = events
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        join(self, self, model)
+
+    def before_train(self, loop: Loop) -> None:
+        self.events.append("before")
+        loop.watch_batches()
+
+    def after_train_begin(self, loop: Loop) -> None:
+        self.events.append("after begin")
+
+    def after_epoch_begin(self, loop: Loop) -> None:
+        self.events.append("after epoch begin")
+
+    def decide(self, loop: Loop) -> None:
+        self.events.append("decide")
+
+    def after_event(self, loop: Loop) -> None:
+        self.events.append("after")
+
+    def after_train_end(self, loop: Loop) -> None:
+        self.events.append("after end")
+
+
+class Notes(keras.callbacks.Callback):
+    """Notes the same events."""
+
+    def __init__(self, name: str, events: list[str]) -> None:
+        super().__init__()
+        self.name, self.events = name, events
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.events.append(f"{self.name} begin")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"{self.name} epoch begin")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.events.append(f"{self.name} batch")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"{self.name} epoch")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.events.append(f"{self.name} end")
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_before_and_after_everybody(position: int) -> None:
+    """Wherever a listener stands, it hears before anybody, and after everybody, has heard an event."""
+    events: list[str] = []
+    callbacks: list[Any] = [Notes("a", events), Notes("b", events)]
+    callbacks.insert(position, Heard(events))
+    fit(callbacks, epochs=1, batch_size=64)
+    assert events == [
+        "before",
+        "a begin",
+        "b begin",
+        "after begin",
+        "a epoch begin",
+        "b epoch begin",
+        "after epoch begin",
+        "a batch",
+        "b batch",
+        "decide",
+        "after",
+        "a epoch",
+        "b epoch",
+        "decide",
+        "after",
+        "a end",
+        "b end",
+        "after end",
+    ]
+
+
+@pytest.mark.parametrize("form", ["dict", "nested"])
+def test_batches_are_heard_before_what_follows(form: str) -> None:
+    """Also of callbacks that are in no list, of which Keras may think that a thread can call them."""
+    events: list[str] = []
+    fit(FORMS[form]([Heard(events), Notes("a", events)]), epochs=2, batch_size=4)
+    batches = ["a batch", "decide", "after"] * 16
+    epoch = ["a epoch begin", "after epoch begin", *batches, "a epoch", "decide", "after"]
+    assert events == ["before", "a begin", "after begin", *epoch, *epoch, "a end", "after end"]
+
+
+def test_later_fit_after_one_that_raised(tmp_path: Path) -> None:
+    """A fit that raised leaves nothing behind: the next one with the same callbacks saves as usual."""
+    counter, saver = Counter(), checkpoint(tmp_path)
+    with pytest.raises(KeyError, match="broken"):
+        fit([counter, saver, Raise()])
+    assert models(tmp_path) == ["1.keras"]
+    fit([counter, saver])
+    assert models(tmp_path) == ["1.keras", "2.keras"]
+    assert keys(tmp_path, "2.keras") == ["Counter", "ModelCheckpointEnhanced"]
+    assert counter.count == 3
+
+
+def test_list_of_the_users_own_after_a_fit_that_raised(tmp_path: Path) -> None:
+    """The same CallbackList can be passed again, to a fit that ends and leaves it as it was."""
+    model, broken = fresh_model(), Raise()
+    callbacks = listed(model, [Counter(), checkpoint(tmp_path), broken])
+    with pytest.raises(KeyError, match="broken"):
+        fit(callbacks, model)
+    callbacks.callbacks.remove(broken)
+    fit(callbacks, model)
+    assert wrapped(callbacks) == set()
+    assert models(tmp_path) == ["1.keras", "2.keras"]
+
+
+def test_list_of_the_users_own_in_two_fits(tmp_path: Path) -> None:
+    """The second fit with one CallbackList, which calls no set_model again, saves what the first saved."""
+    model = fresh_model()
+    callbacks = listed(model, [Counter(), checkpoint(tmp_path)])
+    fit(callbacks, model)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    fit(callbacks, model)
+    assert models(tmp_path) == ["1.keras", "2.keras"]
+    assert keys(tmp_path, "2.keras") == ["Counter", "ModelCheckpointEnhanced"]
+    assert restore_callbacks(tmp_path).finished
+
+
+FORMS: dict[str, Callable[[list[Any]], Any]] = {
+    "list": lambda callbacks: callbacks,
+    "tuple": tuple,
+    "nested": lambda callbacks: [callbacks[:1], [callbacks[1:]]],
+    "dict": lambda callbacks: {str(i): c for i, c in enumerate(callbacks)},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_any_form_of_callbacks(tmp_path: Path, form: str) -> None:
+    """Every form that Keras takes, saving at batches too: each callback is saved once, as it is then."""
+    seen, saver = Batches(), checkpoint(tmp_path, "{epoch}-{batch}.keras", save_freq=3)
+    fit(FORMS[form]([saver, seen]))
+    assert set(models(tmp_path)) - {"2-0.final.keras"} == {"1-3.keras", "2-2.keras"}
+    for name, batches in (("1-3.keras", 3), ("2-2.keras", 6)):
+        assert keys(tmp_path, name) == ["ModelCheckpointEnhanced", "Batches"]
+        new = Batches()
+        restore_callbacks(tmp_path / name, into=[new, checkpoint(tmp_path, "{epoch}-{batch}.keras", save_freq=3)])
+        assert len(new.seen) == batches
+
+
+def test_single_callback(tmp_path: Path) -> None:
+    """A checkpoint that is passed alone, not in a list, hears batches in time too."""
+    fit(checkpoint(tmp_path, "{epoch}-{batch}.keras", save_freq=3))
+    assert set(models(tmp_path)) - {"2-0.final.keras"} == {"1-3.keras", "2-2.keras"}
+    assert [Snapshot.open(str(tmp_path / n)).meta["batch"] for n in ("1-3.keras", "2-2.keras")] == [2, 1]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_position_does_not_matter(tmp_path: Path, position: int) -> None:
+    """The state saved is the one after everybody has heard the epoch's end, wherever the checkpoint stands."""
+    callbacks = [Counter(), keras.callbacks.EarlyStopping("loss", patience=9)]
+    callbacks.insert(position, checkpoint(tmp_path))
+    fit(callbacks, epochs=1)
+    counter, stopping = Counter(), keras.callbacks.EarlyStopping("loss", patience=9)
+    restored = restore_callbacks(tmp_path / "1.keras", into=[counter, stopping, checkpoint(tmp_path)])
+    assert counter.count == 1
+    assert stopping.best == restored.history["loss"][0]
+
+
+@pytest.mark.parametrize("task", ["evaluate", "predict"])
+def test_evaluate_and_predict_take_the_callbacks(tmp_path: Path, task: str) -> None:
+    """They save nothing, and a fit after them is as without them."""
+    model, saver, counter = fresh_model(), checkpoint(tmp_path), Counter()
+    if task == "evaluate":
+        model.evaluate(X, Y, verbose=0, callbacks=[counter, saver])
+    else:
+        model.predict(X, verbose=0, callbacks=[counter, saver])
+    assert models(tmp_path) == []
+    fit([counter, saver], model)
+    assert models(tmp_path) == ["1.keras", "2.keras"]
+    assert keys(tmp_path, "2.keras") == ["Counter", "ModelCheckpointEnhanced"]
+
+
+# Where nobody calls fit.
+
+
+def drive(model: Any, callbacks: Any, epochs: range) -> None:
+    """A training loop as one writes it by hand."""
+    model.stop_training = False
+    callbacks.on_train_begin()
+    for epoch in epochs:
+        callbacks.on_epoch_begin(epoch)
+        for batch in range(4):
+            callbacks.on_train_batch_begin(batch)
+            rows = slice(16 * batch, 16 * batch + 16)
+            logs = model.train_on_batch(X[rows], Y[rows], return_dict=True)
+            callbacks.on_train_batch_end(batch, logs)
+        values = {name: float(value) for name, value in logs.items()}
+        callbacks.on_epoch_end(epoch, values)
+        model.reset_metrics()
+    callbacks.on_train_end()
+
+
+def test_hand_written_loop_resumes_exactly(tmp_path: Path) -> None:
+    """A loop that drives a CallbackList is saved and resumed as one of fit is."""
+
+    def begin(directory: Path, kill: int | None) -> tuple[list[bytes], Any]:
+        model = fresh_model()
+        callbacks = [PerBatch(0.05), keras.callbacks.EarlyStopping("loss", patience=9), Batches()]
+        saver = checkpoint(directory)
+        restored = restore_callbacks(directory, into=[*callbacks, saver], model=model, missing_ok=True)
+        callback_list = listed(model, [saver, *callbacks], epochs=4)
+        drive(model, callback_list, range(restored.initial_epoch, 4 if kill is None else kill))
+        states = (callbacks[0].step, callbacks[1].best, callbacks[2].seen, model.history.history)
+        return bytes_of([*model.weights, *model.optimizer.variables]), states
+
+    whole = begin(tmp_path / "whole", None)
+    begin(tmp_path / "killed", 2)
+    assert begin(tmp_path / "killed", None) == whole
+
+
+def test_checkpoint_without_a_list_names_the_way_out(tmp_path: Path) -> None:
+    """Called by no CallbackList, a checkpoint says how to name the callbacks; with them it saves."""
+    model = fresh_model()
+    saver = checkpoint(tmp_path)
+    saver.set_model(model)
+    with pytest.raises(CallbackStateError, match=r"Name them: ModelCheckpointEnhanced\(\.\.\., callbacks="):
+        saver.on_train_begin()
+    counter = Counter()
+    saver = checkpoint(tmp_path, callbacks=[counter])
+    saver.set_params({"epochs": 1})
+    saver.set_model(model)
+    saver.on_train_begin()
+    for callback in (saver, counter):
+        callback.on_epoch_begin(0)
+    for callback in (counter, saver):
+        callback.on_epoch_end(0, {"loss": 1.0})
+    assert keys(tmp_path, "1.keras") == ["Counter", "ModelCheckpointEnhanced"]
+
+
+def test_named_callbacks_only(tmp_path: Path) -> None:
+    """With ``callbacks=[...]`` those are saved and no other, in a fit too."""
+    one, other = Counter(), Batches()
+    fit([one, other, checkpoint(tmp_path, callbacks=[one])])
+    assert keys(tmp_path, "1.keras") == ["Counter", "ModelCheckpointEnhanced"]
+
+
+# The fit.
+
+
+def test_fit_of_another_keras_is_refused() -> None:
+    """A ``fit`` that lacks the names that are read is an error that says so, not a wrong run."""
+    model = fresh_model()
+
+    def fit(self: Any, initial_epoch: int = 0, epochs: int = 1, verbose: int = 0, shuffle: bool = True) -> Any:
+        return Fit.find(self)
+
+    with pytest.raises(ResumeError, match=r"Model\.fit has no 'epoch_iterator'.*does not support this Keras"):
+        fit(model)
+    assert Fit.find(model) is None
+
+
+@pytest.mark.parametrize("validation", [None, (X, Y)], ids=["alone", "validated"])
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_arguments_of_fit_are_read(verbose: int, validation: Any) -> None:
+    """First and last epoch, bar, shuffle and data are those of the running fit."""
+    model, found = fresh_model(), []
+    look = Look(lambda: found.append(Fit.find(model)))
+    model.fit(
+        X,
+        Y,
+        batch_size=16,
+        initial_epoch=1,
+        epochs=3,
+        verbose=verbose,
+        shuffle=False,
+        callbacks=[look],
+        validation_data=validation,
+    )
+    first, second = found
+    assert first == second
+    assert (first.initial_epoch, first.epochs, first.shows, first.shuffle) == (1, 3, verbose == 1, False)
+    assert type(first.epoch_iterator).__name__ == "TFEpochIterator"
+    assert first.validation is (None if validation is None else X)
+
+
+def test_another_model_of_the_same_fit_is_not_meant() -> None:
+    """A fit of one model inside a fit of another is told from it."""
+    outer, inner = fresh_model(), keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    inner.compile("sgd", "mse", jit_compile=False)
+    found = []
+
+    def look() -> None:
+        both = Look(lambda: found.append((Fit.find(outer), Fit.find(inner))))
+        inner.fit(X, Y, epochs=7, verbose=0, callbacks=[both])
+
+    fit([Look(look)], outer, epochs=1)
+    assert {(a.epochs, b.epochs) for a, b in found} == {(1, 7)}
+
+
+# Siblings that were forgotten.
+
+
+class Forgotten(keras.callbacks.Callback):
+    """Nobody registered it, and it changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self.values, self.name = 0, [0.5], "same"
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.count += 1
+        self.values.append(logs["loss"])
+
+
+class Constant(keras.callbacks.Callback):
+    """Nobody registered it, and it does not change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options, self.lock, self.array = {"a": [1]}, object(), np.arange(3)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["constant"] = 1.0
+
+
+def test_forgotten_sibling_is_named_once(tmp_path: Path) -> None:
+    """One warning names the class, the attributes that changed, and the line to add; no constant one is named."""
+    with pytest.warns(UserWarning, match="Forgotten") as caught:
+        fit([Forgotten(), Constant(), checkpoint(tmp_path)], epochs=3)
+    messages = [str(w.message) for w in caught if "not saved" in str(w.message)]
+    assert len(messages) == 1
+    assert "its count, values changed" in messages[0]
+    assert "Write @stateful above class Forgotten, or pass stateful(Forgotten(...))" in messages[0]
+
+
+@pytest.mark.parametrize("register", [stateful, lambda c: c], ids=["registered", "named explicitly"])
+def test_no_warning_of_what_is_saved(tmp_path: Path, register: Any) -> None:
+    """A sibling that is registered, or given by ``callbacks=``, is not named."""
+    forgotten = register(Forgotten())
+    saver = checkpoint(tmp_path, callbacks=[forgotten])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit([forgotten, saver])
+    assert keys(tmp_path, "1.keras") == ["Forgotten", "ModelCheckpointEnhanced"]
+
+
+# Where it runs.
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    """On another backend the constructor is the error, with the line that cures it."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    with pytest.raises(BackendError, match=f"runs on '{backend}'.*KERAS_BACKEND=\"tensorflow\""):
+        checkpoint(tmp_path)
+
+
+MIRRORED = """
+import sys, warnings
+import keras, tensorflow as tf
+devices = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from harness import KillAt, Killed, PerBatch, X, Y, X_VAL, Y_VAL, bytes_of
+from callback_state import ModelCheckpointEnhanced, restore_callbacks
+
+def begin(directory, kill=None):
+    keras.utils.set_random_seed(3)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        try:
+            dropout = [keras.layers.Dropout(0.3)]
+        except ValueError:  # Keras 3.7 has none for several devices
+            dropout = []
+        model = keras.Sequential([
+            keras.Input((6,)), keras.layers.BatchNormalization(), *dropout, keras.layers.Dense(1),
+        ])
+        model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
+    callbacks = [PerBatch(0.05), keras.callbacks.EarlyStopping(patience=9),
+                 ModelCheckpointEnhanced(f"{directory}/{{epoch}}.keras")]
+    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+    killer = [] if kill is None else [KillAt(kill)]
+    try:
+        history = model.fit(
+            X, Y, batch_size=32, epochs=3, validation_data=(X_VAL, Y_VAL), verbose=0,
+            initial_epoch=restored.initial_epoch, callbacks=[*callbacks, *killer],
+        )
+    except Killed:
+        return restored.initial_epoch
+    return bytes_of([*model.variables, *model.optimizer.variables]), history.history, callbacks[0].step
+
+assert len(tf.config.list_logical_devices("CPU")) == 2
+whole = begin("whole")
+assert begin("killed", kill=1) == 0
+resumed = begin("killed")
+assert len(resumed[1]["loss"]) == 3
+print("same" if resumed == whole else "other")
+"""
+
+
+def test_mirrored_strategy_resumes_exactly(tmp_path: Path) -> None:
+    """On two devices: killed and resumed, weights, optimizer and history are byte for byte the same."""
+    root = ROOT
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MIRRORED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        timeout=300,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr[-3000:]

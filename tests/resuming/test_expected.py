@@ -1,0 +1,313 @@
+"""A ``fit`` that is not the one to go on is refused before its first step, in words that say what differs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from harness import KillAt, Killed, PerBatch, X, Y, bytes_of
+from inside import KillAfter
+from reused import fresh_model
+
+from callback_state import ModelCheckpointEnhanced, RestoreError, ResumeError, restore_callbacks, stateful
+from callback_state._keras.fit import Fit
+from callback_state._keras.inventory import inventory
+from callback_state._keras.weights import digest_of
+from callback_state._resuming.checks import Expected
+
+GOES_ON = "(restore_callbacks(..., strict=False) goes on all the same.)"
+
+
+def made(directory: Path, where: str = "inside") -> list[Any]:
+    save_freq = {"inside": 1, "between": "epoch"}[where]
+    path = directory / "last.weights.h5"
+    return [PerBatch(0.05), ModelCheckpointEnhanced(path, "loss", save_weights_only=True, save_freq=save_freq)]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Of a run that was killed inside its second epoch, and of one that was killed between two epochs."""
+    found = {}
+    for name, killer in {"inside": KillAfter(4 + 1 + 2), "between": KillAt(2)}.items():
+        found[name] = tmp_path_factory.mktemp(name)
+        callbacks = [*made(found[name], name), killer]
+        with pytest.raises(Killed):
+            fresh_model().fit(X, Y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
+    return found
+
+
+@stateful(exclude=("steps",))
+class Hears(keras.callbacks.Callback):
+    """Counts the steps that are begun."""
+
+    steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
+
+
+def dataset(rows: int = 64) -> Any:
+    return tf.data.Dataset.from_tensor_slices((X[:rows], Y[:rows])).batch(16)
+
+
+ARRAYS = {"x": X, "y": Y, "batch_size": 16}
+#: By name the arguments of ``fit``, and what is found that was not expected.
+OTHER_DATA: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "shorter": (lambda: {**ARRAYS, "x": X[:48], "y": Y[:48]}, "batches of an epoch: expected 4, found 3"),
+    "longer": (
+        lambda: {**ARRAYS, "x": np.concatenate([X, X[:16]]), "y": np.concatenate([Y, Y[:16]])},
+        "batches of an epoch: expected 4, found 5",
+    ),
+    "a row fewer": (
+        lambda: {**ARRAYS, "x": X[:63], "y": Y[:63]},
+        "samples in the last batch: expected None, found 15",
+    ),
+    "batch size": (
+        lambda: {**ARRAYS, "batch_size": 32},
+        "batches of an epoch: expected 4, found 2; batch size: expected 16, found 32",
+    ),
+    "steps_per_epoch": (lambda: {**ARRAYS, "steps_per_epoch": 3}, "steps_per_epoch: expected None, found 3"),
+    "steps_per_execution": (lambda: ARRAYS, "steps_per_execution: expected 1, found 2"),
+    "kind": (
+        lambda: {"x": dataset()},
+        "kind: expected ArrayData, found TFDataset; batch size: expected 16, found None",
+    ),
+}
+
+
+def resumed(
+    directory: Path, where: str, name: str, *, strict: bool = True
+) -> tuple[Any, list[Any], dict[str, Any]]:
+    """A model and callbacks that the checkpoint was restored into, and what is passed to their ``fit``."""
+    model, callbacks = fresh_model(), [Hears(), *made(directory, where)]
+    restored = restore_callbacks(directory, into=callbacks, model=model, strict=strict)
+    arguments = {
+        "epochs": 3,
+        "verbose": 0,
+        "callbacks": callbacks,
+        "initial_epoch": restored.initial_epoch,
+        **OTHER_DATA[name][0](),
+    }
+    model.steps_per_execution = 2 if name == "steps_per_execution" else 1
+    return model, callbacks, arguments
+
+
+@pytest.fixture(autouse=True)
+def plain_steps() -> Any:
+    yield
+    fresh_model().steps_per_execution = 1
+
+
+@pytest.mark.parametrize("name", OTHER_DATA)
+@pytest.mark.parametrize("where", ["inside", "between"])
+def test_other_data_are_refused(checkpoints: dict[str, Path], where: str, name: str) -> None:
+    """Before the first step: what was expected and found is said, and model, callbacks and files are as before."""
+    directory = checkpoints[where]
+    model, callbacks, arguments = resumed(directory, where, name)
+    before = bytes_of([*model.weights, *model.optimizer.variables]), callbacks[1].step
+    files = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ResumeError) as caught:
+        model.fit(**arguments)
+    assert str(caught.value) == (
+        f"{directory / 'last.weights.h5'}: the data of this fit are not those of the run that is resumed: "
+        f"{OTHER_DATA[name][1]}. Pass the same data and arguments "
+        f"(batch_size=, steps_per_epoch=, shuffle=...), and compile with the same "
+        f"steps_per_execution=. {GOES_ON}"
+    )
+    assert callbacks[0].steps == 0
+    assert (bytes_of([*model.weights, *model.optimizer.variables]), callbacks[1].step) == before
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == files
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "steps"),
+    [
+        ("inside", "longer", 3 + 5),
+        ("inside", "batch size", 2),
+        ("between", "steps_per_epoch", 3),
+        ("between", "kind", 4),
+    ],
+)
+def test_other_data_are_gone_on_with_on_demand(
+    checkpoints: dict[str, Path], tmp_path: Path, where: str, name: str, steps: int
+) -> None:
+    """With strict=False it is a warning, and the rest of the steps are trained."""
+    directory = shutil.copytree(checkpoints[where], tmp_path / "ckpt")
+    model, callbacks, arguments = resumed(directory, where, name, strict=False)
+    with pytest.warns(UserWarning, match=re.escape(OTHER_DATA[name][1])):
+        history = model.fit(**arguments)
+    assert history.epoch == [0, 1, 2] and callbacks[0].steps == steps
+
+
+def test_data_too_short_for_the_batch_are_refused_on_demand_too(checkpoints: dict[str, Path]) -> None:
+    """There is no batch to go on with: no step is trained, and both numbers are named."""
+    model, callbacks, arguments = resumed(checkpoints["inside"], "inside", "shorter", strict=False)
+    with (
+        pytest.warns(UserWarning, match="batches of an epoch: expected 4, found 1"),
+        pytest.raises(ResumeError, match=r"ended after 1 batches .*taken after 2"),
+    ):
+        model.fit(**{**arguments, "x": X[:16], "y": Y[:16]})
+    assert callbacks[0].steps == 0
+
+
+# The model.
+
+
+def network(*, width: int = 4, name: str | None = None, more: bool = False, dtype: Any = None) -> Any:
+    """As the model of the checkpoint but for what is said."""
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(width, activation="relu", name=name, dtype=dtype),
+            keras.layers.Dropout(0.3),
+            *([keras.layers.BatchNormalization()] if more else []),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.05), keras.losses.BinaryCrossentropy())
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+OTHER_MODELS: dict[str, tuple[Callable[[], Any], str]] = {
+    "width": (
+        lambda: network(width=5),
+        r"weight 0: expected \S+ \(6, 4\) float32, found \S+ \(6, 5\) float32; weight 1: .*; weight 2: expected "
+        r"\S+ \(4, 1\) float32, found \S+ \(5, 1\) float32\.",
+    ),
+    "name": (
+        lambda: network(name="mine"),
+        r"weight 0: expected \S*dense\S*/kernel .*, found \S*mine/kernel .*; weight 1",
+    ),
+    "layer": (lambda: network(more=True), r"weight 2: .*; 4 not in the checkpoint: "),
+    "dtype": (lambda: network(dtype="float16"), r"weight 0: expected .* float32, found .* float16; weight 1"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_model_of_other_variables_gets_nothing(checkpoints: dict[str, Path], name: str) -> None:
+    """The differences are listed, and no bit of model, optimizer, seeds and callbacks is changed."""
+    make, words = OTHER_MODELS[name]
+    model, callbacks = make(), made(checkpoints["inside"])
+    before = bytes_of([*model.variables, *model.optimizer.variables])
+    with pytest.raises(RestoreError, match=f"the model is another one than was saved: .*{words}") as caught:
+        restore_callbacks(checkpoints["inside"], into=callbacks, model=model)
+    assert str(caught.value).endswith(f"Build and compile it as it was. {GOES_ON}")
+    assert bytes_of([*model.variables, *model.optimizer.variables]) == before
+    assert callbacks[0].step == 0 and "set_model" not in vars(callbacks[0])
+
+
+# In words alone.
+
+
+class Model:
+    """Stands for a model that has taken some steps."""
+
+    def __init__(self, steps: int = 3, weight: float = 1.0) -> None:
+        self.weights = [keras.Variable(np.full(2, weight, "float32"), name="w")]
+        self.optimizer = SimpleNamespace(iterations=keras.Variable(steps, dtype="int64"), variables=[])
+        self.built = True
+
+
+def meta(**changes: Any) -> dict[str, Any]:
+    model = Model()
+    return {
+        "initial_epoch": 2,
+        "data": {"batches": 4, "batch size": None},
+        "callbacks": [
+            {"key": "PerBatch", "class": "harness.PerBatch"},
+            {"key": "Checkpoint", "class": "callback_state._saving.checkpoint.ModelCheckpointEnhanced"},
+        ],
+        "model": {"digest": digest_of(model), "iterations": 3, "variables": inventory(model)},
+        **changes,
+    }
+
+
+def expected(*, strict: bool = True, **changes: Any) -> Expected:
+    return Expected(meta(**changes), "m.keras", strict=strict)
+
+
+def fit_from(epoch: int) -> Fit:
+    return Fit(epoch, 9, False, True, None, None, None)
+
+
+def moved(peak: float = 0.1) -> PerBatch:
+    callback = PerBatch(peak)
+    callback.step = 5
+    return callback
+
+
+WRONG: dict[str, tuple[Callable[[Expected], None], str]] = {
+    "earlier epoch": (
+        lambda e: e.check_epoch(fit_from(0)),
+        "fit starts at epoch 0 (0-based), the checkpoint goes on at 2. "
+        "Write model.fit(..., initial_epoch=restored.initial_epoch).",
+    ),
+    "later epoch": (
+        lambda e: e.check_epoch(fit_from(3)),
+        "fit starts at epoch 3 (0-based), the checkpoint goes on at 2. "
+        "Write model.fit(..., initial_epoch=restored.initial_epoch).",
+    ),
+    "steps": (
+        lambda e: e.check_model(Model(steps=4)),
+        "the optimizer has taken 4 steps, the checkpoint's had taken 3. Compile first, then "
+        "restore_callbacks(..., model=model), which loads weights and optimizer.",
+    ),
+    "weights": (
+        lambda e: e.check_model(Model(weight=2.0)),
+        "weights or optimizer are not those of the checkpoint. Write restore_callbacks(..., model=model), after "
+        "the model was built and compiled.",
+    ),
+    "callback": (
+        lambda e: e.check_callbacks({"PerBatch": moved(), "Checkpoint": moved()}, [moved()]),
+        "PerBatch got the state of the checkpoint, and is not among the callbacks of this fit. Pass the very "
+        "objects that were restored: callbacks=[*restored].",
+    ),
+    "data": (
+        lambda e: e.check_data({"batches": 5, "batch size": 3, "new": 1}),
+        "the data of this fit are not those of the run that is resumed: batches: expected 4, found 5; batch size: "
+        "expected None, found 3. Pass the same data and arguments "
+        "(batch_size=, steps_per_epoch=, shuffle=...), and compile with the same "
+        "steps_per_execution=.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_check_names_the_argument(name: str) -> None:
+    """An error where strict, one warning of the same words where not."""
+    act, words = WRONG[name]
+    with pytest.raises(ResumeError) as caught:
+        act(expected())
+    assert str(caught.value) == f"m.keras: {words} {GOES_ON}"
+    with pytest.warns(UserWarning) as warned:
+        act(expected(strict=False))
+    assert [str(w.message) for w in warned] == [str(caught.value)]
+
+
+def test_what_is_as_it_was_is_let_through() -> None:
+    """Also a hand-written loop, callbacks without state, our own, and data of which nothing is known."""
+    known, callback = expected(), moved()
+    known.check_epoch(fit_from(2))
+    known.check_epoch(None)
+    known.check_model(Model())
+    known.check_callbacks({"PerBatch": callback, "Checkpoint": moved()}, [callback])
+    known.check_callbacks({"PerBatch": keras.callbacks.TerminateOnNaN()}, [])
+    known.check_data({"batches": 4, "batch size": None, "new": 1})
+    expected(data={}).check_data({"batches": 5})
+
+
+def test_other_variables_are_told_before_other_steps() -> None:
+    """Which is what they follow from."""
+    other = Model(steps=4)
+    other.weights.append(keras.Variable(1.0))
+    with pytest.raises(ResumeError, match=r"another one than was saved: 1 not in the checkpoint"):
+        expected().check_model(other)

@@ -1,0 +1,319 @@
+"""``ModelCheckpointEnhanced``: stock where stock is right, and what it writes beside each model."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from harness import X_VAL, Y_VAL, Batches, Container, KillAt, Killed, PerBatch, X, Y, fit, make_model
+
+from callback_state import (
+    CallbackStateError,
+    ModelCheckpointEnhanced,
+    list_checkpoints,
+    load_meta,
+    restore_callbacks,
+    stateful,
+)
+from callback_state._store import commit as _store
+from callback_state._store import disk
+
+FIT: dict[str, Any] = {"x": X, "y": Y, "batch_size": 16, "verbose": 0, "validation_data": (X_VAL, Y_VAL)}
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def models(directory: Path) -> list[str]:
+    return [name for name in files(directory) if not name.endswith(".pkl")]
+
+
+def test_takes_the_arguments_of_the_stock_class_in_their_order() -> None:
+    """Ours follow, keyword-only."""
+    stock = list(inspect.signature(keras.callbacks.ModelCheckpoint.__init__).parameters.values())
+    ours = list(inspect.signature(ModelCheckpointEnhanced.__init__).parameters.values())
+    assert [(p.name, p.default) for p in ours[: len(stock)]] == [(p.name, p.default) for p in stock]
+    assert {p.kind for p in ours[len(stock) :]} == {inspect.Parameter.KEYWORD_ONLY}
+    assert issubclass(ModelCheckpointEnhanced, keras.callbacks.ModelCheckpoint)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "every epoch": {},
+    "best only": {"save_best_only": True},
+    "best accuracy": {"save_best_only": True, "monitor": "val_accuracy", "mode": "max"},
+    "threshold": {"save_best_only": True, "initial_value_threshold": 0.01},
+    "every 3 batches": {"save_freq": 3, "monitor": "loss"},
+}
+
+
+@pytest.mark.parametrize("name", ["{epoch}-{val_loss:.3f}.keras", "best.keras"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_saves_when_and_where_the_stock_class_does(
+    tmp_path: Path, setting: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same files, the same best value, the same told of it; but for the mark of the end."""
+    options = dict(SETTINGS[setting])
+    if "save_freq" in options:
+        name = name.replace("{val_loss:.3f}", "{batch}")
+    results = []
+    for cls in (keras.callbacks.ModelCheckpoint, ModelCheckpointEnhanced):
+        saver = cls(os.path.join(tmp_path, cls.__name__, name), verbose=1, **options)
+        make_model().fit(**FIT, epochs=4, callbacks=[saver])
+        directory = tmp_path / cls.__name__
+        found = [n for n in (models(directory) if directory.exists() else []) if ".final" not in n]
+        said = re.findall(r"improved? from [\w.]+(?: to [\d.]+)?", capsys.readouterr().out)
+        results.append((found, saver.best, said))
+    assert results[0] == results[1]
+
+
+def test_best_survives_a_restart(tmp_path: Path) -> None:
+    """The first epoch after it does not overwrite a better model."""
+    options = {"checkpoint": {"save_best_only": True}, "name": "best"}
+    whole = fit(tmp_path / "whole", lambda: [Batches()], **options)
+    assert fit(tmp_path / "killed", lambda: [Batches()], kill=5, **options) is None
+    resumed = fit(tmp_path / "killed", lambda: [Batches()], **options)
+    assert resumed.callbacks[0].best == whole.callbacks[0].best
+    assert resumed.weights == whole.weights
+
+
+def test_every_period_epochs(tmp_path: Path) -> None:
+    """period=2 saves after the 2nd, 4th and 6th epoch, also across a restart."""
+    options = {"checkpoint": {"period": 2}}
+    assert fit(tmp_path, list, kill=5, **options) is None
+    assert models(tmp_path) == ["002.keras", "004.keras"]
+    fit(tmp_path, list, epochs=7, **options)
+    assert models(tmp_path) == ["002.keras", "004.keras", "006.keras", "007.final.keras"]
+
+
+def test_retention_keeps_the_newest_and_the_best_across_restarts(tmp_path: Path) -> None:
+    """max_to_keep and keep_best together; what the run did not write stays."""
+    options = {"checkpoint": {"max_to_keep": 2, "keep_best": 1}}
+    (tmp_path / "mine.keras").write_text("mine")
+    for kill in (3, 5, None):
+        fit(tmp_path, lambda: [PerBatch(0.05)], kill=kill, **options)
+    kept = [n for n in models(tmp_path) if n != "mine.keras"]
+    history = load_meta(tmp_path)["val_loss"]
+    best = f"{int(np.argmin(history)) + 1:03d}.keras"
+    assert set(kept) == {best, "007.keras", "008.keras"}
+    assert (tmp_path / "mine.keras").read_text() == "mine"
+    assert [n for n in files(tmp_path) if n.endswith(".pkl")] == [f"{n}.callbacks.pkl" for n in kept]
+
+
+def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
+    """What each decides at an epoch's end is in the other's file, whichever stands first."""
+
+    def start(directory: Path, kill: int | None = None) -> Any:
+        savers = [
+            ModelCheckpointEnhanced(directory / "latest.keras"),
+            ModelCheckpointEnhanced(directory / "best.keras", save_best_only=True),
+        ]
+        model = make_model()
+        restored = restore_callbacks(directory, into=savers, model=model, missing_ok=True)
+        try:
+            model.fit(
+                **FIT,
+                epochs=6,
+                initial_epoch=restored.initial_epoch,
+                callbacks=[*savers, *([] if kill is None else [KillAt(kill)])],
+            )
+        except Killed:
+            return None
+        return savers[1].best, [load_meta(directory / n)["epochs"] for n in ("latest.keras", "best.keras")]
+
+    whole = start(tmp_path / "whole")
+    assert start(tmp_path / "killed", 3) is None
+    assert start(tmp_path / "killed") == whole
+
+
+def test_what_a_kill_left_unwritten_is_written_at_the_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Died after the first of two saves of an epoch: the second one, the best model, is not lost."""
+
+    def savers() -> list[Any]:
+        return [
+            ModelCheckpointEnhanced(tmp_path / "latest.keras"),
+            ModelCheckpointEnhanced(tmp_path / "best" / "best.keras", save_best_only=True),
+        ]
+
+    commit = _store.commit
+
+    def dies(written: _store.Written) -> None:
+        if "best" in written.model:
+            raise Killed
+        commit(written)
+
+    monkeypatch.setattr(_store, "commit", dies)
+    with pytest.raises(Killed):
+        make_model().fit(**FIT, epochs=6, callbacks=savers())
+    monkeypatch.undo()
+    assert not (tmp_path / "best" / "best.keras").exists()
+    callbacks, model = savers(), make_model()
+    restored = restore_callbacks(tmp_path, into=callbacks, model=model)
+    with pytest.raises(Killed):
+        model.fit(**FIT, epochs=6, initial_epoch=1, callbacks=[*callbacks, KillAt(1)])
+    assert restored.initial_epoch == 1
+    assert load_meta(tmp_path / "best" / "best.keras")["epochs"] == [0]
+
+
+def test_callbacks_names_them_explicitly(tmp_path: Path) -> None:
+    """Only those given are saved; one of an unregistered class is taken as it was given."""
+
+    class Counts(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.n = 0
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.n += 1
+
+    counts = Counts()
+    saver = ModelCheckpointEnhanced(tmp_path / "m.keras", callbacks=[counts])
+    make_model().fit(**FIT, epochs=3, callbacks=[saver, counts, PerBatch(0.01)])
+    fresh = stateful(Counts())
+    restored = restore_callbacks(tmp_path, into=[fresh], strict=False)
+    assert fresh.n == 3
+    assert restored.report.restored == ("Counts",)
+
+
+def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) -> None:
+    """Called by somebody else's container: an error that says callbacks=, and with it the state is saved."""
+    lost = ModelCheckpointEnhanced(tmp_path / "m.keras")
+    with pytest.raises(CallbackStateError, match=r"callbacks=\[\.\.\.\]"):
+        make_model().fit(**FIT, epochs=2, callbacks=[Container([lost])])
+    schedule = PerBatch(0.01)
+    saver = ModelCheckpointEnhanced(tmp_path / "m.keras", callbacks=[schedule])
+    make_model().fit(**FIT, epochs=2, callbacks=[Container([schedule, saver])])
+    fresh = PerBatch(0.01)
+    restore_callbacks(tmp_path, into=[fresh], strict=False)
+    assert fresh.step == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"period": 0}, "period=0"),
+        ({"period": 2, "save_freq": 5}, "save_freq='epoch'"),
+        ({"max_to_keep": 1.5}, "max_to_keep=1.5"),
+        ({"keep_best": -1}, "keep_best=-1"),
+        ({"filepath": "gs://bucket/m.keras"}, "URL"),
+        ({"filepath": "m.txt"}, "keras"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_bad_arguments_are_refused_at_construction(options: dict[str, Any], text: str) -> None:
+    """With the argument and what was expected."""
+    with pytest.raises(ValueError, match=text):
+        ModelCheckpointEnhanced(**{"filepath": "m.keras", **options})
+
+
+def test_training_args_of_a_namespace_and_what_is_not_plain() -> None:
+    """argparse's result is taken; an object that cannot be stored is refused at once."""
+    import argparse
+
+    saver = ModelCheckpointEnhanced("m.keras", training_args=argparse.Namespace(lr=0.1, name="a"))
+    assert saver.training_args == {"lr": 0.1, "name": "a"}
+    for value in (object(), enum.Enum("Kind", "A B").A, [dataclasses.make_dataclass("Made", ["x"])(1)]):
+        # Objects of classes too: a reader that has only the file could not make them, and refuses all of it.
+        with pytest.raises(TypeError, match="training_args"):
+            ModelCheckpointEnhanced("m.keras", training_args={"model": value})
+
+
+def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
+    """Epoch and batch are 0-based; the epoch to go on with is the one that was interrupted."""
+    saver = ModelCheckpointEnhanced(tmp_path / "m.keras", save_freq=3)
+    with pytest.raises(Killed):
+        make_model().fit(**FIT, epochs=4, callbacks=[saver, KillAt(1)])
+    restored = restore_callbacks(tmp_path, into=[saver], model=make_model())
+    assert (restored.epoch, restored.batch, restored.initial_epoch) == (0, 2, 0)
+    assert "initial_epoch=0, after batch 2" in repr(restored)
+
+
+def test_save_best_only_within_an_epoch(tmp_path: Path) -> None:
+    """A training metric within an epoch chooses the best model; the stock class raises a TypeError."""
+    saver = ModelCheckpointEnhanced(tmp_path / "best.keras", monitor="loss", save_best_only=True, save_freq=2)
+    make_model().fit(**FIT, epochs=3, callbacks=[saver])
+    assert saver.best is not None and (tmp_path / "best.keras").exists()
+
+
+def test_the_state_file_is_small(tmp_path: Path) -> None:
+    """Ten callbacks without arrays, a hundred epochs of six series: under 20 kB."""
+    callbacks = [
+        keras.callbacks.EarlyStopping("loss", patience=200),
+        keras.callbacks.ReduceLROnPlateau("loss"),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.EarlyStopping("val_loss", patience=200),
+        keras.callbacks.LambdaCallback(),
+        PerBatch(0.01),
+        PerBatch(0.02),
+        PerBatch(0.03),
+        keras.callbacks.ModelCheckpoint(tmp_path / "stock.keras", save_freq=10**9),
+        ModelCheckpointEnhanced(tmp_path / "m.keras", period=100),
+    ]
+    model = make_model()
+    history = {
+        name: [0.1 + i for i in range(99)]
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "f1")
+    }
+
+    class Past(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.history.epoch[:] = range(99)
+            self.model.history.history.update(history)
+
+    model.fit(**FIT, initial_epoch=99, epochs=100, callbacks=[Past(), *callbacks])
+    assert len(load_meta(tmp_path / "m.keras")["loss"]) == 100
+    assert os.path.getsize(tmp_path / "m.keras.callbacks.pkl") < 20_000
+
+
+def test_keep_best_without_its_series_deletes_nothing(tmp_path: Path) -> None:
+    """Which is best cannot be told: a warning, and all are kept."""
+    saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", keep_best=1)
+    with pytest.warns(UserWarning, match="keep_best=1 follows 'val_loss', of which this epoch has no value"):
+        make_model().fit(X, Y, verbose=0, epochs=3, callbacks=[saver])
+    assert models(tmp_path) == ["1.keras", "2.keras", "3.keras"]
+
+
+def test_placeholders_in_the_directory_are_refused() -> None:
+    """A restart looks in one directory; the files of a run belong there."""
+    with pytest.raises(ValueError, match="placeholders in the name of the file only"):
+        ModelCheckpointEnhanced("ckpt/{epoch}/m.keras")
+
+
+def test_numpy_numbers_as_arguments_of_fit(tmp_path: Path) -> None:
+    """epochs=np.int64(3) is written so that it can be read."""
+    make_model().fit(**FIT, epochs=np.int64(3), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
+    assert [c.finished for c in list_checkpoints(tmp_path)] == [True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_nothing_is_ever_more_open_than_the_umask(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directories, both files, the lock and what is only staged: nobody else may read them at any step."""
+    modes: dict[str, int] = {}
+
+    def look() -> None:
+        for path in filter(Path.exists, (tmp_path / "ckpt", *(tmp_path / "ckpt").rglob("*"))):
+            modes[path.name] = modes.get(path.name, 0) | path.stat().st_mode
+
+    for name in ("make_directory", "write_bytes", "sync_file", "rename", "remove_tree"):
+        real = getattr(disk, name)
+        monkeypatch.setattr(disk, name, lambda *args, real=real: (look(), real(*args), look())[1])
+    before = os.umask(0o077)
+    try:
+        assert fit(tmp_path / "ckpt", list, epochs=2, ending=ending) is not None
+    finally:
+        os.umask(before)
+    assert len(modes) > 6 and any(".tmp-" in name for name in modes)
+    assert {name for name, mode in modes.items() if mode & 0o077} == set()

@@ -1,0 +1,575 @@
+"""Saves that fail while training goes on, exceptions that leave fit, and saves by the clock."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+from harness import X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, X, Y, bytes_of, fit, make_model
+from places import ROOT
+
+from callback_state import (
+    CheckpointNotFoundError,
+    InUseError,
+    ModelCheckpointEnhanced,
+    list_checkpoints,
+    load_meta,
+)
+from callback_state._format import statefile
+from callback_state._keras import model_file
+from callback_state._saving import keeper as _keeper
+from callback_state._saving import rescue
+from callback_state._saving.options import seconds_of
+from callback_state._store import commit, disk
+
+EPOCHS = 4
+OWN = "latest"
+
+
+def own() -> list[Any]:
+    return [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=9)]
+
+
+class At(keras.callbacks.Callback):
+    """Does something when an epoch begins."""
+
+    def __init__(self, **acts: Any) -> None:
+        super().__init__()
+        self.acts = acts
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if f"epoch{epoch}" in self.acts:
+            self.acts[f"epoch{epoch}"]()
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(os.listdir(directory))
+
+
+def pair(name: str) -> list[str]:
+    return [name, f"{name}.callbacks.pkl"]
+
+
+def start(directory: Path, *more: Any, **options: Any) -> Run:
+    ended = fit(directory, lambda: [*own(), *more], **{"epochs": EPOCHS, **options})
+    assert ended is not None
+    return ended
+
+
+# A disk that fails
+
+STEPS = {
+    "model": (model_file, "write"),
+    "state": (statefile, "seal"),
+    "rename": (disk, "rename"),
+    "sync": (disk, "sync_file"),
+    "directory": (disk, "make_directory"),
+    "digest": (disk, "digest"),
+}
+
+
+@functools.cache
+def whole(**options: Any) -> tuple[Run, list[str]]:
+    """The run that nothing happened to, and its files."""
+    saves = options.pop("period", None)
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint = {} if saves is None else {"checkpoint": {**SAVES, "period": saves}}
+        return start(Path(directory), At(), **options, **checkpoint), files(Path(directory))
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        *((step, errno.ENOSPC) for step in STEPS),
+        ("model", errno.EACCES),
+        ("model", errno.EDQUOT),
+        ("sync", errno.EIO),
+    ],
+)
+def test_training_survives_a_save_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> None:
+    """It warns, the previous checkpoint is whole, no temporary file is left, and the next save succeeds."""
+    listed: list[Any] = []
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    def mend() -> None:
+        monkeypatch.undo()
+        listed.extend([files(tmp_path / "failing"), [c.epoch for c in list_checkpoints(tmp_path / "failing")]])
+
+    acts = At(epoch1=lambda: monkeypatch.setattr(*STEPS[step], fails), epoch3=mend)
+    with pytest.warns(UserWarning, match=f"latest.keras: not saved .*{os.strerror(number)}.* training goes on"):
+        survived = start(tmp_path / "failing", acts, name=OWN)
+    assert listed == [[".callback_state.lock", *pair("latest.keras")], [0]]
+    assert [(c.epoch, c.finished) for c in list_checkpoints(tmp_path / "failing")] == [(3, True)]
+    assert survived.differences(whole(name=OWN)[0]) == []
+
+
+def test_or_training_ends_where_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """on_save_error="raise"; what was there before is there."""
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "write", fails))
+    with pytest.raises(OSError, match="No space"):
+        start(tmp_path, acts, name=OWN, checkpoint={"on_save_error": "raise"})
+    assert [c.epoch for c in list_checkpoints(tmp_path)] == [0]
+
+
+def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    """Somebody tidied up while training ran: the next save is there."""
+    import shutil
+
+    directory = tmp_path / "ckpt"
+    start(directory, At(epoch2=lambda: shutil.rmtree(directory)))
+    assert [c.epoch for c in list_checkpoints(directory)] == [2, 3]
+
+
+def test_an_error_that_would_come_again_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that cannot be written is no trouble of the disk, and days of warnings would help nobody."""
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("Layer Mine has no get_config")
+
+    monkeypatch.setattr(model_file, "write", fails)
+    with pytest.raises(NotImplementedError, match="get_config"):
+        start(tmp_path)
+
+
+def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one that is better than what is on disk is saved, though it is not the best of all."""
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    losses = iter([5.0, 1.0, 3.0, 4.0])
+
+    class Losses(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["mine"] = next(losses)
+
+    acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "write", fails), epoch2=monkeypatch.undo)
+    saver = ModelCheckpointEnhanced(tmp_path / "best.keras", "mine", save_best_only=True, mode="min")
+    with pytest.warns(UserWarning, match="not saved"):
+        make_model().fit(X, Y, epochs=4, verbose=0, callbacks=[Losses(), acts, saver])
+    saved = [c for c in list_checkpoints(tmp_path) if c.path.endswith("best.keras")]
+    assert [(c.epoch, c.monitor) for c in saved] == [(2, ("mine", 3.0))]
+
+
+def test_nothing_goes_for_a_successor_that_was_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retention counts what is on disk, and later deletes what it could not delete at once."""
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    kept: list[Any] = []
+    acts = At(
+        epoch2=lambda: monkeypatch.setattr(model_file, "write", fails),
+        epoch3=lambda: (
+            monkeypatch.undo(),
+            kept.append(files(tmp_path)),
+            monkeypatch.setattr(commit, "delete", fails),
+        ),
+        epoch4=lambda: (monkeypatch.undo(), kept.append(files(tmp_path))),
+    )
+    with pytest.warns(UserWarning) as warned:
+        start(tmp_path, acts, epochs=5, checkpoint={"max_to_keep": 2})
+    texts = [str(w.message) for w in warned]
+    assert any("003.keras: not saved" in text for text in texts)
+    assert any("001.keras: not deleted, tried again at the next save" in text for text in texts)
+    lock = ".callback_state.lock"
+    assert kept == [
+        [lock, *pair("001.keras"), *pair("002.keras")],
+        [lock, *pair("001.keras"), *pair("002.keras"), *pair("004.keras")],
+    ]
+    assert [n for n in files(tmp_path) if n != lock] == [*pair("004.keras"), *pair("005.keras")]
+
+
+SEAM = ("make_directory", "write_bytes", "sync_file", "sync_directory", "rename", "remove_tree")
+
+
+def test_ctrl_c_at_every_step_of_a_save_finishes_or_undoes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KeyboardInterrupt before each operation of the second save: a new start goes on as the same run."""
+    uninterrupted, _ = whole(name=OWN, epochs=3)
+    interrupted = 0
+    left = 0
+
+    def counting(real: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+            return real(*args, **kwargs)
+
+        return call
+
+    for step in range(40):
+        directory, left = tmp_path / str(step), 0
+
+        def arm(steps: int = step + 1) -> None:
+            nonlocal left
+            left = steps
+
+        with monkeypatch.context() as patched:
+            for name in SEAM:
+                patched.setattr(disk, name, counting(getattr(disk, name)))
+            try:
+                start(directory, At(epoch1=arm), name=OWN, epochs=2)
+            except KeyboardInterrupt:
+                interrupted += 1
+            else:
+                break
+        assert [c.epoch for c in list_checkpoints(directory)] in ([0], [1])
+        resumed = start(directory, At(), name=OWN, epochs=3)
+        assert resumed.differences(uninterrupted) == []
+        assert [n for n in files(directory) if n != ".callback_state.lock"] == pair("latest.keras")
+    assert interrupted >= 8
+
+
+# Two writers
+
+HOLDS = """
+import sys
+from callback_state import _lock
+held = _lock.hold(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_directory_in_use_is_refused_before_training(tmp_path: Path) -> None:
+    """The error names the other process; when that has died, its lock is nobody's."""
+    root = ROOT
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        batches = Batches()
+        with pytest.raises(InUseError, match=str(other.pid)):
+            fit(tmp_path, lambda: [batches])
+        assert batches.seen == []
+        other.kill()
+    assert start(tmp_path).epochs == list(range(EPOCHS))
+
+
+# Exceptions
+
+
+class Broken(Exception):
+    """What is wrong with the data."""
+
+
+def stream(fails_at: int | None) -> Any:
+    """Batches that come from nowhere after so many of them, and are all the same afterwards."""
+    number = 0
+    while True:
+        if number == fails_at:
+            raise Broken
+        rows = slice(16 * (number % 4), 16 * (number % 4) + 16)
+        yield X[rows], Y[rows]
+        number += 1
+
+
+SAVES: dict[str, Any] = {"save_on_exception": True}
+STREAM: dict[str, Any] = {"y": None, "batch_size": None, "steps_per_epoch": 4, "checkpoint": SAVES}
+
+
+@pytest.fixture
+def every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy after each batch, whatever it costs."""
+    monkeypatch.setattr(rescue, "SHARE", 1e9)
+
+
+@pytest.mark.usefixtures("every_batch")
+@pytest.mark.parametrize("fails_at", [6, 7, 8, 9, 11])
+def test_data_that_fail_lose_nothing(tmp_path: Path, fails_at: int) -> None:
+    """The run goes on at the very batch that could not be read."""
+    whole = start(tmp_path / "whole", x=stream(None), **STREAM)
+    with pytest.raises(tf.errors.UnknownError, match="Broken"):
+        start(tmp_path / "failed", x=stream(fails_at), **STREAM)
+    newest = list_checkpoints(tmp_path / "failed")[-1]
+    done = newest.epoch * 4 + (4 if newest.batch is None else newest.batch + 1)
+    assert fails_at - 2 <= done <= fails_at  # TensorFlow reads ahead
+    resumed = start(tmp_path / "failed", x=stream(None), **STREAM)
+    assert resumed.differences(whole) == []
+    assert files(tmp_path / "failed") == files(tmp_path / "whole")
+
+
+class FailsAt(keras.callbacks.Callback):
+    """Raises when it hears an event of the 0-based epoch 1."""
+
+    def __init__(self, event: str, error: type[BaseException]) -> None:
+        super().__init__()
+        self.event, self.error = event, error
+
+    def _hear(self, event: str) -> None:
+        if event == self.event and len(self.model.history.epoch) == 1:
+            raise self.error
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == 2:
+            self._hear("on_train_batch_begin")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 2:
+            self._hear("on_train_batch_end")
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._hear("on_test_batch_begin")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._hear("on_epoch_begin")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            raise self.error
+
+
+@pytest.mark.usefixtures("every_batch")
+@pytest.mark.parametrize(
+    ("event", "moment"),
+    [
+        ("on_epoch_begin", (0, None)),
+        ("on_train_batch_begin", (1, 1)),
+        ("on_train_batch_end", (1, 1)),
+        ("on_test_batch_begin", (1, 3)),
+        ("on_epoch_end", (1, 3)),
+    ],
+)
+@pytest.mark.parametrize("error", [Broken, KeyboardInterrupt])
+def test_wherever_an_exception_comes_from_the_last_quiet_point_is_saved(
+    tmp_path: Path, event: str, moment: Any, error: type[BaseException]
+) -> None:
+    """And the run goes on from there as if nothing had happened; nobody hears anything twice."""
+    options: dict[str, Any] = {"checkpoint": {**SAVES, "period": 3}}
+    with pytest.raises(error):
+        start(tmp_path, FailsAt(event, error), **options)
+    newest = list_checkpoints(tmp_path)[-1]
+    assert (newest.epoch, newest.batch) == moment
+    uninterrupted, left = whole(period=3)
+    assert start(tmp_path, At(), **options).differences(uninterrupted) == []
+    assert files(tmp_path) == left
+
+
+@pytest.mark.usefixtures("every_batch")
+def test_the_model_in_this_process_stays_as_the_exception_left_it(tmp_path: Path) -> None:
+    """Only the file goes back to the quiet point."""
+    model = make_model()
+    seen: list[Any] = []
+
+    class Spoils(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 2:
+                self.model.layers[0].kernel.assign_add(self.model.layers[0].kernel)
+                seen.extend(bytes_of(self.model.weights))
+                raise Broken
+
+    saver = ModelCheckpointEnhanced(tmp_path / "a.keras", save_on_exception=True)
+    with pytest.raises(Broken):
+        model.fit(X, Y, batch_size=16, verbose=0, callbacks=[Spoils(), saver])
+    assert bytes_of(model.weights) == seen
+    saved = list_checkpoints(tmp_path)[-1]
+    assert (saved.epoch, saved.batch) == (0, 1)
+    assert bytes_of(keras.models.load_model(saved.path).weights) != seen
+
+
+def test_copies_take_a_hundredth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that takes a second is made again after a hundred; and at the end of each epoch."""
+    clock = Clock()
+    monkeypatch.setattr(rescue, "time", clock)
+    copied: list[Any] = []
+    take = _keeper.Keeper.take
+
+    def takes_a_second(keeper: Any, event: Any, loop: Any, **meta: Any) -> Any:
+        clock.now += 1
+        copied.append((event.epoch, event.batch))
+        return take(keeper, event, loop, **meta)
+
+    monkeypatch.setattr(_keeper.Keeper, "take", takes_a_second)
+
+    def tick(batch: int, logs: Any) -> None:
+        clock.now += 1
+
+    saver = ModelCheckpointEnhanced(tmp_path / "a.keras", period=9, save_on_exception=True)
+    make_model().fit(X, Y, batch_size=1, epochs=2, verbose=0, callbacks=[OnBatchEnd(tick), saver])
+    # The last one is the end of the run; the one of batch 63 stands for what an epoch's end may lose.
+    assert copied == [(0, 0), (0, 63), (0, None), (1, 63), (1, None), (1, None)]
+
+
+def test_without_the_option_an_exception_saves_nothing(tmp_path: Path) -> None:
+    """As in Keras."""
+    assert fit(tmp_path, lambda: [*own(), FailsAt("on_test_batch_begin", Killed)]) is None
+    assert [(c.epoch, c.batch) for c in list_checkpoints(tmp_path)] == [(0, None)]
+
+
+# By the clock
+
+
+class Clock:
+    """Stands for the clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return 1
+
+
+def ticks(clock: Clock, kill: int | None = None) -> Any:
+    """A second for each batch; dies after so many."""
+
+    def tick(batch: int, logs: Any) -> None:
+        clock.now += 1
+        if clock.now == kill:
+            raise Killed
+
+    return OnBatchEnd(tick)
+
+
+class OnBatchEnd(keras.callbacks.Callback):
+    def __init__(self, act: Any) -> None:
+        super().__init__()
+        self.act = act
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.act(batch, logs)
+
+
+def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five seconds of four batches an epoch, counted from the last save; one interim file at most."""
+    clock = Clock()
+    monkeypatch.setattr(_keeper, "time", clock)
+    saved: list[Any] = []
+    write = _keeper.Keeper._write
+
+    def noting(keeper: Any, path: str, taking: Any, *, interim: bool) -> None:
+        write(keeper, path, taking, interim=interim)
+        saved.append((os.path.basename(path), taking.meta["epoch"], taking.meta["batch"]))
+
+    monkeypatch.setattr(_keeper.Keeper, "_write", noting)
+    start(tmp_path, ticks(clock), checkpoint={"save_every": 5, "period": 3}, name="{epoch}", epochs=5)
+    assert saved == [
+        ("epoch.interim.keras", 1, 0),
+        ("epoch.interim.keras", 2, 1),
+        ("3.keras", 2, None),
+        ("epoch.interim.keras", 4, 0),
+        ("5.final.keras", 4, None),
+    ]
+    assert [n for n in files(tmp_path) if n.endswith(".keras")] == ["3.keras", "5.final.keras"]
+
+
+@pytest.mark.parametrize("kill", [4, 5, 7, 13])
+def test_killed_after_a_save_by_the_clock_it_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: int
+) -> None:
+    """From the interim file or from a newer regular one; in the end the interim file is gone."""
+    options: dict[str, Any] = {"checkpoint": {"save_every": 3, "period": 2}, "name": "{epoch}"}
+    clock = Clock()
+    monkeypatch.setattr(_keeper, "time", clock)
+    whole = start(tmp_path / "whole", ticks(clock), **options)
+    clock.now = 0
+    assert fit(tmp_path / "killed", lambda: [*own(), ticks(clock, kill)], epochs=EPOCHS, **options) is None
+    clock.now = 100
+    resumed = start(tmp_path / "killed", ticks(clock), **options)
+    assert resumed.differences(whole) == []
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_a_kill_before_the_interim_file_was_deleted_leaves_none_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start finds it older than what it goes on from."""
+    clock, delete = Clock(), commit.delete
+    monkeypatch.setattr(_keeper, "time", clock)
+
+    def dies(path: str) -> None:
+        if "interim" in path:
+            raise Killed
+        delete(path)
+
+    monkeypatch.setattr(commit, "delete", dies)
+    options: dict[str, Any] = {"checkpoint": {"save_every": 3}, "name": "{epoch}"}
+    assert fit(tmp_path, lambda: [*own(), ticks(clock)], epochs=EPOCHS, **options) is None
+    monkeypatch.undo()
+    assert "epoch.interim.keras" in files(tmp_path)
+    assert load_meta(tmp_path)["epochs"] == [0]
+    start(tmp_path, ticks(Clock()), **options)
+    assert not any("interim" in name for name in files(tmp_path))
+
+
+def test_an_interim_file_of_somebody_else_is_not_written_over(tmp_path: Path) -> None:
+    """A run that would write under its name says so before it begins."""
+    (tmp_path / "epoch.interim.keras").write_bytes(b"mine")
+    with pytest.raises(CheckpointNotFoundError, match="which a new run would write over"):
+        start(tmp_path, name="{epoch}")
+    assert (tmp_path / "epoch.interim.keras").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("given", [0, -1, "10 minutes", "", True, "1.2.3h", float("nan")], ids=str)
+def test_what_is_no_time_span_is_refused(given: Any) -> None:
+    """When the callback is made."""
+    with pytest.raises(ValueError, match="expected a positive number of seconds"):
+        ModelCheckpointEnhanced("x.keras", save_every=given)
+
+
+def test_time_spans() -> None:
+    """Numbers are seconds."""
+    from datetime import timedelta
+
+    assert seconds_of(timedelta(minutes=2)) == seconds_of("2min") == seconds_of("2m") == seconds_of(120) == 120
+    assert seconds_of("90s") == 90 and seconds_of("2 h") == 7200 and seconds_of("1d") == 86400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"exit_code": 256}, "from 0 to 255"),
+        ({"exit_code": True}, "from 0 to 255"),
+        ({"on_save_error": "ignore"}, "expected 'warn' or 'raise'"),
+    ],
+)
+def test_other_arguments_are_judged_too(arguments: dict[str, Any], words: str) -> None:
+    """When the callback is made, not when the signal comes."""
+    with pytest.raises(ValueError, match=words):
+        ModelCheckpointEnhanced("x.keras", **arguments)
+
+
+def test_validation_data_of_a_run_that_was_interrupted_are_forgotten(tmp_path: Path) -> None:
+    """A later fit in the same process validates on its own data."""
+    import signal
+
+    class Sends(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if len(self.model.history.epoch) == 1:
+                signal.raise_signal(signal.SIGTERM)
+
+    model = make_model()
+    saver = ModelCheckpointEnhanced(tmp_path / "a.keras", save_on_signal=True)
+    with pytest.raises(SystemExit):
+        model.fit(X, Y, epochs=3, verbose=0, validation_data=(X_VAL, Y_VAL), callbacks=[saver, Sends()])
+    other = tf.data.Dataset.from_tensor_slices((X_VAL, 1 - Y_VAL)).batch(16)
+    history = model.fit(X, Y, epochs=1, verbose=0, validation_data=other).history
+    assert history["val_accuracy"][0] == 1 - model.evaluate(X_VAL, Y_VAL, verbose=0)[1]

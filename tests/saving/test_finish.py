@@ -1,0 +1,335 @@
+"""Runs that end: what marks them, and what happens when their script is started again."""
+
+from __future__ import annotations
+
+import decimal
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from harness import EPOCHS, X_VAL, Y_VAL, Batches, PerBatch, Run, X, Y, bytes_of, fit, make_model
+
+from callback_state import (
+    CallbackStateError,
+    ModelCheckpointEnhanced,
+    list_checkpoints,
+    reopen,
+    restore_callbacks,
+    stateful,
+)
+from callback_state._store import lock
+
+
+def stopping() -> list[Any]:
+    """Stops early, and puts the best weights back after the last epoch has been heard."""
+    return [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)]
+
+
+def plain() -> list[Any]:
+    return [Batches(), PerBatch(0.02)]
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(os.path.basename(c.path) for c in list_checkpoints(directory) if c.finished)
+
+
+def test_a_run_that_completed_is_marked_in_its_last_checkpoint(tmp_path: Path) -> None:
+    """Where the end changed nothing, no further file is written."""
+    fit(tmp_path, plain, epochs=3)
+    assert names(tmp_path) == ["003.keras"]
+    assert len(list_checkpoints(tmp_path)) == 3
+
+
+def test_a_run_whose_end_changed_the_weights_has_a_final_checkpoint(tmp_path: Path) -> None:
+    """restore_best_weights changes them after the last epoch: the last epoch's checkpoint is kept."""
+    ended = fit(tmp_path, stopping)
+    last = len(ended.epochs)
+    assert 2 < last < EPOCHS
+    assert names(tmp_path) == [f"{last:03d}.final.keras"]
+    assert os.path.exists(tmp_path / f"{last:03d}.keras")
+    loaded = keras.models.load_model(tmp_path / f"{last:03d}.final.keras")
+    assert bytes_of(loaded.weights) == ended.weights
+
+
+def ema() -> list[Any]:
+    return [Batches()]
+
+
+@pytest.mark.parametrize("make", [plain, stopping, ema])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str) -> None:
+    """A finished run has byte-identical weights, history and states when its script is run again."""
+
+    def start() -> Run | None:
+        return fit(tmp_path, make, ending=ending, epochs=5, model=make_model(ema=make is ema))
+
+    first = start()
+    files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for _ in range(2):
+        again = start()
+        assert again.restored.finished
+        assert again.differences(first) == []
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == files
+
+
+@pytest.mark.parametrize("make", [plain, ema])
+def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path, make: Any) -> None:
+    """A finished run goes on as if the larger number had been given at once, EMA included."""
+    whole = fit(tmp_path / "whole", make, model=make_model(ema=make is ema))
+    fit(tmp_path / "parts", make, epochs=3, model=make_model(ema=make is ema))
+    on = fit(tmp_path / "parts", make, model=make_model(ema=make is ema))
+    assert on.restored.finished
+    assert on.differences(whole) == [] or make is ema  # the list of files written differs by the final
+    assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
+
+
+def test_after_an_early_stop_larger_epochs_go_on_from_the_last_epoch(tmp_path: Path) -> None:
+    """Not from the best weights that the end had put back: the next epoch trains the last ones."""
+    ended = fit(tmp_path, stopping)
+    last = len(ended.epochs)
+    on = fit(tmp_path, stopping, epochs=EPOCHS + 1)
+    assert on.history["loss"][:last] == ended.history["loss"]
+    assert len(on.epochs) == last + 1  # its patience is used up: one more epoch, and it stops again
+
+
+def test_where_the_last_epoch_was_not_saved_going_on_says_so(tmp_path: Path) -> None:
+    """save_best_only did not keep the last epoch, and the end replaced its weights: a warning."""
+    options = {"checkpoint": {"save_best_only": True}, "name": "best"}
+    fit(tmp_path, stopping, **options)
+    assert names(tmp_path) == ["best.final.keras"]
+    with pytest.warns(UserWarning, match="replaced the weights of its last epoch"):
+        fit(tmp_path, stopping, epochs=EPOCHS + 1, **options)
+
+
+def test_period_leaves_the_last_epoch_out_and_the_end_is_exact_all_the_same(tmp_path: Path) -> None:
+    """period=3 and five epochs: the final checkpoint is the fifth epoch's, and going on is exact."""
+    options = {"checkpoint": {"period": 3}}
+    whole = fit(tmp_path / "whole", plain, epochs=7, **options)
+    fit(tmp_path / "parts", plain, epochs=5, **options)
+    assert names(tmp_path / "parts") == ["005.final.keras"]
+    on = fit(tmp_path / "parts", plain, epochs=7, **options)
+    assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
+
+
+def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
+    """Two fits: a warm-up with frozen layers, then fine-tuning, each with its own checkpoints."""
+    from harness import KillAt, Killed
+
+    model = make_model()
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy())
+    trained = []
+    for part, epochs in enumerate((3, 4)):
+        if part == 1:
+            model.layers[0].trainable = True
+            model.compile(keras.optimizers.Adam(0.005), keras.losses.BinaryCrossentropy())
+        callbacks = [
+            PerBatch(0.01),
+            keras.callbacks.EarlyStopping("loss", patience=9),
+            ModelCheckpointEnhanced(os.path.join(directory, f"part{part}-{{epoch}}.keras")),
+        ]
+        restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+        killer = [KillAt(kill[1])] if kill is not None and kill[0] == part else []
+        try:
+            history = model.fit(
+                X,
+                Y,
+                epochs=epochs,
+                batch_size=16,
+                verbose=0,
+                callbacks=[*callbacks, *killer],
+                initial_epoch=restored.initial_epoch,
+            )
+        except Killed:
+            return None
+        trained.append((history.history, bytes_of(model.weights)))
+    return trained
+
+
+@pytest.mark.filterwarnings("ignore:.*nothing to restore for this run")
+@pytest.mark.parametrize("kill", [(0, 1), (0, 2), (1, 0), (1, 1), (1, 3)], ids=str)
+def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path, kill: tuple[int, int]) -> None:
+    """Warm up, then fine-tune, in one directory under two names: killed in either."""
+    expected = script(tmp_path / "whole")
+    assert script(tmp_path / "killed", kill) is None
+    assert script(tmp_path / "killed") == expected
+
+
+def continued(directory: Path, kill: int | None = None) -> Any:
+    """Two fits that number their epochs through, with the same callbacks and one name."""
+    from harness import KillAt, Killed
+
+    model = make_model()
+    callbacks = [
+        PerBatch(0.01),
+        keras.callbacks.EarlyStopping("loss", patience=9),
+        ModelCheckpointEnhanced(os.path.join(directory, "{epoch}.keras")),
+    ]
+    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+    histories = []
+    for first, epochs in ((0, 3), (3, 6)):
+        killer = [] if kill is None else [KillAt(kill)]
+        try:
+            histories.append(
+                model.fit(
+                    X,
+                    Y,
+                    epochs=epochs,
+                    batch_size=16,
+                    verbose=0,
+                    callbacks=[*callbacks, *killer],
+                    initial_epoch=max(first, restored.initial_epoch),
+                ).history["loss"]
+            )
+        except Killed:
+            return None
+    return histories[-1], bytes_of(model.weights), callbacks[0].step, callbacks[1].wait
+
+
+@pytest.mark.parametrize("kill", [1, 2, 4, 5])
+def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path, kill: int) -> None:
+    """A fit without an epoch to run consumes nothing that was restored."""
+    expected = continued(tmp_path / "whole")
+    assert continued(tmp_path / "killed", kill) is None
+    assert continued(tmp_path / "killed") == expected
+
+
+def test_a_later_fit_is_not_affected_by_an_earlier_restore(tmp_path: Path) -> None:
+    """What was restored is used once; fit called again starts its callbacks anew, as with Keras."""
+    fit(tmp_path, plain, kill=2)
+    resumed = fit(tmp_path, plain, epochs=4)
+    early = keras.callbacks.EarlyStopping("loss", patience=9)
+    history = resumed.model.fit(X, Y, epochs=2, verbose=0, callbacks=[*resumed.callbacks, early])
+    assert history.epoch == [0, 1]
+    assert "set_model" not in vars(resumed.callbacks[0])
+
+
+def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_path: Path) -> None:
+    """Several fits of several models with one object: the same files, the same best value."""
+
+    def folds(cls: Any, directory: Path) -> tuple[list[str], float]:
+        saver = cls(os.path.join(directory, "best.keras"), save_best_only=True, monitor="val_loss")
+        for fold in range(3):
+            make_model(seed=fold).fit(
+                X[fold * 16 :],
+                Y[fold * 16 :],
+                epochs=3,
+                verbose=0,
+                callbacks=[saver],
+                validation_data=(X_VAL, Y_VAL),
+            )
+        return saver.best
+
+    ours = folds(ModelCheckpointEnhanced, tmp_path / "ours")
+    stock = folds(keras.callbacks.ModelCheckpoint, tmp_path / "stock")
+    assert ours == stock
+    a = keras.models.load_model(tmp_path / "ours" / "best.keras")
+    b = keras.models.load_model(tmp_path / "stock" / "best.keras")
+    assert bytes_of(a.weights) == bytes_of(b.weights)
+
+
+class FailsAtTheEnd(keras.callbacks.Callback):
+    """Dies when training has ended, before anything is put back or marked."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        from harness import Killed
+
+        raise Killed
+
+
+@pytest.mark.parametrize("save_best_only", [False, True])
+@pytest.mark.parametrize("patience", [2, 99], ids=["stopped early", "all epochs"])
+def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, save_best_only: bool) -> None:
+    """Nothing more is trained, the end of the run is made up for, twice if it fails twice."""
+
+    def make() -> list[Any]:
+        return [
+            Batches(),
+            PerBatch(0.05),
+            keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True),
+        ]
+
+    options = {"checkpoint": {"save_best_only": save_best_only, "monitor": "loss"}}
+    whole = fit(tmp_path / "whole", make, epochs=6, **options)
+    for _ in range(2):
+        assert fit(tmp_path / "killed", lambda: [FailsAtTheEnd(), *make()], epochs=6, **options) is None
+    resumed = fit(tmp_path / "killed", make, epochs=6, **options)
+    assert resumed.differences(whole) == []
+    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
+        p.name for p in (tmp_path / "whole").iterdir()
+    )
+    again = fit(tmp_path / "killed", make, epochs=6, **options)
+    assert again.restored.finished and again.differences(whole) == []
+
+
+@pytest.mark.parametrize("make", [plain, stopping], ids=["marked in place", "a final checkpoint"])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_run_whose_mark_was_taken_off_goes_on(tmp_path: Path, make: Any, ending: str) -> None:
+    """From its last epoch, not from the best weights; a run that has done all its epochs does nothing more."""
+    ended = fit(tmp_path, make, ending=ending, epochs=6)
+    assert reopen(tmp_path) == list_checkpoints(tmp_path)[-1].path
+    assert names(tmp_path) == []
+    with pytest.raises(CallbackStateError, match="expected a checkpoint that is marked as finished"):
+        reopen(tmp_path)
+    again = fit(tmp_path, make, ending=ending, epochs=6)
+    assert not again.restored.finished
+    if make is plain:
+        assert again.epochs == ended.epochs and again.weights == ended.weights
+    else:
+        # One epoch more, after which the patience is used up again; as with a larger epochs=.
+        fit(tmp_path / "longer", make, ending=ending, epochs=6)
+        longer = fit(tmp_path / "longer", make, ending=ending, epochs=7)
+        assert len(again.epochs) == len(ended.epochs) + 1
+        assert (again.weights, again.history) == (longer.weights, longer.history)
+
+
+def test_a_run_that_stopped_early_is_taken_up_where_it_stood(tmp_path: Path) -> None:
+    """With the mark taken off and more patience, it is the run that had that patience from the beginning."""
+
+    def make(patience: int) -> Any:
+        return lambda: [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=patience)]
+
+    fit(tmp_path / "short", make(2))
+    assert names(tmp_path / "short") != []
+    reopen(tmp_path / "short")
+    with pytest.warns(UserWarning, match="EarlyStopping.patience was 2, is 99"):
+        longer = fit(tmp_path / "short", make(99))
+    whole = fit(tmp_path / "long", make(99))
+    assert (longer.weights, longer.optimizer, longer.history) == (whole.weights, whole.optimizer, whole.history)
+
+
+def test_a_directory_in_use_is_not_reopened(tmp_path: Path) -> None:
+    """Within this process it is; the lock is counted."""
+    fit(tmp_path, plain, epochs=2)
+    held = lock.hold(tmp_path)
+    reopen(tmp_path)
+    held.release()
+    assert sorted(os.listdir(tmp_path))[0] == "001.keras"
+
+
+@stateful
+class Large(keras.callbacks.Callback):
+    """Holds an array and bytes of more than a megabyte each, and a large object that is stored by value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[Any] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.held = [np.arange(200_000.0), bytes(1_500_000), decimal.Context(), {"x": bytearray(1_500_000)}]
+
+
+@pytest.mark.filterwarnings("ignore:stored by value")
+def test_a_run_with_large_state_is_reopened(tmp_path: Path) -> None:
+    """The state file is written anew from what was read of it, however large its parts are."""
+    assert fit(tmp_path, lambda: [Large()], epochs=1) is not None
+    before = restore_callbacks(tmp_path, into=[expected := Large()], trusted=True, strict=False)
+    reopen(tmp_path)
+    after = restore_callbacks(tmp_path, into=[found := Large()], trusted=True, strict=False)
+    assert (before.finished, after.finished) == (True, False)
+    assert [type(part) for part in found.held] == [type(part) for part in expected.held]
+    assert found.held[0].tobytes() == np.arange(200_000.0).tobytes()
+    assert found.held[1] == bytes(1_500_000) and found.held[3] == {"x": bytearray(1_500_000)}

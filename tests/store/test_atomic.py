@@ -1,0 +1,526 @@
+"""The seam to the file system: what it writes is written, no error of the disk is hidden."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callback_state._store import disk
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has neither umask nor directory sync")
+
+
+def raises(number: int) -> Any:
+    """A stand-in for a system call that fails with this error number."""
+
+    def call(*args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The file descriptors that are open and were opened by ``os.open``."""
+    fds: set[int] = set()
+    real_open, real_close = os.open, os.close
+
+    def spy_open(*args: Any, **kwargs: Any) -> int:
+        fd = real_open(*args, **kwargs)
+        fds.add(fd)
+        return fd
+
+    def spy_close(fd: int) -> None:
+        fds.discard(fd)
+        real_close(fd)
+
+    monkeypatch.setattr(os, "open", spy_open)
+    monkeypatch.setattr(os, "close", spy_close)
+    return fds
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What ``os.fsync`` was called for: the names of files and directories."""
+    names: list[str] = []
+    real_open = os.open
+    of: dict[int, str] = {}
+
+    def spy_open(path: str, *args: Any, **kwargs: Any) -> int:
+        fd = real_open(path, *args, **kwargs)
+        of[fd] = os.path.basename(path)
+        return fd
+
+    monkeypatch.setattr(os, "open", spy_open)
+    monkeypatch.setattr(os, "fsync", lambda fd: names.append(of[fd]))
+    return names
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"\r\n\x1a\0" * 1000], ids=["none", "one", "many"])
+def test_bytes_are_written_and_synced(tmp_path: Path, synced: list[str], data: bytes) -> None:
+    """The file holds exactly the bytes, and they were synced before the return."""
+    path = tmp_path / "f"
+    disk.write_bytes(str(path), data)
+    assert path.read_bytes() == data
+    assert synced == ["f"]
+
+
+def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that takes only three bytes at a time gets them three at a time."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    disk.write_bytes(str(tmp_path / "f"), b"0123456789")
+    assert (tmp_path / "f").read_bytes() == b"0123456789"
+
+
+def test_a_large_file_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No system call is asked to write more than WRITE_SIZE bytes."""
+    monkeypatch.setattr(disk, "WRITE_SIZE", 4)
+    write, sizes = os.write, []
+    monkeypatch.setattr(os, "write", lambda fd, data: sizes.append(len(data)) or write(fd, data))
+    disk.write_bytes(str(tmp_path / "f"), memoryview(b"0123456789"))
+    assert sizes == [4, 4, 2]
+    assert (tmp_path / "f").read_bytes() == b"0123456789"
+
+
+def test_a_write_of_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would otherwise be tried for ever."""
+    monkeypatch.setattr(os, "write", lambda fd, data: 0)
+    with pytest.raises(OSError, match="wrote nothing and reported no error"):
+        disk.write_bytes(str(tmp_path / "f"), b"x")
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    """Only new files are written; a name is given by rename alone."""
+    (tmp_path / "f").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        disk.write_bytes(str(tmp_path / "f"), b"new")
+    assert (tmp_path / "f").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_an_error_of_the_disk_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: set[int], call: str, number: int
+) -> None:
+    """Whatever fails while a file is written, the caller hears of it, and nothing stays open."""
+    monkeypatch.setattr(os, call, raises(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        disk.write_bytes(str(tmp_path / "f"), b"x")
+    assert opened == set()
+
+
+def test_an_error_of_close_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS reports there that the data could not be written."""
+    close = os.close
+    monkeypatch.setattr(os, "close", lambda fd: (close(fd), raises(errno.EIO)()))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        disk.write_bytes(str(tmp_path / "f"), b"x")
+
+
+@POSIX
+def test_a_new_file_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    """As if the user had written it with ``open``; nobody has to chmod a checkpoint."""
+    before = os.umask(0o027)
+    try:
+        disk.write_bytes(str(tmp_path / "f"), b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o640
+
+
+def test_a_file_of_somebody_else_is_synced(tmp_path: Path, synced: list[str], opened: set[int]) -> None:
+    """What a library wrote and closed is synced by name."""
+    (tmp_path / "f").write_bytes(b"x")
+    disk.sync_file(str(tmp_path / "f"))
+    assert synced == ["f"]
+    assert opened == set()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EINVAL], ids=errno.errorcode.get)
+def test_a_file_that_cannot_be_synced_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """For a file there is no excuse, whatever the number."""
+    (tmp_path / "f").write_bytes(b"x")
+    monkeypatch.setattr(os, "fsync", raises(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        disk.sync_file(str(tmp_path / "f"))
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["directory", ""], ids=["named", "current"])
+def test_a_directory_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str], name: str
+) -> None:
+    """The names in it are durable then; the empty path is the current directory."""
+    (tmp_path / "directory").mkdir()
+    monkeypatch.chdir(tmp_path)
+    disk.sync_directory(name)
+    assert synced == [name or "."]
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("number", "passed_on"),
+    [
+        (errno.EINVAL, False),
+        (errno.ENOTSUP, False),
+        (errno.EACCES, False),
+        (errno.EIO, True),
+        (errno.ENOSPC, True),
+        (errno.EROFS, True),
+    ],
+    ids=lambda value: errno.errorcode.get(value) if type(value) is int else None,
+)
+def test_a_mount_that_cannot_sync_directories_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, passed_on: bool
+) -> None:
+    """FUSE and CIFS say so in three ways; a disk that failed is another matter."""
+    monkeypatch.setattr(os, "fsync", raises(number))
+    if passed_on:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            disk.sync_directory(str(tmp_path))
+    else:
+        disk.sync_directory(str(tmp_path))
+
+
+@POSIX
+def test_a_missing_directory_cannot_be_synced(tmp_path: Path) -> None:
+    """That is an error of the caller, not of the mount."""
+    with pytest.raises(FileNotFoundError):
+        disk.sync_directory(str(tmp_path / "missing"))
+
+
+def test_windows_cannot_sync_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it is not even tried."""
+    monkeypatch.setattr(disk, "WINDOWS", True)
+    monkeypatch.setattr(os, "fsync", raises(errno.EIO))
+    disk.sync_directory(str(tmp_path))
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("number", "falls_back"),
+    [(None, False), (errno.ENOTSUP, True), (errno.EINVAL, True), (errno.ENOTTY, True)],
+    ids=["supported", "ENOTSUP", "EINVAL", "ENOTTY"],
+)
+def test_macos_empties_the_cache_of_the_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str], number: int | None, falls_back: bool
+) -> None:
+    """It uses F_FULLFSYNC, and fsync only where the file system does not know that."""
+    import fcntl
+
+    calls: list[int] = []
+    failing = raises(number) if number else lambda: None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: calls.append(command) or failing())
+    disk.write_bytes(str(tmp_path / "f"), b"x")
+    assert calls == [51]
+    assert synced == (["f"] if falls_back else [])
+
+
+@POSIX
+def test_macos_does_not_sync_again_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
+    """A second sync would report success for data that is lost."""
+    import fcntl
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", raises(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        disk.write_bytes(str(tmp_path / "f"), b"x")
+    assert synced == []
+
+
+@POSIX
+def test_missing_directories_are_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
+    """A file in a directory whose own name was lost would be lost too."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(disk, "_DURABLE", set())
+    disk.make_directories(str(tmp_path / "a" / "b" / "c"))
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    assert synced == [tmp_path.name, "a", "b"]
+    disk.make_directories(str(tmp_path / "a" / "b"))
+    disk.make_directories("")
+    assert synced == [tmp_path.name, "a", "b"]
+
+
+@POSIX
+def test_directories_that_are_there_are_made_durable_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
+    """Whoever made them may have died before he synced; and one that was made anew is another one."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(disk, "_DURABLE", set())
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for _ in range(2):
+        disk.make_directories(str(tmp_path / "a" / "b"))
+        assert synced == [tmp_path.name, "a"]
+    (tmp_path / "a" / "b").rename(tmp_path / "a" / "c")
+    (tmp_path / "a" / "b").mkdir()
+    disk.make_directories(str(tmp_path / "a" / "b"))
+    assert synced == [tmp_path.name, "a", "a"]
+
+
+@POSIX
+def test_a_directory_that_could_not_be_made_durable_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is there now does not say that its name will last."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(disk, "_DURABLE", set())
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", raises(errno.EIO))
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                disk.make_directories(str(tmp_path / "a"))
+    disk.make_directories(str(tmp_path / "a"))
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    """A path through a file cannot be made."""
+    (tmp_path / "f").write_bytes(b"")
+    with pytest.raises(OSError):
+        disk.make_directories(str(tmp_path / "f" / "a"))
+
+
+def test_rename_replaces(tmp_path: Path) -> None:
+    """The new file is there under the old name, and nowhere else."""
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "f").write_bytes(b"old")
+    disk.rename(str(tmp_path / "new"), str(tmp_path / "f"))
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+class Busy:
+    """``os.replace`` while a reader holds the file open for the first few tries."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        self.failures, self.tries, self.slept = failures, 0, []
+        monkeypatch.setattr(os, "replace", self.replace)
+        monkeypatch.setattr(disk.time, "sleep", self.slept.append)
+
+    def replace(self, source: str, target: str) -> None:
+        self.tries += 1
+        if self.tries <= self.failures:
+            raise PermissionError(errno.EACCES, "somebody reads")
+
+
+def test_windows_waits_for_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename that fails because somebody reads is tried again, after growing pauses."""
+    monkeypatch.setattr(disk, "WINDOWS", True)
+    busy = Busy(monkeypatch, 3)
+    disk.rename("a", "b")
+    assert busy.tries == 4
+    assert busy.slept == list(disk.RETRY_DELAYS[:3]) == sorted(busy.slept)
+
+
+def test_windows_gives_up_after_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that never ends is an error, not a run that hangs."""
+    monkeypatch.setattr(disk, "WINDOWS", True)
+    busy = Busy(monkeypatch, 1000)
+    with pytest.raises(PermissionError, match="somebody reads"):
+        disk.rename("a", "b")
+    assert sum(busy.slept) == pytest.approx(2.0)
+
+
+def test_elsewhere_a_refused_rename_is_refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without write permission does not become writable by waiting."""
+    monkeypatch.setattr(disk, "WINDOWS", False)
+    busy = Busy(monkeypatch, 1)
+    with pytest.raises(PermissionError):
+        disk.rename("a", "b")
+    assert (busy.tries, busy.slept) == (1, [])
+
+
+def test_what_is_removed_may_be_gone_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes may sweep at once, and the other be the faster one at any moment."""
+    (tmp_path / "f").write_bytes(b"")
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "e" / "f").write_bytes(b"")
+    for _ in range(2):
+        disk.remove(str(tmp_path / "f"))
+        disk.remove_tree(str(tmp_path / "d"))
+    monkeypatch.setattr(disk, "is_tree", lambda path: True)
+    disk.remove_tree(str(tmp_path / "d"))
+    assert os.listdir(tmp_path) == []
+
+
+SIZES = [0, 1, disk.READ_SIZE - 1, disk.READ_SIZE, disk.READ_SIZE + 1, 3_000_001]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_digest_is_sha256_and_size(tmp_path: Path, size: int) -> None:
+    """At every edge of the blocks that it reads."""
+    data = os.urandom(size)
+    (tmp_path / "f").write_bytes(data)
+    assert disk.digest(str(tmp_path / "f")) == (hashlib.sha256(data).digest(), size)
+    assert disk.read_bytes(str(tmp_path / "f")) == data
+
+
+@pytest.mark.parametrize("function", [disk.digest, disk.read_bytes, disk.sync_file])
+def test_a_missing_file_is_an_error(tmp_path: Path, function: Any) -> None:
+    """Nobody takes a missing file for an empty one."""
+    with pytest.raises(FileNotFoundError):
+        function(str(tmp_path / "f"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with names there")
+@pytest.mark.parametrize("kind", ["pipe", "device", "link-to-a-device"])
+@pytest.mark.parametrize("function", [disk.digest, disk.read_bytes, lambda path: disk.read_end(path, 9)])
+def test_what_never_ends_is_not_read(tmp_path: Path, function: Any, kind: str) -> None:
+    """A pipe without a writer would let the reader wait for ever, a device fill its memory."""
+    path = tmp_path / "f"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link-to-a-device":
+        path.symlink_to("/dev/zero")
+    with pytest.raises(disk.NoFileError, match="expected a regular file, found a pipe"):
+        function("/dev/zero" if kind == "device" else str(path))
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 9, 10])
+def test_the_end_of_a_file_is_read_alone(tmp_path: Path, size: int) -> None:
+    """As many bytes as are asked for, or all there are."""
+    (tmp_path / "f").write_bytes(b"012345678")
+    assert disk.read_end(str(tmp_path / "f"), size) == b"012345678"[max(0, 9 - size) :]
+
+
+def test_identity_follows_the_file_not_the_name(tmp_path: Path) -> None:
+    """A renamed file keeps it; a name that another file took, or that is gone, does not."""
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    disk.write_bytes(a, b"x")
+    disk.write_bytes(b, b"x")
+    os.utime(a, ns=(1, 1))
+    os.utime(b, ns=(1, 1))  # as two files that were written in the same moment
+    of_a, of_b = disk.identity(a), disk.identity(b)
+    assert of_a != of_b
+    disk.rename(a, b)
+    assert disk.identity(b) == of_a
+    assert disk.identity(a) is None
+
+
+def test_a_staging_directory_lives_beside_its_file(tmp_path: Path) -> None:
+    """It is hidden, named after file, host and process, and gone in the end with its content."""
+    path = str(tmp_path / "m.keras")
+    with disk.staging(path) as stage, disk.staging(path) as second:
+        assert stage != second
+        name = f".m.keras.tmp-{disk._host()}-{os.getpid()}-"
+        assert stage.startswith(str(tmp_path / name))
+        Path(stage, "f").write_bytes(b"x")
+        dead, alive = disk.stagings(path)
+        assert (dead, sorted(alive)) == ([], sorted([stage, second]))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_staging_directory_is_removed_after_an_error(tmp_path: Path, error: Any) -> None:
+    """The error comes through as it is."""
+    with pytest.raises(error, match="mine"), disk.staging(str(tmp_path / "m")) as stage:
+        Path(stage, "f").write_bytes(b"x")
+        raise error("mine")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_staging_directory_that_cannot_be_removed_is_a_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is no error of the write; the same process knows it for dead."""
+    with monkeypatch.context() as patch, disk.staging(str(tmp_path / "m")) as stage:
+        patch.setattr(disk, "remove_tree", raises(errno.EIO))
+    assert disk.stagings(str(tmp_path / "m")) == ([stage], [])
+
+
+@pytest.fixture(scope="module")
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(timeout=60)
+    return process.pid
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "dead"),
+    [
+        pytest.param("here", "dead", os.name != "nt", id="dead"),
+        pytest.param("here", "parent", False, id="alive"),
+        pytest.param("here", "own", True, id="earlier-process-of-our-number"),
+        pytest.param("elsewhere", "dead", False, id="other-host"),
+        pytest.param("here-1", "dead", False, id="host-that-begins-alike"),
+        pytest.param("here", "0", False, id="no-process"),
+        pytest.param("here", "12345678901234567890", False, id="no-number-of-a-process"),
+    ],
+)
+def test_only_what_is_known_to_be_dead_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_pid: int, host: str, pid: str, dead: bool
+) -> None:
+    """A process of this host that has ended left it; of all others nobody can know."""
+    monkeypatch.setattr(disk.socket, "gethostname", lambda: "here")
+    number = {"dead": dead_pid, "parent": os.getppid(), "own": os.getpid()}.get(pid, pid)
+    stage = tmp_path / f".m.tmp-{host}-{number}-0123abcd"
+    stage.mkdir()
+    (tmp_path / ".n.tmp-here-1-0123abcd").mkdir()
+    expected = ([str(stage)], []) if dead else ([], [str(stage)])
+    assert disk.stagings(str(tmp_path / "m")) == expected
+
+
+def test_a_process_that_may_not_be_asked_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to another user."""
+    monkeypatch.setattr(disk, "WINDOWS", False)
+    monkeypatch.setattr(os, "kill", raises(errno.EPERM))
+    assert disk._is_running(1)
+
+
+def test_on_windows_no_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the question would end it."""
+    monkeypatch.setattr(disk, "WINDOWS", True)
+    monkeypatch.setattr(os, "kill", lambda *args: pytest.fail("os.kill was called"))
+    assert disk._is_running(1)
+
+
+def test_a_strange_host_name_makes_a_plain_file_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No separator and no dash of it can be taken for a part of the name."""
+    monkeypatch.setattr(disk.socket, "gethostname", lambda: "gpu-01/../\u00e9.example")
+    assert disk._host() == "gpu_01_..__.example"
+
+
+def test_sync_and_digest_does_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest is that of the file, and the file is synced when the call returns."""
+    path = tmp_path / "model"
+    path.write_bytes(b"model")
+    synced: list[str] = []
+    checked: list[str] = []
+    monkeypatch.setattr(disk, "sync_file", synced.append)
+    found = disk.sync_and_digest(str(path), checked.append)
+    assert found == (hashlib.sha256(b"model").digest(), 5)
+    assert synced == checked == [str(path)]
+
+
+@pytest.mark.parametrize("step", ["sync_file", "digest", "meanwhile"])
+def test_a_fault_of_one_is_a_fault_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """An error in another thread is not lost."""
+    path = tmp_path / "model"
+    path.write_bytes(b"model")
+
+    def fails(path: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    if step != "meanwhile":
+        monkeypatch.setattr(disk, step, fails)
+    with pytest.raises(OSError, match="Input/output"):
+        disk.sync_and_digest(str(path), fails if step == "meanwhile" else len)
