@@ -5,13 +5,10 @@ Sphinx builds it and runs its examples, see ``make docs``; here the sources are 
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import inspect
 import math
-import os
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +16,8 @@ from typing import Any
 import golden_states
 import keras
 import pytest
-from golden_states import KEY
+from golden_states import FILES, FIRST, KEY
 from places import ROOT
-from test_golden import FILES, FIRST
-from test_imports import ORDER, PACKAGE, TESTING, TESTING_ORDER
 
 import callback_state
 import callback_state.testing
@@ -187,56 +182,6 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     for option in (p for p in command.params if p.param_type_name == "option" and not p.hidden):
         assert option.help, f"{option.name} of {name} has no help"
         assert all(spelling in section[1] for spelling in option.opts)
-
-
-# The house.
-
-
-def first_sentence(path: Path) -> str:
-    """The first paragraph of a module's docstring, without the roles of Sphinx."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert docstring is not None
-    return re.sub(r":\w+:`\.?([^`]+)`", r"``\1``", " ".join(docstring.split("\n\n")[0].split()))
-
-
-def file_of(module: str) -> Path:
-    path = PACKAGE / f"{module}.py"
-    return path if path.exists() else PACKAGE / module / "__init__.py"
-
-
-def items(modules: dict[str, Path]) -> dict[str, str]:
-    """For each module the item of a list that says what it is."""
-    texts = {module: f"* ``{module}``: {first_sentence(path)}" for module, path in modules.items()}
-    options: Any = {"subsequent_indent": "  ", "break_on_hyphens": False, "break_long_words": False}
-    return {module: f"{textwrap.fill(text, 118, **options)}\n" for module, text in texts.items()}
-
-
-def brought_up(rooms: str, expected: dict[str, str]) -> str:
-    """Rooms with each item as it is now, a new one behind the one before it."""
-    at = 0
-    for module, item in expected.items():
-        found = re.search(rf"^\* ``{module}``: .*\n(?:  .*\n)*", rooms, re.MULTILINE)
-        start, end = found.span() if found else (at, at)
-        rooms = rooms[:start] + item + rooms[end:]
-        at = start + len(item)
-    return rooms
-
-
-def test_contributing_shows_every_room_of_the_house() -> None:
-    """In their order, each with the first sentence of its module.
-
-    ``WRITE_README=1 python -m pytest tests/test_docs.py`` brings them up to date.
-    """
-    path = ROOT / "CONTRIBUTING.rst"
-    text = path.read_text(encoding="utf-8")
-    main, title, testing = text.partition("\ncallback_state.testing\n----")
-    new = brought_up(main, items({module: file_of(module) for module in ORDER}))
-    new += title + brought_up(testing, items({module: TESTING / f"{module}.py" for module in TESTING_ORDER}))
-    if os.environ.get("WRITE_README"):
-        path.write_text(new, encoding="utf-8")
-    else:
-        assert text == new
-    assert re.findall(r"^\* ``(\w+)``: ", new, re.MULTILINE) == [*ORDER, *TESTING_ORDER]
 
 
 # The stock callbacks.

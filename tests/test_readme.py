@@ -5,36 +5,14 @@ After a change, ``WRITE_README=1 python -m pytest tests/test_readme.py`` writes 
 
 from __future__ import annotations
 
-import os
-import re
-import textwrap
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from pages import README, block, part
 
 import callback_state
 import callback_state.testing
 from examples import is_short, path_of, start
-
-README = ROOT / "README.rst"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
-def part(name: str, text: str) -> None:
-    """Compare the text between two comments of the README with what it should be, or write it."""
-    readme = README.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(\.\. begin {name}\n\n)(.*?)(\n\.\. end {name}\n)", re.DOTALL)
-    found = pattern.search(readme)
-    assert found is not None, f"README.rst has no part {name}"
-    if os.environ.get("WRITE_README"):
-        README.write_text(pattern.sub(lambda m: m[1] + text + m[3], readme), encoding="utf-8")
-    else:
-        assert found[2] == text
-
-
-def block(language: str, text: str) -> str:
-    return f".. code-block:: {language}\n\n{textwrap.indent(text, '    ')}"
 
 
 def test_the_program_and_its_output(tmp_path: Path) -> None:

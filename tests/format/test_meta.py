@@ -10,21 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import yaml
+from articles import read_as_anyone
 
 from callback_state._format.hdf5_meta import read_meta, write_meta
 
 META: dict[str, Any] = {"epochs": [0, 1], "loss": [2.0, 1.0], "training_args": {"rate": 1e-5}}
-
-
-def read_as_anyone(path: Path) -> dict[str, Any]:
-    """As anyone reads it who has h5py and PyYAML, and nothing of ours."""
-    meta = {}
-    with h5py.File(path) as f:
-        for k in f["meta"].keys():  # noqa: SIM118 - that a group has keys() is part of the claim
-            meta[k] = list(f["meta"][k])
-        meta["training_args"] = yaml.safe_load(f["meta"].attrs["training_args"])
-    return meta
 
 
 def write(path: Path, meta: dict[str, Any]) -> None:

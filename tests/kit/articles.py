@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+import yaml
+from places import KIT, ROOT
+
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._store.pair import SUFFIX
-from examples import ROOT, path_of
+from examples import path_of
 
 #: A process can be forked where no library has begun threads; and the tests run side by side as it is.
 ENVIRONMENT = {
@@ -53,7 +57,7 @@ class Start:
 def run_all(*starts: Start) -> list[list[str]]:
     """The lines that each printed, one start after the other, each in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(ROOT / "tests" / "process_examples.py")],
+        [sys.executable, "-W", "error::UserWarning", str(KIT / "process_examples.py")],
         input=json.dumps([start.program() for start in starts]),
         capture_output=True,
         text=True,
@@ -81,6 +85,16 @@ def contents(directory: Path) -> dict[str, list[Any]]:
         seeds = [states.tolist() for states in snapshot.run["seeds"]["seeds"]]
         found[name] = [*(meta[key] for key in SAID), meta["trace"]["learning_rate"], seeds]
     return found
+
+
+def read_as_anyone(path: Path) -> dict[str, Any]:
+    """As anyone reads it who has h5py and PyYAML, and nothing of ours."""
+    meta = {}
+    with h5py.File(path) as f:
+        for k in f["meta"].keys():  # noqa: SIM118 - that a group has keys() is part of the claim
+            meta[k] = list(f["meta"][k])
+        meta["training_args"] = yaml.safe_load(f["meta"].attrs["training_args"])
+    return meta
 
 
 def files_below(directory: Path) -> list[str]:

@@ -19,8 +19,17 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from places import GOLDEN
 
 from callback_state import stateful
+
+#: The first file that there was, and those of every writer and format by their directory.
+FIRST = GOLDEN / "format-1"
+FILES = {
+    f"{directory.parents[1].name}/{directory.parent.name}/{directory.name}": directory
+    for directory in sorted((GOLDEN).glob("*/format-*/*"))
+    if directory.is_dir()
+}
 
 #: What signs those of format 2.
 KEY = b"the key of the golden files"

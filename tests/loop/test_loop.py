@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import warnings
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 from harness import Batches, PerBatch, X, Y, bytes_of
-from places import ROOT
+from places import ENVIRONMENT
 from reused import fresh_model
 
 from callback_state import (
@@ -524,13 +523,12 @@ print("same" if resumed == whole else "other")
 
 def test_mirrored_strategy_resumes_exactly(tmp_path: Path) -> None:
     """On two devices: killed and resumed, weights, optimizer and history are byte for byte the same."""
-    root = ROOT
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MIRRORED],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        env=ENVIRONMENT,
         timeout=300,
     )
     assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr[-3000:]

@@ -10,7 +10,6 @@ import decimal
 import enum
 import fractions
 import importlib
-import os
 import pathlib
 import random
 import signal
@@ -27,7 +26,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from harness import KillAt, Killed, X, Y
-from places import ROOT
+from places import ENVIRONMENT
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, NotPicklableError, UntrustedError, restore_callbacks, stateful
@@ -347,14 +346,13 @@ if __name__ == "__main__":
 def test_class_of_a_script_is_that_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that was killed by SIGKILL is restored by a program that imports it: ``__main__.Schedule`` is
     ``train_once.Schedule``, with ``into=`` and from the file alone."""
-    root = ROOT
     (tmp_path / "train_once.py").write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "train_once.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        env=ENVIRONMENT,
         timeout=300,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_readme import ENVIRONMENT, README, ROOT, block, part
+from pages import README, block, part
+from places import ENVIRONMENT, ROOT
 
 from callback_state import demo
 from callback_state.testing import assert_resumes_exactly

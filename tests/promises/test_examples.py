@@ -10,8 +10,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from articles import SAID, Start, contents, files_below, lines_of_code, run_all
-from test_meta import read_as_anyone
+from articles import SAID, Start, contents, files_below, lines_of_code, read_as_anyone, run_all
 
 from callback_state import load_meta
 from examples import path_of

@@ -12,9 +12,8 @@ import golden_states
 import keras
 import numpy as np
 import pytest
-from golden_states import KEY, STATES, VALUES, ByValue, values
+from golden_states import FILES, FIRST, KEY, STATES, VALUES, ByValue, values
 from harness import Batches, PerBatch, fit
-from places import GOLDEN
 from plain_values import identical
 
 from callback_state import (
@@ -28,13 +27,6 @@ from callback_state import (
     restore_callbacks,
     stateful,
 )
-
-FIRST = GOLDEN / "format-1"
-FILES = {
-    f"{directory.parents[1].name}/{directory.parent.name}/{directory.name}": directory
-    for directory in sorted((GOLDEN).glob("*/format-*/*"))
-    if directory.is_dir()
-}
 
 
 def named(*names: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness import pairwise
 from inside import AXES, BATCHES, Cell, Ended, start, start_stock
-from test_readme import part
+from pages import part
 
 pytestmark = [
     # Keras says so where an epoch's data end before steps_per_epoch, which some cells are about.

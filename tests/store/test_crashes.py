@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from calls import Now
 from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, seen
+from pages import part
 from strikes import Fault
-from test_readme import part
 
 from callback_state._store import commit
 from callback_state._store import disk as _atomic
