@@ -1,10 +1,7 @@
 """The training loop of Keras, seen through the CallbackList that ``fit`` calls.
 
-``fit`` hands its CallbackList to nobody, so a callback finds it in the frames above its own
-``set_model``. The list's methods are then wrapped on that one instance, for that one ``fit``: *before*
-anybody hears an event, and *after* everybody has, which is the only time when state is taken or put
-back. Everything here that leans on how Keras is written is tested on every supported version and raises
-where it no longer holds.
+Each event is heard *before* any callback and *after* every callback, which is the only time when state is taken
+or put back. How the list is found and its methods are replaced stands in :mod:`.._keras.callback_list`.
 """
 
 from __future__ import annotations
@@ -15,16 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from .._input.reading import Reading
+from .._keras.callback_list import HookedList
 from .._keras.epoch import logs_of
-from .._keras.fit import Fit, frames_above, running_frame
+from .._keras.fit import Fit, running_frame
 from .listener import Listener
 from .signals import StopSignals
 from .trace import Course
 from .unsaved import Watch
 
 __all__ = ["Loop", "join"]
-
-_LOOP = "_callback_state_loop"
 
 
 def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) -> Loop | None:
@@ -39,17 +35,13 @@ def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) 
     Returns:
         The loop, one for each CallbackList; None where no CallbackList that holds the callback calls.
     """
-    import keras
-
-    for frame in frames_above(2):
-        caller: Any = frame.f_locals.get("self")
-        is_list = isinstance(caller, keras.callbacks.CallbackList)
-        if is_list and any(c is callback for c in caller.callbacks):
-            loop = vars(caller).get(_LOOP) or Loop(caller)
-            loop.model = model
-            loop.add(listener, first=first)
-            return loop
-    return None
+    hooked = HookedList.calling(callback)
+    if hooked is None:
+        return None
+    loop: Loop = hooked.owner or Loop(hooked)
+    loop.model = model
+    loop.add(listener, first=first)
+    return loop
 
 
 #: The events of a CallbackList that are heard here, in their order; some only while they are needed.
@@ -87,8 +79,8 @@ class Loop:
         has_end: whether the end of the run is on disk.
     """
 
-    def __init__(self, callback_list: Any) -> None:
-        self._list = callback_list
+    def __init__(self, hooked: HookedList) -> None:
+        self._list = hooked
         self._listeners: list[Listener] = []
         self._watches_batches = False
         self._has_stepped = False
@@ -109,22 +101,21 @@ class Loop:
         self._has_left = False
         self.watch = Watch([])
         self.course = Course()
-        setattr(callback_list, _LOOP, self)
+        hooked.owner = self
         for event in _EVENTS:
             if event not in _BATCH_EVENTS:
                 self._hear(event)
 
     @property
     def callbacks(self) -> list[Any]:
-        return list(self._list.callbacks)
+        return self._list.callbacks
 
     @property
     def epochs(self) -> int | None:
         """How many epochs this run is to have, those before ``initial_epoch`` included."""
         if self.fit is not None:
             return self.fit.epochs
-        epochs = (getattr(self._list, "params", None) or {}).get("epochs")
-        return epochs if isinstance(epochs, int) else None
+        return self._list.epochs
 
     def is_last(self, epoch: int) -> bool:
         """Whether ``fit`` ends after this 0-based epoch."""
@@ -155,22 +146,7 @@ class Loop:
 
     def _hear(self, event: str) -> None:
         """Let a method of ours be called in place of the list's, which it gets as its first argument."""
-        if event in vars(self._list):
-            return
-        heard, ours = getattr(self._list, event), getattr(self, f"_{event}")
-
-        def hear(*args: Any, **kwargs: Any) -> None:
-            try:
-                ours(heard, *args, **kwargs)
-            except BaseException as error:
-                self._fail(error)
-                raise
-
-        setattr(self._list, event, hear)
-
-    def _leave(self, *events: str) -> None:
-        for event in events:
-            vars(self._list).pop(event, None)
+        self._list.hook(event, getattr(self, f"_{event}"), self._fail)
 
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self.fit = fit = Fit.find(self.model)
@@ -216,7 +192,7 @@ class Loop:
         if self.reading.wants_batches(self._watches_batches):
             self._hear("on_train_batch_end")
         else:
-            self._leave("on_train_batch_begin")
+            self._list.unhook("on_train_batch_begin")
 
     def _on_train_batch_end(self, heard: Callable[..., None], batch: int, logs: Any = None) -> None:
         reading, self._has_open_batches = self.reading, True
@@ -233,7 +209,7 @@ class Loop:
         if self._watches_batches:
             self._after_event()
         elif reading is None or not reading.wants_batches(False):
-            self._leave("on_train_batch_end")
+            self._list.unhook("on_train_batch_end")
 
     def _on_test_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self._close_batches()
@@ -264,7 +240,7 @@ class Loop:
         if self.is_interrupted:
             if self.reading is not None:
                 self.reading.forget_validation()
-            self._list.on_train_end(logs_of(self.logs))
+            self._list.end_training(logs_of(self.logs))
 
     def _on_train_end(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         heard(*args, **kwargs)
@@ -293,7 +269,7 @@ class Loop:
 
     def _end(self) -> None:
         self._has_left = True
-        self._leave(*_EVENTS, _LOOP)
+        self._list.release(*_EVENTS)
         if self.signals is not None:
             self.signals.restore()
         for listener in self._listeners:

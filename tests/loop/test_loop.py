@@ -30,7 +30,7 @@ from callback_state._loop import loop as _loop
 from callback_state._loop.listener import Listener
 from callback_state._loop.loop import Loop, join
 
-WRAPPED = {*_loop._EVENTS, "_callback_state_loop"}
+WRAPPED = {*_loop._EVENTS, "_callback_state_hooked"}
 
 
 def fit(callbacks: Any, model: Any = None, **options: Any) -> Any:

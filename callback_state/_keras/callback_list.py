@@ -1,0 +1,90 @@
+"""Keras's CallbackList: finding the one that calls a callback, and hearing its events around all callbacks.
+
+``fit`` gives its list to nobody, so a callback finds it in the frames above its own ``set_model``. The methods of
+that one list are then replaced by ours, which call Keras's. This is how an event is heard *before* any callback
+and *after* every callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .fit import frames_above
+
+__all__ = ["HookedList"]
+
+#: The attribute of a CallbackList that holds its HookedList.
+_HOOKED = "_callback_state_hooked"
+
+
+class HookedList:
+    """One CallbackList, and the methods of it that are replaced.
+
+    Attributes:
+        owner: what hears the events; None until it is set.
+    """
+
+    def __init__(self, callback_list: Any) -> None:
+        self._list = callback_list
+        self.owner: Any = None
+        setattr(callback_list, _HOOKED, self)
+
+    @classmethod
+    def calling(cls, callback: Any) -> HookedList | None:
+        """The list that is calling a method of ``callback`` now; None if none that holds the callback calls.
+
+        A CallbackList has the same HookedList until :meth:`release`.
+        """
+        import keras
+
+        for frame in frames_above(2):
+            caller: Any = frame.f_locals.get("self")
+            if isinstance(caller, keras.callbacks.CallbackList) and any(c is callback for c in caller.callbacks):
+                return vars(caller).get(_HOOKED) or cls(caller)
+        return None
+
+    @property
+    def callbacks(self) -> list[Any]:
+        """All callbacks of the list, in their order."""
+        return list(self._list.callbacks)
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the list was told of; a hand-written loop may tell none."""
+        epochs = (getattr(self._list, "params", None) or {}).get("epochs")
+        return epochs if isinstance(epochs, int) else None
+
+    def hook(self, event: str, ours: Callable[..., None], fail: Callable[[BaseException], None]) -> None:
+        """Replace a method of the list; nothing happens if it is replaced already.
+
+        Args:
+            event: the name of the method, such as ``"on_epoch_end"``.
+            ours: called with Keras's method and then the arguments of the event.
+            fail: called with the exception that leaves ``ours``, before the exception goes on.
+        """
+        if event in vars(self._list):
+            return
+        heard = getattr(self._list, event)
+
+        def hear(*args: Any, **kwargs: Any) -> None:
+            try:
+                ours(heard, *args, **kwargs)
+            except BaseException as error:
+                fail(error)
+                raise
+
+        setattr(self._list, event, hear)
+
+    def unhook(self, *events: str) -> None:
+        """Let Keras's own methods be called again."""
+        for event in events:
+            vars(self._list).pop(event, None)
+
+    def release(self, *events: str) -> None:
+        """Unhook the events, and forget the list: its next ``fit`` has another HookedList."""
+        self.unhook(*events, _HOOKED)
+
+    def end_training(self, logs: dict[str, Any]) -> None:
+        """Call ``on_train_end``, as ``fit`` does at its end."""
+        self._list.on_train_end(logs)
