@@ -15,7 +15,7 @@ from callback_state import cli
 
 def command_of(name: str) -> Any:
     """The command of this name."""
-    return importlib.import_module(f"callback_state.cli.{cli.COMMANDS[name]}").command
+    return importlib.import_module(f"callback_state.cli.commands.{name}").command
 
 
 def page() -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from html_page import Page
 
 from callback_state._checkpoints.listing import Checkpoint
 from callback_state._html import Markup, element
@@ -16,29 +16,6 @@ from callback_state._units import time_of
 
 HOSTILE = "<script>alert(1)</script>\"'&\ud800"
 TIME = 1_500_000_000_000_000_000
-
-
-class Page(HTMLParser):
-    """The elements of a text, and what it says without them; fails where they are not closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.names: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.open.append(tag)
-        self.names.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
 
 
 @pytest.mark.parametrize(

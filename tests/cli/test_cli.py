@@ -21,7 +21,6 @@ from hostile.metas import FORGED
 from hostile.values import NODES
 from listed import flip
 from places import ROOT
-from test_imports import imports
 
 from callback_state._store import lock
 from callback_state._store.pair import SUFFIX
@@ -165,7 +164,9 @@ def test_what_does_not_fit_is_told(error: type[Exception], here: Path, monkeypat
 @pytest.mark.parametrize("name", ["prune", "repair"])
 def test_a_directory_in_use_is_told(name: str, here: Path) -> None:
     """Nothing is changed in a directory into which another process writes, which the message names."""
-    code = "import sys; from callback_state import _lock; h = _lock.hold('ckpt'); print(1, flush=True); input()"
+    code = (
+        "import sys; from callback_state._store import lock; h = lock.hold('ckpt'); print(1, flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here
     ) as holder:
@@ -229,9 +230,9 @@ import pickle, sys
 from callback_state.cli import main
 def refuse(*args, **options):
     raise AssertionError("unpickled")
-from callback_state import _opener
+from callback_state._format import opener
 for name in ("_Trusting", "_Named"):
-    setattr(_opener, name, refuse)
+    setattr(opener, name, refuse)
 pickle.load = pickle.loads = pickle.Unpickler = pickle._Unpickler = pickle._load = pickle._loads = refuse
 for state in ("code-by-value", "arrays", "classes"):
     for argv in (["ls"], ["ls", "--verify"], ["show"], ["verify"], ["export"], ["diff", "{golden}/numbers"]):
@@ -406,46 +407,6 @@ def test_a_name_of_any_length_is_padded_no_further(tmp_path: Path) -> None:
     put(tmp_path, "m.keras", 1, states, monitor=("y" * 100_000, 1.0))
     for argv in (["show"], ["ls"]):
         assert len(run(*argv, tmp_path).out) < 400_000
-
-
-def test_the_modules_import_downwards() -> None:
-    """Each module of the command line imports only those before it, and nothing in the package imports them."""
-    package = ROOT / "callback_state"
-    order = [
-        "_exits",
-        "_streams",
-        "_output",
-        "_command",
-        "_progress",
-        "_names",
-        "_leaves",
-        "_view",
-        "_phrases",
-        "_short",
-        "_described",
-        "_differences",
-        "_listed",
-        "_direction",
-        "_rows",
-        "_follow",
-        "_paths",
-        "_numbers",
-        "_ls",
-        "_show",
-        "_diff",
-        "_verify",
-        "_prune",
-        "_repair",
-        "_export",
-        "_completion",
-    ]
-    for stem in order:
-        for line, module, name in imports((package / "cli" / f"{stem}.py").read_text(encoding="utf-8")):
-            if module.startswith(".") and not module.startswith(".."):
-                assert (module[1:] or name) in order[: order.index(stem)], f"{stem}.py:{line}"
-    for path in package.glob("_*.py"):
-        found = {module for _, module, _ in imports(path.read_text(encoding="utf-8"))}
-        assert path.stem == "__main__" or not any(module.startswith(".cli") for module in found)
 
 
 def test_main_returns_and_never_exits() -> None:

@@ -15,33 +15,13 @@ from hostile.bombs import BOMBS
 from hostile.files import checkpoint, forged, sealed, sealed_tree
 from hostile.metas import FORGED
 from hostile.values import NODES
+from html_page import Page
 from places import ROOT
 from recorded_runs import write_run
-from test_html import Page
-from test_imports import imports
 
 from callback_state.cli.commands import doctor, plot, report
 from callback_state.cli.shell.exits import Exit
 
-#: The modules of these commands; each may import those before it, and those of the other commands.
-ORDER = [
-    "_template",
-    "_target",
-    "_recorded",
-    "_numbers",
-    "_series",
-    "_timeline",
-    "_scale",
-    "_chart",
-    "_page",
-    "_figure",
-    "_report",
-    "_plot",
-    "_findings",
-    "_changes",
-    "_script",
-    "_doctor",
-]
 FILES = ROOT / "tests/golden"
 GOLDEN = {str(path.relative_to(FILES)): path for path in sorted(FILES.glob("*/format-*/*"))}
 LIES = {**NODES, **ARRAYS}
@@ -110,11 +90,3 @@ def test_a_long_run_has_lines_without_dots(tmp_path: Path) -> None:
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert text.count("<polyline") == 6 and text.count("<circle") == 0
     assert text.count("<td>300</td>") == 5 and len(text) < 1_000_000
-
-
-@pytest.mark.parametrize("stem", ORDER)
-def test_the_modules_import_downwards(stem: str) -> None:
-    """Each only those before it."""
-    text, below = (ROOT / f"callback_state/cli/{stem}.py").read_text(encoding="utf-8"), ORDER[: ORDER.index(stem)]
-    inner = [m[1:] or name for _, m, name in imports(text) if m.startswith(".") and not m.startswith("..")]
-    assert [name for name in inner if name in ORDER and name not in below] == []

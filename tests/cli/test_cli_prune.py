@@ -15,8 +15,8 @@ import pytest
 from commands import put, put_run, run
 from listed import flip, model_of, put_staged
 from mounts import MOUNT, UNSHARE, why_not_mount
+from places import ROOT
 from strikes import Died
-from test_kills import ENVIRONMENT
 
 from callback_state import latest_checkpoint, list_checkpoints
 from callback_state._format.trust import Keys
@@ -339,7 +339,7 @@ def test_a_full_disk_can_be_pruned(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [*UNSHARE, MOUNT, tmp_path / "disk", "sh", "-c", script, tmp_path / "disk", tmp_path / "ckpt"],
-        env=ENVIRONMENT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -11,9 +11,9 @@ from typing import Any
 
 import browser
 import pytest
+from html_page import Page
 from PIL import Image
 from recorded_runs import HOSTILE, entry, history, start, trace, write, write_run
-from test_html import Page
 
 from callback_state.cli import main
 from callback_state.cli.pictures.page import document

@@ -116,7 +116,17 @@ def test_the_example_is_short_and_passes(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("name", ["_compared", "_drive", "_equal", "_picture", "_resumes", "strategies"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "simulation.compared",
+        "simulation.drive",
+        "proof.equal",
+        "simulation.picture",
+        "proof.resumes",
+        "strategies",
+    ],
+)
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
     """As they stand there."""
     found = doctest.testmod(importlib.import_module(f"callback_state.testing.{name}"))

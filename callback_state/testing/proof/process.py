@@ -22,7 +22,7 @@ def pickled(*run: Any) -> bytes:
 
 
 def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
-    """What :func:`_resumes.go_on` returns, of a process of its own.
+    """What :func:`.replay.go_on` returns, of a process of its own.
 
     Args:
         path: of the checkpoint.
@@ -52,7 +52,7 @@ def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
 def _go_on(path: str, run: bytes, point: Any, saved: Any) -> Any:
     from ..._checkpoints.snapshot import Snapshot
     from .factory import Factory
-    from .resumes import go_on
+    from .replay import go_on
 
     make, optimizer, model, plan = pickle.loads(run)
     return go_on(Factory(make, optimizer, model), plan, point, saved, Snapshot.open(path))

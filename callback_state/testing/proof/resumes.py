@@ -14,29 +14,19 @@ from ..._callbacks.capture import saved_among
 from ..._checkpoints.snapshot import Snapshot
 from ..._keras import randomness
 from ..._store import commit
-from ...exceptions import CallbackStateError, NotPicklableError
+from ...exceptions import NotPicklableError
 from ..simulation.drive import drive
 from ..simulation.plan import Drawn, Plan, Point
 from ..simulation.record import Record
-from ..simulation.standin import put_back as put_values_back
 from ..simulation.standin import values_of
 from . import states
 from .causes import cause_of_unpicklable, likely_cause
 from .factory import Factory, Make
 from .looked import Look, look, look_at_model
 from .process import go_on_elsewhere, pickled
+from .replay import Resumed, Saved, go_on
 
-__all__ = ["Resumed", "Saved", "assert_resumes_exactly", "go_on"]
-
-
-@dataclass
-class Saved:
-    """A point of the uninterrupted run: what a checkpoint would hold, and how the callbacks are."""
-
-    state: bytes
-    model: list[Any]
-    generators: dict[str, Any]
-    look: Look
+__all__ = ["assert_resumes_exactly"]
 
 
 @dataclass
@@ -156,15 +146,6 @@ def _save(callbacks: list[Any], model: Any, point: Point) -> Saved:
     return Saved(state, values_of(model), randomness.take_generators(), look(callbacks))
 
 
-@dataclass
-class Resumed:
-    """A run that went on: how the callbacks were just after the state was put back, the record, and the end."""
-
-    begin: Look
-    record: Record
-    end: Look
-
-
 def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
     __tracebackhide__ = True
     try:
@@ -206,28 +187,6 @@ def _through_process(factory: Factory, plan: Plan, point: Point, saved: Saved) -
         path = _written(directory, saved)
         resumed: Resumed = go_on_elsewhere(path, factory.pickled, point, saved)
         return resumed
-
-
-def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Snapshot) -> Resumed:
-    """The run from a point on, with callbacks made anew."""
-    callbacks, model = factory.callbacks(), factory.model()
-    begin: Look = {}
-
-    def put_back() -> None:
-        put_values_back(model, saved.model)
-        try:
-            states.put_into(snapshot, saved_among(callbacks), model)
-        except CallbackStateError as error:
-            cause = cause_of_unpicklable(str(error))
-            message = f"after resuming at {point} the state cannot be put back: {error}{cause}"
-            raise AssertionError(message) from error
-        randomness.put_back_generators(saved.generators)
-        begin.clear()
-        begin.update(look(callbacks))
-
-    put_back()
-    record = drive(callbacks, model, plan, point, put_back=put_back)
-    return Resumed(begin, record, {**look(callbacks), "model": look_at_model(model)})
 
 
 Resume = Callable[[Factory, Plan, Point, Saved], Resumed]
