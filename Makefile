@@ -1,28 +1,40 @@
-# Needs Python 3.10 or newer with venv, and make; everything else is installed into .venv, once.
+# Needs Python 3.10 or newer with venv, bash and make; everything else is installed into .venv, once.
 #
-#   make demo    kill a training run, resume it, compare: a table and demo.png
-#   make test    the tests (minutes)
-#   make check   ruff, mypy, and the test that imports point only downwards
-#   make docs    the documentation, in docs/_build/html, its examples run
-#   make oldest  the tests with the oldest supported TensorFlow, Keras and NumPy
-#   make matrix  the tests with the oldest and the newest, on every supported Python that is installed
-#   make heavy   the whole product of the tests' matrices (tens of minutes)
-#   make bench   the speed and size table, against stock Keras
+#   make demo          kill a training run, resume it, compare: a table and demo.png
+#   make test          the tests (six minutes on two cores)
+#   make test-fast     the tests of bytes, storage, callbacks and command line that train nothing (a minute)
+#   make check         ruff, mypy, and the walls of the house: tests/test_imports.py
+#   make docs          the documentation, in docs/_build/html, its examples run
+#   make oldest        the tests with the oldest supported TensorFlow, Keras and NumPy
+#   make matrix        the tests with the oldest and the newest, on every supported Python that is installed
+#   make heavy         what the tests leave out: the whole product of every matrix (an hour)
+#   make heavy-sample  a fixed part of that: one in $(SAMPLE)
+#   make bench         the speed and size table, against stock Keras
+#   make install       everything that these need
 #
 # Windows, without make (the demo, then the tests):
 #   py -m venv .venv && .venv\Scripts\python -m pip install -e .[demo] && .venv\Scripts\python -m callback_state.demo
 #   .venv\Scripts\python -m pip install -e .[test] && .venv\Scripts\python -m pytest
 
+# For its "time", which prints the CPU seconds of all processes.
+SHELL = bash
 PYTHON = python3
 BIN = .venv/bin
+# Each process takes a row of neighbouring tests, so that they share what a file compiles once.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+FAST = tests/format tests/store tests/checkpoints tests/callbacks tests/cli tests/test_imports.py
+SAMPLE = 20
 
-.PHONY: demo test check docs oldest matrix heavy bench clean
+.PHONY: demo test test-fast check docs oldest matrix heavy heavy-sample bench install clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest --numprocesses auto
+	time $(PYTEST)
+
+test-fast: .venv/test.stamp
+	time $(PYTEST) -m "not heavy and not fit" $(FAST)
 
 check: .venv/dev.stamp
 	$(BIN)/python -m ruff check .
@@ -31,6 +43,7 @@ check: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/test_imports.py
 
 docs: .venv/docs.stamp
+	$(BIN)/python docs/house.py
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html docs docs/_build/html
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder doctest docs docs/_build/doctest
 
@@ -41,13 +54,19 @@ matrix: .venv/dev.stamp
 	$(BIN)/python -m tox run
 
 heavy: .venv/heavy.stamp
-	$(BIN)/python -m pytest -m heavy --numprocesses auto
+	time $(PYTEST) -m heavy
+
+heavy-sample: .venv/heavy.stamp
+	time $(PYTEST) -m heavy --one-in $(SAMPLE)
 
 bench: .venv/demo.stamp
 	$(BIN)/python benchmarks/run.py
 
+install: .venv/demo.stamp .venv/test.stamp .venv/dev.stamp .venv/docs.stamp .venv/heavy.stamp
+	$(BIN)/python -m tox run -e oldest --notest
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .tox build *.egg-info
 
 # The package is installed in place: a changed source file needs no new installation, a changed setup.cfg does.
 .venv/%.stamp: .venv/made.stamp setup.cfg setup.py pyproject.toml

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import pytest
 from faults import META, compiled, compiler, model
-from harness import KillAt, Killed, X, Y, make_model
+from harness import Killed, Strike, X, Y, make_model
 from places import KIT, ROOT
 from test_modelfile import MODELS, OPTIMIZERS, sequential, stepped, subclassed
 
@@ -556,7 +556,7 @@ def test_fit_commits_no_silent_damage(tmp_path: Path, ending: str, monkeypatch: 
     saved = make_model()
     with warnings.catch_warnings(record=True) as told, pytest.raises((WriteError, Killed)) as ended:
         warnings.simplefilter("always")
-        saved.fit(X, Y, epochs=4, verbose=0, callbacks=[saver, KillAt(2)])
+        saved.fit(X, Y, epochs=4, verbose=0, callbacks=[saver, Strike("epoch_begin", at=2)])
     said = " ".join(map(str, [ended.value, *(warning.message for warning in told)]))
     assert re.search(rf"m{ending}: .*expected float32 \(6, 8\), found at \[0, 0\]", said), said
     assert writes >= 5

@@ -30,16 +30,48 @@ class Killed(BaseException):
     """Stands for SIGKILL within a process: nobody may catch it."""
 
 
-class KillAt(keras.callbacks.Callback):
-    """Dies when the given 0-based epoch begins, so after ``epoch`` whole epochs."""
+def die(model: Any) -> None:
+    """What a :class:`Strike` does if it is given nothing else."""
+    raise Killed
 
-    def __init__(self, epoch: int) -> None:
+
+def stop(model: Any) -> None:
+    """Another act of a :class:`Strike`: training stops, as early stopping does it."""
+    model.stop_training = True
+
+
+class Strike(keras.callbacks.Callback):
+    """Ends a run at one moment of it, or does something else there.
+
+    Args:
+        hooks: in which methods, without ``on_``: ``"epoch_begin"``, ``"train_batch_end"``.
+        at: at this 0-based epoch or batch, whichever the method is given; None for any.
+        epoch: when so many epochs are over: for the methods of a batch.
+        step: when the optimizer has made so many steps.
+        after: when so many of the calls that fit have passed.
+        act: what to do with the model.
+    """
+
+    def __init__(
+        self,
+        *hooks: str,
+        at: int | None = None,
+        epoch: int | None = None,
+        step: int | None = None,
+        after: int = 0,
+        act: Callable[[Any], None] = die,
+    ) -> None:
         super().__init__()
-        self.epoch = epoch
+        calls = itertools.count()  # no attribute: a run would warn of one that changes and is not saved
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if epoch == self.epoch:
-            raise Killed
+        def hear(index: Any = None, logs: Any = None) -> None:
+            if at not in (None, index) or (epoch is not None and len(self.model.history.epoch) != epoch):
+                return
+            if (step is None or int(self.model.optimizer.iterations.numpy()) == step) and next(calls) == after:
+                act(self.model)
+
+        for hook in hooks:
+            setattr(self, f"on_{hook}", hear)
 
 
 class Container(keras.callbacks.Callback):
@@ -196,7 +228,7 @@ def fit(
         "epochs": epochs,
         **options,
     }
-    killer = [] if kill is None else [KillAt(kill)]
+    killer = [] if kill is None else [Strike("epoch_begin", at=kill)]
     try:
         history = model.fit(**arguments, callbacks=[*callbacks, *killer], initial_epoch=restored.initial_epoch)
     except Killed:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import Killed, PerBatch, X, Y, bytes_of, halve, states_of
+from harness import Killed, PerBatch, Strike, X, Y, bytes_of, halve, states_of, stop
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, data, restore_callbacks, stateful
@@ -114,40 +114,9 @@ class Heard(keras.callbacks.Callback):
         self.heard.append(("test ends", dict(logs)))
 
 
-@stateful
-class StopAt(keras.callbacks.Callback):
-    """Stops training inside an epoch."""
-
-    def __init__(self, at: tuple[int, int]) -> None:
-        super().__init__()
-        self.at, self.epoch = at, -1
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if (self.epoch, batch) == self.at:
-            self.model.stop_training = True
-
-
-@stateful(exclude=("left",))
-class KillAfter(keras.callbacks.Callback):
+def killed_after(events: int) -> Strike:
     """Dies so many events after training began; an event is the begin of a batch or the end of an epoch."""
-
-    def __init__(self, events: int) -> None:
-        super().__init__()
-        self.left = events
-
-    def _count(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._count()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._count()
+    return Strike("train_batch_begin", "epoch_end", after=events)
 
 
 # The data.
@@ -426,16 +395,16 @@ def start(
     ]
     if cell.optimizer != "schedule":
         callbacks[1:1] = [PerBatch(0.05)] if cell.stop else [keras.callbacks.LearningRateScheduler(halve)]
-    if cell.stop is not None:
-        callbacks.append(StopAt(cell.stop))
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
-    killer = [] if kill is None else [KillAfter(kill)]
+    strikes = [] if kill is None else [killed_after(kill)]
+    if cell.stop is not None:
+        strikes.append(Strike("train_batch_end", epoch=cell.stop[0], at=cell.stop[1], act=stop))
     try:
         history = model.fit(
             **arguments_of(cell),
             epochs=EPOCHS,
             verbose=verbose,
-            callbacks=[*callbacks, *killer],
+            callbacks=[*callbacks, *strikes],
             initial_epoch=max(restored.initial_epoch, cell.initial_epoch),
         )
     except Killed:
@@ -463,7 +432,7 @@ def start_stock(directory: Path, cell: Cell, *, kill: int | None = None) -> list
     ]
     if cell.optimizer != "schedule":
         callbacks.append(keras.callbacks.LearningRateScheduler(halve))
-    killer = [] if kill is None else [KillAfter(kill)]
+    killer = [] if kill is None else [killed_after(kill)]
     try:
         model.fit(
             **arguments_of(cell),

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import KillAt, Killed, X, Y, make_model
+from harness import Killed, Strike, X, Y, make_model
 from states import META
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
@@ -23,18 +23,6 @@ class Halving(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model.optimizer.learning_rate = 0.5 ** (epoch + 1)
-
-
-class KillAtBatch(keras.callbacks.Callback):
-    """Dies when the given 0-based batch of any epoch begins."""
-
-    def __init__(self, batch: int) -> None:
-        super().__init__()
-        self.batch = batch
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if batch == self.batch:
-            raise Killed
 
 
 def start(directory: Path, *more: Any, name: str = "{epoch}.keras", strict: bool = True, **options: Any) -> None:
@@ -58,7 +46,7 @@ def newest(directory: Path) -> dict[str, Any]:
 def test_each_start_is_told_with_the_checkpoint_it_went_on_from(tmp_path: Path) -> None:
     """When, at which epoch and batch, from the save of which time; and what that was due to go on with."""
     began = time.time_ns()
-    killed(tmp_path, KillAt(1))
+    killed(tmp_path, Strike("epoch_begin", at=1))
     first = newest(tmp_path)["saved_at"]
     start(tmp_path)
     meta = newest(tmp_path)
@@ -70,7 +58,7 @@ def test_each_start_is_told_with_the_checkpoint_it_went_on_from(tmp_path: Path) 
 
 def test_a_start_inside_an_epoch_is_told_with_its_batch(tmp_path: Path) -> None:
     """Training goes on when the batches before have been read again, not when fit is called."""
-    killed(tmp_path, KillAtBatch(2), name="{epoch}-{batch}.keras", save_freq=2)
+    killed(tmp_path, Strike("train_batch_begin", at=2), name="{epoch}-{batch}.keras", save_freq=2)
     saved_at = newest(tmp_path)["saved_at"]
     start(tmp_path, name="{epoch}-{batch}.keras", save_freq=2)
     two = newest(tmp_path)["starts"][1]
@@ -79,7 +67,7 @@ def test_a_start_inside_an_epoch_is_told_with_its_batch(tmp_path: Path) -> None:
 
 def test_the_end_of_each_epoch_is_told_once(tmp_path: Path) -> None:
     """Over a restart: the learning rate that stood at its end, and the time."""
-    killed(tmp_path, KillAt(2))
+    killed(tmp_path, Strike("epoch_begin", at=2))
     start(tmp_path)
     trace = newest(tmp_path)["trace"]
     assert trace["epochs"] == [0, 1, 2]
@@ -90,7 +78,7 @@ def test_the_end_of_each_epoch_is_told_once(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*fit starts at epoch", "ignore:.*weights or optimizer", "ignore:.*steps")
 def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -> None:
     """With strict=False somebody may begin elsewhere: the file says where he should have."""
-    killed(tmp_path, KillAt(2))
+    killed(tmp_path, Strike("epoch_begin", at=2))
     start(tmp_path, strict=False)
     two = newest(tmp_path)["starts"][1]
     assert (two["epoch"], two["due"]) == (0, (2, 0))
@@ -113,7 +101,7 @@ def test_a_run_without_a_learning_rate_has_none() -> None:
 @pytest.mark.filterwarnings("ignore:.*nothing was restored")
 def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Path) -> None:
     """It is another run, which writes over them."""
-    killed(tmp_path, KillAt(2))
+    killed(tmp_path, Strike("epoch_begin", at=2))
     make_model().fit(X, Y, epochs=1, verbose=0, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
     (only,) = Snapshot.open(str(tmp_path / "1.keras")).meta["starts"]
     assert (only["from"], only["beside"]) == (None, 2)
@@ -129,7 +117,7 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.count += 1
 
-    killed(tmp_path, KillAt(1))
+    killed(tmp_path, Strike("epoch_begin", at=1))
     assert newest(tmp_path)["doubts"] == []
     with pytest.raises(Killed):
         make_model().fit(
@@ -137,7 +125,11 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
             Y,
             epochs=3,
             verbose=0,
-            callbacks=[Lost(), ModelCheckpointEnhanced(tmp_path / "lost" / "{epoch}.keras"), KillAt(1)],
+            callbacks=[
+                Lost(),
+                ModelCheckpointEnhanced(tmp_path / "lost" / "{epoch}.keras"),
+                Strike("epoch_begin", at=1),
+            ],
         )
     (doubt,) = newest(tmp_path / "lost")["doubts"]
     assert doubt.startswith("Lost is not saved with the checkpoint, and its count changed")

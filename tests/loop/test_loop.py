@@ -485,7 +485,7 @@ import sys, warnings
 import keras, tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from harness import KillAt, Killed, PerBatch, X, Y, X_VAL, Y_VAL, bytes_of
+from harness import Strike, Killed, PerBatch, X, Y, X_VAL, Y_VAL, bytes_of
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
 
 def begin(directory, kill=None):
@@ -502,7 +502,7 @@ def begin(directory, kill=None):
     callbacks = [PerBatch(0.05), keras.callbacks.EarlyStopping(patience=9),
                  ModelCheckpointEnhanced(f"{directory}/{{epoch}}.keras")]
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
-    killer = [] if kill is None else [KillAt(kill)]
+    killer = [] if kill is None else [Strike("epoch_begin", at=kill)]
     try:
         history = model.fit(
             X, Y, batch_size=32, epochs=3, validation_data=(X_VAL, Y_VAL), verbose=0,

@@ -11,8 +11,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import KillAt, Killed, X, Y, make_model
-from test_course import KillAtBatch
+from harness import Killed, Strike, X, Y, make_model
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
 from callback_state._checkpoints.snapshot import Snapshot
@@ -63,7 +62,7 @@ def test_a_save_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_without_verbose_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither at saves nor at a resume."""
     with pytest.raises(Killed):
-        start(tmp_path, KillAt(1), verbose=0)
+        start(tmp_path, Strike("epoch_begin", at=1), verbose=0)
     start(tmp_path, verbose=0)
     assert capsys.readouterr().out == ""
 
@@ -101,7 +100,7 @@ def test_what_is_told_changes_nothing_that_is_saved(tmp_path: Path) -> None:
 def test_a_resume_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What was put back, what has no state yet, and where the run goes on, counted as Keras prints it."""
     with pytest.raises(Killed):
-        start(tmp_path, KillAt(2))
+        start(tmp_path, Strike("epoch_begin", at=2))
     capsys.readouterr()
     start(tmp_path, stateful(Counts(), key="another"))
     assert capsys.readouterr().out.splitlines()[0] == (
@@ -121,7 +120,7 @@ def test_a_finished_run_that_is_started_again_says_so(tmp_path: Path, capsys: py
 def test_a_resume_inside_an_epoch_names_the_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The next one; saves name theirs."""
     with pytest.raises(Killed):
-        start(tmp_path, KillAtBatch(2), name="{epoch}-{batch}.keras", save_freq=2)
+        start(tmp_path, Strike("train_batch_begin", at=2), name="{epoch}-{batch}.keras", save_freq=2)
     assert capsys.readouterr().out.startswith("Epoch 1, batch 2: saved ")
     start(tmp_path, name="{epoch}-{batch}.keras", save_freq=2)
     assert capsys.readouterr().out.splitlines()[0].endswith("put back; goes on with epoch 1/3, batch 3")
@@ -130,7 +129,7 @@ def test_a_resume_inside_an_epoch_names_the_batch(tmp_path: Path, capsys: pytest
 def test_what_was_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With strict=False a callback of the checkpoint may be missing."""
     with pytest.raises(Killed):
-        start(tmp_path, KillAt(2))
+        start(tmp_path, Strike("epoch_begin", at=2))
     model, saver = make_model(), ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", verbose=1)
     with pytest.warns(UserWarning, match="Counts is in the checkpoint"):
         restored = restore_callbacks(tmp_path, into=[saver], model=model, strict=False)
@@ -194,7 +193,7 @@ def test_lines_stand_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stre
     """At saves within an epoch and at a resume there, in a file as well: grep finds them."""
     options: dict[str, Any] = {"name": "{epoch}-{batch}.keras", "save_freq": 2, "fit": 1}
     with pytest.raises(Killed):
-        start(tmp_path, KillAtBatch(3), **options)
+        start(tmp_path, Strike("train_batch_begin", at=3), **options)
     written = stream()
     monkeypatch.setattr(sys, "stdout", written)
     start(tmp_path, **options)

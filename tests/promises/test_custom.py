@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from harness import KillAt, Killed, X, Y
+from harness import Killed, Strike, X, Y
 from places import ENVIRONMENT
 from reused import fresh_model
 
@@ -143,7 +143,7 @@ def checkpoint(directory: Path, **options: Any) -> ModelCheckpointEnhanced:
 def train(directory: Path, callbacks: list[Any], *, kill: int | None = KILL, model: Any = None) -> Any:
     """Train, and die when epoch ``kill`` begins."""
     model = fresh_model() if model is None else model
-    killer = [] if kill is None else [KillAt(kill)]
+    killer = [] if kill is None else [Strike("epoch_begin", at=kill)]
     with contextlib.suppress(Killed):
         model.fit(X, Y, batch_size=32, verbose=0, epochs=4, callbacks=[checkpoint(directory), *callbacks, *killer])
     return model

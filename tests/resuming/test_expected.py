@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from harness import KillAt, Killed, PerBatch, X, Y, bytes_of
-from inside import KillAfter
+from harness import Killed, PerBatch, Strike, X, Y, bytes_of
+from inside import killed_after
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, RestoreError, ResumeError, restore_callbacks, stateful
@@ -36,7 +36,7 @@ def made(directory: Path, where: str = "inside") -> list[Any]:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of a run that was killed inside its second epoch, and of one that was killed between two epochs."""
     found = {}
-    for name, killer in {"inside": KillAfter(4 + 1 + 2), "between": KillAt(2)}.items():
+    for name, killer in {"inside": killed_after(4 + 1 + 1), "between": Strike("epoch_begin", at=2)}.items():
         found[name] = tmp_path_factory.mktemp(name)
         callbacks = [*made(found[name], name), killer]
         with pytest.raises(Killed):

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import Batches, KillAt, Killed, PerBatch, X, Y, bytes_of, fit, make_model
+from harness import Batches, Killed, PerBatch, Strike, X, Y, bytes_of, fit, make_model
 from places import KIT, ROOT
 
 from callback_state import (
@@ -408,7 +408,12 @@ def test_a_fit_that_died_at_once_can_be_tried_again(checkpoints: Path) -> None:
         callbacks, model = [*make(), saver(checkpoints)], make_model()
         restored = restore_callbacks(checkpoints, into=callbacks, model=model)
         with pytest.raises(Killed):
-            model.fit(**FIT, epochs=8, initial_epoch=restored.initial_epoch, callbacks=[*callbacks, KillAt(3)])
+            model.fit(
+                **FIT,
+                epochs=8,
+                initial_epoch=restored.initial_epoch,
+                callbacks=[*callbacks, Strike("epoch_begin", at=3)],
+            )
         assert restored.initial_epoch == 3
 
 
@@ -456,7 +461,7 @@ def test_a_metric_called_epochs_does_not_hide_the_epochs(tmp_path: Path) -> None
             logs["epochs"] = 99.0
 
     with pytest.raises(Killed):
-        make_model().fit(**FIT, epochs=4, callbacks=[Logs(), saver(tmp_path), KillAt(2)])
+        make_model().fit(**FIT, epochs=4, callbacks=[Logs(), saver(tmp_path), Strike("epoch_begin", at=2)])
     assert load_meta(tmp_path)["epochs"] == [0, 1]
 
 
@@ -506,7 +511,7 @@ def test_stock_model_files_that_would_be_written_over_are_warned_of(tmp_path: Pa
 def test_a_restore_that_was_forgotten_is_warned_of(checkpoints: Path) -> None:
     """A fresh checkpoint callback in a directory with checkpoints of its name."""
     with pytest.warns(UserWarning, match="nothing was restored from them"), pytest.raises(Killed):
-        make_model().fit(**FIT, epochs=4, callbacks=[*make(), saver(checkpoints), KillAt(0)])
+        make_model().fit(**FIT, epochs=4, callbacks=[*make(), saver(checkpoints), Strike("epoch_begin", at=0)])
 
 
 def test_lost_state_files_are_named(checkpoints: Path) -> None:

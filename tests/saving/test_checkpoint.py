@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import X_VAL, Y_VAL, Batches, Container, KillAt, Killed, PerBatch, X, Y, fit, make_model
+from harness import X_VAL, Y_VAL, Batches, Container, Killed, PerBatch, Strike, X, Y, fit, make_model
 
 from callback_state import (
     CallbackStateError,
@@ -123,7 +123,7 @@ def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
                 **FIT,
                 epochs=6,
                 initial_epoch=restored.initial_epoch,
-                callbacks=[*savers, *([] if kill is None else [KillAt(kill)])],
+                callbacks=[*savers, *([] if kill is None else [Strike("epoch_begin", at=kill)])],
             )
         except Killed:
             return None
@@ -160,7 +160,7 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
     callbacks, model = savers(), make_model()
     restored = restore_callbacks(tmp_path, into=callbacks, model=model)
     with pytest.raises(Killed):
-        model.fit(**FIT, epochs=6, initial_epoch=1, callbacks=[*callbacks, KillAt(1)])
+        model.fit(**FIT, epochs=6, initial_epoch=1, callbacks=[*callbacks, Strike("epoch_begin", at=1)])
     assert restored.initial_epoch == 1
     assert load_meta(tmp_path / "best" / "best.keras")["epochs"] == [0]
 
@@ -232,7 +232,7 @@ def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
     """Epoch and batch are 0-based; the epoch to go on with is the one that was interrupted."""
     saver = ModelCheckpointEnhanced(tmp_path / "m.keras", save_freq=3)
     with pytest.raises(Killed):
-        make_model().fit(**FIT, epochs=4, callbacks=[saver, KillAt(1)])
+        make_model().fit(**FIT, epochs=4, callbacks=[saver, Strike("epoch_begin", at=1)])
     restored = restore_callbacks(tmp_path, into=[saver], model=make_model())
     assert (restored.epoch, restored.batch, restored.initial_epoch) == (0, 2, 0)
     assert "initial_epoch=0, after batch 2" in repr(restored)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import EPOCHS, X_VAL, Y_VAL, Batches, PerBatch, Run, X, Y, bytes_of, fit, make_model
+from harness import EPOCHS, X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, Strike, X, Y, bytes_of, fit, make_model
 
 from callback_state import (
     CallbackStateError,
@@ -116,7 +116,6 @@ def test_period_leaves_the_last_epoch_out_and_the_end_is_exact_all_the_same(tmp_
 
 def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
     """Two fits: a warm-up with frozen layers, then fine-tuning, each with its own checkpoints."""
-    from harness import KillAt, Killed
 
     model = make_model()
     model.layers[0].trainable = False
@@ -132,7 +131,7 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
             ModelCheckpointEnhanced(os.path.join(directory, f"part{part}-{{epoch}}.keras")),
         ]
         restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
-        killer = [KillAt(kill[1])] if kill is not None and kill[0] == part else []
+        killer = [Strike("epoch_begin", at=kill[1])] if kill is not None and kill[0] == part else []
         try:
             history = model.fit(
                 X,
@@ -160,7 +159,6 @@ def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path, kill: tu
 
 def continued(directory: Path, kill: int | None = None) -> Any:
     """Two fits that number their epochs through, with the same callbacks and one name."""
-    from harness import KillAt, Killed
 
     model = make_model()
     callbacks = [
@@ -171,7 +169,7 @@ def continued(directory: Path, kill: int | None = None) -> Any:
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
     histories = []
     for first, epochs in ((0, 3), (3, 6)):
-        killer = [] if kill is None else [KillAt(kill)]
+        killer = [] if kill is None else [Strike("epoch_begin", at=kill)]
         try:
             histories.append(
                 model.fit(
@@ -231,15 +229,6 @@ def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_pat
     assert bytes_of(a.weights) == bytes_of(b.weights)
 
 
-class FailsAtTheEnd(keras.callbacks.Callback):
-    """Dies when training has ended, before anything is put back or marked."""
-
-    def on_train_end(self, logs: Any = None) -> None:
-        from harness import Killed
-
-        raise Killed
-
-
 @pytest.mark.parametrize("save_best_only", [False, True])
 @pytest.mark.parametrize("patience", [2, 99], ids=["stopped early", "all epochs"])
 def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, save_best_only: bool) -> None:
@@ -255,7 +244,7 @@ def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, s
     options = {"checkpoint": {"save_best_only": save_best_only, "monitor": "loss"}}
     whole = fit(tmp_path / "whole", make, epochs=6, **options)
     for _ in range(2):
-        assert fit(tmp_path / "killed", lambda: [FailsAtTheEnd(), *make()], epochs=6, **options) is None
+        assert fit(tmp_path / "killed", lambda: [Strike("train_end"), *make()], epochs=6, **options) is None
     resumed = fit(tmp_path / "killed", make, epochs=6, **options)
     assert resumed.differences(whole) == []
     assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
