@@ -1,19 +1,19 @@
 """What is known of a class that is not decorated: which attributes are state, what it does outside.
 
-Keras's own classes are described by the table in :mod:`._adapters`, others by whoever uses them, with
+Keras's own classes are described by the table in :mod:`.stock`, others by whoever uses them, with
 :func:`adapter`. Outside is what lives longer than the process: a log file, a run on a server.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from .stateful import is_callback_class, registration_of, stateful
+from .._keras.classes import is_callback_class, stock_name
+from .stateful import registration_of, stateful
 
-__all__ = ["Adapter", "adapter", "given_to", "stock_name"]
+__all__ = ["Adapter", "adapter", "given_to"]
 
 T = TypeVar("T", bound=type)
 Look = Callable[[Any], Any]
@@ -181,11 +181,3 @@ def given_to(cls: type) -> Adapter | None:
     """What :func:`adapter` was told about this very class; not about a base."""
     said: Adapter | None = cls.__dict__.get(_ADAPTER)
     return said
-
-
-def stock_name(cls: type) -> str | None:
-    """The name of a class among Keras's own callbacks; None for any other."""
-    keras = sys.modules.get("keras")
-    if keras is None:
-        return None
-    return cls.__name__ if getattr(keras.callbacks, cls.__name__, None) is cls else None

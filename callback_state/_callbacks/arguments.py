@@ -14,6 +14,8 @@ from .._format.classes import attributes, class_name, public
 from .._format.decode import copy
 from .._format.encode import Encoder, same
 from .._format.table import MISSING, SCALARS, Node, PlainError, Table
+from .._keras.backend import is_variable
+from .._keras.classes import derives_from_keras, is_callback_class
 
 __all__ = [
     "CODE",
@@ -134,9 +136,9 @@ def _look(value: Any) -> tuple[str, list[Any]]:
 
     def fallback(encoder: Encoder, item: Any, path: str) -> Node:
         parts.append(item)
-        if _is_variable(type(item)) or _is_callback(type(item)):
+        if is_variable(item) or is_callback_class(type(item)):
             return ("variable", next(_never_again))  # holds state, so it is never mere configuration
-        if isinstance(item, CODE) or _is_of_keras(type(item)):
+        if isinstance(item, CODE) or derives_from_keras(type(item)):
             return ("part", id(item))
         plain = {k: v for k, v in attributes(item).items() if type(v) in SCALARS}
         return ("part", id(item), encoder.pairs(sorted(plain.items()), path, "."))
@@ -145,19 +147,6 @@ def _look(value: Any) -> tuple[str, list[Any]]:
         return _digest(Encoder(fallback, canonical=True).table(value))[1], parts
     except PlainError:  # nested too deep
         return describe(value), parts
-
-
-def _is_of_keras(cls: type) -> bool:
-    return any(base.__module__.partition(".")[0] in ("keras", "tensorflow") for base in cls.__mro__)
-
-
-def _is_callback(cls: type) -> bool:
-    return _is_of_keras(cls) and any(base.__name__ == "Callback" for base in cls.__mro__)
-
-
-def _is_variable(cls: type) -> bool:
-    names = {base.__name__ for base in cls.__mro__}
-    return _is_of_keras(cls) and not names.isdisjoint({"Variable", "KerasVariable"})
 
 
 def record_arguments(cls: Any) -> None:

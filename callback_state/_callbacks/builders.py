@@ -12,7 +12,6 @@ The encoder's fallback (:mod:`._byvalue`) makes a node of it, the builders put i
 
 from __future__ import annotations
 
-import sys
 import types
 import warnings
 from collections.abc import Callable
@@ -21,20 +20,12 @@ from typing import Any
 from .._format.decode import Decoder
 from .._format.opener import Opener
 from .._format.table import MISSING, Node
+from .._keras.backend import is_variable, raw_variable, tensor, value_of
+from .._keras.classes import has_variables, variables_in
 from ..exceptions import RestoreError, UntrustedError
 from .arguments import describe
 
-__all__ = [
-    "Builders",
-    "ModelVariable",
-    "has_variables",
-    "is_keras",
-    "is_tensor",
-    "is_variable",
-    "places_of",
-    "value_of",
-    "variables_in",
-]
+__all__ = ["Builders", "ModelVariable"]
 
 
 class ModelVariable:
@@ -87,15 +78,13 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             self._assign(decoder, live, array)
             return live
         if which.startswith("tensorflow."):
-            return sys.modules["tensorflow"].Variable(array)
+            return raw_variable(array)
         import keras
 
         return keras.Variable(array, dtype=str(array.dtype))
 
     def _tensor(self, decoder: Decoder, node: Node, live: Any) -> Any:
-        import tensorflow
-
-        return tensorflow.constant(decoder.ref(node[1]))
+        return tensor(decoder.ref(node[1]))
 
     def _variables(self, decoder: Decoder, node: Node, live: Any) -> Any:
         _, name, arrays = node
@@ -165,53 +154,3 @@ def _exchange(variable: Any, array: Any) -> Callable[[], None]:
     before = value_of(variable)
     variable.assign(array)
     return lambda: variable.assign(before)
-
-
-def is_variable(value: Any) -> bool:
-    """Whether ``value`` is a Keras or a TensorFlow variable."""
-    tensorflow = sys.modules.get("tensorflow")
-    return is_keras(value, "Variable") or (tensorflow is not None and isinstance(value, tensorflow.Variable))
-
-
-def is_keras(value: Any, name: str) -> bool:
-    """Whether ``value`` is an instance of ``keras.<name>``; false where Keras is not loaded."""
-    keras: Any = sys.modules.get("keras")
-    for part in name.split("."):
-        keras = getattr(keras, part, None)
-    return keras is not None and isinstance(value, keras)
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether ``value`` is a tensor that has a value."""
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(value, tensorflow.Tensor) and hasattr(value, "numpy")
-
-
-def has_variables(value: Any) -> bool:
-    """Whether ``value`` is a part of Keras whose state is its variables."""
-    kinds = ("layers.Layer", "optimizers.Optimizer", "metrics.Metric", "random.SeedGenerator")
-    return any(is_keras(value, kind) for kind in kinds)
-
-
-def variables_in(value: Any) -> list[Any]:
-    """The variables of such a part, in an order that is the same in another process."""
-    return [value.state] if is_keras(value, "random.SeedGenerator") else list(value.variables)
-
-
-def value_of(value: Any) -> Any:
-    """The value of a variable or tensor, as an array."""
-    import numpy
-
-    # A copy: what numpy() gives may be the variable's own memory.
-    return numpy.array(value.numpy())
-
-
-def places_of(model: Any) -> dict[int, tuple[str, int]]:
-    """Where each variable stands: ("model" or "optimizer", 0-based index) by its ``id``."""
-    places: dict[int, tuple[str, int]] = {}
-    for group, owner in (("optimizer", getattr(model, "optimizer", None)), ("model", model)):
-        for i, variable in enumerate(getattr(owner, "variables", ())):
-            places[id(variable)] = (group, i)
-            if is_variable(variable.value):  # the TensorFlow variable inside
-                places[id(variable.value)] = (group, i)
-    return places

@@ -16,19 +16,13 @@ from typing import Any
 from .._format.classes import attributes, class_name
 from .._format.encode import Encoder
 from .._format.table import Node
-from .._keras.weights import layers_of
+from .._keras.backend import is_tensor, is_variable, value_of
+from .._keras.classes import has_variables, is_keras, variables_in
+from .._keras.randomness import layers_of
+from .._keras.weights import places_of
 from ..exceptions import NotPicklableError
 from .arguments import CODE, LARGE_ARGUMENT, describe
-from .builders import (
-    ModelVariable,
-    has_variables,
-    is_keras,
-    is_tensor,
-    is_variable,
-    places_of,
-    value_of,
-    variables_in,
-)
+from .builders import ModelVariable
 
 __all__ = ["ByValue"]
 

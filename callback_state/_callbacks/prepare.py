@@ -15,6 +15,7 @@ from .._format.kinds import Later
 from .._format.opener import Opener
 from .._format.table import MISSING, Node, PlainError, Table, order, two_by_two
 from .._format.trust import Trust
+from .._keras.classes import is_hook
 from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError
 from .arguments import describe, mark_of
 from .builders import Builders
@@ -238,19 +239,13 @@ def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state:
             or name in BASE
             or is_special(name)
             or _is_owned(adapter, name)
-            or (_is_hook(type(callback), name) and name not in vars(callback))
+            or (is_hook(type(callback), name) and name not in vars(callback))
         ):
             raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")
         if value is MISSING:
             prepared.skipped.append((callback, name))
         elif name not in excluded:
             prepared.attributes.append((callback, name, value))
-
-
-def _is_hook(cls: type, name: str) -> bool:
-    """Whether Keras calls it: then it is state only where the constructor has put something in its place."""
-    bases = (base for base in cls.__mro__ if base.__module__.partition(".")[0] == "keras")
-    return any(base.__name__ == "Callback" and name in vars(base) for base in bases)
 
 
 def _is_owned(adapter: Any, name: str) -> bool:

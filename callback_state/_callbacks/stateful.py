@@ -12,18 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 from .._format.classes import PLAIN, PlainMark, class_name
+from .._keras.classes import is_callback_class
 from ..exceptions import NotRegisteredError
 from .arguments import argument_of, guess_arguments, mark_of, record_arguments, set_mark
 
-__all__ = [
-    "Registration",
-    "argument_of",
-    "find_class",
-    "is_callback_class",
-    "mark_of",
-    "registration_of",
-    "stateful",
-]
+__all__ = ["Registration", "argument_of", "find_class", "mark_of", "registration_of", "stateful"]
 
 T = TypeVar("T")
 Migrate = Callable[[dict[str, Any], int], dict[str, Any]]
@@ -167,11 +160,6 @@ def _register_class(cls: type, registration: Registration) -> None:
     else:
         setattr(cls, PLAIN, PlainMark(registration.name, registration.exclude))
     _registry[class_name(cls)] = registration
-
-
-def is_callback_class(cls: type) -> bool:
-    """Whether ``cls`` derives from Keras's Callback, told without importing Keras."""
-    return any(base.__name__ == "Callback" and base.__module__.split(".")[0] == "keras" for base in cls.__mro__)
 
 
 def registration_of(cls: type) -> Registration | None:

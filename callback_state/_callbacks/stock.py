@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .._keras.classes import stock_name
 from . import csv_log, event_files
-from .adapter import Adapter, given_to, stock_name
+from .adapter import Adapter, given_to
 from .csv_log import appending
 from .stateful import registration_of
 

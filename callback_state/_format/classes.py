@@ -65,7 +65,16 @@ def is_plain_class(cls: type) -> bool:
         return False
     # A dataclass that is also a dict, an exception or a part of Keras is more than its attributes.
     bases = cls.__mro__[:-1]
-    return all(b.__flags__ & _HEAP and b.__module__.partition(".")[0] != "keras" for b in bases)
+    return all(b.__flags__ & _HEAP and not is_from(b, "keras") for b in bases)
+
+
+def is_from(written: Any, *packages: str) -> bool:
+    """Whether a class or function stands in the code of one of these packages.
+
+    >>> is_from(dict, "builtins")
+    True
+    """
+    return str(getattr(written, "__module__", None)).partition(".")[0] in packages
 
 
 def fields_of(value: Any) -> dict[str, Any] | None:

@@ -1,17 +1,35 @@
-"""Which software runs here."""
+"""Which backend runs Keras, and what its variables and tensors are: the only file that asks.
+
+A question about a value is answered without importing Keras or its backend: where they are not loaded, the value
+is not theirs.
+"""
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from .._version import __version__
+from ..exceptions import BackendError
+from .classes import is_keras
 
-__all__ = ["versions"]
+__all__ = [
+    "check_backend",
+    "copies_of",
+    "is_tensor",
+    "is_variable",
+    "raw_variable",
+    "tensor",
+    "value_of",
+    "values_of",
+    "versions",
+]
 
 
 def versions() -> dict[str, str]:
-    """What the state file records of the software that wrote it."""
+    """The software that runs here, by name, as the state file records it."""
     import keras
     import numpy
     import tensorflow
@@ -24,3 +42,63 @@ def versions() -> dict[str, str]:
         "numpy": numpy.__version__,
         "platform": sys.platform,
     }
+
+
+def check_backend() -> None:
+    """Raises BackendError if Keras runs on another backend than TensorFlow."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise BackendError(
+            f"callback_state supports the TensorFlow backend of Keras; this process runs on {backend!r}. "
+            f'Set KERAS_BACKEND="tensorflow" before Keras is imported.'
+        )
+
+
+def is_variable(value: Any) -> bool:
+    """Whether ``value`` is a variable of Keras or of its backend."""
+    tensorflow = sys.modules.get("tensorflow")
+    return is_keras(value, "Variable") or (tensorflow is not None and isinstance(value, tensorflow.Variable))
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a tensor that has a value."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(value, tensorflow.Tensor) and hasattr(value, "numpy")
+
+
+def value_of(value: Any) -> Any:
+    """The value of a variable or tensor, as an array of its own."""
+    import numpy
+
+    # numpy() may give the memory of the variable itself, which changes.
+    return numpy.array(value.numpy())
+
+
+def values_of(variables: Iterable[Any]) -> Iterator[Any]:
+    """The values of variables as arrays, without a copy on a CPU; each is valid until the next assignment."""
+    import numpy
+    import tensorflow
+
+    for variable in variables:
+        yield numpy.asarray(tensorflow.convert_to_tensor(variable))
+
+
+def copies_of(variable: Any) -> tuple[Any, ...]:
+    """The copies of a variable, one on each device of a strategy; the variable itself where there is only one."""
+    return tuple(getattr(variable.value, "values", (variable,)))
+
+
+def raw_variable(array: Any) -> Any:
+    """A new variable of the backend itself, not of Keras."""
+    import tensorflow
+
+    return tensorflow.Variable(array)
+
+
+def tensor(array: Any) -> Any:
+    """A new tensor of the backend."""
+    import tensorflow
+
+    return tensorflow.constant(array)

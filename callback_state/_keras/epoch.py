@@ -1,31 +1,42 @@
-"""What the metrics of a model have summed up since the epoch began: in no Keras file.
+"""What Keras holds of a run that goes on: the metrics of the epoch, its last logs, the progress bar, the history.
 
-A compiled metric makes its variables in the first step that it sees. Resuming inside an epoch they are made
-before, without running a step: by compiling it, or as Keras itself makes them under a strategy.
+No Keras file holds any of it. A compiled metric makes its variables in the first step that it sees. To resume
+inside an epoch they are made before, and no step runs: the step is compiled, or Keras builds the metrics from the
+shapes of a batch.
 """
 
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
-from ..exceptions import ResumeError
+from ..exceptions import ResumeError, unsupported_keras
+from .backend import copies_of
 from .graphs import outermost
-from .inventory import unnumbered
-from .weights import copies_of
+from .weights import unnumbered
 
-__all__ = ["build_metrics", "logs_of", "put_back_metrics", "take_metrics"]
+__all__ = [
+    "build_metrics",
+    "hand_over_logs",
+    "history_of",
+    "logs_of",
+    "put_back_history",
+    "put_back_metrics",
+    "show_progress",
+    "take_metrics",
+]
 
 
 def take_metrics(model: Any) -> list[tuple[str, Any]]:
-    """(name, values) of each metric variable: a stack of those of each device that has its own."""
+    """(name, values) of each metric variable; values has one row for each device that has a copy of its own."""
     import numpy
 
     return [(unnumbered(v), numpy.stack([copy.numpy() for copy in copies_of(v)])) for v in model.metrics_variables]
 
 
 def logs_of(logs: Any) -> dict[str, Any]:
-    """What a train step gave, as plain data; nothing for what is no dict."""
+    """The result of a train step as plain data; empty if it is no dict."""
     import keras
     import numpy
 
@@ -36,7 +47,7 @@ def logs_of(logs: Any) -> dict[str, Any]:
 
 
 def build_metrics(model: Any, dataset: Any, number: int) -> None:
-    """Let the metrics have their variables, for batches such as a data set gives.
+    """Make the variables of the metrics, for batches such as a data set gives.
 
     Args:
         model: compiled; its train function has not been called yet.
@@ -50,17 +61,17 @@ def build_metrics(model: Any, dataset: Any, number: int) -> None:
         if len(model.metrics_variables) != number:
             _trace(model, dataset)
         if len(model.metrics_variables) != number:
-            _build_compiled(model, dataset)
-    except Exception as error:  # whatever somebody's model raises
+            _build_from_shapes(model, dataset)
+    except Exception as error:  # whatever a user's model raises
         raise ResumeError(
-            f"the metrics of the model cannot be built before its first step, which a resume inside an epoch "
-            f"needs: {type(error).__name__}: {error}. Call model.train_on_batch(...) on a batch before "
+            f"the metrics of the model cannot be built before its first step, and a resume inside an epoch needs "
+            f"them: {type(error).__name__}: {error}. Call model.train_on_batch(...) on a batch before "
             f"restore_callbacks(..., model=model), or resume from the end of an epoch."
         ) from error
 
 
-def _build_compiled(model: Any, dataset: Any) -> None:
-    """Those of ``compile``, where the step is not compiled: by the shapes of a batch."""
+def _build_from_shapes(model: Any, dataset: Any) -> None:
+    """Where the step is not compiled: let Keras build the compiled metrics."""
     import keras
     import tensorflow
 
@@ -72,7 +83,7 @@ def _build_compiled(model: Any, dataset: Any) -> None:
 
 
 def _trace(model: Any, dataset: Any) -> None:
-    """Compile the train step, as its first call would have done; that finds it compiled."""
+    """Compile the train step. Its first call would do the same, and then finds it compiled."""
     import tensorflow
 
     iterator = tensorflow.data.IteratorSpec(dataset.element_spec)
@@ -81,31 +92,31 @@ def _trace(model: Any, dataset: Any) -> None:
 
 
 def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool = False) -> None:
-    """The reverse of :func:`take_metrics`.
+    """Assign what :func:`take_metrics` took.
 
     Args:
-        model: whose metrics.
+        model: the model that has the metrics.
         taken: their values.
-        partly: whether metrics without variables are only warned of.
+        partly: whether to warn, and not to raise, where metrics have no variables yet.
 
     Raises:
-        ResumeError: the model has other metrics than the one they were taken from.
+        ResumeError: the metrics of the model are not the saved ones.
     """
     found = [(unnumbered(v), tuple(v.shape), len(copies_of(v))) for v in model.metrics_variables]
     saved = [(name, values.shape[1:], len(values)) for name, values in taken]
     if partly and len(found) < len(saved) and all(item in saved for item in found):
         missing = sorted({name for name, _, _ in saved} - {name for name, _, _ in found})
         warnings.warn(
-            f"{', '.join(missing)} have no variables yet: what they had summed up in this epoch is lost. Call "
+            f"{', '.join(missing)} have no variables yet, so their sums over this epoch are lost. Call "
             f"model.test_on_batch(...) on a batch before restore_callbacks(..., model=model).",
             stacklevel=2,
         )
     elif found != saved:
         raise ResumeError(
-            f"the metrics of the model have the variables {_spelt(found)}, those of the checkpoint were "
-            f"{_spelt(saved)}: compile with the same metrics as before, on as many devices; call "
-            f"model.train_on_batch(...) on a batch before restore_callbacks(..., model=model) if they are made "
-            f"in the first step; or resume from the end of an epoch."
+            f"the metrics of the model have the variables {_listed(found)}; in the checkpoint they are "
+            f"{_listed(saved)}. Compile with the same metrics as before, on the same number of devices. If they "
+            f"are made in the first step, call model.train_on_batch(...) on a batch before "
+            f"restore_callbacks(..., model=model). Or resume from the end of an epoch."
         )
     left = list(taken)
     for variable in model.metrics_variables:
@@ -115,5 +126,63 @@ def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool =
             copy.assign(value)
 
 
-def _spelt(variables: list[tuple[str, Any, int]]) -> str:
+def _listed(variables: list[tuple[str, Any, int]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape, _ in variables) or "none"
+
+
+def hand_over_logs(model: Any, saved: dict[str, Any]) -> None:
+    """Let ``fit`` end its epoch with the saved logs if it runs no step in this epoch.
+
+    ``fit`` ends an epoch with the logs of its last step, and asks the model for the metrics in them.
+
+    Raises:
+        ResumeError: this Keras does not ask (3.7 to 3.15: ``Trainer._get_metrics_result_or_logs``).
+    """
+    if not hasattr(type(model), "_get_metrics_result_or_logs"):
+        raise unsupported_keras("fit asks the model for the logs of an epoch in another way")
+    # Of the class: the model may still have ours from a fit that was killed.
+    give = partial(type(model)._get_metrics_result_or_logs, model)
+
+    def given(logs: Any) -> Any:
+        del model._get_metrics_result_or_logs
+        return give(logs or saved)
+
+    model._get_metrics_result_or_logs = given
+
+
+def show_progress(callbacks: list[Any], batch: int, logs: dict[str, Any], seconds: float) -> None:
+    """Let Keras's progress bar start where it was.
+
+    Args:
+        callbacks: all callbacks of the list; only the progress bar is touched.
+        batch: the last batch, 0-based.
+        logs: the logs of its step.
+        seconds: how long the epoch had taken.
+    """
+    import keras
+
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.ProgbarLogger):
+            # The bar computes the time left from its start. Without this it is wrong until the epoch ends.
+            if hasattr(callback.progbar, "_start"):
+                callback.progbar._start -= seconds
+            callback.on_train_batch_end(batch, dict(sorted(logs.items())))
+
+
+def history_of(model: Any) -> dict[str, Any]:
+    """The model's History callback as plain data: ``epochs`` (0-based), and ``series`` by name."""
+    history = getattr(model, "history", None)
+    return {
+        "epochs": list(getattr(history, "epoch", ())),
+        "series": {name: list(values) for name, values in getattr(history, "history", {}).items()},
+    }
+
+
+def put_back_history(model: Any, saved: dict[str, Any]) -> None:
+    """Let the History callback of the running ``fit`` go on from ``saved``; a hand-written loop may have none."""
+    history = getattr(model, "history", None)
+    if history is None:
+        return
+    history.epoch = list(saved["epochs"])
+    history.history.clear()
+    history.history.update({name: list(v) for name, v in saved["series"].items()})

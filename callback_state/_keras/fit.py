@@ -1,4 +1,4 @@
-"""The running ``Model.fit``, found in the frames above a callback: Keras hands it to nobody."""
+"""The running ``Model.fit``: Keras gives it to nobody, so it is found in the frames above a callback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ..exceptions import unsupported_keras
 
-__all__ = ["Fit", "frames_above", "running_frame"]
+__all__ = ["Fit", "first_epoch", "frames_above", "running_frame", "set_first_epoch"]
 
 
 @dataclass
@@ -18,7 +18,8 @@ class Fit:
     """The arguments of the running ``fit``, as read in its frame.
 
     Attributes:
-        initial_epoch, epochs: 0-based first epoch and number of the epoch to stop before.
+        initial_epoch: the first epoch, 0-based.
+        epochs: the epoch to stop before, 0-based.
         shows: whether it shows a progress bar.
         shuffle: as given.
         epoch_iterator: Keras's iterator over the training data.
@@ -35,7 +36,7 @@ class Fit:
     class_weight: Any
 
     def described(self) -> dict[str, Any]:
-        """Arguments that must be the same in the ``fit`` that resumes, beside what is known of the data."""
+        """The arguments that must be the same in the ``fit`` that resumes."""
         weights = self.class_weight
         return {
             "shuffle": str(self.shuffle),
@@ -47,7 +48,7 @@ class Fit:
         """The ``fit`` of ``model`` that is calling; None in a hand-written loop.
 
         Raises:
-            ResumeError: Keras's ``fit`` is not written as it was.
+            ResumeError: this Keras's ``fit`` has other names in it.
         """
         for frame in frames_above(2):
             if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
@@ -70,6 +71,28 @@ class Fit:
             raise unsupported_keras(f"Model.fit has no {error}") from error
 
 
+def first_epoch(model: Any) -> int | None:
+    """The 0-based epoch that ``fit`` begins with whatever its ``initial_epoch`` says; None if nothing is set.
+
+    BackupAndRestore sets it, and never takes it back.
+    """
+    _check_first_epoch(model)
+    epoch: int | None = model._initial_epoch
+    return epoch
+
+
+def set_first_epoch(model: Any, epoch: int | None) -> None:
+    """Let ``fit`` begin with this 0-based epoch whatever its ``initial_epoch`` says; None: with that one."""
+    _check_first_epoch(model)
+    model._initial_epoch = epoch
+
+
+def _check_first_epoch(model: Any) -> None:
+    """Raises ResumeError if this Keras's ``fit`` does not look there (3.7 to 3.15 do)."""
+    if not hasattr(model, "_initial_epoch"):
+        raise unsupported_keras("a model has no _initial_epoch")
+
+
 def running_frame(model: Any) -> FrameType:
     """The frame of the ``fit`` of ``model`` that is calling, or of the hand-written loop."""
     package = __name__.partition(".")[0]
@@ -79,7 +102,7 @@ def running_frame(model: Any) -> FrameType:
 
 
 def frames_above(depth: int) -> Iterator[FrameType]:
-    """The frames of the callers, from so many above this function."""
+    """The frames of the callers; the first is ``depth`` above this function."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
         yield frame

@@ -1,7 +1,7 @@
-"""The global generators of Python, NumPy, TensorFlow and Keras.
+"""Everything that draws random numbers: the global generators, and the seeds that a model holds.
 
-TensorFlow and Keras hold theirs in private places. They are read and set here and nowhere else;
-``tests/test_random.py`` fails on a version that keeps them elsewhere.
+TensorFlow and Keras hold their global generators in private places, which are named here and nowhere else. No
+Keras file holds the seeds of a model.
 """
 
 from __future__ import annotations
@@ -11,13 +11,24 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["keras_generator", "put_back_generators", "take_generators", "tensorflow_generator"]
+from ..exceptions import unsupported_keras
+from .backend import copies_of
+
+__all__ = [
+    "global_seed",
+    "keras_generator",
+    "layers_of",
+    "put_back_generators",
+    "put_back_seeds",
+    "take_generators",
+    "take_seeds",
+    "tensorflow_generator",
+]
 
 
 def take_generators() -> dict[str, Any]:
     """The states of the global generators of Python, NumPy, TensorFlow and Keras."""
     import numpy
-    from tensorflow.python.eager import context
 
     name, keys, position, has_gauss, gauss = numpy.random.get_state()
     eager = _tensorflow_eager()
@@ -25,7 +36,7 @@ def take_generators() -> dict[str, Any]:
     return {
         "python": _packed(random.getstate()),
         "numpy": (name, keys, position, has_gauss, gauss),
-        "tensorflow_seed": context.global_seed(),
+        "tensorflow_seed": global_seed(),
         "tensorflow_eager": None if eager is None else _packed(eager.getstate()),
         "tensorflow_generator": (
             None if generator is None else (generator.algorithm, numpy.array(generator.state.numpy()))
@@ -35,20 +46,19 @@ def take_generators() -> dict[str, Any]:
 
 
 def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> None:
-    """The reverse of :func:`take_generators`; Python's last, since making the others draws from it.
+    """Give the global generators the states that :func:`take_generators` took.
+
+    TensorFlow and Keras make their generator when it is first asked for. One that was not there is removed.
 
     Args:
         taken: the states.
         but: which of ``"python"`` and ``"numpy"`` to leave as they are.
-
-    TensorFlow and Keras make theirs when it is first asked for: one that was not there is taken away.
     """
     import numpy
-    from tensorflow.python.eager import context
 
     python = random.getstate() if "python" in but else _unpacked(taken["python"])
-    if taken["tensorflow_seed"] != context.global_seed():
-        _warn_of_seed(taken["tensorflow_seed"], context.global_seed())
+    if taken["tensorflow_seed"] != global_seed():
+        _warn_of_seed(taken["tensorflow_seed"], global_seed())
     eager = _tensorflow_eager()
     if eager is not None and taken["tensorflow_eager"] is not None:
         eager.setstate(_unpacked(taken["tensorflow_eager"]))
@@ -56,7 +66,7 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     _put_back_keras(taken["keras"])
     if "numpy" not in but:
         numpy.random.set_state(taken["numpy"])
-    random.setstate(python)
+    random.setstate(python)  # last: to make the others draws from it
 
 
 def _warn_of_seed(saved: int | None, now: int | None) -> None:
@@ -70,15 +80,23 @@ def _warn_of_seed(saved: int | None, now: int | None) -> None:
     )
 
 
+def global_seed() -> int | None:
+    """TensorFlow's global seed; None where none was set."""
+    from tensorflow.python.eager import context
+
+    seed: int | None = context.global_seed()
+    return seed
+
+
 def _tensorflow_eager() -> Any:
-    """What eager random operations take their seeds from; None where no seed was ever set."""
+    """The generator from which eager operations take their seeds; None where no seed was ever set."""
     from tensorflow.python.eager import context
 
     return getattr(context.context(), "_rng", None)
 
 
 def tensorflow_generator() -> Any:
-    """TensorFlow's global generator if it exists; asking for it in public would make one."""
+    """TensorFlow's global generator; None if there is none. The public function would make one."""
     from tensorflow.python.ops import stateful_random_ops
 
     return stateful_random_ops.global_generator
@@ -100,6 +118,7 @@ def _put_back_tensorflow(taken: tuple[int, Any] | None) -> None:
 
 
 def keras_generator() -> Any:
+    """Keras's global SeedGenerator; None if there is none."""
     from keras.src.backend.common.global_state import get_global_attribute
 
     return get_global_attribute("global_seed_generator")
@@ -126,3 +145,96 @@ def _packed(state: Any) -> tuple[Any, ...]:
 def _unpacked(packed: tuple[Any, ...]) -> tuple[Any, ...]:
     version, words, gauss = packed
     return (version, tuple(words.tolist()), gauss)
+
+
+def layers_of(model: Any) -> list[Any]:
+    """A model and all layers in it, however deep; an empty list for a stand-in of a model.
+
+    Raises:
+        ResumeError: this Keras does not list the layers (3.7 to 3.15: ``Layer._flatten_layers``).
+    """
+    import keras
+
+    if hasattr(model, "_flatten_layers"):
+        return [*model._flatten_layers()]
+    if isinstance(model, keras.layers.Layer):
+        raise unsupported_keras("a layer does not list the layers in it")
+    return []
+
+
+def _seed_variables(model: Any) -> list[Any]:
+    """The variables that no Keras file holds: the states of the SeedGenerators, and those of recurrent layers.
+
+    A recurrent layer with ``stateful=True`` remembers the last batch in variables that Keras does not list.
+    """
+    import keras
+
+    others = {id(v) for v in (*model.weights, *model.metrics_variables)}
+    states = [s for layer in layers_of(model) for s in keras.tree.flatten(getattr(layer, "states", None))]
+    remembered = [s for s in states if isinstance(s, keras.Variable)]
+    losses = keras.tree.flatten(getattr(model, "loss", None))  # Keras lists no variables of a loss
+    held = [value for loss in losses for value in getattr(loss, "__dict__", {}).values()]
+    drawn = [value.state for value in held if isinstance(value, keras.random.SeedGenerator)]
+    found = {id(v): v for v in (*model.variables, *remembered, *drawn)}
+    return [v for v in found.values() if id(v) not in others]
+
+
+def take_seeds(model: Any) -> dict[str, Any]:
+    """The values of the model's variables that no Keras file holds.
+
+    Returns:
+        ``seeds``: the states of the SeedGenerators; those of one shape and dtype are stacked in one array.
+        ``replicas``: the stacked copies of each variable that differs from device to device (the averages of
+        batch normalization), by its 0-based index in ``model.non_trainable_variables``.
+    """
+    import numpy
+
+    groups: dict[Any, list[Any]] = {}
+    for variable in _seed_variables(model):
+        value = variable.numpy()
+        groups.setdefault((value.dtype.name, value.shape), []).append(value)
+    return {"seeds": [numpy.stack(values) for values in groups.values()], "replicas": _take_replicas(model)}
+
+
+def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
+    """Assign what :func:`take_seeds` took.
+
+    Raises:
+        ValueError: the model has other seed generators than the saved one.
+    """
+    groups: dict[Any, list[Any]] = {}
+    for variable in _seed_variables(model):
+        groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
+    found = [(dtype, (len(vs), *shape)) for (dtype, shape), vs in groups.items()]
+    saved = [(array.dtype.name, array.shape) for array in taken["seeds"]]
+    if found != saved:
+        raise ValueError(f"the model's seed generators are {found}, the checkpoint has {saved}")
+    for variables, array in zip(groups.values(), taken["seeds"], strict=True):
+        for variable, value in zip(variables, array, strict=True):
+            variable.assign(value)
+    _put_back_replicas(model, taken["replicas"])
+
+
+def _take_replicas(model: Any) -> dict[int, Any]:
+    import numpy
+
+    taken = {}
+    for i, variable in enumerate(model.non_trainable_variables):
+        values = [copy.numpy() for copy in copies_of(variable)]
+        if any(value.tobytes() != values[0].tobytes() for value in values):
+            taken[i] = numpy.stack(values)
+    return taken
+
+
+def _put_back_replicas(model: Any, taken: dict[int, Any]) -> None:
+    for i, values in taken.items():
+        copies = copies_of(model.non_trainable_variables[i])
+        if len(copies) != len(values):
+            warnings.warn(
+                f"the run that is resumed was on {len(values)} devices, this one is on {len(copies)}. Values that "
+                f"each device has for itself (the averages of batch normalization) are those of the first device.",
+                stacklevel=2,
+            )
+            return
+        for copy, value in zip(copies, values, strict=True):
+            copy.assign(value)

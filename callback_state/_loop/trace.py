@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .._callbacks.builders import value_of
+from .._keras.backend import value_of
 
 __all__ = ["Course"]
 

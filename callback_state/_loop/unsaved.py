@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from .._callbacks.builders import has_variables, is_keras, is_variable, value_of
 from .._callbacks.capture import is_registered
 from .._callbacks.stock import adapter_of
 from .._format.encode import Encoder, PlainError, attributes
 from .._format.table import SCALARS
+from .._keras.backend import is_variable, value_of
+from .._keras.classes import has_variables, is_keras
 
 __all__ = ["Watch"]
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from .._callbacks.capture import state_of
 from .._keras.fit import Fit
-from .._keras.inventory import mismatches
-from .._keras.weights import digest_of, iterations_of
+from .._keras.weights import digest_of, iterations_of, mismatches
 from ..exceptions import CallbackStateError, ResumeError
 
 __all__ = ["Expected"]

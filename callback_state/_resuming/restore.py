@@ -15,7 +15,8 @@ from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
 from .._keras import model_file
 from .._keras.backend import versions
-from .._keras.weights import put_back_seeds, put_back_variables, take_variables
+from .._keras.randomness import put_back_seeds
+from .._keras.weights import put_back_variables, take_variables
 from ..exceptions import RestoreError, UntrustedError
 from .checks import Expected
 from .match import Change, Matched, match

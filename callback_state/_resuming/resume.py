@@ -18,11 +18,10 @@ from .._callbacks.prepare import prepare_from
 from .._callbacks.stock import appending
 from .._checkpoints.snapshot import Snapshot
 from .._format.trust import Trust
-from .._keras.epoch import build_metrics, put_back_metrics
-from .._keras.epoch_end import hand_over_logs, show_progress
+from .._keras.epoch import build_metrics, hand_over_logs, put_back_history, put_back_metrics, show_progress
+from .._keras.fit import first_epoch, set_first_epoch
 from .._keras.model_file import load
-from .._keras.randomness import put_back_generators
-from .._keras.weights import put_back_history, put_back_seeds
+from .._keras.randomness import put_back_generators, put_back_seeds
 from .._loop import messages, waiting
 from .._loop.listener import Listener
 from .._loop.loop import Loop
@@ -104,10 +103,10 @@ class Resume(Listener):
         self._guard.close()
         self._put_back(loop.model)
         # Keras prefers this to the argument of fit; BackupAndRestore sets it and never takes it back.
-        loop.model._initial_epoch = None
+        set_first_epoch(loop.model, None)
         if self._mode in ("nothing", "end"):
             assert loop.fit is not None
-            loop.model._initial_epoch = loop.fit.epochs
+            set_first_epoch(loop.model, loop.fit.epochs)
         if self._mode == "end":
             loop.epoch, loop.ends = self._meta["epoch"], True
         if self._mode != "nothing":
@@ -146,7 +145,7 @@ class Resume(Listener):
             if is_the_finished(self._meta, loop.fit):
                 self._finish()  # a later fit is another run
         if self._mode in ("nothing", "end"):
-            loop.model._initial_epoch = None
+            set_first_epoch(loop.model, None)
         self._mode, self._kept = "none", None
 
     # Into the middle of an epoch.
@@ -201,7 +200,7 @@ class Resume(Listener):
     def _choose(self, loop: Loop) -> str:
         if self._done or self._is_of_another_model(loop.model):
             return "none"
-        return choose(self._meta, loop.fit, begins=loop.model._initial_epoch)
+        return choose(self._meta, loop.fit, begins=first_epoch(loop.model))
 
     def _is_of_another_model(self, model: Any) -> bool:
         if self._model is None or model is self._model:

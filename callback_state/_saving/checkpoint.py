@@ -15,12 +15,13 @@ from .._callbacks.arguments import argument_of, mark_of
 from .._callbacks.capture import is_registered
 from .._callbacks.stateful import stateful
 from .._format.trust import Keys
+from .._keras.backend import check_backend
 from .._loop.loop import Loop, join
 from .._loop.signals import numbers_of
 from ..exceptions import CallbackStateError
 from .decision import Event, Recorder, ask_keras
 from .keeper import Keeper
-from .options import as_dict, check_backend, check_options, seconds_of
+from .options import as_dict, check_options, seconds_of
 
 __all__ = ["EXIT_CODE", "ModelCheckpointEnhanced"]
 

@@ -12,7 +12,7 @@ from .._callbacks.capture import names, remember, saved_among
 from .._callbacks.taken import take
 from .._checkpoints.names import final_name, interim_name
 from .._checkpoints.overwrites import names_of
-from .._keras import weights
+from .._keras.epoch import history_of
 from .._loop import messages
 from .._loop.listener import Listener
 from .._loop.loop import Loop
@@ -81,7 +81,7 @@ class Keeper(Listener):
         if loop.trains:
             ledger.find_replaced(self.checkpoint)
             ledger.delete_surplus(self.checkpoint)
-        epochs = weights.history_of(loop.model)["epochs"]
+        epochs = history_of(loop.model)["epochs"]
         if epochs and loop.trains and not loop.enters:
             self._write_what_is_due(Event(epochs[-1], None, last_logs(loop.model)), loop)
         if not loop.ends:

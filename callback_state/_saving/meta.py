@@ -6,9 +6,8 @@ import time
 from typing import Any
 
 from .._checkpoints.snapshot import Snapshot
-from .._keras import weights
 from .._keras.backend import versions
-from .._keras.epoch import logs_of, take_metrics
+from .._keras.epoch import history_of, logs_of, take_metrics
 from .._loop.loop import Loop
 from .._loop.trace import Course
 from ..exceptions import CallbackStateError
@@ -40,7 +39,7 @@ def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, bes
         "doubts": _doubts(loop),
         "template": checkpoint.template,
         "monitor": (checkpoint.monitor, number(event.logs.get(checkpoint.monitor))),
-        "history": weights.history_of(model),
+        "history": history_of(model),
         "training_args": checkpoint.training_args,
         **(Course() if loop is None else loop.course).to_meta(beside),
     }
@@ -67,7 +66,7 @@ def reading_of(model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:
 
 def last_logs(model: Any) -> dict[str, Any]:
     """The logs of the last epoch, as the history has them."""
-    return {name: values[-1] for name, values in weights.history_of(model)["series"].items() if values}
+    return {name: values[-1] for name, values in history_of(model)["series"].items() if values}
 
 
 def moment_of(path: str) -> tuple[int, int | None] | None:

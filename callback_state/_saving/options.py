@@ -8,26 +8,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import keras
-
 from .._format.decode import Decoder
 from .._format.encode import Encoder, PlainError
-from ..exceptions import BackendError
 
-__all__ = ["as_dict", "check_backend", "check_options", "seconds_of"]
+__all__ = ["as_dict", "check_options", "seconds_of"]
 
 
 _UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-
-
-def check_backend() -> None:
-    """Raises BackendError if Keras runs on another backend than TensorFlow."""
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise BackendError(
-            f"callback_state supports the TensorFlow backend of Keras; this process runs on {backend!r}. "
-            f'Set KERAS_BACKEND="tensorflow" before Keras is imported.'
-        )
 
 
 def check_options(filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, **counts: int | None) -> None:

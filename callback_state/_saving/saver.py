@@ -12,7 +12,6 @@ from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format import statefile
 from .._format.trust import Keys
 from .._keras import model_file, randomness, verify, weights
-from .._keras.inventory import inventory
 from .._keras.save_log import Record
 from .._store import commit, pair
 
@@ -78,11 +77,11 @@ class Saver:
             "model": {
                 "digest": digest,
                 "iterations": weights.iterations_of(model),
-                "variables": inventory(model),
+                "variables": weights.inventory(model),
                 "optimizes": bool(getattr(getattr(model, "optimizer", None), "built", False)),
             },
         }
-        run = {"generators": randomness.take_generators(), "seeds": weights.take_seeds(model), **inside}
+        run = {"generators": randomness.take_generators(), "seeds": randomness.take_seeds(model), **inside}
         return Taking(digest, take(callbacks, model, meta, run), meta, run)
 
     def write(self, path: str, taking: Taking, model: Any, *, weights_only: bool, interim: bool) -> None:

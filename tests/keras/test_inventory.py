@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback_state._keras.inventory import inventory, mismatches
+from callback_state._keras.weights import inventory, mismatches
 
 
 def holding(*lines: str, built: bool = True) -> Any:

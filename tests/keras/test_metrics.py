@@ -76,7 +76,7 @@ def test_other_metrics_are_refused(name: str) -> None:
     found, saved = (
         ", ".join(f"{name} {values.shape[1:]}" for name, values in take_metrics(model)) for model in (now, was)
     )
-    assert f"have the variables {found}, those of the checkpoint were {saved}: compile with" in str(caught.value)
+    assert f"have the variables {found}; in the checkpoint they are {saved}. Compile with" in str(caught.value)
 
 
 @pytest.mark.parametrize("i", [0, -1], ids=["first", "last"])
@@ -85,7 +85,7 @@ def test_metrics_of_other_devices_are_refused(i: int) -> None:
     model = fresh_model()
     taken = take_metrics(model)
     taken[i] = (taken[i][0], np.concatenate([taken[i][1]] * 2))
-    with pytest.raises(ResumeError, match="on as many devices"):
+    with pytest.raises(ResumeError, match="on the same number of devices"):
         put_back_metrics(model, taken)
 
 

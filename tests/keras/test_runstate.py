@@ -13,7 +13,7 @@ from reused import forget
 
 from callback_state import ResumeError
 from callback_state._format.decode import copy
-from callback_state._keras import weights
+from callback_state._keras import epoch, randomness, weights
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +99,11 @@ def test_seeds_put_back_give_the_same_masks(name: str) -> None:
     if name == "subclassed":
         model.input_shape = (None, 6)
     outputs(model)
-    taken = copy(weights.take_seeds(model))
+    taken = copy(randomness.take_seeds(model))
     first = outputs(model)
     assert first[0] != first[1]
     assert outputs(model) != first
-    weights.put_back_seeds(model, taken)
+    randomness.put_back_seeds(model, taken)
     assert outputs(model) == first
 
 
@@ -111,13 +111,13 @@ def test_seeds_put_back_give_the_same_masks(name: str) -> None:
 def test_seeds_fit_the_same_model_made_again(name: str) -> None:
     """Seeds are known by their order, not by names, which Keras counts by process."""
     model, other = MODELS[name](), MODELS[name]()
-    for variable in weights._seed_variables(model):
+    for variable in randomness._seed_variables(model):
         variable.assign(variable + 5)
-    weights.put_back_seeds(other, copy(weights.take_seeds(model)))
-    assert [v.numpy().tolist() for v in weights._seed_variables(other)] == [
-        v.numpy().tolist() for v in weights._seed_variables(model)
+    randomness.put_back_seeds(other, copy(randomness.take_seeds(model)))
+    assert [v.numpy().tolist() for v in randomness._seed_variables(other)] == [
+        v.numpy().tolist() for v in randomness._seed_variables(model)
     ]
-    assert len(weights._seed_variables(model)) >= 2
+    assert len(randomness._seed_variables(model)) >= 2
 
 
 def test_metrics_and_weights_are_no_seeds() -> None:
@@ -127,7 +127,7 @@ def test_metrics_and_weights_are_no_seeds() -> None:
     )
     model.compile("sgd", "mse", metrics=["mae"])
     model.fit(X[:4], Y[:4], verbose=0)
-    taken = weights.take_seeds(model)
+    taken = randomness.take_seeds(model)
     assert [array.shape for array in taken["seeds"]] == [(1, 2)]
     assert taken["replicas"] == {}
     assert len(model.metrics_variables) > 2
@@ -136,19 +136,19 @@ def test_metrics_and_weights_are_no_seeds() -> None:
 def test_seeds_of_another_model_change_nothing() -> None:
     """Seeds of a model with more or fewer generators are refused before any of them is set."""
     model = dropouts()
-    before = [v.numpy().tolist() for v in weights._seed_variables(model)]
-    for other in ([], weights.take_seeds(nested())["seeds"], [np.zeros((3, 3), "uint32")]):
+    before = [v.numpy().tolist() for v in randomness._seed_variables(model)]
+    for other in ([], randomness.take_seeds(nested())["seeds"], [np.zeros((3, 3), "uint32")]):
         with pytest.raises(ValueError, match="seed generators"):
-            weights.put_back_seeds(model, {"seeds": other, "replicas": {}})
-    assert [v.numpy().tolist() for v in weights._seed_variables(model)] == before
+            randomness.put_back_seeds(model, {"seeds": other, "replicas": {}})
+    assert [v.numpy().tolist() for v in randomness._seed_variables(model)] == before
 
 
 def test_other_number_of_devices_is_warned_of() -> None:
     """What each of two devices had for itself does not fit on one: a warning says whose is taken."""
     model = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization()])
-    taken = {**weights.take_seeds(model), "replicas": {0: np.ones((2, 6), "float32")}}
+    taken = {**randomness.take_seeds(model), "replicas": {0: np.ones((2, 6), "float32")}}
     with pytest.warns(UserWarning, match="on 2 devices, this one is on 1"):
-        weights.put_back_seeds(model, taken)
+        randomness.put_back_seeds(model, taken)
 
 
 # The digest of a model.
@@ -235,9 +235,9 @@ def test_history_goes_on() -> None:
     model.history = history = keras.callbacks.History()
     history.set_model(model)
     history.on_train_begin()
-    weights.put_back_history(model, saved)
+    epoch.put_back_history(model, saved)
     history.on_epoch_end(2, {"loss": 1.0})
-    assert weights.history_of(model) == {"epochs": [0, 1, 2], "series": {"loss": [3.0, 2.0, 1.0]}}
+    assert epoch.history_of(model) == {"epochs": [0, 1, 2], "series": {"loss": [3.0, 2.0, 1.0]}}
     assert saved == {"epochs": [0, 1], "series": {"loss": [3.0, 2.0]}}
 
 
@@ -245,11 +245,11 @@ def test_a_keras_that_does_not_tell_its_layers_is_refused(monkeypatch: pytest.Mo
     """Or the states of dropout in them would be left out, and nobody be told."""
     model = dropouts()
     monkeypatch.delattr(keras.layers.Layer, "_flatten_layers")
-    with pytest.raises(ResumeError, match=r"keras .*: a layer does not tell the layers in it"):
-        weights.layers_of(model)
-    assert weights.layers_of(object()) == []
+    with pytest.raises(ResumeError, match=r"keras .*: a layer does not list the layers in it"):
+        randomness.layers_of(model)
+    assert randomness.layers_of(object()) == []
 
 
 def test_model_without_history_has_an_empty_one() -> None:
     """A model that was never in a ``fit`` has no epochs and no series."""
-    assert weights.history_of(dropouts()) == {"epochs": [], "series": {}}
+    assert epoch.history_of(dropouts()) == {"epochs": [], "series": {}}

@@ -19,8 +19,7 @@ from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, RestoreError, ResumeError, restore_callbacks, stateful
 from callback_state._keras.fit import Fit
-from callback_state._keras.inventory import inventory
-from callback_state._keras.weights import digest_of
+from callback_state._keras.weights import digest_of, inventory
 from callback_state._resuming.checks import Expected
 
 GOES_ON = "(restore_callbacks(..., strict=False) goes on all the same.)"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._callbacks.capture import excluded_of, is_registered, names
+from ..._format.classes import is_from
 from .syntax import Source, is_self, locals_of, targets
 
 __all__ = ["cause_of_unpicklable", "likely_cause"]
@@ -149,7 +150,7 @@ def _changed_by_calls(method: ast.FunctionDef) -> Iterator[ast.expr]:
 
 def _in_class(source: Source, callback: Any, attribute: str) -> str | None:
     for cls in type(callback).__mro__:
-        if cls.__module__.partition(".")[0] in ("keras", "builtins"):
+        if is_from(cls, "keras", "builtins"):
             break
         for name, value in vars(cls).items():
             if isinstance(value, (list, dict, set)) and not name.startswith("_") and name not in vars(callback):

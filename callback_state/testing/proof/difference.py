@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._callbacks.arguments import describe
-from ..._callbacks.builders import is_tensor, is_variable, value_of
 from ..._format.classes import attributes, class_name, is_plain_class
 from ..._format.encode import same
+from ..._keras.backend import is_tensor, is_variable, value_of
 
 __all__ = ["difference"]
 

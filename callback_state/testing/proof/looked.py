@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._callbacks.arguments import describe
-from ..._callbacks.builders import is_tensor, is_variable, value_of
 from ..._callbacks.capture import BASE, excluded_of, names
 from ..._callbacks.stock import adapter_of
 from ..._format.classes import attributes
 from ..._format.decode import Decoder
 from ..._format.encode import Encoder
 from ..._format.table import Node, PlainError, Table
+from ..._keras.backend import is_tensor, is_variable, value_of
 from ..simulation.standin import values_of
 from .difference import difference
 

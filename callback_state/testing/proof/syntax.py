@@ -11,6 +11,9 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from ..._format.classes import is_from
+from ..._keras.classes import is_of_keras
+
 __all__ = ["Source", "is_self", "locals_of", "targets"]
 
 
@@ -26,7 +29,7 @@ class Source:
         self.name = type(callback).__name__
         self.methods: list[ast.FunctionDef] = []
         for base in type(callback).__mro__:
-            if base.__module__.partition(".")[0] in ("keras", "builtins", "callback_state"):
+            if is_from(base, "keras", "builtins", "callback_state"):
                 break
             self.methods += _methods_of(base)
         for name, value in vars(callback).items():
@@ -68,7 +71,7 @@ def _methods_of(cls: type) -> list[ast.FunctionDef]:
 def _function(name: str, value: Any) -> Iterator[ast.FunctionDef]:
     """A function that the callback was given, under the name of its attribute; Keras's own tell nothing."""
     function = value.func if isinstance(value, functools.partial) else value
-    if not isinstance(function, types.FunctionType) or function.__module__.startswith("keras."):
+    if not isinstance(function, types.FunctionType) or is_of_keras(function):
         return
     code = function.__code__
     arguments = code.co_varnames[: code.co_argcount]
