@@ -106,7 +106,7 @@ def prepare_from(snapshot: Snapshot, keyed: dict[str, Any], *, model: Any, trust
             where=snapshot.where,
             model=model,
             opener=snapshot.opener(trust),
-            configured={entry["key"]: entry["arguments"] for entry in snapshot.meta["callbacks"]},
+            configured={entry.key: entry.arguments for entry in snapshot.meta.callbacks},
         )
     except PlainError as error:
         raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error

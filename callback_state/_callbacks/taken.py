@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._checkpoints.schema import SHAPE, check
+from .._checkpoints.schema import Contents, Meta, Run, SavedArgument, SavedCallback
 from .._checkpoints.summary import PLACEHOLDER, Summary
 from .._format.encode import Encoder, PlainError, Table
 from ..exceptions import NotPicklableError
@@ -13,54 +13,91 @@ from .by_value import ByValue
 from .capture import class_of, configuration, names, outside_of, state_of
 from .stateful import registration_of
 
-__all__ = ["Taken", "keep", "take"]
+__all__ = ["Taken", "TakenState", "keep", "take", "take_state"]
 
 
-@dataclass
+@dataclass(frozen=True)
+class TakenState:
+    """The state of callbacks at a quiet point; two are equal if the states are.
+
+    Attributes:
+        table: the state.
+        pickles: what went into the by-value section.
+        code: the attribute paths of functions and classes that did, but for those that can be imported.
+        objects: those of other objects that did.
+    """
+
+    table: Table
+    pickles: list[bytes]
+    code: list[str] = field(compare=False)
+    objects: list[str] = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Taken:
-    """The state of callbacks at a quiet point: nodes that refer to one another, and what went by value.
+    """All that a state file says of a quiet point.
 
     Attributes:
         tree: what is sealed in the file.
-        code: the attribute paths of functions and classes that went into the by-value section, but for those
-            that can be imported.
-        objects: those of other objects that did.
-        state: the part of the tree that is state, to compare two quiet points by.
+        state: the callbacks' part.
     """
 
     tree: list[Any]
-    code: list[str]
-    objects: list[str]
-    state: Table
-
-    def same_state(self, other: Taken) -> bool:
-        """Whether the callbacks' states are the same; the rest of what was taken is not compared."""
-        mine, theirs = self.state, other.state
-        return (mine.nodes, mine.root, self.tree[3]) == (theirs.nodes, theirs.root, other.tree[3])
+    state: TakenState
 
 
-def take(callbacks: list[Any], model: Any, meta: dict[str, Any], run: dict[str, Any]) -> Taken:
-    """Everything that a state file says of this moment.
+def take(callbacks: list[Any], model: Any, meta: Meta, run: Run) -> Taken:
+    """Take everything that the state file of this moment says.
+
+    Args:
+        callbacks: whose state to take.
+        model: the model, which callbacks may refer to.
+        meta: what it says of the moment; its ``callbacks`` are written here.
+        run: what it says of the run.
 
     Raises:
-        NotPicklableError: an attribute cannot be saved; names it.
+        NotPicklableError: an attribute cannot be saved; the error names it.
     """
-    keyed = names(callbacks)
-    fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, state_of=state_of)
-    meta = {**meta, "callbacks": [_described(key, c, fallback, bool(run)) for key, c in keyed.items()]}
-    if run:
-        check({"meta": meta, "run": run}, SHAPE, "")  # what could not be read is not written
+    keyed, fallback = _fallback(callbacks, model)
+    meta = replace(meta, callbacks=[_described(key, c, fallback) for key, c in keyed.items()])
+    plain = Contents(meta, run).to_plain()
     try:
+        state = _encoded(keyed, fallback)
         encoder = Encoder(fallback)
-        encoder.nodes.append(PLACEHOLDER)
-        state = encoder.table(_states(keyed))
-        encoder = Encoder(fallback)
-        first = Summary.of(meta).node() if run else PLACEHOLDER
-        encoder.nodes, state_root = [first, *state.nodes[1:]], state.root
-        root = encoder.table({"meta": meta, "run": run})
+        encoder.nodes = [Summary.of(meta).node(), *state.nodes[1:]]
+        contents = encoder.table(plain)
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
-    return Taken([root.nodes, root.root, state_root, fallback.pickles], fallback.code, fallback.objects, state)
+    tree = [contents.nodes, contents.root, state.root, fallback.pickles]
+    return Taken(tree, TakenState(state, fallback.pickles, fallback.code, fallback.objects))
+
+
+def take_state(callbacks: list[Any], model: Any) -> TakenState:
+    """Take only the callbacks' state, to compare it with another moment's.
+
+    Raises:
+        NotPicklableError: as :func:`take`.
+    """
+    keyed, fallback = _fallback(callbacks, model)
+    for key, callback in keyed.items():
+        _arguments(key, callback, fallback)
+    try:
+        table = _encoded(keyed, fallback)
+    except PlainError as error:
+        raise NotPicklableError(error.path, error.message) from error
+    return TakenState(table, fallback.pickles, fallback.code, fallback.objects)
+
+
+def _fallback(callbacks: list[Any], model: Any) -> tuple[dict[str, Any], ByValue]:
+    keyed = names(callbacks)
+    return keyed, ByValue(model, {id(c): key for key, c in keyed.items()}, state_of=state_of)
+
+
+def _encoded(keyed: dict[str, Any], fallback: ByValue) -> Table:
+    """The table of the states; its first node keeps the place of the summary."""
+    encoder = Encoder(fallback)
+    encoder.nodes.append(PLACEHOLDER)
+    return encoder.table(_states(keyed))
 
 
 def _states(keyed: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -73,18 +110,22 @@ def keep(keyed: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
     return Encoder(fallback).table(_states(keyed)), fallback.kept or []
 
 
-def _described(key: str, callback: Any, fallback: ByValue, saves: bool) -> dict[str, Any]:
+def _described(key: str, callback: Any, fallback: ByValue) -> SavedCallback:
     registration = registration_of(type(callback))
+    return SavedCallback(
+        key=key,
+        class_=class_of(callback),
+        version=registration.version if registration is not None else 1,
+        arguments=_arguments(key, callback, fallback),
+        outside=outside_of(callback),
+    )
+
+
+def _arguments(key: str, callback: Any, fallback: ByValue) -> dict[str, SavedArgument]:
     arguments = {}
     for name, argument in configuration(callback).items():
         index = None
         if argument.kind == "opaque":
             index = fallback.attempt(argument.given, f"{key}.{name}")
-        arguments[name] = (*argument.to_plain(), index)
-    return {
-        "key": key,
-        "class": class_of(callback),
-        "version": registration.version if registration is not None else 1,
-        "arguments": arguments,
-        "outside": outside_of(callback) if saves else None,
-    }
+        arguments[name] = SavedArgument(*argument.to_plain(), index)
+    return arguments

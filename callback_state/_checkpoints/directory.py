@@ -10,13 +10,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._format.pickles import ReadError, parse_first
 from .._format.statefile import Sealed, unseal, unseal_first
 from .._format.trust import Keys
 from .._store import pair
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
+from .schema import Meta
 from .summary import Summary
 from .templates import name_of
 
@@ -44,7 +44,7 @@ class Listed:
     summary: Summary | None = None
     callbacks: tuple[str, ...] = ()
     signed: bool = False
-    meta: dict[str, Any] | None = None
+    meta: Meta | None = None
     problem: CallbackStateError | None = None
 
     @property
@@ -141,7 +141,7 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
     return Listed(model, size, summary.saved_at, summary, callbacks, signed, meta, problem)
 
 
-def _verified(model: str, keys: Keys | None) -> dict[str, Any]:
+def _verified(model: str, keys: Keys | None) -> Meta:
     from .find import Found
 
     return Found.open(model, keys).snapshot.meta
@@ -150,9 +150,7 @@ def _verified(model: str, keys: Keys | None) -> dict[str, Any]:
 Seen = tuple[Summary, tuple[str, ...], Sealed]
 
 
-def _said(
-    seen: Seen | CallbackStateError, meta: dict[str, Any] | None
-) -> tuple[Summary, tuple[str, ...], bool] | None:
+def _said(seen: Seen | CallbackStateError, meta: Meta | None) -> tuple[Summary, tuple[str, ...], bool] | None:
     """Summary, callbacks, and whether it is signed; of a verified checkpoint what its very state says."""
     signed = not isinstance(seen, CallbackStateError) and seen[2].signature is not None
     if meta is not None:
@@ -160,8 +158,8 @@ def _said(
     return None if isinstance(seen, CallbackStateError) else (*seen[:2], signed)
 
 
-def _keys_of(meta: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(entry["key"] for entry in meta["callbacks"])
+def _keys_of(meta: Meta) -> tuple[str, ...]:
+    return tuple(entry.key for entry in meta.callbacks)
 
 
 def _glanced(states: list[str]) -> Seen | CallbackStateError:

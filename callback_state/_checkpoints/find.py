@@ -48,8 +48,7 @@ class Found:
 
     @property
     def saved_at(self) -> int:
-        saved_at: int = self.snapshot.meta["saved_at"]
-        return saved_at
+        return self.snapshot.meta.saved_at
 
     @classmethod
     def open(cls, path: str, keys: Keys | None = None) -> Found:
@@ -245,10 +244,10 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _pair.SUFFIX):
         from .._format.hdf5_meta import read_meta
 
-        meta = read_meta(path)
-        if meta is not None:
-            return meta
+        copy = read_meta(path)
+        if copy is not None:
+            return copy
     found = find(path, None, missing_ok=False)
     assert found is not None
     meta = found.snapshot.meta
-    return {**columns_of(meta), "training_args": meta["training_args"]}
+    return {**columns_of(meta), "training_args": meta.training_args}

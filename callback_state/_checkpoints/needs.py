@@ -58,10 +58,10 @@ def needs_of(snapshot: Snapshot) -> list[Need]:
     """As :func:`untrusted`, of a state file that was read."""
     nodes = [node for node in snapshot.state.nodes if node[0] in ("code", "value") and len(node) == 4]
     found = [_need(snapshot, path, what, index) for _, index, what, path in nodes]
-    for entry in snapshot.meta["callbacks"]:
+    for entry in snapshot.meta.callbacks:
         found += [
-            _need(snapshot, f"{entry['key']}({name}=)", data, index)
-            for name, (_, data, index) in entry["arguments"].items()
+            _need(snapshot, f"{entry.key}({name}=)", data, index)
+            for name, (_, data, index) in entry.arguments.items()
             if index is not None
         ]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from .._store import commit, lock
 from .._store import pair as _pair
 from ..exceptions import CallbackStateError, UntrustedError
 from .find import find
+from .schema import Meta
 from .snapshot import Snapshot
 from .summary import Summary
 
@@ -48,7 +50,7 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
     keys = Keys.of(key)
     found = find(os.fspath(path), None, missing_ok=False, keys=keys)
     assert found is not None
-    if not found.snapshot.meta["finished"]:
+    if not found.snapshot.meta.finished:
         raise CallbackStateError(
             f"{found.model_path}: expected a checkpoint that is marked as finished, found one of a run that "
             f"goes on: start its script"
@@ -73,7 +75,7 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
     return found.model_path
 
 
-def _changed(tree: Any, meta: dict[str, Any]) -> list[Any]:
+def _changed(tree: Any, meta: Meta) -> list[Any]:
     """A tree whose ``meta`` says that the run goes on; it has been decoded before, so its form is known."""
     nodes, root, *rest = tree
     nodes = list(nodes)
@@ -83,5 +85,5 @@ def _changed(tree: Any, meta: dict[str, Any]) -> list[Any]:
     changed = ((key, _GOES_ON.get(key, value)) for key, value in two_by_two(flat))
     nodes[at] = (kind, [item for pair in changed for item in pair])
     if Summary.from_node(nodes[0]) is not None:
-        nodes[0] = Summary.of({**meta, **_GOES_ON}).node()
+        nodes[0] = Summary.of(replace(meta, finished=False)).node()
     return [nodes, root, *rest]

@@ -15,22 +15,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._format.decode import Decoder
-from .._format.encode import PlainError, Table
+from .._format.encode import Table
 from .._format.opener import Opener
 from .._format.statefile import Sealed, unseal, unseal_first
 from .._format.table import two_by_two
 from .._format.trust import Keys, Trust
 from .._store import pair as _pair
 from ..exceptions import CorruptCheckpointError
-from .schema import SHAPE, check, check_states, complete
+from .schema import Contents, Meta, Run, SchemaError
 from .summary import Summary
 
-__all__ = ["Snapshot", "columns_of", "glance", "summary_of"]
+__all__ = ["Snapshot", "check_states", "columns_of", "glance", "summary_of"]
 
 
-def columns_of(meta: dict[str, Any]) -> dict[str, list[Any]]:
+def columns_of(meta: Meta) -> dict[str, list[Any]]:
     """The history as users read it: one list per series, and ``epochs`` (0-based)."""
-    return {**meta["history"]["series"], "epochs": meta["history"]["epochs"]}
+    return {**meta.history.series, "epochs": meta.history.epochs}
 
 
 @dataclass
@@ -38,8 +38,8 @@ class Snapshot:
     """A state file's contents; state and by-value section are still undecoded."""
 
     where: str
-    meta: dict[str, Any]
-    run: dict[str, Any]
+    meta: Meta
+    run: Run
     state: Table
     pickles: list[bytes]
 
@@ -53,7 +53,7 @@ class Snapshot:
 
     @property
     def versions(self) -> dict[str, int]:
-        return {entry["key"]: entry["version"] for entry in self.meta["callbacks"]}
+        return {entry.key: entry.version for entry in self.meta.callbacks}
 
     def stored(self) -> dict[str, set[str]]:
         """The names of the attributes that are stored of each callback, by its key."""
@@ -62,7 +62,7 @@ class Snapshot:
 
     def opener(self, trust: Trust) -> Opener:
         """What reads the by-value section."""
-        return Opener(self.where, self.pickles, str(self.meta["versions"].get("python", "")), trust)
+        return Opener(self.where, self.pickles, self.meta.versions.get("python", ""), trust)
 
     @classmethod
     def read(cls, where: str, sealed: Sealed) -> Snapshot:
@@ -74,16 +74,15 @@ class Snapshot:
         try:
             match sealed.tree:
                 case [nodes, root, state, list(pickles)]:
-                    decoded = complete(Decoder(Table.from_tree([nodes, root])).value())
+                    contents = Contents.of(Decoder(Table.from_tree([nodes, root])).value())
                     states = Table.from_tree([nodes, state])
-                    check(decoded, SHAPE, "")
-                    Summary.of(decoded["meta"]).check(states.nodes[0])
-                    check_states(states, {entry["key"] for entry in decoded["meta"]["callbacks"]})
+                    Summary.of(contents.meta).check(states.nodes[0])
+                    check_states(states, {entry.key for entry in contents.meta.callbacks})
                     if not all(type(data) in (bytes, memoryview) for data in pickles):
-                        raise TypeError("the by-value section holds something else than bytes")
+                        raise SchemaError("the by-value section holds something else than bytes")
                     code = [bytes(data) for data in pickles]
-                    return cls(where, decoded["meta"], decoded["run"], states, code)
-        except (PlainError, KeyError, TypeError, ValueError, IndexError) as error:
+                    return cls(where, contents.meta, contents.run, states, code)
+        except ValueError as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")
 
@@ -109,3 +108,28 @@ def summary_of(path: str) -> Summary:
     """
     pair = _pair.open_pair(path, unseal_first)
     return Summary.from_node(pair.sealed.tree) or Summary.of(Snapshot.open(path).meta)
+
+
+def check_states(table: Table, keys: set[str]) -> None:
+    """Check that the states are {key: {attribute: value}}, of the callbacks that ``meta`` describes.
+
+    Raises:
+        SchemaError: they are not.
+    """
+    states = dict(two_by_two(_names_in(table, table.root)))
+    if states.keys() != keys:
+        raise SchemaError(".state: it is not of the callbacks that .meta describes")
+    for ref in states.values():
+        _names_in(table, ref)
+    if len(set(states.values())) != len(states):
+        raise SchemaError(".state: two callbacks share one")
+
+
+def _names_in(table: Table, ref: Any) -> list[Any]:
+    """Keys and values of a dict in the table, one after the other; its keys are texts."""
+    match ref:
+        case (int(i),) if type(ref) is tuple and 0 <= i < len(table.nodes):
+            match table.nodes[i]:
+                case ("dict", [*flat]) if len(flat) % 2 == 0 and all(type(key) is str for key in flat[::2]):
+                    return flat
+    raise SchemaError(".state: expected a dict whose keys are texts")

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-__all__ = ["BITS", "PLACEHOLDER", "Summary"]
+from .schema import Meta
+from .typed import BITS
+
+__all__ = ["PLACEHOLDER", "Summary"]
 
 KIND = "summary"
-#: Of a number in it, and of those of ``meta``.
-BITS = 63
 #: Keeps the place of a summary in a table that is only compared.
 PLACEHOLDER = (KIND,)
 
@@ -35,10 +36,9 @@ class Summary:
         return self.monitor_name, self.monitor_value
 
     @classmethod
-    def of(cls, meta: dict[str, Any]) -> Summary:
-        """The summary of a ``meta`` that has its shape."""
-        name, value = meta["monitor"]
-        return cls(meta["saved_at"], meta["epoch"], meta["batch"], meta["finished"], name, value, meta["template"])
+    def of(cls, meta: Meta) -> Summary:
+        """The summary of a checkpoint."""
+        return cls(meta.saved_at, meta.epoch, meta.batch, meta.finished, *meta.monitor, meta.template)
 
     def node(self) -> tuple[Any, ...]:
         return (KIND, *astuple(self))

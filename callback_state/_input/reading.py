@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .._checkpoints.schema import DataState, SourceState
 from . import doubts
 from .dataset_state import Attributes
 from .pipelines import pass_iterators
@@ -39,7 +40,7 @@ class Reading:
         adapter, dataset = self.training.adapter, self.training.dataset
         self._validation_data = validation
         self._validation: Source | None = None
-        self._validation_saved: dict[str, Any] | None = None
+        self._validation_saved: SourceState | None = None
         self._validation_wound = False
         self._has_python = doubts.has_python(adapter, dataset)
         self._draws = doubts.InputDraws() if self._has_python else None
@@ -122,34 +123,34 @@ class Reading:
 
     # How far the data have been read, and up to there again.
 
-    def take(self, *, inside: bool) -> dict[str, Any]:
+    def take(self, *, inside: bool) -> DataState:
         """How far the data have been read, at a quiet point, ``inside`` an epoch or between two."""
         training = self.training.take(self.steps if inside else 0)
-        goes_on = training["goes_on"] and self._beginning is not None
-        attributes = self._beginning if goes_on else self._take_attributes()
-        return {
-            "training": training,
-            "validation": self._validation.take(0) if self._validation else self._validation_saved,
-            "attributes": attributes,
+        goes_on = training.goes_on
+        attributes = self._beginning if goes_on and self._beginning is not None else self._take_attributes()
+        return DataState(
+            training=training,
+            validation=self._validation.take(0) if self._validation else self._validation_saved,
+            attributes=attributes,
             # An eager step may draw from them itself, in its own turn.
-            "drawn_from": [] if self._model.run_eagerly else sorted(self._drawn_from),
-        }
+            drawn_from=[] if self._model.run_eagerly else sorted(self._drawn_from),
+        )
 
-    def wind(self, saved: dict[str, Any], *, verbose: bool) -> None:
+    def wind(self, saved: DataState, *, verbose: bool) -> None:
         """Go to where a checkpoint at the end of an epoch was."""
         self._put_back_attributes(saved)
-        self.training.wind(saved["training"], verbose=verbose)
+        self.training.wind(saved.training, verbose=verbose)
 
-    def enter(self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
+    def enter(self, saved: DataState, then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
         """Let the first epoch go on where a checkpoint inside it was; see :meth:`Source.enter`."""
         self._put_back_attributes(saved)
-        self._entered = saved["training"]["steps"]
-        self.training.enter(saved["training"], then, verbose=verbose, stops=stops)
+        self._entered = saved.training.steps
+        self.training.enter(saved.training, then, verbose=verbose, stops=stops)
 
-    def pass_by(self, saved: dict[str, Any]) -> None:
+    def pass_by(self, saved: DataState) -> None:
         """Leave the data as a ``fit`` that has ended left them, without reading them again."""
         self._put_back_validation(saved)
-        self.training.pass_by(saved["training"])
+        self.training.pass_by(saved.training)
 
     def _take_attributes(self) -> list[dict[str, Any]]:
         memo: dict[int, Any] = {}  # two data sets may share a generator
@@ -160,23 +161,23 @@ class Reading:
             self.doubts.append(doubts.of_attributes(lost))
         return taken
 
-    def _put_back_validation(self, saved: dict[str, Any]) -> None:
+    def _put_back_validation(self, saved: DataState) -> None:
         """Before the training data are read: both may come from one shuffle, which counts iterators of both."""
-        self._validation_saved = found = saved["validation"]
+        self._validation_saved = found = saved.validation
         # That of a strategy is another data set, which Keras makes when it validates.
         is_distributed = type(self.training.dataset).__name__.startswith("Distributed")
         if found is not None and hasattr(self._validation_data, "_variant_tensor") and not is_distributed:
             self._validation_wound = True
-            pass_iterators(self._validation_data, found["before"] + found["made"])
+            pass_iterators(self._validation_data, found.before + found.made)
 
-    def _put_back_attributes(self, saved: dict[str, Any]) -> None:
+    def _put_back_attributes(self, saved: DataState) -> None:
         self._put_back_validation(saved)
-        self._beginning = saved["attributes"]
-        self._drawn_from = set(saved["drawn_from"])
+        self._beginning = saved.attributes
+        self._drawn_from = set(saved.drawn_from)
         if self._drawn_from:
             self.doubts.append(doubts.of_draws(sorted(self._drawn_from)))
         memo: dict[int, Any] = {}
-        for attributes, taken in zip(self._attributes, saved["attributes"], strict=False):
+        for attributes, taken in zip(self._attributes, saved.attributes, strict=False):
             attributes.put_back(taken, memo)
 
 

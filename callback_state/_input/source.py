@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from .._checkpoints.schema import SourceState
 from .._keras.randomness import put_back_generators, take_generators
 from ..exceptions import unsupported_keras
 from .catch_up import Reader
@@ -120,23 +122,23 @@ class Source:
             if getattr(self.adapter, "enqueuer", None) is None:
                 self._beginning = [*self._beginning[:1], take_generators()]
 
-    def take(self, steps: int) -> dict[str, Any]:
+    def take(self, steps: int) -> SourceState:
         """How far it has been read, at a quiet point.
 
         Args:
             steps: the batches of the epoch that is going on; 0 between two epochs.
         """
         goes_on = steps > 0 or self.goes_on
-        return {
-            "before": self._before,
-            "made": self._made,
-            "goes_on": goes_on,
-            "seen": int(self._keras._steps_seen) if goes_on else 0,
-            "steps": steps,
-            "batches": _number(self._keras._num_batches),
-            "passes": list(self._passes) if goes_on else begun(self.dataset),
-            "generators": list(self._beginning) if goes_on else [],
-        }
+        return SourceState(
+            before=self._before,
+            made=self._made,
+            goes_on=goes_on,
+            seen=int(self._keras._steps_seen) if goes_on else 0,
+            steps=steps,
+            batches=_number(self._keras._num_batches),
+            passes=list(self._passes) if goes_on else begun(self.dataset),
+            generators=list(self._beginning) if goes_on else [],
+        )
 
     @property
     def goes_on(self) -> bool:
@@ -145,7 +147,7 @@ class Source:
 
     # And up to there again.
 
-    def wind(self, saved: dict[str, Any], *, verbose: bool) -> None:
+    def wind(self, saved: SourceState, *, verbose: bool) -> None:
         """Go to where a checkpoint at the end of an epoch was, before the first epoch begins.
 
         Args:
@@ -153,16 +155,16 @@ class Source:
             verbose: whether to show how reading goes on.
         """
         self._skip_iterators(saved)
-        if saved["goes_on"]:
-            reader = Reader(saved["seen"], verbose=verbose)
-            _put_back_each(saved["generators"])
+        if saved.goes_on:
+            reader = Reader(saved.seen, verbose=verbose)
+            _put_back_each(saved.generators)
             self._approach(saved, reader)
-            self._open(saved["seen"])
-            reader.draw(self._keras._current_iterator, saved["seen"], self.steps_per_execution)
-            self._beginning = saved["generators"]
-            self._begun_with = self._made if saved["seen"] else -1
+            self._open(saved.seen)
+            reader.draw(self._keras._current_iterator, saved.seen, self.steps_per_execution)
+            self._beginning = saved.generators
+            self._begun_with = self._made if saved.seen else -1
 
-    def enter(self, saved: dict[str, Any], then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
+    def enter(self, saved: SourceState, then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
         """Let the epoch that begins next go on where a checkpoint inside it was.
 
         Args:
@@ -186,17 +188,17 @@ class Source:
     def _entered(
         self,
         enumerate_epoch: Callable[[], Iterator[Any]],
-        saved: dict[str, Any],
+        saved: SourceState,
         then: Callable[[], None],
         verbose: bool,
     ) -> Iterator[Any]:
-        steps, earlier, at_once = saved["steps"], saved["seen"] - saved["steps"], self.steps_per_execution
-        reader = Reader(saved["seen"], verbose=verbose)
-        _put_back_each(saved["generators"][:1])
+        steps, earlier, at_once = saved.steps, saved.seen - saved.steps, self.steps_per_execution
+        reader = Reader(saved.seen, verbose=verbose)
+        _put_back_each(saved.generators[:1])
         self._approach(saved, reader)
         if earlier:  # one iterator over several epochs
             if not reader.is_there:
-                _put_back_each(saved["generators"][1:])
+                _put_back_each(saved.generators[1:])
             self._open(earlier)
             reader.draw(self._keras._current_iterator, earlier, at_once)
         there = False
@@ -205,32 +207,32 @@ class Source:
                 yield item
                 continue
             if item[0] == earlier == 0 and not reader.is_there:
-                _put_back_each(saved["generators"][1:])
+                _put_back_each(saved.generators[1:])
             reader.draw(item[-1], at_once, at_once)
             if item[0] + at_once >= steps:
                 there = True
-                self._beginning, self._begun_with = saved["generators"], self._made
+                self._beginning, self._begun_with = saved.generators, self._made
                 then()
         if not there:
             raise reader.too_short()
 
-    def has_passed(self, saved: dict[str, Any]) -> None:
+    def has_passed(self, saved: SourceState) -> None:
         """The iterators that are behind have been made by somebody else."""
-        self._made, self._before = saved["made"], saved["before"]
+        self._made, self._before = saved.made, saved.before
 
-    def pass_by(self, saved: dict[str, Any]) -> None:
+    def pass_by(self, saved: SourceState) -> None:
         """Make all iterators that have been made, and read none."""
-        self._skip_iterators({**saved, "goes_on": False})
+        self._skip_iterators(replace(saved, goes_on=False))
 
-    def _skip_iterators(self, saved: dict[str, Any]) -> None:
+    def _skip_iterators(self, saved: SourceState) -> None:
         """Make the iterators that are behind, without reading: a shuffle takes its next seed for each."""
-        behind = saved["made"] - saved["goes_on"]
+        behind = saved.made - saved.goes_on
         if type(self.adapter).__name__ == "TFDatasetAdapter":
-            pass_iterators(self.dataset, saved["before"] + behind)
-        self._made, self._before = behind, saved["before"]
+            pass_iterators(self.dataset, saved.before + behind)
+        self._made, self._before = behind, saved.before
         if self._keras._num_batches is None:  # found out at the end of the first epoch
-            self._keras._num_batches = saved["batches"]
-        self._enter_passes(saved["passes"])
+            self._keras._num_batches = saved.batches
+        self._enter_passes(saved.passes)
 
     def _enter_passes(self, numbers: list[int], seen: int = 0) -> None:
         for passes, number in zip(passes_in(self.dataset), numbers, strict=False):
@@ -241,18 +243,18 @@ class Source:
         self._keras._current_iterator = iter(self._keras._get_iterator())
         self._keras._steps_seen = seen
 
-    def _approach(self, saved: dict[str, Any], reader: Reader) -> None:
+    def _approach(self, saved: SourceState, reader: Reader) -> None:
         """Move the data themselves to the batch, where they can be moved before they are iterated."""
-        seen, batches = saved["seen"], saved["batches"]
-        if saved["passes"] and passes_in(self.dataset):
+        seen, batches = saved.seen, saved.batches
+        if saved.passes and passes_in(self.dataset):
             done = batches is not None and seen >= batches
             # An execution of several steps would read on, past the end of the epoch, where it does not divide.
             divides = not (batches or 0) % self.steps_per_execution
             jumps = not done and divides and is_one_to_one(self.dataset)
-            self._enter_passes([number + done for number in saved["passes"]], seen if jumps else 0)
+            self._enter_passes([number + done for number in saved.passes], seen if jumps else 0)
             reader.drawn = seen if jumps or done else 0
         elif type(self.adapter).__name__ == "GeneratorDataAdapter":
-            _put_back_each(saved["generators"][1:])
+            _put_back_each(saved.generators[1:])
             reader.read(self.adapter)
 
 

@@ -6,13 +6,13 @@ It is told, never restored: two runs that are the same have been at work at diff
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
+from .._checkpoints.schema import Meta, Start, Trace
 from .._keras.backend import value_of
 
 __all__ = ["Course"]
-
-Moment = tuple[int, int]
 
 
 class Course:
@@ -22,48 +22,37 @@ class Course:
         meta: of the checkpoint that it goes on from; None for a run that begins.
     """
 
-    def __init__(self, meta: dict[str, Any] | None = None) -> None:
-        self._starts: list[dict[str, Any]] = [*meta["starts"]] if meta is not None else []
-        trace = meta["trace"] if meta is not None else {}
-        self._trace = {name: [*trace.get(name, ())] for name in ("epochs", "learning_rate", "ended_at")}
-        self._from = None if meta is None else meta["saved_at"]
-        self._due = None if meta is None else _due(meta)
+    def __init__(self, meta: Meta | None = None) -> None:
+        self._starts = [] if meta is None else [*meta.starts]
+        self._trace = Trace() if meta is None else _copy(meta.trace)
+        self._from = None if meta is None else meta.saved_at
+        self._due = None if meta is None else (meta.initial_epoch, meta.first_batch)
         self._has_started = False
 
     def start(self, epoch: int, batch: int) -> None:
         """Training begins, or goes on, with this 0-based epoch and batch; heard once."""
         if not self._has_started:
             self._has_started = True
-            self._starts.append(
-                {
-                    "at": time.time_ns(),
-                    "epoch": epoch,
-                    "batch": batch,
-                    "from": self._from,
-                    "due": self._due,
-                    "beside": 0,
-                }
-            )
+            self._starts.append(Start(time.time_ns(), epoch, batch, self._from, self._due, 0))
 
     def end_epoch(self, epoch: int, model: Any) -> None:
         """Everybody has heard the end of a 0-based epoch."""
         rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
-        self._trace["epochs"].append(int(epoch))
-        self._trace["learning_rate"].append(None if rate is None else float(value_of(rate)))
-        self._trace["ended_at"].append(time.time_ns())
+        self._trace.epochs.append(int(epoch))
+        self._trace.learning_rate.append(None if rate is None else float(value_of(rate)))
+        self._trace.ended_at.append(time.time_ns())
 
-    def to_meta(self, beside: int) -> dict[str, Any]:
-        """For a state file's ``meta``.
+    def taken(self, beside: int) -> tuple[list[Start], Trace]:
+        """The starts and the trace, for a state file.
 
         Args:
             beside: how many checkpoints of the file's run were in its directory when this start was made.
         """
         starts = [*self._starts]
         if self._has_started:
-            starts[-1] = {**starts[-1], "beside": beside}
-        return {"starts": starts, "trace": {name: [*values] for name, values in self._trace.items()}}
+            starts[-1] = replace(starts[-1], beside=beside)
+        return starts, _copy(self._trace)
 
 
-def _due(meta: dict[str, Any]) -> Moment:
-    """The 0-based epoch and batch with which a run goes on from a checkpoint."""
-    return meta["initial_epoch"], 0 if meta["batch"] is None else meta["batch"] + 1
+def _copy(trace: Trace) -> Trace:
+    return Trace([*trace.epochs], [*trace.learning_rate], [*trace.ended_at])

@@ -9,6 +9,7 @@ from typing import Any
 from .._callbacks.arguments import mark_of
 from .._callbacks.capture import class_of, configuration, names
 from .._callbacks.stateful import registration_of
+from .._checkpoints.schema import SavedCallback
 from .._format.decode import Decoder
 from .._format.encode import same
 from .._format.table import PlainError, Table
@@ -40,7 +41,7 @@ class Matched:
     changed: list[Change]
 
 
-def match(where: str, entries: list[dict[str, Any]], callbacks: list[Any]) -> Matched:
+def match(where: str, entries: list[SavedCallback], callbacks: list[Any]) -> Matched:
     """Find the live callback for each entry of a checkpoint.
 
     Args:
@@ -52,22 +53,22 @@ def match(where: str, entries: list[dict[str, Any]], callbacks: list[Any]) -> Ma
         RestoreError: several callbacks of one class could be meant.
     """
     live = names(callbacks)
-    pairs = {e["key"]: live[e["key"]] for e in entries if _has_given_key(live.get(e["key"]))}
+    pairs = {e.key: live[e.key] for e in entries if _has_given_key(live.get(e.key))}
     taken = {id(callback) for callback in pairs.values()}
     groups: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
     rest = [c for c in callbacks if id(c) not in taken]
     for entry in entries:
-        if entry["key"] not in pairs:
-            groups[_group_of(entry["class"], rest)][0].append(entry)
+        if entry.key not in pairs:
+            groups[_group_of(entry.class_, rest)][0].append(entry)
     for callback in rest:
         groups[class_of(callback)][1].append(callback)
     for name, (stored, candidates) in groups.items():
         pairs |= _match_group(where, name, stored, candidates)
     used = {id(callback) for callback in pairs.values()}
-    changed = [c for e in entries if e["key"] in pairs for c in _changes(e, pairs[e["key"]])]
+    changed = [c for e in entries if e.key in pairs for c in _changes(e, pairs[e.key])]
     return Matched(
         pairs,
-        [e["key"] for e in entries if e["key"] not in pairs],
+        [e.key for e in entries if e.key not in pairs],
         [key for key, callback in live.items() if id(callback) not in used],
         changed,
     )
@@ -91,22 +92,22 @@ def _group_of(stored: str, callbacks: list[Any]) -> str:
     return same_name[0] if len(same_name) == 1 else stored
 
 
-def _match_group(where: str, name: str, stored: list[Any], live: list[Any]) -> dict[str, Any]:
+def _match_group(where: str, name: str, stored: list[SavedCallback], live: list[Any]) -> dict[str, Any]:
     """Pair the stored and the live callbacks of one class."""
     if len(stored) == 1 and len(live) == 1:
-        return {stored[0]["key"]: live[0]}
+        return {stored[0].key: live[0]}
     equal = [[not _changes(entry, callback) for callback in live] for entry in stored]
     if len(stored) == len(live) and all(equal[i][i] for i in range(len(live))):
-        return {entry["key"]: callback for entry, callback in zip(stored, live, strict=True)}
+        return {entry.key: callback for entry, callback in zip(stored, live, strict=True)}
     pairs: dict[str, Any] = {}
     for i, entry in enumerate(stored):
         rows = [j for j in range(len(live)) if equal[i][j]]
         if len(rows) == 1 and sum(row[rows[0]] for row in equal) == 1:
-            pairs[entry["key"]] = live[rows[0]]
+            pairs[entry.key] = live[rows[0]]
     used = {id(callback) for callback in pairs.values()}
-    left = [e for e in stored if e["key"] not in pairs], [c for c in live if id(c) not in used]
+    left = [e for e in stored if e.key not in pairs], [c for c in live if id(c) not in used]
     if len(left[0]) == len(left[1]) == 1:
-        pairs[left[0][0]["key"]] = left[1][0]
+        pairs[left[0][0].key] = left[1][0]
     elif left[0] and left[1]:
         raise RestoreError(
             f"{where}: {len(stored)} callbacks of class {name} were saved and {len(live)} are here, and "
@@ -116,12 +117,12 @@ def _match_group(where: str, name: str, stored: list[Any], live: list[Any]) -> d
     return pairs
 
 
-def _changes(entry: dict[str, Any], callback: Any) -> list[Change]:
+def _changes(entry: SavedCallback, callback: Any) -> list[Change]:
     now = configuration(callback)
     found = []
-    for name, (kind, data, _) in entry["arguments"].items():
+    for name, (kind, data, _) in entry.arguments.items():
         if name in now and not same((kind, data), now[name].to_plain()):
-            found.append(Change(entry["key"], name, _shown(kind, data, now[name].data), now[name].data))
+            found.append(Change(entry.key, name, _shown(kind, data, now[name].data), now[name].data))
     return found
 
 

@@ -13,6 +13,7 @@ from .._callbacks.builders import Builders
 from .._callbacks.capture import names
 from .._callbacks.stateful import find_class, stateful
 from .._callbacks.stock import ADAPTERS
+from .._checkpoints.schema import SavedCallback
 from .._checkpoints.snapshot import Snapshot
 from .._format.decode import Decoder
 from .._format.opener import Opener
@@ -42,11 +43,11 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
         NotRebuildableError: some cannot be made from data alone; names each of them and says why.
         NotRegisteredError: a class is not registered here.
     """
-    where, entries = snapshot.where, snapshot.meta["callbacks"]
+    where, entries = snapshot.where, snapshot.meta.callbacks
     try:
-        classes = {entry["key"]: _class_of(entry) for entry in entries}
+        classes = {entry.key: _class_of(entry) for entry in entries}
         opener = snapshot.opener(trust)
-        refused = [reason for e in entries for reason in _reasons(e, classes[e["key"]], trust, opener)]
+        refused = [reason for e in entries for reason in _reasons(e, classes[e.key], trust, opener)]
     except PlainError as error:
         raise CorruptCheckpointError(where, f"holds arguments that cannot be decoded ({error})") from error
     if refused:
@@ -58,11 +59,11 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     builders = Builders(where, None, opener, {})
     calls = {}
     for entry in entries:
-        arguments = {n: _value(where, entry["key"], n, a, builders) for n, a in entry["arguments"].items()}
-        if entry["class"] == OWN:
-            _own_arguments(arguments, directory, snapshot.meta["training_args"], trust)
+        arguments = {n: _value(where, entry.key, n, a, builders) for n, a in entry.arguments.items()}
+        if entry.class_ == OWN:
+            _own_arguments(arguments, directory, snapshot.meta.training_args, trust)
         # All calls are checked before the first is made: a constructor may open a file.
-        calls[entry["key"]] = _call(where, entry["key"], classes[entry["key"]], arguments)
+        calls[entry.key] = _call(where, entry.key, classes[entry.key], arguments)
     made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
     named = names(list(made.values()))
     for key, callback in made.items():
@@ -72,10 +73,10 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     return made
 
 
-def _class_of(entry: dict[str, Any]) -> Any:
+def _class_of(entry: SavedCallback) -> Any:
     import keras
 
-    name = entry["class"]
+    name = entry.class_
     module, _, last = name.rpartition(".")
     if module == "keras.callbacks" and last in ADAPTERS and hasattr(keras.callbacks, last):
         return getattr(keras.callbacks, last)
@@ -86,13 +87,13 @@ def _class_of(entry: dict[str, Any]) -> Any:
     return find_class(name, callbacks=True).cls
 
 
-def _reasons(entry: dict[str, Any], cls: Any, trust: Trust, opener: Opener) -> list[str]:
+def _reasons(entry: SavedCallback, cls: Any, trust: Trust, opener: Opener) -> list[str]:
     """Why a callback cannot be made from the file, argument by argument."""
-    key, found = entry["key"], []
-    if entry["class"] == OWN and not trust.everything and not _is_template(entry["arguments"].get("filepath")):
+    key, found = entry.key, []
+    if entry.class_ == OWN and not trust.everything and not _is_template(entry.arguments.get("filepath")):
         found.append(f"{key}: filepath is no name of a model file")
-    for name, (kind, data, index) in entry["arguments"].items():
-        if entry["class"] == OWN and name == "filepath":
+    for name, (kind, data, index) in entry.arguments.items():
+        if entry.class_ == OWN and name == "filepath":
             continue
         if kind == "digest":
             found.append(f"{key}: {name} was too large to be stored")
@@ -103,7 +104,7 @@ def _reasons(entry: dict[str, Any], cls: Any, trust: Trust, opener: Opener) -> l
             if _is_stock(entry) and _is_no_argument(name, data):
                 found.append(f"{key}: {name} is {data!r:.50}, where a path or a function belongs")
     if _is_stock(entry):
-        found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry["arguments"]]
+        found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry.arguments]
     return found
 
 
@@ -119,8 +120,8 @@ def _is_template(argument: Any) -> bool:
     return plain and os.path.basename(argument[1]) not in ("", ".", "..")
 
 
-def _is_stock(entry: dict[str, Any]) -> bool:
-    return bool(entry["class"].startswith("keras.callbacks."))
+def _is_stock(entry: SavedCallback) -> bool:
+    return bool(entry.class_.startswith("keras.callbacks."))
 
 
 def _is_no_argument(name: str, data: Any) -> bool:

@@ -124,9 +124,9 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
         expected.check_variables(model)
     _put_back(found, snapshot, prepared, model)
-    for entry in snapshot.meta["callbacks"]:
-        if entry["key"] in keyed:
-            note_outside(keyed[entry["key"]], entry["outside"])
+    for entry in snapshot.meta.callbacks:
+        if entry.key in keyed:
+            note_outside(keyed[entry.key], entry.outside)
     Resume(snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     _warn_of_changes(found.model_path, report.changed)
     if model is None:
@@ -152,10 +152,10 @@ def _as_list(into: Any) -> list[Any] | None:
 
 def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict[str, Any], Report]:
     live = saved_among(callbacks)
-    matched = match(snapshot.where, snapshot.meta["callbacks"], live)
+    matched = match(snapshot.where, snapshot.meta.callbacks, live)
     stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
     # Without a checkpoint callback nothing is saved any more: what it knew is of no use then.
-    own = {e["key"] for e in snapshot.meta["callbacks"] if e["class"] == OWN}
+    own = {e.key for e in snapshot.meta.callbacks if e.class_ == OWN}
     missing = [key for key in matched.missing if key in stateful_keys - own]
     keyed = names(live)
     unexpected = [key for key in matched.unexpected if state_of(keyed[key])]
@@ -172,11 +172,11 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
 def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Report:
     """Made before anything is put back, so that new attributes can be told from restored ones."""
     stored, appeared = snapshot.stored(), []
-    for entry in snapshot.meta["callbacks"]:
-        if (callback := keyed.get(entry["key"])) is not None:
-            new = state_of(callback).keys() - stored[entry["key"]] - entry["arguments"].keys()
-            appeared += [f"{entry['key']}.{name}" for name in sorted(new)]
-    saved, here = snapshot.meta["versions"], versions()
+    for entry in snapshot.meta.callbacks:
+        if (callback := keyed.get(entry.key)) is not None:
+            new = state_of(callback).keys() - stored[entry.key] - entry.arguments.keys()
+            appeared += [f"{entry.key}.{name}" for name in sorted(new)]
+    saved, here = snapshot.meta.versions, versions()
     differences = [f"{name} {saved[name]}, here {here[name]}" for name in saved if _differ(saved, here, name)]
     return Report(
         tuple(keyed),
@@ -186,7 +186,7 @@ def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Repo
         tuple(appeared),
         saved,
         tuple(differences),
-        tuple(snapshot.meta["doubts"]),
+        tuple(snapshot.meta.doubts),
     )
 
 
@@ -201,9 +201,9 @@ def _put_back(found: Found, snapshot: Snapshot, prepared: Any, model: Any) -> No
         return
     before = take_variables(model) if model.built else []
     try:
-        saved = snapshot.meta["model"]
-        model_file.load(model, found.model_path, saved["digest"], optimizes=saved["optimizes"])
-        put_back_seeds(model, snapshot.run["seeds"])
+        saved = snapshot.meta.model
+        model_file.load(model, found.model_path, saved.digest, optimizes=saved.optimizes)
+        put_back_seeds(model, vars(snapshot.run.seeds))
         prepared.put_back()
     except ValueError as error:
         put_back_variables(before)
@@ -237,13 +237,13 @@ def _restored(found: Found, callbacks: list[Any], keyed: dict[str, Any], report:
     meta = found.snapshot.meta
     return Restored(
         callbacks,
-        meta["epoch"],
-        meta["batch"],
-        meta["initial_epoch"],
+        meta.epoch,
+        meta.batch,
+        meta.initial_epoch,
         found.model_path,
         columns_of(meta),
-        meta["training_args"],
-        meta["finished"],
+        meta.training_args,
+        meta.finished,
         report,
         keyed,
     )

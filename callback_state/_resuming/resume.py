@@ -73,7 +73,7 @@ class Resume(Listener):
     # What the loop calls.
 
     def check_present(self, loop: Loop) -> None:
-        if loop.fit is not None and loop.fit.initial_epoch == self._meta["initial_epoch"]:
+        if loop.fit is not None and loop.fit.initial_epoch == self._meta.initial_epoch:
             self._expected.check_callbacks(self._keyed, loop.callbacks)
 
     def before_train(self, loop: Loop) -> None:
@@ -90,7 +90,7 @@ class Resume(Listener):
             self._expected.check_model(model)
         if self._mode in ("resume", "go on"):
             self._expected.check_data(loop.described)
-            self._expected.check_place(loop.fit, self._run["data"])
+            self._expected.check_place(loop.fit, self._run.data)
         self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
         self._logs = self._guard.enter_context(appending(loop.callbacks))
         loop.course = Course(self._meta)
@@ -108,14 +108,14 @@ class Resume(Listener):
             assert loop.fit is not None
             set_first_epoch(loop.model, loop.fit.epochs)
         if self._mode == "end":
-            loop.epoch, loop.ends = self._meta["epoch"], True
+            loop.epoch, loop.ends = self._meta.epoch, True
         if self._mode != "nothing":
             self._check_skipped()
-        put_back_history(loop.model, self._meta["history"])
+        put_back_history(loop.model, vars(self._meta.history))
         self._wind(loop)
-        put_back_generators(self._run["generators"], but=self._drawn_from)
-        loop.enters = self._mode == "resume" and self._meta["batch"] is not None
-        if loop.fit is not None and self._run["data"] is None:
+        put_back_generators(self._run.generators, but=self._drawn_from)
+        loop.enters = self._mode == "resume" and self._meta.batch is not None
+        if loop.fit is not None and self._run.data is None:
             loop.enters = False
         if self._mode != "nothing" and not loop.enters:
             self._each_outside(pick_up)
@@ -128,12 +128,12 @@ class Resume(Listener):
         if not loop.enters or self._done:
             return
         self._put_back(loop.model)
-        loop.model.stop_training = self._meta["stops"]
-        loop.began -= self._run["seconds"]
+        loop.model.stop_training = self._meta.stops
+        loop.began -= self._run.seconds
         if loop.reading is None:
             self._arrive(loop)
         else:
-            hand_over_logs(loop.model, self._run["logs"])
+            hand_over_logs(loop.model, self._run.logs)
         self._each_outside(pick_up)
 
     def after_train_end(self, loop: Loop) -> None:
@@ -152,30 +152,32 @@ class Resume(Listener):
 
     def _wind(self, loop: Loop) -> None:
         """Bring the data to where they were."""
-        reading, saved = loop.reading, self._run["data"]
+        reading, saved = loop.reading, self._run.data
         if reading is None or saved is None:
             return
         assert loop.fit is not None
         if self._mode == "nothing":
             reading.pass_by(saved)
-        elif self._mode != "end" and self._meta["batch"] is None:
+        elif self._mode != "end" and self._meta.batch is None:
             reading.wind(saved, verbose=loop.fit.shows)
         elif self._mode != "end":
-            reading.enter(saved, lambda: self._arrive(loop), verbose=loop.fit.shows, stops=self._meta["stops"])
+            reading.enter(saved, lambda: self._arrive(loop), verbose=loop.fit.shows, stops=self._meta.stops)
 
     def _arrive(self, loop: Loop) -> None:
         """The next batch would be the one after the checkpoint."""
         model = loop.model
-        metrics = self._run["metrics"]
+        metrics = self._run.metrics
         if loop.reading is not None:
             build_metrics(model, loop.reading.training.dataset, len(metrics))
         put_back_metrics(model, metrics, partly=loop.reading is None)
-        put_back_generators(self._run["generators"], but=self._drawn_from)
-        loop.logs = self._run["logs"]
-        loop.course.start(self._meta["epoch"], self._meta["batch"] + 1)
-        show_progress(loop.callbacks, self._meta["batch"], self._run["logs"], self._run["seconds"])
+        put_back_generators(self._run.generators, but=self._drawn_from)
+        loop.logs = self._run.logs
+        epoch, batch = self._meta.epoch, self._meta.batch
+        assert batch is not None
+        loop.course.start(epoch, batch + 1)
+        show_progress(loop.callbacks, batch, self._run.logs, self._run.seconds)
         for listener in loop.listeners:
-            listener.after_arrival(loop, self._meta["epoch"], self._meta["batch"])
+            listener.after_arrival(loop, epoch, batch)
         self._finish()
         self._tell(loop)
 
@@ -184,18 +186,18 @@ class Resume(Listener):
     @property
     def _drawn_from(self) -> list[str]:
         """The global generators that input threads go on with, reading ahead of the training."""
-        return (self._run["data"] or {}).get("drawn_from", []) if self._meta["batch"] is not None else []
+        return self._run.data.drawn_from if self._run.data is not None and self._meta.batch is not None else []
 
     def _put_back(self, model: Any) -> None:
         assert self._kept is not None
         self._kept.put_back()
-        put_back_seeds(model, self._run["seeds"])
+        put_back_seeds(model, vars(self._run.seeds))
 
     def _each_outside(self, act: Callable[[Any, Any], None]) -> None:
         """Let what the callbacks have done outside this process follow."""
-        for entry in self._meta["callbacks"]:
-            if entry["key"] in self._keyed:
-                act(self._keyed[entry["key"]], entry["outside"])
+        for entry in self._meta.callbacks:
+            if entry.key in self._keyed:
+                act(self._keyed[entry.key], entry.outside)
 
     def _choose(self, loop: Loop) -> str:
         if self._done or self._is_of_another_model(loop.model):
@@ -215,9 +217,9 @@ class Resume(Listener):
 
     def _go_back_to_last_epoch(self, model: Any) -> None:
         """A finished run goes on from its last epoch, not from what its end made of the weights."""
-        name = self._meta["goes_on_from"]
+        name = self._meta.goes_on_from
         if name is None:
-            if not self._meta["exact_end"]:
+            if not self._meta.exact_end:
                 warnings.warn(
                     f"{self._path}: the end of the run replaced the weights of its last epoch, which were "
                     f"not saved: going on from the replaced ones.",
@@ -227,8 +229,8 @@ class Resume(Listener):
         path = os.path.join(os.path.dirname(self._path), name)
         snapshot = Snapshot.open(path, self._trust.keys)
         prepared = prepare_from(snapshot, self._keyed, model=model, trust=self._trust)
-        saved = snapshot.meta["model"]
-        load(model, path, saved["digest"], optimizes=saved["optimizes"])
+        saved = snapshot.meta.model
+        load(model, path, saved.digest, optimizes=saved.optimizes)
         prepared.put_back()
         self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
         self._expected = Expected(self._meta, path, strict=self._strict)
@@ -248,11 +250,11 @@ class Resume(Listener):
         if not any(listener.speaks for listener in loop.listeners):
             return
         live, known = names(saved_among(loop.callbacks)), {id(callback) for callback in self._keyed.values()}
-        missing = [entry["key"] for entry in self._meta["callbacks"] if entry["key"] not in self._keyed]
+        missing = [entry.key for entry in self._meta.callbacks if entry.key not in self._keyed]
         new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
         goes_on = in_words(self._mode, self._meta, loop.epochs)
         line = messages.resumed(self._path, [*self._keyed], missing, new, goes_on)
-        messages.say(line, over_bar=messages.bar_is_open(self._meta["batch"] if loop.enters else None, loop.fit))
+        messages.say(line, over_bar=messages.bar_is_open(self._meta.batch if loop.enters else None, loop.fit))
 
     def _finish(self) -> None:
         self._done = True

@@ -6,10 +6,11 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .._callbacks.capture import names, remember, saved_among
-from .._callbacks.taken import take
+from .._callbacks.taken import take, take_state
 from .._checkpoints.names import final_name, interim_name
 from .._checkpoints.overwrites import names_of
 from .._keras.epoch import history_of
@@ -21,7 +22,7 @@ from .._store import commit, lock
 from ..exceptions import InUseError
 from . import ledger
 from .decision import Event
-from .meta import last_logs, meta_of, moment_of, reading_of
+from .meta import last_logs, meta_of, moment_of, run_of
 from .rescue import Rescue
 from .saver import Saver, Taking
 
@@ -185,12 +186,13 @@ class Keeper(Listener):
             return [*self.checkpoint.callbacks, self.checkpoint]
         return saved_among([] if loop is None else loop.callbacks)
 
-    def take(self, event: Event, loop: Loop | None, **meta: Any) -> Taking:
-        inside = reading_of(self.model, event, loop)
-        meta = {**meta_of(self.checkpoint, self.model, event, loop, beside=self._beside), **meta}
+    def take(self, event: Event, loop: Loop | None, **changes: Any) -> Taking:
+        """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
+        run = run_of(self.model, event, loop)
+        meta = replace(meta_of(self.checkpoint, self.model, event, loop, beside=self._beside), **changes)
         if loop is not None and loop.reading is not None:
             loop.reading.warn()
-        return self._saver.take(self.registered(loop), self.model, meta, inside)
+        return Taking(take(self.registered(loop), self.model, meta, run), meta, run)
 
     # How.
 
@@ -272,7 +274,7 @@ class Keeper(Listener):
         """An attribute that cannot be saved at all is an error here."""
         for callback in self.registered(loop):
             remember(callback)
-        taken, checkpoint = take(self.registered(loop), self.model, {}, {}), self.checkpoint
+        taken, checkpoint = take_state(self.registered(loop), self.model), self.checkpoint
         code = [] if checkpoint._is_restored_into else [p for p in taken.code if p not in checkpoint._told]
         objects = [path for path in taken.objects if path not in checkpoint._told]
         checkpoint._told += [*code, *objects]

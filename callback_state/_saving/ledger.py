@@ -84,7 +84,7 @@ def find_replaced(checkpoint: Any) -> None:
         return
     with contextlib.suppress(CallbackStateError, OSError):  # what is not whole is left as evidence
         meta = Snapshot.open(checkpoint.path_of(name)).meta
-        if meta["saved_at"] < checkpoint._stamp and meta["template"] == checkpoint.template:
+        if meta.saved_at < checkpoint._stamp and meta.template == checkpoint.template:
             checkpoint._replaced = name
 
 

@@ -1,11 +1,13 @@
-"""What a state file says of the moment of a save, beside the callbacks' state."""
+"""What a state file says of a run at the moment of a save, beside the callbacks."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from .._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds
 from .._checkpoints.snapshot import Snapshot
+from .._keras import randomness, weights
 from .._keras.backend import versions
 from .._keras.epoch import history_of, logs_of, take_metrics
 from .._loop.loop import Loop
@@ -13,36 +15,47 @@ from .._loop.trace import Course
 from ..exceptions import CallbackStateError
 from .decision import Event, number
 
-__all__ = ["last_logs", "meta_of", "moment_of", "reading_of"]
+__all__ = ["last_logs", "meta_of", "moment_of", "run_of"]
 
 
-def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0) -> dict[str, Any]:
-    """Where the run is, for the part ``meta`` of a state file (its shape stands in ``_shape.py``).
+def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0) -> Meta:
+    """Where the run is; the callbacks are not in it yet.
 
     Args:
         beside: how many checkpoints of this run were in the directory when it was started.
     """
     epochs = (checkpoint.params or {}).get("epochs") if loop is None else loop.epochs
-    return {
-        "saved_at": checkpoint._stamp,
-        "versions": versions(),
-        "epoch": int(event.epoch),
-        "batch": None if event.batch is None else int(event.batch),
-        "initial_epoch": int(event.epoch) + (event.batch is None),
-        "epochs": None if epochs is None else int(epochs),
-        "last": event.batch is None and loop is not None and loop.is_last(event.epoch),
-        "finished": False,
-        "goes_on_from": None,
-        "exact_end": True,
-        "stops": bool(model.stop_training),
-        "data": {} if loop is None else loop.described,
-        "doubts": _doubts(loop),
-        "template": checkpoint.template,
-        "monitor": (checkpoint.monitor, number(event.logs.get(checkpoint.monitor))),
-        "history": history_of(model),
-        "training_args": checkpoint.training_args,
-        **(Course() if loop is None else loop.course).to_meta(beside),
-    }
+    starts, trace = (Course() if loop is None else loop.course).taken(beside)
+    return Meta(
+        saved_at=checkpoint._stamp,
+        epoch=int(event.epoch),
+        batch=None if event.batch is None else int(event.batch),
+        epochs=None if epochs is None else int(epochs),
+        last=event.batch is None and loop is not None and loop.is_last(event.epoch),
+        finished=False,
+        goes_on_from=None,
+        exact_end=True,
+        template=checkpoint.template,
+        monitor=(checkpoint.monitor, number(event.logs.get(checkpoint.monitor))),
+        versions=versions(),
+        training_args=checkpoint.training_args,
+        history=History(**history_of(model)),
+        model=_facts_of(model),
+        stops=bool(model.stop_training),
+        data={} if loop is None else loop.described,
+        doubts=_doubts(loop),
+        starts=starts,
+        trace=trace,
+    )
+
+
+def _facts_of(model: Any) -> ModelFacts:
+    return ModelFacts(
+        digest=weights.digest_of(model),
+        iterations=weights.iterations_of(model),
+        variables=weights.inventory(model),
+        optimizes=bool(getattr(getattr(model, "optimizer", None), "built", False)),
+    )
 
 
 def _doubts(loop: Loop | None) -> list[str]:
@@ -52,16 +65,18 @@ def _doubts(loop: Loop | None) -> list[str]:
     return [*(loop.reading.doubts if loop.reading is not None else ()), *loop.watch.found]
 
 
-def reading_of(model: Any, event: Event, loop: Loop | None) -> dict[str, Any]:
-    """How far the epoch and its data have come, for the part ``run``."""
+def run_of(model: Any, event: Event, loop: Loop | None) -> Run:
+    """The generators, and how far the epoch and its data have come."""
     inside = event.batch is not None
     reading = None if loop is None else loop.reading
-    return {
-        "metrics": take_metrics(model) if inside else [],
-        "logs": logs_of(loop.logs) if inside and loop is not None else {},
-        "seconds": time.monotonic() - loop.began if inside and loop is not None else 0.0,
-        "data": None if reading is None else reading.take(inside=inside),
-    }
+    return Run(
+        generators=randomness.take_generators(),
+        seeds=Seeds(**randomness.take_seeds(model)),
+        metrics=take_metrics(model) if inside else [],
+        logs=logs_of(loop.logs) if inside and loop is not None else {},
+        seconds=time.monotonic() - loop.began if inside and loop is not None else 0.0,
+        data=None if reading is None else reading.take(inside=inside),
+    )
 
 
 def last_logs(model: Any) -> dict[str, Any]:
@@ -75,4 +90,4 @@ def moment_of(path: str) -> tuple[int, int | None] | None:
         meta = Snapshot.open(path).meta
     except CallbackStateError:
         return None
-    return meta["epoch"], meta["batch"]
+    return meta.epoch, meta.batch

@@ -210,8 +210,8 @@ def test_configuration_that_moved_here_becomes_configuration_again() -> None:
 def test_an_attribute_that_a_new_constructor_computes_is_left_alone() -> None:
     """A parameter that is newer than the file is not taken for one that moved."""
     snapshot = saved(Steps())
-    for entry in snapshot.meta["callbacks"]:
-        del entry["arguments"]["rate"]
+    for entry in snapshot.meta.callbacks:
+        del entry.arguments["rate"]
     live = Steps(rate=2.0)
     live.rate = 4.0
     put_into(snapshot, live)

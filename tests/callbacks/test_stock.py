@@ -428,9 +428,9 @@ def test_paths_are_no_code(runs: Any) -> None:
 
     snapshot = Snapshot.open(str(runs("outside").killed_in / "ckpt" / "003.keras"))
     opaque = {
-        f"{entry['key']}.{name}"
-        for entry in snapshot.meta["callbacks"]
-        for name, (kind, *_) in entry["arguments"].items()
+        f"{entry.key}.{name}"
+        for entry in snapshot.meta.callbacks
+        for name, (kind, *_) in entry.arguments.items()
         if kind == "opaque"
     }
     assert opaque == {

@@ -14,11 +14,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from states import META, RUN, put_into, saved
+from states import put_into, saved, tree_of
 
 from callback_state import NotPicklableError, RestoreError, UntrustedError, stateful
 from callback_state._callbacks.builders import ModelVariable
-from callback_state._callbacks.taken import take
 
 
 @stateful
@@ -68,8 +67,8 @@ def test_where_keras_and_tensorflow_keep_their_classes_is_not_stored(model: Any)
         "function": keras.ops.less,
         "inner": keras.callbacks.EarlyStopping(),
     }
-    taken = take([hold(**things), Holder(**things)], model, META, RUN)
-    data = repr([node for node in taken.tree[0] if node[0] != "bytes"]).encode()
+    nodes = tree_of(hold(**things), Holder(**things), model=model)[0]
+    data = repr([node for node in nodes if node[0] != "bytes"]).encode()
     assert b"keras.Variable" in data and b"an object of class keras.Dropout" in data
     assert b"keras.src" not in data and b"tensorflow.python" not in data
 

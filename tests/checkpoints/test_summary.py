@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from listed import flip, model_of, put, state_of
-from states import META, RUN, saved
+from states import contents, tree_of
 
 from callback_state import CorruptCheckpointError, list_checkpoints
-from callback_state._callbacks.taken import take
+from callback_state._callbacks.taken import take, take_state
 from callback_state._checkpoints.snapshot import Snapshot, glance, summary_of
 from callback_state._checkpoints.summary import PLACEHOLDER, Summary
 from callback_state._format.pickles import ReadError, dump, parse, parse_first
@@ -19,10 +19,6 @@ from callback_state._format.statefile import seal, unseal, unseal_first
 from callback_state._store.pair import SUFFIX
 
 NOW = Summary(17, 3, 2, True, "val_loss", 0.5, "{epoch}.keras")
-
-
-def tree_of(**meta: Any) -> list[Any]:
-    return take([], None, {**META, **meta}, RUN).tree
 
 
 def test_a_summary_is_the_first_node_and_says_what_meta_says() -> None:
@@ -68,7 +64,7 @@ def test_any_monitored_value_goes_there_and_back(tmp_path: Path, value: Any) -> 
     """Also one that does not equal itself."""
     put(tmp_path, "m.keras", 1, monitor=("loss", value))
     snapshot = Snapshot.open(str(tmp_path / "m.keras"))
-    assert repr(snapshot.meta["monitor"]) == repr(summary_of(str(tmp_path / "m.keras")).monitor)
+    assert repr(snapshot.meta.monitor) == repr(summary_of(str(tmp_path / "m.keras")).monitor)
 
 
 @pytest.mark.parametrize("field", range(1, 8))
@@ -112,11 +108,10 @@ def test_what_is_glanced_at_is_under_the_seal(tmp_path: Path) -> None:
 
 def test_two_quiet_points_are_compared_without_it() -> None:
     """The moment is not state."""
-    taken = take([], None, META, RUN)
-    later = take([], None, {**META, "saved_at": 5, "epoch": 5}, RUN)
-    assert taken.tree[0][0] != later.tree[0][0] and taken.state.nodes[0] == PLACEHOLDER
-    assert taken.same_state(later) and taken.same_state(take([], None, {}, {}))
-    assert saved().meta["epoch"] == META["epoch"]
+    taken = take([], None, *contents())
+    later = take([], None, *contents({"saved_at": 5, "epoch": 5}))
+    assert taken.tree[0][0] != later.tree[0][0] and taken.state.table.nodes[0] == PLACEHOLDER
+    assert taken.state == later.state == take_state([], None)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,12 @@ def compared(directory: Path, a: dict[str, Any], b: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("a", "b", "found"),
     [
-        ({"epoch": 1}, {"epoch": 2}, {"moment": [{"path": "epoch", "a": 1, "b": 2}]}),
-        ({"batch": None}, {"batch": 3}, {"moment": [{"path": "batch", "a": None, "b": 3}]}),
+        (
+            {"epoch": 1},
+            {"epoch": 2},
+            {"moment": [{"path": "epoch", "a": 1, "b": 2}, {"path": "initial_epoch", "a": 2, "b": 3}]},
+        ),
+        ({"batch": 2, "epoch": 1}, {"batch": 3, "epoch": 1}, {"moment": [{"path": "batch", "a": 2, "b": 3}]}),
         (
             {"versions": {"keras": "3.7"}},
             {"versions": {"keras": "3.15"}},

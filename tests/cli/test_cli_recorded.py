@@ -54,7 +54,7 @@ def test_of_two_states_the_models_own_is_read(tmp_path: Path) -> None:
     write(tmp_path, "m.keras", epoch=7, saved_at=BEGAN + 1, model=b"newer")
     stage(tmp_path / "m.keras")
     (tmp_path / f"m.keras{SUFFIX}").write_bytes(old)
-    assert newest_of(str(tmp_path))[0].meta["epoch"] == 7
+    assert newest_of(str(tmp_path))[0].meta.epoch == 7
 
 
 @pytest.mark.parametrize("command", LOOKING, ids=[command[0] for command in LOOKING])

@@ -205,7 +205,7 @@ def test_no_state_is_kept(tmp_path: Path) -> None:
     path = put(tmp_path, "m.keras", 1, {"C": {"x": [1]}})
     before = {*map(id, snapshots())}
     found = look(str(path), [f"{path}{SUFFIX}"], verify=True)
-    assert found is not None and found.meta is not None and found.meta["epoch"] == 1
+    assert found is not None and found.meta is not None and found.meta.epoch == 1
     assert {*map(id, snapshots())} <= before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
 from callback_state import ResumeError, data
+from callback_state._checkpoints.typed import to_plain
 from callback_state._input.source import _USED, Source
 from callback_state._keras.randomness import put_back_generators, take_generators
 
@@ -140,6 +142,9 @@ class Save(SimpleNamespace):
 
 def plain(value: Any) -> Any:
     """What can be compared with ``==``, all bits of it."""
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    value = to_plain(value)
     return tf.nest.map_structure(lambda v: v.tobytes() if isinstance(v, np.ndarray) else v, value)
 
 
@@ -256,7 +261,7 @@ def test_no_thread_reads_a_generator_ahead_between_epochs() -> None:
     given_out: list[Any] = []
     fit = Fit({"x": (given_out.append(1) or batch for batch in endless()), "steps_per_epoch": 4})
     fit.source.wind(whole.saves[-1].taken, verbose=False)
-    assert len(given_out) == whole.saves[-1].taken["seen"] == 12
+    assert len(given_out) == whole.saves[-1].taken.seen == 12
 
 
 def test_where_it_began_is_noted_once_for_an_iterator() -> None:
@@ -265,15 +270,12 @@ def test_where_it_began_is_noted_once_for_an_iterator() -> None:
     stream, epochs = begin("generator"), begin("PyDataset")
     stream.run(0, 2)
     epochs.run(0, 2)
-    noted = [plain(s.taken["generators"]) for s in stream.saves]
+    noted = [plain(s.taken.generators) for s in stream.saves]
     assert len(noted) == 10 and len(noted[0]) == 2 and all(n == noted[0] for n in noted)
     between = [s.taken for s in epochs.saves if not s.steps]
-    assert [(t["made"], t["goes_on"], t["seen"], t["generators"]) for t in between] == [
-        (2, False, 0, []),
-        (4, False, 0, []),
-    ]
+    assert [(t.made, t.goes_on, t.seen, t.generators) for t in between] == [(2, False, 0, []), (4, False, 0, [])]
     first, second = (next(s for s in epochs.saves if (s.epoch, s.steps) == (epoch, 1)) for epoch in range(2))
-    assert plain(first.taken["generators"]) != plain(second.taken["generators"])
+    assert plain(first.taken.generators) != plain(second.taken.generators)
 
 
 def test_stopped_inside_an_epoch_draws_no_more() -> None:
@@ -283,7 +285,7 @@ def test_stopped_inside_an_epoch_draws_no_more() -> None:
     fit, arrived = begin("dataset"), []
     fit.source.enter(whole.saves[1].taken, lambda: arrived.append(True), verbose=True, stops=True)
     assert list(fit.keras) == [] and arrived == [True]
-    assert fit.source.take(0)["made"] == 0
+    assert fit.source.take(0).made == 0
     assert "_enumerate_iterator" not in vars(fit.keras)
 
 
@@ -313,8 +315,8 @@ def test_no_row_is_read_while_iterators_are_made_again() -> None:
 
     spec = tf.TensorSpec((), tf.int32)
     fit = Fit({"x": tf.data.Dataset.from_generator(count, output_signature=spec).batch(2)})
-    fit.source.wind({**fit.source.take(0), "made": 3}, verbose=False)
-    assert read == [] and fit.source.take(0)["made"] == 3
+    fit.source.wind(replace(fit.source.take(0), made=3), verbose=False)
+    assert read == [] and fit.source.take(0).made == 3
 
 
 def short(kind: str, left: int) -> dict[str, Any]:
@@ -348,7 +350,7 @@ def test_data_that_end_on_the_way_are_refused(
     whole = begin(kind, at_once)
     whole.run(0, epoch + 1)
     save = [s for s in whole.saves if s.epoch == epoch and s.steps][-1 if at_once > 1 else 3]
-    assert save.taken["seen"] == expected
+    assert save.taken.seen == expected
     fit, arrived = Fit(short(kind, left), at_once), []
     fit.source.enter(save.taken, lambda: arrived.append(True), verbose=False, stops=False)
     with pytest.raises(ResumeError, match=rf"the data ended after {left} batches .*taken after {expected}: they"):
@@ -380,7 +382,7 @@ def test_reading_is_shown_where_fit_shows_a_bar(
         fit.run(1, 2, save.steps)
     else:
         fit.source.wind(save.taken, verbose=verbose)
-    shown, count = capsys.readouterr().out, save.taken["seen"]
+    shown, count = capsys.readouterr().out, save.taken.seen
     assert count == (6 if inside else 8)
     if verbose:
         assert shown.startswith("Reading up to the batch of the checkpoint:\n")
@@ -431,5 +433,5 @@ def test_where_the_epoch_began_is_not_noted_for_threads_of_an_enqueuer() -> None
         keras.utils.set_random_seed(5)
         fit = Fit({"x": Batches(workers=workers), "shuffle": True})
         fit.run(0, 1)
-        counts[workers] = [len(s.taken["generators"]) for s in fit.saves]
+        counts[workers] = [len(s.taken.generators) for s in fit.saves]
     assert counts == {1: [2, 2, 2, 2, 2, 0], 2: [1, 1, 1, 1, 1, 0]}

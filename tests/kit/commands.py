@@ -13,9 +13,8 @@ from typing import Any
 from hostile.files import described
 from hostile.tables import Liar
 from listed import model_of
-from states import META, RUN
+from states import META, RUN, summary
 
-from callback_state._checkpoints.summary import Summary
 from callback_state._format.statefile import seal
 from callback_state._store.pair import SUFFIX
 from callback_state.cli import main
@@ -79,7 +78,7 @@ def state_of(
     entries = [described(f"package.{key}", key, **(arguments or {}).get(key, {})) for key in states]
     said = {**META, "saved_at": number, "epoch": number, "callbacks": entries, **meta}
     encoder = Liar()
-    encoder.nodes.append(Summary.of(said).node())
+    encoder.nodes.append(summary(said).node())
     state_root = encoder.table(states).root
     root = encoder.table({"meta": said, "run": {**RUN, **(run or {})}}).root
     model = model_of(number)

@@ -6,9 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from states import META, RUN
+from states import tree_of
 
-from callback_state._callbacks.taken import take
 from callback_state._format.statefile import seal
 from callback_state._store.pair import SUFFIX, staged_path
 
@@ -20,8 +19,8 @@ def model_of(number: int) -> bytes:
 def state_of(number: int, model: bytes | None = None, **meta: Any) -> bytes:
     """The state file of save ``number``, which is its ``saved_at`` and its epoch."""
     data = model_of(number) if model is None else model
-    taken = take([], None, {**META, "saved_at": number, "epoch": number, **meta}, RUN)
-    return seal(taken.tree, hashlib.sha256(data).digest(), len(data))
+    tree = tree_of(**{"saved_at": number, "epoch": number, **meta})
+    return seal(tree, hashlib.sha256(data).digest(), len(data))
 
 
 def put(directory: Path, name: str, number: int, **meta: Any) -> Path:

@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from callback_state._checkpoints.summary import Summary
+from states import META, RUN, summary
+
 from callback_state._format.encode import Encoder
 from callback_state._format.statefile import seal
 from callback_state._store.pair import SUFFIX
-from callback_state.testing.proof.states import META, RUN
 
 #: Nanoseconds since 1970 when the first run of these tests began: 2017-07-14 02:40:00 UTC.
 BEGAN = 1_500_000_000_000_000_000
@@ -49,9 +49,9 @@ def write(
 ) -> Path:
     """A checkpoint with this model file; ``meta`` is what its state file says otherwise than :data:`META`."""
     states = states or {}
-    meta = {**META, "versions": {}, "callbacks": [entry(key) for key in states], **meta}
+    meta = {**META, "callbacks": [entry(key) for key in states], **meta}
     encoder = Encoder(_fallback)
-    encoder.nodes.append(Summary.of(meta).node())
+    encoder.nodes.append(summary(meta).node())
     state_root = encoder.table(states).root
     nodes = encoder.nodes
     encoder = Encoder(_fallback)
@@ -116,7 +116,6 @@ def write_run(directory: Path, epochs: int = 6, *, restarts: bool = True, **meta
                 ],
                 "saved_at": BEGAN + _saved(epoch, starts) * SECOND,
                 "epoch": epoch,
-                "initial_epoch": epoch + 1,
                 "epochs": epochs,
                 "template": TEMPLATE,
                 "monitor": ("val_loss", 1 / (epoch + 1) + 0.1),

@@ -6,28 +6,46 @@ from typing import Any
 
 from callback_state._callbacks.prepare import prepare_from
 from callback_state._callbacks.taken import take
+from callback_state._checkpoints.schema import Contents, Meta, Run
 from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._checkpoints.summary import Summary
 from callback_state._format.statefile import seal
 from callback_state._format.trust import Trust
 from callback_state.testing.proof import states
-from callback_state.testing.proof.states import RUN
 
 WHERE = "000.keras.callbacks.pkl"
-#: What a state file says of the moment; here it does not matter.
-META = {**states.META, "versions": {}}
+_PLAIN = Contents(states.META, states.RUN).to_plain()
+#: What a state file says of the moment and of the run, as plain data; here it does not matter.
+META, RUN = _PLAIN["meta"], _PLAIN["run"]
+
+
+def contents(meta: dict[str, Any] | None = None, run: dict[str, Any] | None = None) -> tuple[Meta, Run]:
+    """:data:`META` and :data:`RUN` as dataclasses, with these differences."""
+    made = Contents.of({"meta": {**META, **(meta or {})}, "run": {**RUN, **(run or {})}})
+    return made.meta, made.run
+
+
+def tree_of(*callbacks: Any, model: Any = None, **meta: Any) -> list[Any]:
+    """What is sealed in the state file of these callbacks; ``meta`` are differences from :data:`META`."""
+    return take(list(callbacks), model, *contents(meta)).tree
 
 
 def saved(*callbacks: Any, model: Any = None) -> Snapshot:
     """What a state file says of these callbacks."""
-    taken = take(list(callbacks), model, META, RUN)
-    return states.read(seal(taken.tree, bytes(32), 0), WHERE)
+    return states.read(seal(tree_of(*callbacks, model=model), bytes(32), 0), WHERE)
+
+
+def summary(meta: dict[str, Any]) -> Summary:
+    """The summary of a ``meta`` that need not be right."""
+    name, value = meta["monitor"]
+    return Summary(meta["saved_at"], meta["epoch"], meta["batch"], meta["finished"], name, value, meta["template"])
 
 
 def put_into(
     snapshot: Snapshot, *callbacks: Any, model: Any = None, trusted: bool = False, keys: list[str] | None = None
 ) -> Any:
     """Restore into these callbacks, in the order in which they were saved."""
-    keys = keys or [entry["key"] for entry in snapshot.meta["callbacks"]]
+    keys = keys or [entry.key for entry in snapshot.meta.callbacks]
     prepared = prepare_from(snapshot, dict(zip(keys, callbacks, strict=True)), model=model, trust=Trust(trusted))
     prepared.put_back()
     return prepared

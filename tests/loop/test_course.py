@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 from harness import Killed, Strike, X, Y, make_model
-from states import META
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
-from callback_state._checkpoints.schema import SHAPE, check
+from callback_state._checkpoints.schema import Start, Trace
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._loop.trace import Course
+from callback_state.testing.proof.states import META
 
 
 @stateful
@@ -47,32 +48,32 @@ def test_each_start_is_told_with_the_checkpoint_it_went_on_from(tmp_path: Path) 
     """When, at which epoch and batch, from the save of which time; and what that was due to go on with."""
     began = time.time_ns()
     killed(tmp_path, Strike("epoch_begin", at=1))
-    first = newest(tmp_path)["saved_at"]
+    first = newest(tmp_path).saved_at
     start(tmp_path)
     meta = newest(tmp_path)
-    one, two = meta["starts"]
-    assert began < one.pop("at") < first < two.pop("at") < meta["saved_at"]
-    assert one == {"epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}
-    assert two == {"epoch": 1, "batch": 0, "from": first, "due": (1, 0), "beside": 1}
+    one, two = meta.starts
+    assert began < one.at < first < two.at < meta.saved_at
+    assert one == Start(one.at, 0, 0, None, None, 0)
+    assert two == Start(two.at, 1, 0, first, (1, 0), 1)
 
 
 def test_a_start_inside_an_epoch_is_told_with_its_batch(tmp_path: Path) -> None:
     """Training goes on when the batches before have been read again, not when fit is called."""
     killed(tmp_path, Strike("train_batch_begin", at=2), name="{epoch}-{batch}.keras", save_freq=2)
-    saved_at = newest(tmp_path)["saved_at"]
+    saved_at = newest(tmp_path).saved_at
     start(tmp_path, name="{epoch}-{batch}.keras", save_freq=2)
-    two = newest(tmp_path)["starts"][1]
-    assert (two["epoch"], two["batch"], two["from"], two["due"]) == (0, 2, saved_at, (0, 2))
+    two = newest(tmp_path).starts[1]
+    assert (two.epoch, two.batch, two.from_, two.due) == (0, 2, saved_at, (0, 2))
 
 
 def test_the_end_of_each_epoch_is_told_once(tmp_path: Path) -> None:
     """Over a restart: the learning rate that stood at its end, and the time."""
     killed(tmp_path, Strike("epoch_begin", at=2))
     start(tmp_path)
-    trace = newest(tmp_path)["trace"]
-    assert trace["epochs"] == [0, 1, 2]
-    assert trace["learning_rate"] == [0.5, 0.25, 0.125]
-    assert sorted(trace["ended_at"]) == trace["ended_at"]
+    trace = newest(tmp_path).trace
+    assert trace.epochs == [0, 1, 2]
+    assert trace.learning_rate == [0.5, 0.25, 0.125]
+    assert sorted(trace.ended_at) == trace.ended_at
 
 
 @pytest.mark.filterwarnings("ignore:.*fit starts at epoch", "ignore:.*weights or optimizer", "ignore:.*steps")
@@ -80,22 +81,22 @@ def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -
     """With strict=False somebody may begin elsewhere: the file says where he should have."""
     killed(tmp_path, Strike("epoch_begin", at=2))
     start(tmp_path, strict=False)
-    two = newest(tmp_path)["starts"][1]
-    assert (two["epoch"], two["due"]) == (0, (2, 0))
+    two = newest(tmp_path).starts[1]
+    assert (two.epoch, two.due) == (0, (2, 0))
 
 
 def test_a_run_without_a_learning_rate_has_none() -> None:
     """Such as one of a model without an optimizer. What a run adds is not in what it goes on from."""
-    trace = {"epochs": [0], "learning_rate": [0.5], "ended_at": [1]}
-    meta = {**META, "batch": None, "starts": [{"at": 1}], "trace": trace}
+    first = Start(1, 0, 0, None, None, 0)
+    meta = replace(META, starts=[first], trace=Trace([0], [0.5], [1]))
     course = Course(meta)
     course.start(1, 0)
     course.start(5, 5)
     course.end_epoch(1, object())
-    told = course.to_meta(2)
-    assert (told["trace"]["epochs"], told["trace"]["learning_rate"]) == ([0, 1], [0.5, None])
-    assert [(s.get("epoch"), s.get("beside")) for s in told["starts"]] == [(None, None), (1, 2)]
-    assert meta["starts"] == [{"at": 1}] and meta["trace"]["epochs"] == [0]
+    starts, trace = course.taken(2)
+    assert (trace.epochs, trace.learning_rate) == ([0, 1], [0.5, None])
+    assert [(s.epoch, s.beside) for s in starts] == [(0, 0), (1, 2)]
+    assert meta.starts == [first] and meta.trace.epochs == [0]
 
 
 @pytest.mark.filterwarnings("ignore:.*nothing was restored")
@@ -103,8 +104,8 @@ def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Pat
     """It is another run, which writes over them."""
     killed(tmp_path, Strike("epoch_begin", at=2))
     make_model().fit(X, Y, epochs=1, verbose=0, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
-    (only,) = Snapshot.open(str(tmp_path / "1.keras")).meta["starts"]
-    assert (only["from"], only["beside"]) == (None, 2)
+    (only,) = Snapshot.open(str(tmp_path / "1.keras")).meta.starts
+    assert (only.from_, only.beside) == (None, 2)
 
 
 @pytest.mark.filterwarnings("ignore:Lost is not saved")
@@ -118,7 +119,7 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
             self.count += 1
 
     killed(tmp_path, Strike("epoch_begin", at=1))
-    assert newest(tmp_path)["doubts"] == []
+    assert newest(tmp_path).doubts == []
     with pytest.raises(Killed):
         make_model().fit(
             X,
@@ -131,23 +132,5 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
                 Strike("epoch_begin", at=1),
             ],
         )
-    (doubt,) = newest(tmp_path / "lost")["doubts"]
+    (doubt,) = newest(tmp_path / "lost").doubts
     assert doubt.startswith("Lost is not saved with the checkpoint, and its count changed")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("starts", [{"at": 0}]),
-        ("starts", [{"at": 0, "epoch": 0, "batch": 0, "from": None, "due": ("a", 0), "beside": 0}]),
-        ("trace", {"epochs": [0], "learning_rate": [], "ended_at": [1]}),
-        ("trace", {"epochs": [0], "learning_rate": ["fast"], "ended_at": [1]}),
-    ],
-    ids=["start", "due", "lengths", "rate"],
-)
-def test_a_course_that_lies_is_refused(name: str, value: Any) -> None:
-    """Before anything reads it."""
-    meta = {**META, "callbacks": []}
-    check(meta, SHAPE["meta"], ".meta")
-    with pytest.raises((TypeError, KeyError, ValueError), match=r"\.meta\."):
-        check({**meta, name: value}, SHAPE["meta"], ".meta")

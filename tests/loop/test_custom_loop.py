@@ -24,7 +24,7 @@ def test_the_example_goes_on_at_the_batch_where_it_died(tmp_path: Path) -> None:
     assert "initial_epoch=1, after batch 14" in resumed.splitlines()[0]
     assert resumed.splitlines()[1:] == whole.splitlines()[2:]
     digests = [
-        Snapshot.open(str(path)).meta["model"]["digest"]
+        Snapshot.open(str(path)).meta.model.digest
         for path in (tmp_path / "whole/loop/4-20.keras", tmp_path / "killed/loop/4-20.keras")
     ]
     assert digests[0] == digests[1]

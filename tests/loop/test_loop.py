@@ -48,7 +48,7 @@ def models(tmp_path: Path) -> list[str]:
 
 
 def keys(tmp_path: Path, name: str) -> list[str]:
-    return [entry["key"] for entry in Snapshot.open(str(tmp_path / name)).meta["callbacks"]]
+    return [entry.key for entry in Snapshot.open(str(tmp_path / name)).meta.callbacks]
 
 
 @stateful
@@ -276,7 +276,7 @@ def test_single_callback(tmp_path: Path) -> None:
     """A checkpoint that is passed alone, not in a list, hears batches in time too."""
     fit(checkpoint(tmp_path, "{epoch}-{batch}.keras", save_freq=3))
     assert set(models(tmp_path)) - {"2-0.final.keras"} == {"1-3.keras", "2-2.keras"}
-    assert [Snapshot.open(str(tmp_path / n)).meta["batch"] for n in ("1-3.keras", "2-2.keras")] == [2, 1]
+    assert [Snapshot.open(str(tmp_path / n)).meta.batch for n in ("1-3.keras", "2-2.keras")] == [2, 1]
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])

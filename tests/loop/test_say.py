@@ -93,7 +93,7 @@ def test_what_is_told_changes_nothing_that_is_saved(tmp_path: Path) -> None:
         start(directory, Worse(), verbose=verbose, monitor="score", mode="min", save_best_only=True)
     saved = [{p.name for p in (tmp_path / v).iterdir()} for v in "01"]
     metas = [[Snapshot.open(c.path).meta for c in list_checkpoints(tmp_path / v)] for v in "01"]
-    ends = [[(meta["finished"], meta["exact_end"]) for meta in of_run] for of_run in metas]
+    ends = [[(meta.finished, meta.exact_end) for meta in of_run] for of_run in metas]
     assert saved[0] == saved[1] and ends[0] == ends[1]
 
 

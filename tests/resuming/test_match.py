@@ -45,7 +45,7 @@ def keyed(key: str, callback: Any) -> Any:
 
 
 def matched(old: list[Any], live: list[Any]) -> Matched:
-    return match(WHERE, saved(*old).meta["callbacks"], live)
+    return match(WHERE, saved(*old).meta.callbacks, live)
 
 
 def pairs(old: list[Any], live: list[Any]) -> dict[str, int]:
@@ -152,8 +152,8 @@ def test_unchanged_arguments_are_not_reported() -> None:
 
 def test_a_new_parameter_is_no_change() -> None:
     """Nothing is known of what it would have been."""
-    entries = saved(S(1)).meta["callbacks"]
-    del entries[0]["arguments"]["other"]
+    entries = saved(S(1)).meta.callbacks
+    del entries[0].arguments["other"]
     assert match(WHERE, entries, [S(1, other=5)]).changed == []
 
 

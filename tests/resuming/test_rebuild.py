@@ -6,7 +6,7 @@ import collections
 import enum
 import os
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from states import WHERE, put_into, saved
 
 from callback_state import CallbackStateError, NotRebuildableError, NotRegisteredError, RestoreError, stateful
 from callback_state._callbacks.capture import names
+from callback_state._checkpoints.schema import SavedArgument
 from callback_state._format.trust import Trust
 from callback_state._resuming.rebuild import rebuild
 
@@ -313,11 +314,12 @@ def test_a_class_that_is_not_registered_any_more_is_named() -> None:
     """Of the callback, and of an argument's class; nothing is made, and nothing is imported."""
     snapshot = saved(Every(1, 2, d=3), Takes(Options(3)))
     MADE.clear()
-    snapshot.meta["callbacks"][1]["class"] = "gone.Gone"
+    entries = snapshot.meta.callbacks
+    entries[1] = replace(entries[1], class_="gone.Gone")
     with pytest.raises(NotRegisteredError, match=r"gone\.Gone, which is not registered here"):
         rebuild(snapshot, trust=Trust(), directory="")
     for name in ("os.system", "keras.callbacks.Callback", "keras.callbacks.CallbackList", "keras.layers.Dense"):
-        snapshot.meta["callbacks"][1]["class"] = name
+        entries[1] = replace(entries[1], class_=name)
         with pytest.raises(NotRegisteredError):
             rebuild(snapshot, trust=Trust(), directory="")
     assert MADE == []
@@ -336,7 +338,7 @@ def test_arguments_that_no_release_wrote_are_damage() -> None:
     nodes += ["x", [("Path", [(0,)])]]
     for bad in [(some, (0,)) for some in nodes] + [(), ([],), (1, 2, 3)]:
         snapshot = saved(Takes([1]))
-        snapshot.meta["callbacks"][0]["arguments"]["value"] = ("value", bad, None)
+        snapshot.meta.callbacks[0].arguments["value"] = SavedArgument("value", bad, None)
         for trusted in (False, True):
             with pytest.raises(CallbackStateError):
                 rebuild(snapshot, trust=Trust(trusted), directory="")

@@ -467,7 +467,7 @@ def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch
 
     def noting(keeper: Any, path: str, taking: Any, *, interim: bool) -> None:
         write(keeper, path, taking, interim=interim)
-        saved.append((os.path.basename(path), taking.meta["epoch"], taking.meta["batch"]))
+        saved.append((os.path.basename(path), taking.meta.epoch, taking.meta.batch))
 
     monkeypatch.setattr(_keeper.Keeper, "_write", noting)
     start(tmp_path, ticks(clock), checkpoint={"save_every": 5, "period": 3}, name="{epoch}", epochs=5)

@@ -262,7 +262,7 @@ def test_copies_made_while_a_training_run_saves(writer: Path, tmp_path: Path) ->
             callbacks, model = make(), make_model()
             restored = restore_callbacks(copy, into=callbacks, model=model, strict=False)
             assert int(model.optimizer.iterations.numpy()) == callbacks[0].step
-            assert restored.epoch == snapshot.meta["epoch"]
+            assert restored.epoch == snapshot.meta.epoch
     assert accepted > 0 and accepted + refused == 400
 
 
@@ -291,7 +291,7 @@ def test_a_copy_of_any_two_moments(
         except CallbackStateError:
             seen["refused"] = seen.get("refused", 0) + 1
             continue
-        number = Snapshot.read("copy", pair.sealed).meta["saved_at"]
+        number = Snapshot.read("copy", pair.sealed).meta.saved_at
         assert (copy / "m.keras").read_bytes() == model_of(number)
         seen[number] = seen.get(number, 0) + 1
     assert set(seen) == {1, 2, 3, "refused"}

@@ -70,10 +70,9 @@ def _look(path: str, run: str | None) -> tuple[str, list[Finding]]:
 def _standing(state: State) -> str:
     """With what a restart goes on."""
     meta = state.meta
-    if meta["finished"]:
+    if meta.finished:
         return f"{state.name}: finished; a restart trains nothing"
-    batch = 0 if meta["batch"] is None else meta["batch"] + 1
-    return f"{state.name}: a restart goes on with {moment_of(meta['initial_epoch'], batch)}"
+    return f"{state.name}: a restart goes on with {moment_of(meta.initial_epoch, meta.first_batch)}"
 
 
 def _print(path: str, standing: str | None, findings: list[Finding], as_json: bool) -> None:

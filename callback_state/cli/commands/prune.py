@@ -184,5 +184,5 @@ def _value(checkpoint: Listed, monitor: str | None) -> float | None:
 def _partner(checkpoint: Listed) -> str | None:
     """The real path of the checkpoint that a finished run goes on from, whatever run that is of."""
     assert checkpoint.meta is not None
-    name = checkpoint.meta["goes_on_from"]
+    name = checkpoint.meta.goes_on_from
     return None if name is None else os.path.realpath(os.path.join(os.path.dirname(checkpoint.path), name))

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from ..._checkpoints.needs import needs_of
+from ..._checkpoints.schema import Start
 from ..runs.recorded import State, partner_problem
 
 __all__ = ["Finding", "findings_in"]
@@ -48,10 +49,10 @@ def findings_in(state: State, directory: str) -> list[Finding]:
     restore = f"restored = restore_callbacks({directory!r}, into=callbacks, model=model, missing_ok=True)"
     return [
         *_of_partner(state),
-        *_of_starts(state.meta["starts"], restore),
-        *_of_doubts(state.meta["doubts"]),
+        *_of_starts(state.meta.starts, restore),
+        *_of_doubts(state.meta.doubts),
         *_of_code(state, restore),
-        *_of_versions(state.meta["versions"]),
+        *_of_versions(state.meta.versions),
     ]
 
 
@@ -59,7 +60,7 @@ def _of_partner(state: State) -> Iterator[Finding]:
     """Of a finished run whose end replaced the weights the last epoch is a checkpoint of its own."""
     problem = partner_problem(state)
     if problem is not None:
-        name = state.meta["goes_on_from"]
+        name = state.meta.goes_on_from
         yield Finding(
             f"with more epochs the finished run goes on from {name}, and that is not whole ({problem})",
             "the run: a restart with a larger epochs= ends with an error",
@@ -67,18 +68,18 @@ def _of_partner(state: State) -> Iterator[Finding]:
         )
 
 
-def _of_starts(starts: list[dict[str, Any]], restore: str) -> Iterator[Finding]:
+def _of_starts(starts: list[Start], restore: str) -> Iterator[Finding]:
     for number, start in enumerate(starts, 1):
-        found = f"epoch {start['epoch']}, batch {start['batch']}"
-        if start["from"] is None and start["beside"] > 0:
+        found = f"epoch {start.epoch}, batch {start.batch}"
+        if start.from_ is None and start.beside > 0:
             yield Finding(
-                f"start {number} of the run began anew with {found}, although {start['beside']} of its "
+                f"start {number} of the run began anew with {found}, although {start.beside} of its "
                 f"checkpoints were in the directory",
                 "all that was trained until then: nothing was restored",
                 f"before fit: {restore}",
             )
-        elif start["due"] is not None and (start["epoch"], start["batch"]) != start["due"]:
-            epoch, batch = start["due"]
+        elif start.due is not None and (start.epoch, start.batch) != start.due:
+            epoch, batch = start.due
             yield Finding(
                 f"start {number} of the run went on with {found}; its checkpoint was to go on with epoch {epoch}, "
                 f"batch {batch}",

@@ -67,11 +67,11 @@ def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
 def _facts(run: Recorded, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
     """(name, value, what else there is to say)."""
     meta, best = run.newest.meta, run.best
-    yield "newest checkpoint", run.newest.name, time_of(meta["saved_at"])
+    yield "newest checkpoint", run.newest.name, time_of(meta.saved_at)
     if best is not None:
-        yield "best checkpoint", best.name, f"{short(meta['monitor'][0])} {value_of(best.meta['monitor'][1])}"
-    if meta["starts"]:
-        yield "began", time_of(meta["starts"][0]["at"]), ""
+        yield "best checkpoint", best.name, f"{short(meta.monitor[0])} {value_of(best.meta.monitor[1])}"
+    if meta.starts:
+        yield "began", time_of(meta.starts[0].at), ""
         yield "restarts that saved", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"
 
 
@@ -80,7 +80,7 @@ def _fact(name: str, value: str, more: str) -> Markup:
 
 
 def _doubts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
-    doubts = [*timeline.remarks, *run.aside, *run.newest.meta["doubts"]]
+    doubts = [*timeline.remarks, *run.aside, *run.newest.meta.doubts]
     if run.others:
         doubts.insert(0, f"The directory has other runs too: {some(run.others)}.")
     told = [short(doubt, _SENTENCE) for doubt in doubts[:_DOUBTS]]
@@ -167,14 +167,14 @@ def _checkpoints(run: Recorded) -> Iterator[Markup]:
     rows = [
         (
             state.name,
-            moment_of(state.meta["epoch"], state.meta["batch"]),
-            value_of(state.meta["monitor"][1]),
-            time_of(state.meta["saved_at"]),
+            moment_of(state.meta.epoch, state.meta.batch),
+            value_of(state.meta.monitor[1]),
+            time_of(state.meta.saved_at),
             ", ".join(_notes(state, run)),
         )
         for state in reversed(run.states)
     ]
-    yield _table(("file", "moment", short(run.newest.meta["monitor"][0]), "saved", ""), rows)
+    yield _table(("file", "moment", short(run.newest.meta.monitor[0]), "saved", ""), rows)
 
 
 def _notes(state: State, run: Recorded) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _notes(state: State, run: Recorded) -> Iterator[str]:
         yield "newest"
     if state is run.best:
         yield "best"
-    if state.meta["finished"]:
+    if state.meta.finished:
         yield "finished"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..._checkpoints.schema import Meta
 from ..._units import duration
 from ..runs.recorded import Recorded
 from .numbers import number_of, numbers_of
@@ -109,7 +110,7 @@ def timeline_of(run: Recorded) -> Timeline:
         states.setdefault(key, []).append(Panel.of(series.name, series))
     rate, metrics, restarts = _rate_of(meta), _metrics_of(meta), _restarts_of(meta)
     remarks = [
-        *(["These files are of a release that did not note restarts."] if not meta["starts"] else []),
+        *(["These files are of a release that did not note restarts."] if not meta.starts else []),
         *(["No file says the learning rate."] if rate is None else []),
         *_cut("metrics", "first", len(metrics), _PANELS),
         *_cut("numbers of callbacks", "first", len(changing), _PANELS),
@@ -122,8 +123,8 @@ def timeline_of(run: Recorded) -> Timeline:
         {key: [s.name for s in series if not s.changes] for key, series in numbers.items()},
         restarts,
         place_of(meta),
-        meta["epochs"],
-        meta["finished"],
+        meta.epochs,
+        meta.finished,
         remarks,
     )
 
@@ -132,11 +133,11 @@ def _cut(what: str, which: str, count: int, most: int) -> list[str]:
     return [f"Of {count:,} {what} the {which} {most} are drawn."] if count > most else []
 
 
-def place_of(meta: dict[str, Any]) -> float:
+def place_of(meta: Meta) -> float:
     """The place of a checkpoint, from what its state file says."""
-    if meta["batch"] is None:
-        return _begin(meta["epoch"]) + 1
-    return _begin(meta["epoch"]) + _part(meta["batch"] + 1, meta)
+    if meta.batch is None:
+        return _begin(meta.epoch) + 1
+    return _begin(meta.epoch) + _part(meta.batch + 1, meta)
 
 
 def _begin(epoch: int) -> float:
@@ -144,32 +145,25 @@ def _begin(epoch: int) -> float:
     return float(max(-1, min(epoch, _LAST)))
 
 
-def _part(batches: int, meta: dict[str, Any]) -> float:
+def _part(batches: int, meta: Meta) -> float:
     """So many batches as a part of an epoch: half a one, where it is not known how many that has."""
-    every = meta["data"].get("steps_per_epoch") or meta["data"].get("batches of an epoch")
+    every = meta.data.get("steps_per_epoch") or meta.data.get("batches of an epoch")
     if batches == 0:
         return 0.0
     return min(batches, every) / every if isinstance(every, int) and every > 0 else 0.5
 
 
-def _restarts_of(meta: dict[str, Any]) -> list[Restart]:
-    again = [start for start in meta["starts"] if start["from"] is not None]
+def _restarts_of(meta: Meta) -> list[Restart]:
+    again = [(start, start.from_) for start in meta.starts if start.from_ is not None]
     return [
-        Restart(
-            i + 1,
-            _begin(start["epoch"]) + _part(start["batch"], meta),
-            start["epoch"],
-            start["batch"],
-            start["at"],
-            start["from"],
-        )
-        for i, start in enumerate(again)
+        Restart(number, _begin(s.epoch) + _part(s.batch, meta), s.epoch, s.batch, s.at, saved_at)
+        for number, (s, saved_at) in enumerate(again, 1)
     ]
 
 
-def _rate_of(meta: dict[str, Any]) -> Panel | None:
-    trace, series = meta["trace"], _columns(meta)
-    noted = [(_begin(e) + 1, rate) for e, rate in zip(trace["epochs"], trace["learning_rate"], strict=True)]
+def _rate_of(meta: Meta) -> Panel | None:
+    trace, series = meta.trace, _columns(meta)
+    noted = [(_begin(e) + 1, rate) for e, rate in zip(trace.epochs, trace.learning_rate, strict=True)]
     known = Series("learning rate", tuple((place, rate) for place, rate in noted if rate is not None))
     for found in (known, *(series[name] for name in _RATES if name in series)):
         if found.points:
@@ -177,7 +171,7 @@ def _rate_of(meta: dict[str, Any]) -> Panel | None:
     return None
 
 
-def _metrics_of(meta: dict[str, Any]) -> list[tuple[str, list[Series]]]:
+def _metrics_of(meta: Meta) -> list[tuple[str, list[Series]]]:
     """By its title each metric and its validation, in the order of the history."""
     series = {name: s for name, s in _columns(meta).items() if name not in _RATES and s.points}
     bases = dict.fromkeys(name.removeprefix("val_") for name in series)
@@ -185,10 +179,10 @@ def _metrics_of(meta: dict[str, Any]) -> list[tuple[str, list[Series]]]:
     return [(base if len(found) > 1 else found[0].name, found) for base, found in pairs.items()]
 
 
-def _columns(meta: dict[str, Any]) -> dict[str, Series]:
-    history = meta["history"]
-    epochs = [_begin(epoch) + 1 for epoch in history["epochs"] if isinstance(epoch, int)]
-    columns = history["series"].items()
+def _columns(meta: Meta) -> dict[str, Series]:
+    history = meta.history
+    epochs = [_begin(epoch) + 1 for epoch in history.epochs if isinstance(epoch, int)]
+    columns = history.series.items()
     return {name: Series(name, tuple(_aligned(epochs, values))) for name, values in columns}
 
 
@@ -209,7 +203,7 @@ def _numbers_over(run: Recorded) -> dict[str, list[Series]]:
     """By key the numbers of a callback, each with a point for every checkpoint that has it."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for state in run.states:
-        own = {e["key"] for e in state.meta["callbacks"] if e["class"].startswith("callback_state.")}
+        own = {e.key for e in state.meta.callbacks if e.class_.startswith("callback_state.")}
         for key, numbers in numbers_of(state.snapshot).items():
             series = found.setdefault(key, {})
             for name, value in numbers.items():

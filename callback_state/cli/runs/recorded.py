@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from ..._checkpoints.directory import Listed, Run, files_of, look, runs_in
+from ..._checkpoints.schema import Meta
 from ..._checkpoints.snapshot import Snapshot
 from ..._format.statefile import unseal
 from ..._store.pair import state_bytes
@@ -32,7 +32,7 @@ class State:
         return os.path.basename(self.path)
 
     @property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> Meta:
         return self.snapshot.meta
 
 
@@ -61,7 +61,7 @@ class Recorded:
     @property
     def template(self) -> str:
         """The name that the run gives its files."""
-        template: str = self.newest.meta["template"]
+        template = self.newest.meta.template
         return template
 
 
@@ -109,7 +109,7 @@ def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]
 
 def partner_problem(state: State) -> CallbackStateError | None:
     """Why the checkpoint with which a finished run goes on is not whole; of its model only the size is read."""
-    name = state.meta["goes_on_from"]
+    name = state.meta.goes_on_from
     if name is None:
         return None
     path = os.path.join(os.path.dirname(state.snapshot.where), name)
@@ -183,8 +183,8 @@ def _course_of(states: list[State]) -> tuple[list[State], list[str]]:
 
     A run that goes on from an older checkpoint, or begins anew, leaves newer files until it writes over them.
     """
-    starts = states[-1].meta["starts"]
-    left = {s.path for s in states if any((t["from"] or 0) < s.meta["saved_at"] < t["at"] for t in starts)}
+    starts = states[-1].meta.starts
+    left = {s.path for s in states if any((t.from_ or 0) < s.meta.saved_at < t.at for t in starts)}
     if not left or states[-1].path in left:  # a clock that was set back says nothing
         return states, []
     names = ", ".join(state.name for state in states if state.path in left)

@@ -9,7 +9,9 @@ from typing import Any
 
 from ..._checkpoints.find import Found
 from ..._checkpoints.needs import needs_of
+from ..._checkpoints.schema import Start
 from ..._checkpoints.snapshot import Snapshot
+from ..._checkpoints.typed import to_plain
 from ..._format.table import PlainError, Table
 from ...exceptions import CorruptCheckpointError
 from .view import Viewer, by_value, view
@@ -17,9 +19,6 @@ from .view import Viewer, by_value, view
 __all__ = ["described", "told_of"]
 
 _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
-_MODEL = ("digest", "iterations", "variables", "optimizes")
-_START = ("at", "epoch", "batch", "from", "due", "beside")
-_VALUES = ("training_args", "data", "trace")
 
 
 def described(found: Found) -> dict[str, Any]:
@@ -37,8 +36,8 @@ def told_of(snapshot: Snapshot) -> dict[str, Any]:
     with _decoding(snapshot):
         return {
             "callbacks": _callbacks(snapshot),
-            "versions": _versions(snapshot.meta),
-            "training_args": view(snapshot.meta["training_args"]),
+            "versions": snapshot.meta.versions,
+            "training_args": view(snapshot.meta.training_args),
         }
 
 
@@ -50,56 +49,53 @@ def _decoding(snapshot: Snapshot) -> Iterator[None]:
         raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error
 
 
-def _versions(meta: dict[str, Any]) -> dict[str, str]:
-    return {name: version for name, version in meta["versions"].items() if type(name) is type(version) is str}
-
-
 def _described(found: Found) -> dict[str, Any]:
     snapshot, meta = found.snapshot, found.snapshot.meta
-    name, value = meta["monitor"]
-    history = meta["history"]
+    name, value = meta.monitor
     return {
         "path": found.model_path,
         "size": os.path.getsize(found.model_path),
-        "saved_at": meta["saved_at"],
-        "moment": {field: meta[field] for field in _MOMENT},
+        "saved_at": meta.saved_at,
+        "moment": {field: getattr(meta, field) for field in _MOMENT},
         "monitor": {"name": name, "value": value},
-        "template": meta["template"],
-        "versions": _versions(meta),
-        "model": {field: view(meta["model"][field]) for field in _MODEL},
-        "doubts": [*meta["doubts"]],
+        "template": meta.template,
+        "versions": meta.versions,
+        "model": {field: view(value) for field, value in vars(meta.model).items()},
+        "doubts": [*meta.doubts],
         "history": {
-            "epochs": view(history["epochs"]),
-            "series": {name: view(values) for name, values in history["series"].items()},
+            "epochs": view(meta.history.epochs),
+            "series": {name: view(values) for name, values in meta.history.series.items()},
         },
-        "starts": [_start(start) for start in meta["starts"]],
-        **{field: view(meta[field]) for field in _VALUES},
+        "starts": [_start(start) for start in meta.starts],
+        "training_args": view(meta.training_args),
+        "data": view(meta.data),
+        "trace": view(to_plain(meta.trace)),
         "callbacks": _callbacks(snapshot),
         "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
-        "run": view(snapshot.run),
+        "run": view(to_plain(snapshot.run)),
     }
 
 
-def _start(start: dict[str, Any]) -> dict[str, Any]:
+def _start(start: Start) -> dict[str, Any]:
     """Its numbers stand for themselves, and are perhaps those of a hundred thousand starts."""
-    return {**{field: start[field] for field in _START}, "due": view(start["due"])}
+    return {**to_plain(start), "due": view(start.due)}
 
 
 def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
     states = Viewer(snapshot.state.nodes, snapshot.pickles).states(snapshot.state.root)
     return [
         {
-            "key": entry["key"],
-            "class": entry["class"],
-            "version": entry["version"],
+            "key": entry.key,
+            "class": entry.class_,
+            "version": entry.version,
             "configuration": {
-                name: _argument(argument, f"{entry['key']}({name}=)", snapshot)
-                for name, argument in entry["arguments"].items()
+                name: _argument(argument, f"{entry.key}({name}=)", snapshot)
+                for name, argument in entry.arguments.items()
             },
-            "state": states[entry["key"]],
-            "outside": view(entry["outside"]),
+            "state": states[entry.key],
+            "outside": view(entry.outside),
         }
-        for entry in snapshot.meta["callbacks"]
+        for entry in snapshot.meta.callbacks
     ]
 
 

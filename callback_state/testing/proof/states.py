@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..._callbacks.capture import names
 from ..._callbacks.prepare import prepare_from
 from ..._callbacks.taken import take
+from ..._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds, Trace
 from ..._checkpoints.snapshot import Snapshot
 from ..._format.statefile import seal, unseal
 from ..._format.trust import Trust
@@ -17,35 +19,28 @@ __all__ = ["META", "RUN", "put_into", "read", "resealed", "sealed"]
 #: What errors call the file.
 WHERE = "simulated.keras.callbacks.pkl"
 #: What a state file says of the moment and of the run besides the callbacks; here it does not matter.
-META: dict[str, Any] = {
-    "saved_at": 0,
-    "epoch": 0,
-    "batch": None,
-    "initial_epoch": 1,
-    "epochs": 2,
-    "last": False,
-    "finished": False,
-    "goes_on_from": None,
-    "exact_end": True,
-    "template": "m.keras",
-    "monitor": ("val_loss", None),
-    "training_args": {},
-    "history": {"epochs": [], "series": {}},
-    "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True},
-    "stops": False,
-    "data": {},
-    "doubts": [],
-    "starts": [],
-    "trace": {"epochs": [], "learning_rate": [], "ended_at": []},
-}
-RUN: dict[str, Any] = {
-    "generators": {},
-    "seeds": {"seeds": [], "replicas": {}},
-    "metrics": [],
-    "logs": {},
-    "seconds": 0.0,
-    "data": None,
-}
+META = Meta(
+    saved_at=0,
+    epoch=0,
+    batch=None,
+    epochs=2,
+    last=False,
+    finished=False,
+    goes_on_from=None,
+    exact_end=True,
+    template="m.keras",
+    monitor=("val_loss", None),
+    versions={},
+    training_args={},
+    history=History(),
+    model=ModelFacts(digest="", iterations=0, variables=[], optimizes=True),
+    stops=False,
+    data={},
+    doubts=[],
+    starts=[],
+    trace=Trace(),
+)
+RUN = Run(generators={}, seeds=Seeds())
 
 
 def sealed(callbacks: list[Any], model: Any = None) -> bytes:
@@ -54,8 +49,7 @@ def sealed(callbacks: list[Any], model: Any = None) -> bytes:
     Raises:
         NotPicklableError: an attribute cannot be saved.
     """
-    meta = {**META, "versions": versions()}
-    return seal(take(callbacks, model, meta, RUN).tree, bytes(32), 0)
+    return seal(take(callbacks, model, replace(META, versions=versions()), RUN).tree, bytes(32), 0)
 
 
 def resealed(data: bytes, digest: bytes, size: int) -> bytes:

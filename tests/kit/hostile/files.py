@@ -7,9 +7,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from states import META, RUN
+from states import META, RUN, summary
 
-from callback_state._checkpoints.summary import PLACEHOLDER, Summary
+from callback_state._checkpoints.summary import PLACEHOLDER
 from callback_state._format.pickles import dump
 
 from .tables import Liar
@@ -44,7 +44,7 @@ def forged(training_args: object = None, meta: dict[str, Any] | None = None, sta
     encoder = Liar()
     args = {"value": training_args} if training_args is not None else {}
     said = {**META, "callbacks": [], "training_args": args, **(meta or {})}
-    encoder.nodes.append(Summary.of(said).node() if len(said["monitor"]) == 2 else PLACEHOLDER)
+    encoder.nodes.append(summary(said).node() if len(said["monitor"]) == 2 else PLACEHOLDER)
     named = said["callbacks"] if isinstance(said["callbacks"], list) else []
     states = {entry["key"]: {} for entry in named} if state is None else state
     state_root = encoder.table(states).root
