@@ -11,7 +11,7 @@ everything: ``model = keras.models.load_model(path, compile=False)``, ``model.co
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -109,7 +109,9 @@ def _remembering(known: Any) -> Any:
 SKIPSETS_REMEMBERED = Replaced(_skipsets)
 
 
-def load(model: Any, path: str, digest: str, *, optimizes: bool = True) -> None:
+def load(
+    model: Any, path: str, digest: str, *, optimizes: bool = True, then: Callable[[], None] | None = None
+) -> None:
     """Put the weights and the optimizer's variables of a model file into a live model.
 
     Args:
@@ -119,6 +121,7 @@ def load(model: Any, path: str, digest: str, *, optimizes: bool = True) -> None:
             where a file does not fit; so what was loaded is compared.
         optimizes: whether the optimizer had been built; a model whose train step has optimizers of its own
             leaves it as it is.
+        then: is called when the file is loaded; if it raises, the model is put back too.
 
     Raises:
         RestoreError: the model does not fit the file; nothing in the model has changed.
@@ -135,13 +138,22 @@ def load(model: Any, path: str, digest: str, *, optimizes: bool = True) -> None:
     _check_optimizer(model, path, digest)
     before = take_variables(model)
     try:
+        _load(model, path, digest)
+        if then is not None:
+            then()
+    except BaseException:
+        put_back_variables(before)
+        raise
+
+
+def _load(model: Any, path: str, digest: str) -> None:
+    try:
         model.load_weights(path)
         if path.endswith(".h5") and not path.endswith(".weights.h5"):
-            _load_h5_optimizer(optimizer, path)
+            _load_h5_optimizer(getattr(model, "optimizer", None), path)
         if digest_of(model) != digest:
             raise ValueError("after loading, weights or optimizer are not those that were saved")
     except Exception as error:  # whatever Keras or h5py raise for a file that does not fit
-        put_back_variables(before)
         first = str(error).strip().split("\n")[0][:200]
         raise RestoreError(
             f"{path}: does not fit the model ({type(error).__name__}: {first}). The model here has "

@@ -1,53 +1,58 @@
-"""Who takes part in a training loop, and what he hears of it, in this order."""
+"""What takes part in a training loop beside the callbacks: a checkpoint that saves, a resume that puts back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .loop import Loop
+    from .running import Running
 
 __all__ = ["Listener"]
 
 
 class Listener:
-    """What takes part in a loop: a checkpoint, or a resume.
+    """The events of one ``fit``, in their order; each does nothing here.
+
+    A listener hears an event before the first callback hears it, or after the last one has.
 
     Attributes:
-        speaks: whether it says what is saved and resumed.
+        speaks: whether it prints what is saved and resumed.
     """
 
     speaks = False
 
-    def check_present(self, loop: Loop) -> None:
-        """It waited for this ``fit``, which may have begun without it: refuse that."""
+    def join(self, callback: Any, model: Any) -> None:
+        """Take part in the ``fit`` that is calling ``set_model`` of this callback."""
 
-    def before_train(self, loop: Loop) -> None:
-        """Before anybody hears ``on_train_begin``."""
+    def check_present(self, running: Running) -> None:
+        """Raise an error if this ``fit`` should have had the callbacks that this listener waits for."""
 
-    def after_train_begin(self, loop: Loop) -> None:
-        """After everybody has heard it."""
+    def before_train(self, running: Running) -> None:
+        """Before any callback hears ``on_train_begin``."""
 
-    def after_epoch_begin(self, loop: Loop) -> None:
-        """After everybody has heard ``on_epoch_begin``."""
+    def after_train_begin(self, running: Running) -> None:
+        """After every callback has heard ``on_train_begin``."""
 
-    def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
-        """When a resume inside an epoch is where the checkpoint was: after this 0-based batch."""
+    def after_epoch_begin(self, running: Running) -> None:
+        """After every callback has heard ``on_epoch_begin``."""
 
-    def decide(self, loop: Loop) -> None:
-        """After the end of an epoch, or of a batch where these are watched: change what is state."""
+    def after_arrival(self, running: Running, epoch: int, batch: int) -> None:
+        """A resume inside an epoch is where the checkpoint was: after this 0-based batch of this 0-based epoch."""
 
-    def after_event(self, loop: Loop) -> None:
-        """When every listener has decided: write."""
+    def decide(self, running: Running) -> None:
+        """After the end of an epoch, or of a batch: decide what to save. State may change, no file may."""
 
-    def after_last_batch(self, loop: Loop) -> None:
-        """Of an epoch: before anybody hears that a validation begins, or that the epoch ends."""
+    def after_event(self, running: Running) -> None:
+        """After every listener has decided: save."""
 
-    def after_train_end(self, loop: Loop) -> None:
-        """After everybody has heard ``on_train_end``."""
+    def after_last_batch(self, running: Running) -> None:
+        """After the last batch of an epoch, before any callback hears a validation or the end of the epoch."""
 
-    def after_failure(self, loop: Loop) -> None:
-        """When an exception is leaving the ``fit``."""
+    def after_train_end(self, running: Running) -> None:
+        """After every callback has heard ``on_train_end``."""
 
-    def leave(self, loop: Loop) -> None:
-        """Last of all, however training has ended, as far as it is seen."""
+    def after_failure(self, running: Running) -> None:
+        """While an exception leaves ``fit``."""
+
+    def leave(self, running: Running) -> None:
+        """The last event, however the ``fit`` has ended."""

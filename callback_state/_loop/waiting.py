@@ -1,57 +1,68 @@
-"""Who waits for a ``fit``: what was restored hears of the one that its callbacks or its model take part in."""
+"""Listeners that wait for a ``fit``: each joins the one in which its callbacks or its model take part."""
 
 from __future__ import annotations
 
+import copy
 import weakref
 from typing import Any
 
 from .listener import Listener
-from .loop import Loop, join
+from .running import Running
 
-__all__ = ["check_nobody_waits", "forget", "wait"]
+__all__ = ["check_nobody_waits", "forget", "wait", "waiting_for"]
 
 #: The listener that waits for the ``fit`` of a model.
-_waiting: weakref.WeakKeyDictionary[Any, Listener] = weakref.WeakKeyDictionary()
+_of_models: weakref.WeakKeyDictionary[Any, Listener] = weakref.WeakKeyDictionary()
+
+
+class _SetModel:
+    """Stands in for ``set_model`` of one callback: then the listener joins the ``fit`` that calls it."""
+
+    def __init__(self, callback: Any, listener: Listener) -> None:
+        self.callback, self.listener = callback, listener
+
+    def __call__(self, model: Any) -> None:
+        type(self.callback).set_model(self.callback, model)
+        self.listener.join(self.callback, model)
+
+    def __deepcopy__(self, memo: Any) -> _SetModel:
+        return _SetModel(copy.deepcopy(self.callback, memo), self.listener)
 
 
 def wait(listener: Listener, callbacks: list[Any], model: Any) -> None:
-    """Let a listener join the next ``fit`` of these callbacks, whether or not a checkpoint takes part in it too.
+    """Let a listener join the next ``fit`` of these callbacks, with or without a checkpoint among them.
 
     Args:
-        listener: who waits.
-        callbacks: in whose ``fit`` it joins.
-        model: whose ``fit`` it is asked about by :func:`check_nobody_waits`, or None.
+        listener: what waits.
+        callbacks: the callbacks whose ``fit`` it joins.
+        model: the model whose ``fit`` must have these callbacks (:func:`check_nobody_waits`), or None.
     """
     for callback in callbacks:
-        _hook(callback, listener)
+        vars(callback)["set_model"] = _SetModel(callback, listener)
     if model is not None:
-        _waiting[model] = listener
+        _of_models[model] = listener
 
 
 def forget(listener: Listener, callbacks: list[Any], model: Any) -> None:
-    """It waits no longer."""
-    if model is not None and _waiting.get(model) is listener:
-        del _waiting[model]
+    """The listener waits no longer."""
+    if model is not None and _of_models.get(model) is listener:
+        del _of_models[model]
     for callback in callbacks:
         vars(callback).pop("set_model", None)
 
 
-def check_nobody_waits(loop: Loop) -> None:
-    """Refuse a ``fit`` that goes on where a restored model was, without the callbacks that were.
+def waiting_for(callbacks: list[Any]) -> list[Listener]:
+    """The listeners that wait for a ``fit`` of these callbacks."""
+    hooks = (vars(callback).get("set_model") for callback in callbacks)
+    return [hook.listener for hook in hooks if isinstance(hook, _SetModel)]
 
-    One that starts at another epoch is another run, from the weights of this one.
+
+def check_nobody_waits(running: Running) -> None:
+    """Refuse a ``fit`` that continues a restored model without the callbacks that were restored with it.
+
+    Raises:
+        ResumeError: it does. A ``fit`` that starts at another epoch is another run, from the weights of this one.
     """
-    waiting, fit = _waiting.get(loop.model), loop.fit
+    waiting, fit = _of_models.get(running.model), running.fit
     if waiting is not None and fit is not None and fit.initial_epoch < fit.epochs:
-        waiting.check_present(loop)
-
-
-def _hook(callback: Any, listener: Listener) -> None:
-    set_model = type(callback).set_model
-
-    def joining(model: Any) -> None:
-        set_model(callback, model)
-        join(callback, listener, model, first=True)
-
-    joining.listener = listener  # type: ignore[attr-defined]
-    vars(callback)["set_model"] = joining
+        waiting.check_present(running)

@@ -13,13 +13,11 @@ from .._checkpoints.needs import Need, needs_of
 from .._checkpoints.overwrites import refuse_to_begin_anew
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
-from .._keras import model_file
 from .._keras.backend import versions
-from .._keras.randomness import put_back_seeds
-from .._keras.weights import put_back_variables, take_variables
 from ..exceptions import RestoreError, UntrustedError
 from .checks import Expected
 from .match import Change, Matched, match
+from .put_in import put_in
 from .rebuild import OWN, rebuild
 from .restored import Report, Restored
 from .resume import Resume
@@ -123,7 +121,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     if model is not None:
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
         expected.check_variables(model)
-    _put_back(found, snapshot, prepared, model)
+    put_in(snapshot, found.model_path, prepared, model)
     for entry in snapshot.meta.callbacks:
         if entry.key in keyed:
             note_outside(keyed[entry.key], entry.outside)
@@ -192,27 +190,6 @@ def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Repo
 
 def _differ(saved: dict[str, str], here: dict[str, str], name: str) -> bool:
     return name in here and str(saved[name]).split(".")[:2] != here[name].split(".")[:2]
-
-
-def _put_back(found: Found, snapshot: Snapshot, prepared: Any, model: Any) -> None:
-    """The model first, since loading it is what can fail; if the rest does, the model is put back."""
-    if model is None:
-        prepared.put_back()
-        return
-    before = take_variables(model) if model.built else []
-    try:
-        saved = snapshot.meta.model
-        model_file.load(model, found.model_path, saved.digest, optimizes=saved.optimizes)
-        put_back_seeds(model, vars(snapshot.run.seeds))
-        prepared.put_back()
-    except ValueError as error:
-        put_back_variables(before)
-        if isinstance(error, RestoreError):
-            raise
-        raise RestoreError(f"{found.model_path}: {error}") from error
-    except BaseException:
-        put_back_variables(before)
-        raise
 
 
 def _warn_of_h5(path: str) -> None:

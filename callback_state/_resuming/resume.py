@@ -1,8 +1,9 @@
-"""A restored state on its way into the ``fit`` that goes on: checks before, protection during, then done.
+"""A restored checkpoint on its way into ``fit``: it waits, it is checked, it is put back, it is done.
 
-What was restored waits in a :class:`Resume` that its callbacks share. The ``fit`` that they appear in
-next is checked against the checkpoint; then every callback hears ``on_train_begin``, which resets half
-of them, and everything is put back as it was before.
+:class:`Resume` joins the next ``fit`` of the callbacks that were restored. Before the ``fit`` begins, it is
+compared with the checkpoint. Then every callback hears ``on_train_begin``, which resets half of the state, and
+everything is put back as it was. Inside an epoch the same happens after ``on_epoch_begin``, and the data are
+read up to the batch of the checkpoint.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from .._checkpoints.snapshot import Snapshot
 from .._format.trust import Trust
 from .._keras.epoch import build_metrics, hand_over_logs, put_back_history, put_back_metrics, show_progress
 from .._keras.fit import first_epoch, set_first_epoch
-from .._keras.model_file import load
-from .._keras.randomness import put_back_generators, put_back_seeds
+from .._keras.randomness import put_back_generators
 from .._loop import messages, waiting
 from .._loop.listener import Listener
-from .._loop.loop import Loop
+from .._loop.loop import join
+from .._loop.running import Entry, Running
 from .._loop.trace import Course
 from ..exceptions import ResumeError
 from .checks import Expected
-from .kept import Kept
-from .mode import choose, in_words, is_the_finished
+from .mode import Mode, choose, in_words, is_the_finished
+from .put_in import Kept, put_in
 
 __all__ = ["Resume"]
 
@@ -38,10 +39,10 @@ class Resume(Listener):
     """One restored checkpoint that waits for its ``fit``.
 
     Args:
-        snapshot: the checkpoint's contents.
+        snapshot: the contents of its state file.
         model_path: its model file.
         keyed: the callbacks that its state was put into, by their keys in the checkpoint.
-        model: the model that it was loaded into, or None if the caller did that himself.
+        model: the model that it was loaded into, or None.
         skipped: (callback, attribute) of what only ``on_train_begin`` can make.
         trust: whether code may be read from the checkpoint.
         strict: whether a ``fit`` that goes on from something else is an error, or only a warning.
@@ -58,151 +59,107 @@ class Resume(Listener):
         trust: Trust,
         strict: bool,
     ) -> None:
-        self._snapshot, self._meta, self._path = snapshot, snapshot.meta, model_path
         self._keyed, self._model, self._trust, self._strict = keyed, model, trust, strict
-        self._run = snapshot.run
-        self._expected = Expected(self._meta, model_path, strict=strict)
         self._skipped = {(id(callback), name) for callback, name in skipped}
-        self._done = False
-        self._mode = "none"
+        self._look_at(snapshot, model_path)
+        self._is_done = False
+        # Of one fit; None where this is not the fit that the checkpoint is for.
+        self._mode: Mode | None = None
         self._kept: Kept | None = None
         self._guard = ExitStack()
         self._logs: list[Any] = []
         waiting.wait(self, [*keyed.values()], model)
 
+    def _look_at(self, snapshot: Snapshot, path: str) -> None:
+        self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
+        self._expected = Expected(snapshot.meta, path, strict=self._strict)
+
     # What the loop calls.
 
-    def check_present(self, loop: Loop) -> None:
-        if loop.fit is not None and loop.fit.initial_epoch == self._meta.initial_epoch:
-            self._expected.check_callbacks(self._keyed, loop.callbacks)
+    def join(self, callback: Any, model: Any) -> None:
+        join(callback, self, model, first=True)
 
-    def before_train(self, loop: Loop) -> None:
-        self._mode = self._choose(loop)
-        if self._mode == "none":
+    def check_present(self, running: Running) -> None:
+        if running.fit is not None and running.fit.initial_epoch == self._meta.initial_epoch:
+            self._expected.check_callbacks(self._keyed, running.callbacks)
+
+    def before_train(self, running: Running) -> None:
+        self._mode = mode = self._choose(running)
+        if mode is None:
             return
-        model, loop.trains = loop.model, self._mode != "nothing"
-        if self._mode == "go on":
-            self._go_back_to_last_epoch(model)
-        if self._mode in ("resume", "go on", "end"):
-            self._expected.check_epoch(loop.fit)
-            self._expected.check_callbacks(self._keyed, loop.callbacks)
-        if self._mode != "nothing" or is_the_finished(self._meta, loop.fit):
-            self._expected.check_model(model)
-        if self._mode in ("resume", "go on"):
-            self._expected.check_data(loop.described)
-            self._expected.check_place(loop.fit, self._run.data)
-        self._kept = Kept(self._keyed, model, self._skipped, self._snapshot.where)
-        self._logs = self._guard.enter_context(appending(loop.callbacks))
-        loop.course = Course(self._meta)
-        if self._mode != "nothing":
+        if mode is Mode.EXTEND:
+            self._go_back_to_last_epoch(running.model)
+        self._check(mode, running)
+        # fit cannot enter an epoch if it is unknown how far the data were read: it begins the epoch again.
+        is_known = running.fit is None or self._run.data is not None
+        entry = mode.entry(inside=self._meta.batch is not None and is_known)
+        running.enter(entry, Course(self._meta), self._meta.epoch if entry is Entry.END else None)
+        self._kept = Kept(self._snapshot, self._keyed, running.model, self._skipped)
+        self._logs = self._guard.enter_context(appending(running.callbacks))
+        if running.trains:
             self._each_outside(wind_back)
 
-    def after_train_begin(self, loop: Loop) -> None:
-        if self._mode == "none":
+    def after_train_begin(self, running: Running) -> None:
+        if self._mode is None:
             return
+        assert self._kept is not None
         self._guard.close()
-        self._put_back(loop.model)
-        # Keras prefers this to the argument of fit; BackupAndRestore sets it and never takes it back.
-        set_first_epoch(loop.model, None)
-        if self._mode in ("nothing", "end"):
-            assert loop.fit is not None
-            set_first_epoch(loop.model, loop.fit.epochs)
-        if self._mode == "end":
-            loop.epoch, loop.ends = self._meta.epoch, True
-        if self._mode != "nothing":
+        self._kept.put_back()
+        self._set_initial_epoch(running)
+        if running.trains:
             self._check_skipped()
-        put_back_history(loop.model, vars(self._meta.history))
-        self._wind(loop)
+        put_back_history(running.model, vars(self._meta.history))
+        self._wind(self._mode, running)
         put_back_generators(self._run.generators, but=self._drawn_from)
-        loop.enters = self._mode == "resume" and self._meta.batch is not None
-        if loop.fit is not None and self._run.data is None:
-            loop.enters = False
-        if self._mode != "nothing" and not loop.enters:
+        if running.entry is Entry.BATCH:
+            return
+        if running.trains:
             self._each_outside(pick_up)
             self._finish()
-        if not loop.enters:
-            self._tell(loop)
+        self._tell(running)
 
-    def after_epoch_begin(self, loop: Loop) -> None:
-        """Inside an epoch: its beginning has been heard before, by callbacks and generators."""
-        if not loop.enters or self._done:
+    def after_epoch_begin(self, running: Running) -> None:
+        if running.entry is not Entry.BATCH or self._mode is None or self._is_done:
             return
-        self._put_back(loop.model)
-        loop.model.stop_training = self._meta.stops
-        loop.began -= self._run.seconds
-        if loop.reading is None:
-            self._arrive(loop)
+        assert self._kept is not None
+        # Callbacks and generators have heard this beginning before, in the run that is resumed.
+        self._kept.put_back()
+        running.model.stop_training = self._meta.stops
+        if running.reading is None:
+            self._arrive(running)
         else:
-            hand_over_logs(loop.model, self._run.logs)
+            hand_over_logs(running.model, self._run.logs)
         self._each_outside(pick_up)
 
-    def after_train_end(self, loop: Loop) -> None:
+    def after_train_end(self, running: Running) -> None:
         for log in self._logs:
             log.append_header = True
         self._logs = []
-        if self._mode == "nothing" and self._kept is not None:
+        if self._mode is Mode.NOTHING and self._kept is not None:
             self._kept.put_back()
-            if is_the_finished(self._meta, loop.fit):
+            if is_the_finished(self._meta, running.fit):
                 self._finish()  # a later fit is another run
-        if self._mode in ("nothing", "end"):
-            set_first_epoch(loop.model, None)
-        self._mode, self._kept = "none", None
+        if self._mode is not None and not self._mode.trains:
+            set_first_epoch(running.model, None)
+        self._mode, self._kept = None, None
 
-    # Into the middle of an epoch.
+    # Before the first step.
 
-    def _wind(self, loop: Loop) -> None:
-        """Bring the data to where they were."""
-        reading, saved = loop.reading, self._run.data
-        if reading is None or saved is None:
-            return
-        assert loop.fit is not None
-        if self._mode == "nothing":
-            reading.pass_by(saved)
-        elif self._mode != "end" and self._meta.batch is None:
-            reading.wind(saved, verbose=loop.fit.shows)
-        elif self._mode != "end":
-            reading.enter(saved, lambda: self._arrive(loop), verbose=loop.fit.shows, stops=self._meta.stops)
+    def _choose(self, running: Running) -> Mode | None:
+        if self._is_done or self._is_of_another_model(running.model):
+            return None
+        return choose(self._meta, running.fit, begins=first_epoch(running.model))
 
-    def _arrive(self, loop: Loop) -> None:
-        """The next batch would be the one after the checkpoint."""
-        model = loop.model
-        metrics = self._run.metrics
-        if loop.reading is not None:
-            build_metrics(model, loop.reading.training.dataset, len(metrics))
-        put_back_metrics(model, metrics, partly=loop.reading is None)
-        put_back_generators(self._run.generators, but=self._drawn_from)
-        loop.logs = self._run.logs
-        epoch, batch = self._meta.epoch, self._meta.batch
-        assert batch is not None
-        loop.course.start(epoch, batch + 1)
-        show_progress(loop.callbacks, batch, self._run.logs, self._run.seconds)
-        for listener in loop.listeners:
-            listener.after_arrival(loop, epoch, batch)
-        self._finish()
-        self._tell(loop)
-
-    # The rest.
-
-    @property
-    def _drawn_from(self) -> list[str]:
-        """The global generators that input threads go on with, reading ahead of the training."""
-        return self._run.data.drawn_from if self._run.data is not None and self._meta.batch is not None else []
-
-    def _put_back(self, model: Any) -> None:
-        assert self._kept is not None
-        self._kept.put_back()
-        put_back_seeds(model, vars(self._run.seeds))
-
-    def _each_outside(self, act: Callable[[Any, Any], None]) -> None:
-        """Let what the callbacks have done outside this process follow."""
-        for entry in self._meta.callbacks:
-            if entry.key in self._keyed:
-                act(self._keyed[entry.key], entry.outside)
-
-    def _choose(self, loop: Loop) -> str:
-        if self._done or self._is_of_another_model(loop.model):
-            return "none"
-        return choose(self._meta, loop.fit, begins=first_epoch(loop.model))
+    def _check(self, mode: Mode, running: Running) -> None:
+        expected = self._expected
+        if mode is not Mode.NOTHING:
+            expected.check_epoch(running.fit)
+            expected.check_callbacks(self._keyed, running.callbacks)
+        if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
+            expected.check_model(running.model)
+        if mode.trains:
+            expected.check_data(running.described)
+            expected.check_place(running.fit, self._run.data)
 
     def _is_of_another_model(self, model: Any) -> bool:
         if self._model is None or model is self._model:
@@ -210,52 +167,100 @@ class Resume(Listener):
         shapes = [[(v.shape, v.dtype) for v in m.weights] for m in (model, self._model)]
         if shapes[0] == shapes[1]:
             self._expected.complain(
-                "fit trains another model than the one that was given to restore_callbacks(..., "
-                "model=model), which was perhaps built anew since. Restore after the model is built."
+                "this fit trains a model that was not given to restore_callbacks(..., model=model), but looks "
+                "the same. Build the model first, then restore."
             )
         return True
 
     def _go_back_to_last_epoch(self, model: Any) -> None:
-        """A finished run goes on from its last epoch, not from what its end made of the weights."""
+        """Take the checkpoint of the last epoch: the end of a run may have replaced the weights."""
         name = self._meta.goes_on_from
-        if name is None:
-            if not self._meta.exact_end:
-                warnings.warn(
-                    f"{self._path}: the end of the run replaced the weights of its last epoch, which were "
-                    f"not saved: going on from the replaced ones.",
-                    stacklevel=2,
-                )
+        if name is not None:
+            path = os.path.join(os.path.dirname(self._path), name)
+            snapshot = Snapshot.open(path, self._trust.keys)
+            put_in(snapshot, path, prepare_from(snapshot, self._keyed, model=model, trust=self._trust), model)
+            self._look_at(snapshot, path)
+        elif not self._meta.exact_end:
+            warnings.warn(
+                f"{self._path}: the end of the run replaced the weights of its last epoch, and those were not "
+                f"saved. Training goes on from the replaced weights.",
+                stacklevel=2,
+            )
+
+    # Where the checkpoint was.
+
+    def _set_initial_epoch(self, running: Running) -> None:
+        """Let ``fit`` begin where it says, or train no epoch if all are trained.
+
+        Keras prefers this attribute to the argument of ``fit``; BackupAndRestore sets it and never takes it back.
+        """
+        set_first_epoch(running.model, None)
+        if running.entry in (Entry.END, Entry.NOTHING):
+            assert running.fit is not None
+            set_first_epoch(running.model, running.fit.epochs)
+
+    def _wind(self, mode: Mode, running: Running) -> None:
+        """Bring the data to where they were."""
+        reading, saved, fit = running.reading, self._run.data, running.fit
+        if reading is None or saved is None or fit is None:
             return
-        path = os.path.join(os.path.dirname(self._path), name)
-        snapshot = Snapshot.open(path, self._trust.keys)
-        prepared = prepare_from(snapshot, self._keyed, model=model, trust=self._trust)
-        saved = snapshot.meta.model
-        load(model, path, saved.digest, optimizes=saved.optimizes)
-        prepared.put_back()
-        self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
-        self._expected = Expected(self._meta, path, strict=self._strict)
+        if mode is Mode.NOTHING:
+            reading.pass_by(saved)
+        elif running.entry is Entry.EPOCH:
+            reading.wind(saved, verbose=fit.shows)
+        elif running.entry is Entry.BATCH:
+            reading.enter(saved, lambda: self._arrive(running), verbose=fit.shows, stops=self._meta.stops)
+
+    def _arrive(self, running: Running) -> None:
+        """The next batch is the one after the checkpoint."""
+        model, run, epoch, batch = running.model, self._run, self._meta.epoch, self._meta.batch
+        assert batch is not None
+        if running.reading is not None:
+            build_metrics(model, running.reading.training.dataset, len(run.metrics))
+        put_back_metrics(model, run.metrics, partly=running.reading is None)
+        put_back_generators(run.generators, but=self._drawn_from)
+        running.arrive(run.logs, run.seconds)
+        running.course.start(epoch, batch + 1)
+        show_progress(running.callbacks, batch, run.logs, run.seconds)
+        for listener in running.listeners:
+            listener.after_arrival(running, epoch, batch)
+        self._finish()
+        self._tell(running)
+
+    @property
+    def _drawn_from(self) -> list[str]:
+        """The global generators that input threads draw from: these have read ahead of the training."""
+        return self._run.data.drawn_from if self._run.data is not None and self._meta.batch is not None else []
+
+    def _each_outside(self, act: Callable[[Any, Any], None]) -> None:
+        """Act on what each callback has written outside this process, such as a log file."""
+        for entry in self._meta.callbacks:
+            if entry.key in self._keyed:
+                act(self._keyed[entry.key], entry.outside)
 
     def _check_skipped(self) -> None:
         for callback in self._keyed.values():
             for owner, name in self._skipped:
                 if owner == id(callback) and getattr(callback, name, None) is None:
                     raise ResumeError(
-                        f"{self._path}: {type(callback).__name__}.{name} was code or a part of the model, "
-                        f"and neither the constructor nor on_train_begin made it again. "
-                        f"Make it there, or pass trusted=True."
+                        f"{self._path}: {type(callback).__name__}.{name} was code or a part of the model, and "
+                        f"is None now. Make it in the constructor or in on_train_begin, or pass trusted=True."
                     )
 
-    def _tell(self, loop: Loop) -> None:
-        """Say what was put back and where the run goes on, if a checkpoint is to speak."""
-        if not any(listener.speaks for listener in loop.listeners):
+    # The end.
+
+    def _tell(self, running: Running) -> None:
+        """Print what was put back and where the run goes on, if a checkpoint has verbose=1."""
+        if self._mode is None or not any(listener.speaks for listener in running.listeners):
             return
-        live, known = names(saved_among(loop.callbacks)), {id(callback) for callback in self._keyed.values()}
+        live, known = names(saved_among(running.callbacks)), {id(callback) for callback in self._keyed.values()}
         missing = [entry.key for entry in self._meta.callbacks if entry.key not in self._keyed]
         new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
-        goes_on = in_words(self._mode, self._meta, loop.epochs)
+        goes_on = in_words(self._mode, self._meta, running.epochs)
         line = messages.resumed(self._path, [*self._keyed], missing, new, goes_on)
-        messages.say(line, over_bar=messages.bar_is_open(self._meta.batch if loop.enters else None, loop.fit))
+        batch = self._meta.batch if running.entry is Entry.BATCH else None
+        messages.say(line, over_bar=messages.bar_is_open(batch, running.fit))
 
     def _finish(self) -> None:
-        self._done = True
+        self._is_done = True
         waiting.forget(self, [*self._keyed.values()], self._model)

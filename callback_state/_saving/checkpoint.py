@@ -283,4 +283,4 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     def _hear(self, event: Event) -> None:
         if self._keeper is not None:
-            self._keeper.hear(event, self._loop)
+            self._keeper.hear(event, None if self._loop is None else self._loop.running)

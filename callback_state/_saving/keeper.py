@@ -16,7 +16,7 @@ from .._checkpoints.overwrites import names_of
 from .._keras.epoch import history_of
 from .._loop import messages
 from .._loop.listener import Listener
-from .._loop.loop import Loop
+from .._loop.running import Entry, Running
 from .._loop.waiting import check_nobody_waits
 from .._store import commit, lock
 from ..exceptions import InUseError
@@ -52,7 +52,7 @@ class Keeper(Listener):
     def speaks(self) -> bool:  # type: ignore[override]
         return bool(self.checkpoint.verbose)
 
-    def hear(self, event: Event, loop: Loop | None) -> None:
+    def hear(self, event: Event, loop: Running | None) -> None:
         """The callback hears an event; in a loop, others have yet to."""
         self._event = event
         if loop is None:
@@ -61,13 +61,13 @@ class Keeper(Listener):
 
     # What the loop calls.
 
-    def before_train(self, loop: Loop) -> None:
+    def before_train(self, loop: Running) -> None:
         check_nobody_waits(loop)
         checkpoint = self.checkpoint
         checkpoint._due = None
         self._saved_at = time.monotonic()
         if checkpoint.hears_batches:
-            loop.watch_batches()
+            loop.hear_batches()
         if checkpoint.save_on_exception and loop.trains:
             self._rescue = Rescue(self)
         self._warn_of_what_is_there()
@@ -76,16 +76,16 @@ class Keeper(Listener):
             if checkpoint.save_on_signal:
                 loop.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
 
-    def after_train_begin(self, loop: Loop) -> None:
+    def after_train_begin(self, loop: Running) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         self._warn_of_code(loop)
         if loop.trains:
             ledger.find_replaced(self.checkpoint)
             ledger.delete_surplus(self.checkpoint)
         epochs = history_of(loop.model)["epochs"]
-        if epochs and loop.trains and not loop.enters:
+        if epochs and loop.entry in (Entry.EPOCH, Entry.END):
             self._write_what_is_due(Event(epochs[-1], None, last_logs(loop.model)), loop)
-        if not loop.ends:
+        if loop.entry is not Entry.END:
             return
         checkpoint = self.checkpoint
         if checkpoint._due == checkpoint._interim:  # as if this moment had not been saved
@@ -96,10 +96,10 @@ class Keeper(Listener):
         else:
             self._saver.note(self.registered(loop), self.model)
 
-    def after_arrival(self, loop: Loop, epoch: int, batch: int) -> None:
+    def after_arrival(self, loop: Running, epoch: int, batch: int) -> None:
         self._write_what_is_due(Event(epoch, batch, loop.logs), loop)
 
-    def decide(self, loop: Loop | None) -> None:
+    def decide(self, loop: Running | None) -> None:
         """Change every attribute of the callback that is state; then nothing is written yet."""
         event, checkpoint = self._event, self.checkpoint
         checkpoint._due = None
@@ -114,7 +114,7 @@ class Keeper(Listener):
         if checkpoint._due is not None:
             checkpoint._stamp = self.next_stamp(loop)
 
-    def after_event(self, loop: Loop | None) -> None:
+    def after_event(self, loop: Running | None) -> None:
         checkpoint, event, self._event = self.checkpoint, self._event, None
         if event is None:
             return
@@ -124,7 +124,7 @@ class Keeper(Listener):
         if due is not None:
             self._save(due, event, loop)
             if loop is not None and self._is_asked(loop):
-                loop.is_interrupted = True
+                loop.interrupt()
         elif event.batch is None and loop is not None and loop.is_last(event.epoch):
             self._saver.note(self.registered(loop), self.model)
         if due is None and self.speaks and event.batch is None and checkpoint.wants_better(event):
@@ -136,17 +136,18 @@ class Keeper(Listener):
         if loop is not None and self._rescue is not None:
             self._rescue.note(event, loop, is_saved=due is not None and self.checkpoint._due == due)
 
-    def after_last_batch(self, loop: Loop) -> None:
+    def after_last_batch(self, loop: Running) -> None:
         if self._rescue is not None:
             self._rescue.renew(loop)
 
-    def after_train_end(self, loop: Loop) -> None:
+    def after_train_end(self, loop: Running) -> None:
         if loop.is_interrupted or loop.epoch is None or not self._speaks_for_directory(loop):
             return
         epoch = loop.epoch
-        loop.has_end = self._attempt(lambda: self._finish(epoch, loop), self.checkpoint.root)
+        if self._attempt(lambda: self._finish(epoch, loop), self.checkpoint.root):
+            loop.note_end(self.checkpoint.root)
 
-    def after_failure(self, loop: Loop) -> None:
+    def after_failure(self, loop: Running) -> None:
         copy = self._rescue.copy if self._rescue is not None else None
         if copy is not None:
             vars(self.checkpoint).update(copy.entries)
@@ -154,8 +155,8 @@ class Keeper(Listener):
             with copy.put_in_place():
                 self._attempt(lambda: self._write(path, copy.taking, interim=True), path, may_raise=False)
 
-    def leave(self, loop: Loop) -> None:
-        if loop.has_end:
+    def leave(self, loop: Running) -> None:
+        if loop.has_end(self.checkpoint.root):
             ledger.give_up_interim(self.checkpoint)
             ledger.delete_surplus(self.checkpoint)
         if self._lock is not None:
@@ -165,28 +166,27 @@ class Keeper(Listener):
 
     # When.
 
-    def _is_asked(self, loop: Loop | None) -> bool:
+    def _is_asked(self, loop: Running | None) -> bool:
         """Whether a signal has come that this checkpoint answers."""
-        signals = None if loop is None else loop.signals
-        return bool(self.checkpoint.save_on_signal and signals and signals.pending is not None)
+        return bool(self.checkpoint.save_on_signal) and loop is not None and loop.is_asked_to_stop
 
     def _is_time(self) -> bool:
         seconds = self.checkpoint.save_every
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
-    def next_stamp(self, loop: Loop | None) -> int:
+    def next_stamp(self, loop: Running | None) -> int:
         """Later than every save of the run, also where the clock was set back."""
         stamps = [k.checkpoint._stamp for k in (self, *_keepers(loop))]
         return max(time.time_ns(), 1 + max(stamps))
 
     # What.
 
-    def registered(self, loop: Loop | None) -> list[Any]:
+    def registered(self, loop: Running | None) -> list[Any]:
         if self.checkpoint.callbacks is not None:
             return [*self.checkpoint.callbacks, self.checkpoint]
         return saved_among([] if loop is None else loop.callbacks)
 
-    def take(self, event: Event, loop: Loop | None, **changes: Any) -> Taking:
+    def take(self, event: Event, loop: Running | None, **changes: Any) -> Taking:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
         run = run_of(self.model, event, loop)
         meta = replace(meta_of(self.checkpoint, self.model, event, loop, beside=self._beside), **changes)
@@ -196,7 +196,7 @@ class Keeper(Listener):
 
     # How.
 
-    def _save(self, name: str, event: Event, loop: Loop | None) -> None:
+    def _save(self, name: str, event: Event, loop: Running | None) -> None:
         path, interim = self.checkpoint.path_of(name), name == self.checkpoint._interim
         began = time.monotonic()
         taking = self.take(event, loop)
@@ -206,7 +206,7 @@ class Keeper(Listener):
         else:
             ledger.take_back(self.checkpoint, self._entries)
 
-    def _tell(self, path: str, event: Event, loop: Loop | None, seconds: float) -> None:
+    def _tell(self, path: str, event: Event, loop: Running | None, seconds: float) -> None:
         if not self.speaks:
             return
         monitor, best = self.checkpoint.monitor, self.checkpoint.best
@@ -270,7 +270,7 @@ class Keeper(Listener):
                 stacklevel=2,
             )
 
-    def _warn_of_code(self, loop: Loop) -> None:
+    def _warn_of_code(self, loop: Running) -> None:
         """An attribute that cannot be saved at all is an error here."""
         for callback in self.registered(loop):
             remember(callback)
@@ -293,7 +293,7 @@ class Keeper(Listener):
                 stacklevel=2,
             )
 
-    def _write_what_is_due(self, event: Event, loop: Loop) -> None:
+    def _write_what_is_due(self, event: Event, loop: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
         due = self.checkpoint._due
         if due is not None and moment_of(self.checkpoint.path_of(due)) != (event.epoch, event.batch):
@@ -302,13 +302,13 @@ class Keeper(Listener):
 
     # The end.
 
-    def _speaks_for_directory(self, loop: Loop) -> bool:
+    def _speaks_for_directory(self, loop: Running) -> bool:
         """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
         own = os.path.abspath(self.checkpoint.root)
         here = [k for k in _keepers(loop) if os.path.abspath(k.checkpoint.root) == own]
         return min(here, key=lambda k: k.checkpoint.save_best_only) is self
 
-    def _finish(self, epoch: int, loop: Loop) -> None:
+    def _finish(self, epoch: int, loop: Running) -> None:
         """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
         callbacks, checkpoint = self.registered(loop), self.checkpoint
         if self._saver.mark_finished(epoch, callbacks, self.model):
@@ -320,5 +320,5 @@ class Keeper(Listener):
         self._write(path, self.take(event, loop, **end), interim=False)
 
 
-def _keepers(loop: Loop | None) -> list[Keeper]:
+def _keepers(loop: Running | None) -> list[Keeper]:
     return [] if loop is None else [k for k in loop.listeners if isinstance(k, Keeper)]

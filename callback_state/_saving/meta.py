@@ -10,7 +10,7 @@ from .._checkpoints.snapshot import Snapshot
 from .._keras import randomness, weights
 from .._keras.backend import versions
 from .._keras.epoch import history_of, logs_of, take_metrics
-from .._loop.loop import Loop
+from .._loop.running import Running
 from .._loop.trace import Course
 from ..exceptions import CallbackStateError
 from .decision import Event, number
@@ -18,7 +18,7 @@ from .decision import Event, number
 __all__ = ["last_logs", "meta_of", "moment_of", "run_of"]
 
 
-def meta_of(checkpoint: Any, model: Any, event: Event, loop: Loop | None, *, beside: int = 0) -> Meta:
+def meta_of(checkpoint: Any, model: Any, event: Event, loop: Running | None, *, beside: int = 0) -> Meta:
     """Where the run is; the callbacks are not in it yet.
 
     Args:
@@ -58,14 +58,14 @@ def _facts_of(model: Any) -> ModelFacts:
     )
 
 
-def _doubts(loop: Loop | None) -> list[str]:
+def _doubts(loop: Running | None) -> list[str]:
     """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
     if loop is None:
         return []
     return [*(loop.reading.doubts if loop.reading is not None else ()), *loop.watch.found]
 
 
-def run_of(model: Any, event: Event, loop: Loop | None) -> Run:
+def run_of(model: Any, event: Event, loop: Running | None) -> Run:
     """The generators, and how far the epoch and its data have come."""
     inside = event.batch is not None
     reading = None if loop is None else loop.reading

@@ -16,7 +16,7 @@ from typing import Any
 
 from .._checkpoints.names import interim_name
 from .._keras.weights import put_back_variables, take_variables
-from .._loop.loop import Loop
+from .._loop.running import Running
 from . import ledger
 from .decision import Event
 from .saver import Taking
@@ -65,7 +65,7 @@ class Rescue:
         self._next = 0.0
         self.copy: Copy | None = None
 
-    def note(self, event: Event, loop: Loop, *, is_saved: bool) -> None:
+    def note(self, event: Event, loop: Running, *, is_saved: bool) -> None:
         """Everybody has heard the end of a batch or of an epoch."""
         self._event = event
         if is_saved:
@@ -73,7 +73,7 @@ class Rescue:
         elif event.batch is None or time.monotonic() >= self._next:
             self.renew(loop)
 
-    def renew(self, loop: Loop) -> None:
+    def renew(self, loop: Running) -> None:
         """Copy what is now, unless it is on disk."""
         event, keeper = self._event, self._keeper
         if event is None:

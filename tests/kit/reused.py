@@ -44,7 +44,7 @@ def fresh_model(*, ema: bool = False, steps_per_execution: int = 1) -> Any:
     keras.utils.set_random_seed(3)
     put_back_variables(initial)
     model.reset_metrics()
-    waiting._waiting.pop(model, None)
+    waiting._of_models.pop(model, None)
     model.stop_training, model._initial_epoch, model.history = False, None, None
     return model
 

@@ -28,7 +28,8 @@ from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._keras.fit import Fit
 from callback_state._loop import loop as _loop
 from callback_state._loop.listener import Listener
-from callback_state._loop.loop import Loop, join
+from callback_state._loop.loop import join
+from callback_state._loop.running import Running
 
 WRAPPED = {*_loop._EVENTS, "_callback_state_hooked"}
 
@@ -132,23 +133,23 @@ class Heard(keras.callbacks.Callback, Listener):
         super().set_model(model)
         join(self, self, model)
 
-    def before_train(self, loop: Loop) -> None:
+    def before_train(self, running: Running) -> None:
         self.events.append("before")
-        loop.watch_batches()
+        running.hear_batches()
 
-    def after_train_begin(self, loop: Loop) -> None:
+    def after_train_begin(self, running: Running) -> None:
         self.events.append("after begin")
 
-    def after_epoch_begin(self, loop: Loop) -> None:
+    def after_epoch_begin(self, running: Running) -> None:
         self.events.append("after epoch begin")
 
-    def decide(self, loop: Loop) -> None:
+    def decide(self, running: Running) -> None:
         self.events.append("decide")
 
-    def after_event(self, loop: Loop) -> None:
+    def after_event(self, running: Running) -> None:
         self.events.append("after")
 
-    def after_train_end(self, loop: Loop) -> None:
+    def after_train_end(self, running: Running) -> None:
         self.events.append("after end")
 
 

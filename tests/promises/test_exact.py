@@ -126,7 +126,7 @@ def test_control_without_it_the_run_differs(
     import random
 
     from callback_state._callbacks import prepare
-    from callback_state._resuming import restore, resume
+    from callback_state._resuming import put_in, resume
 
     class Draws(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -137,8 +137,7 @@ def test_control_without_it_the_run_differs(
 
     uninterrupted = fit(tmp_path / "whole", make)
     if lost == "seeds":
-        monkeypatch.setattr(restore, "put_back_seeds", lambda model, seeds: None)
-        monkeypatch.setattr(resume, "put_back_seeds", lambda model, seeds: None)
+        monkeypatch.setattr(put_in, "put_back_seeds", lambda model, seeds: None)
     elif lost == "history":
         monkeypatch.setattr(resume, "put_back_history", lambda model, history: None)
     elif lost == "generators":

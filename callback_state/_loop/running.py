@@ -1,0 +1,231 @@
+"""One ``fit`` from its beginning to its end: where it enters the run, how far it is, how it ends.
+
+Everything that changes while one ``fit`` runs is in one object, :class:`Running`, which is made when the ``fit``
+begins and thrown away after it. So the next ``fit`` with the same callbacks starts with nothing of the last one.
+
+Two things are enums.
+
+**Where the fit enters the run** (:class:`Entry`). A ``fit`` of a new run enters at the beginning of an epoch.
+A resume says otherwise, before any callback hears ``on_train_begin``: the ``fit`` may enter inside an epoch; all
+epochs may be trained and only the end of the run may be missing; or nothing may be left to do.
+
+**How far the fit is** (:class:`Phase`). It moves by events (:class:`Event`), and only as ``TRANSITIONS`` allows:
+
+- At first no batch is known (``NEW``). The end of the first one is always heard, because then the train step
+  has been compiled. Later ones are heard only where a listener asks for them, so that a run that saves once an
+  epoch pays nothing per batch.
+- After the end of a batch (``BATCHES``) it is not known whether it was the last of its epoch. A validation or
+  the end of the epoch tells (``BETWEEN``). Only the move from ``BATCHES`` to ``BETWEEN`` is the end of the last
+  batch: it happens once an epoch, and never where the batches of the epoch are not heard.
+- A ``fit`` ends in one of three ways: by itself (``ENDED``), by a signal after a save (``INTERRUPTED``), or by an
+  exception (``FAILED``). The callbacks hear ``on_train_end`` in the first two, so an exception can still follow.
+- In the end the listeners leave (``LEFT``), once. What is raised after that, such as the ``SystemExit`` by which a
+  signal ends the process, is no failure of the ``fit``.
+
+A training loop of one's own may go on after an exception, so it never fails here. It may also leave out
+``on_train_begin``; then the object that is made with the list serves it.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from typing import Any
+
+from .._input.reading import Reading
+from .._keras.callback_list import HookedList
+from .._keras.fit import Fit, running_frame
+from .listener import Listener
+from .signals import StopSignals
+from .trace import Course
+from .unsaved import Watch
+
+__all__ = ["TRANSITIONS", "Entry", "Event", "Phase", "Running"]
+
+
+class Entry(Enum):
+    """Where a ``fit`` enters the run."""
+
+    EPOCH = "at the beginning of an epoch"
+    BATCH = "inside an epoch"
+    END = "after the last epoch: only the end of the run is missing"
+    NOTHING = "after the end of the run: nothing is left to do"
+
+
+class Phase(Enum):
+    """How far a ``fit`` is."""
+
+    NEW = "no batch has ended"
+    BATCHES = "a batch has ended, perhaps the last of its epoch"
+    BETWEEN = "the last batch of an epoch has ended"
+    ENDED = "every callback has heard the end of the training"
+    INTERRUPTED = "a signal has asked the run to stop, and the run is saved"
+    FAILED = "an exception leaves the fit"
+    LEFT = "the listeners have left"
+
+
+class Event(Enum):
+    """What moves a ``fit`` from one phase to the next."""
+
+    BATCH_END = "a batch has ended"
+    LAST_BATCH = "a validation or the end of an epoch follows"
+    TRAIN_END = "every callback has heard on_train_end"
+    SIGNAL = "a save for a signal is on disk"
+    FAILURE = "an exception has been raised"
+    LEAVE = "the listeners leave"
+
+
+_ENDS = {Event.TRAIN_END: Phase.ENDED, Event.SIGNAL: Phase.INTERRUPTED, Event.FAILURE: Phase.FAILED}
+
+TRANSITIONS: dict[Phase, dict[Event, Phase]] = {
+    Phase.NEW: {Event.BATCH_END: Phase.BATCHES, Event.LAST_BATCH: Phase.NEW, **_ENDS},
+    Phase.BATCHES: {Event.BATCH_END: Phase.BATCHES, Event.LAST_BATCH: Phase.BETWEEN, **_ENDS},
+    Phase.BETWEEN: {Event.BATCH_END: Phase.BATCHES, Event.LAST_BATCH: Phase.BETWEEN, **_ENDS},
+    Phase.ENDED: {Event.FAILURE: Phase.FAILED, Event.LEAVE: Phase.LEFT},
+    # A second checkpoint may save for the same signal. on_train_end, which follows, does not end the run.
+    Phase.INTERRUPTED: {
+        Event.SIGNAL: Phase.INTERRUPTED,
+        Event.TRAIN_END: Phase.INTERRUPTED,
+        Event.FAILURE: Phase.FAILED,
+        Event.LEAVE: Phase.LEFT,
+    },
+    Phase.FAILED: {Event.LEAVE: Phase.LEFT},
+    Phase.LEFT: {},
+}
+
+
+class Running:
+    """One ``fit``, as its listeners see it.
+
+    Args:
+        hooked: the CallbackList of the ``fit``.
+        model: the model that is trained.
+        listeners: what takes part, in the order in which it hears events.
+        fit: the arguments of ``fit``; None in a training loop of one's own.
+        reading: how ``fit`` reads its data; None in a training loop of one's own.
+
+    Attributes:
+        entry: where the ``fit`` enters the run.
+        phase: how far the ``fit`` is.
+        described: what is known of the data and arguments of ``fit``.
+        epoch: the 0-based epoch that has ended last; None before.
+        logs: the logs of the last train step, as it returned them.
+        began: when the present epoch began, in seconds of ``time.monotonic``.
+        hears_batches: whether a listener asks for the end of every batch.
+        signals: those that ask the run to stop; None if no listener asks for them.
+        watch: the callbacks that change and are not saved.
+        course: when the run was started, and when its epochs have ended.
+    """
+
+    def __init__(
+        self,
+        hooked: HookedList,
+        model: Any,
+        listeners: list[Listener],
+        fit: Fit | None = None,
+        reading: Reading | None = None,
+    ) -> None:
+        self._list, self.model, self.listeners = hooked, model, listeners
+        self.fit, self.reading = fit, reading
+        self.described: dict[str, Any] = {}
+        if fit is not None and reading is not None:
+            self.described = {**reading.training.described, **fit.described()}
+        self.entry, self.phase = Entry.EPOCH, Phase.NEW
+        self.epoch: int | None = None
+        self.logs: Any = None
+        self.began = 0.0
+        self.hears_batches = False
+        self.signals: StopSignals | None = None
+        self.watch, self.course = Watch([]), Course()
+        self._ends_in: set[str] = set()
+
+    @property
+    def callbacks(self) -> list[Any]:
+        """All callbacks of the list, in their order."""
+        return self._list.callbacks
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the run is to have, including those before ``initial_epoch``; None if unknown."""
+        return self._list.epochs if self.fit is None else self.fit.epochs
+
+    def is_last(self, epoch: int) -> bool:
+        """Whether ``fit`` ends after this 0-based epoch."""
+        return bool(self.model.stop_training or self.epochs == epoch + 1)
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is left to do in this run."""
+        return self.entry is not Entry.NOTHING
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal ends the run before its end."""
+        return self.phase is Phase.INTERRUPTED
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether a signal has come."""
+        return self.signals is not None and self.signals.pending is not None
+
+    # What listeners ask for in before_train.
+
+    def enter(self, entry: Entry, course: Course, epoch: int | None = None) -> None:
+        """A resume says where the ``fit`` enters the run.
+
+        Args:
+            entry: where.
+            course: of the run so far.
+            epoch: the 0-based epoch that has ended last, where no other will (``Entry.END``).
+        """
+        self.entry, self.course, self.epoch = entry, course, epoch
+
+    def hear_batches(self) -> None:
+        """A listener wants to hear the end of every batch; a run that saves once an epoch does not pay for it."""
+        self.hears_batches = True
+
+    def listen_for_signals(self, numbers: list[int], exit_code: int | None) -> None:
+        """Stop the run when one of these signals comes; the exit code of the first call holds.
+
+        Raises:
+            CallbackStateError: this is not the main thread.
+        """
+        if self.signals is None:
+            self.signals = StopSignals(running_frame(self.model), exit_code)
+        self.signals.listen(numbers)
+
+    # What happens to it.
+
+    def arrive(self, logs: Any, seconds: float) -> None:
+        """A resume inside an epoch is where the checkpoint was.
+
+        Args:
+            logs: of the last train step before the checkpoint.
+            seconds: that the epoch had taken until then.
+        """
+        self.logs = logs
+        self.began -= seconds
+
+    def interrupt(self) -> None:
+        """A checkpoint has saved because of a signal: now the run stops."""
+        self.move(Event.SIGNAL)
+
+    def note_end(self, directory: str) -> None:
+        """The end of the run is on disk in this directory."""
+        self._ends_in.add(os.path.abspath(directory))
+
+    def has_end(self, directory: str) -> bool:
+        """Whether the end of the run is on disk in this directory."""
+        return os.path.abspath(directory) in self._ends_in
+
+    def move(self, event: Event) -> Phase:
+        """Go to the phase that follows from an event, and return the phase before.
+
+        Raises:
+            AssertionError: the event cannot happen in this phase.
+        """
+        before = self.phase
+        if event not in TRANSITIONS[before]:
+            raise AssertionError(f"{event.name} in the phase {before.name}")
+        self.phase = TRANSITIONS[before][event]
+        return before

@@ -1,0 +1,77 @@
+"""The one place where state goes into a model and its callbacks: from a checkpoint, or after a reset by Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._callbacks.prepare import Prepared, prepare
+from .._callbacks.taken import keep
+from .._checkpoints.snapshot import Snapshot
+from .._keras.model_file import load
+from .._keras.randomness import put_back_seeds
+from .._keras.weights import put_back_variables, take_variables
+from ..exceptions import RestoreError
+
+__all__ = ["Kept", "put_in"]
+
+
+def put_in(snapshot: Snapshot, path: str, prepared: Prepared, model: Any) -> None:
+    """Put a checkpoint into callbacks and model. If anything fails, both are as they were.
+
+    Args:
+        snapshot: what the state file holds.
+        path: the model file.
+        prepared: the state of the callbacks, decoded.
+        model: the model, or None if only the callbacks are restored.
+
+    Raises:
+        RestoreError: the checkpoint does not fit.
+    """
+    if model is None:
+        prepared.put_back()
+        return
+
+    def put_back_the_rest() -> None:
+        try:
+            put_back_seeds(model, vars(snapshot.run.seeds))
+        except ValueError as error:
+            raise RestoreError(f"{path}: {error}") from error
+        prepared.put_back()
+
+    saved = snapshot.meta.model
+    # The model first: its file is what may not fit.
+    load(model, path, saved.digest, optimizes=saved.optimizes, then=put_back_the_rest)
+
+
+class Kept:
+    """What callbacks and model are now. ``on_train_begin`` resets half of it; then it is put back.
+
+    Args:
+        snapshot: the checkpoint that they were restored from.
+        keyed: the callbacks by their keys in the checkpoint.
+        model: the model.
+        skipped: (id of the callback, attribute) of what only ``on_train_begin`` can make.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, keyed: dict[str, Any], model: Any, skipped: set[tuple[int, str]]
+    ) -> None:
+        self._snapshot, self._keyed, self._model, self._skipped = snapshot, keyed, model, skipped
+        self._table, self._objects = keep(keyed, model)
+        # This finds the variables that the state refers to, if the model was not there at the restore.
+        self._prepare().put_back()
+        self._variables = take_variables(model)
+
+    def put_back(self) -> None:
+        """Put back the variables, the state of the callbacks, and what no Keras file holds of the model."""
+        put_back_variables(self._variables)
+        self._prepare().put_back()
+        put_back_seeds(self._model, vars(self._snapshot.run.seeds))
+
+    def _prepare(self) -> Prepared:
+        where = self._snapshot.where
+        prepared = prepare(
+            self._table, self._keyed, None, where=where, model=self._model, opener=None, kept=self._objects
+        )
+        prepared.attributes = [a for a in prepared.attributes if (id(a[0]), a[1]) not in self._skipped]
+        return prepared
