@@ -280,7 +280,7 @@ def test_after_a_fit_that_failed_signals_do_what_they_did(tmp_path: Path) -> Non
 def test_a_signal_is_not_lost_where_fit_fails_before_it_could_stop(tmp_path: Path) -> None:
     """The process ends as it was told to, and says what failed."""
     sends = SignalAt("on_train_batch_begin", 0, 0)
-    warns = pytest.warns(UserWarning, match="told to stop, and failed before it could: ZeroDivisionError")
+    warns = pytest.warns(UserWarning, match="asked to stop, and failed before it could: ZeroDivisionError")
     with warns, pytest.raises(SystemExit) as stopped:
         fit(tmp_path, lambda: [sends, Fails()], checkpoint=TERM)
     assert stopped.value.code == 75

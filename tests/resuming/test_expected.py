@@ -35,7 +35,7 @@ def made(directory: Path, where: str = "inside") -> list[Any]:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of a run that was killed inside its second epoch, and of one that was killed between two epochs."""
     found = {}
-    for name, killer in {"inside": killed_after(4 + 1 + 1), "between": Strike("epoch_begin", at=2)}.items():
+    for name, killer in {"inside": killed_after(4 + 1 + 2), "between": Strike("epoch_begin", at=2)}.items():
         found[name] = tmp_path_factory.mktemp(name)
         callbacks = [*made(found[name], name), killer]
         with pytest.raises(Killed):
