@@ -70,5 +70,5 @@ def in_words(mode: Mode, meta: Meta, epochs: int | None) -> str:
     if not mode.trains:
         return "all epochs are trained"
     of = "" if epochs is None else f"/{epochs}"
-    inside = "" if meta.batch is None else f", batch {meta['batch'] + 2}"
-    return f"goes on with epoch {meta['initial_epoch'] + 1}{of}{inside}"
+    inside = "" if meta.batch is None else f", batch {meta.batch + 2}"
+    return f"goes on with epoch {meta.initial_epoch + 1}{of}{inside}"
