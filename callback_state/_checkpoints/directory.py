@@ -52,8 +52,9 @@ class Listed:
         return os.path.basename(self.path)
 
     @property
-    def verdict(self) -> str:
-        return "DAMAGED" if self.problem is not None else "not checked" if self.meta is None else "yes"
+    def verified(self) -> bool | None:
+        """Whether the checkpoint is whole; None if the model file was not read."""
+        return False if self.problem is not None else None if self.meta is None else True
 
 
 @dataclass(frozen=True)

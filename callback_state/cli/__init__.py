@@ -1,6 +1,6 @@
-"""The command line ``callback-state``: looks at checkpoints; imports no TensorFlow and unpickles nothing.
+"""The command line ``callback-state``. It looks at checkpoints, imports no TensorFlow and unpickles nothing.
 
-Each command is a module of its own with a ``command``, imported only when it is asked for.
+Each command is a module in ``commands``, which is imported only when the command is used.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .shell.streams import discard, finish, opened_streams
 
 __all__ = ["COMMANDS", "main"]
 
-#: Each is a module of ``commands``.
+#: The modules in ``commands``, in the order of the help.
 COMMANDS = ("ls", "show", "diff", "verify", "prune", "repair", "export", "plot", "report", "doctor", "completion")
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for: the others' imports would double the time of the start."""
+    """Imports only the command that is used: importing all of them would double the time of the start."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -42,7 +42,7 @@ class _Commands(click.Group):
         write_exits(formatter, tuple(Exit))
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; click's own way with errors would end the process, or show a traceback."""
+        """Run the command and turn errors into exit statuses: click would end the process or show a traceback."""
         try:
             status = super().invoke(context)
             sys.stdout.flush()
@@ -57,22 +57,21 @@ class _Commands(click.Group):
             finish(sys.stdout)
             return exit_of(error)
         except (MemoryError, RecursionError) as error:
-            say(f"what the files hold is too large to be shown ({type(error).__name__})")
+            say(f"the files hold too much to show ({type(error).__name__})")
             return Exit.FAILED
 
 
 @click.group("callback-state", cls=_Commands)
 @click.version_option(__version__)
 def _group() -> None:
-    """Look at the checkpoints of callback_state, verify them, and keep their directories in order.
+    """Inspect and verify the checkpoints of callback_state, and tidy their directories.
 
-    A PATH is a model file, its state file, or a directory: then its newest checkpoint is meant. Nothing here
-    imports TensorFlow, and nothing is unpickled: whatever a file holds, it runs no code. Epochs and batches are
-    counted from 0, as in Keras.
+    A PATH is a model file, its state file, or a directory: then its newest checkpoint is used. No command imports
+    TensorFlow, and none unpickles anything: no file can run code. Epochs and batches count from 0, as in Keras.
     """
 
 
-def _tell(error: click.ClickException) -> None:
+def _show(error: click.ClickException) -> None:
     try:
         error.show()
     except OSError:
@@ -83,10 +82,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: the arguments after the program's name; None for those of this process.
+        argv: the arguments after the program's name; None for the arguments of this process.
 
     Returns:
-        The exit status, an :class:`Exit`.
+        The exit status, a value of :class:`Exit`.
     """
     with opened_streams(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -94,9 +93,9 @@ def main(argv: list[str] | None = None) -> int:
         try:
             return int(_group.main(argv, prog_name="callback-state", standalone_mode=False) or 0)
         except click.ClickException as error:
-            _tell(error)
+            _show(error)
             return error.exit_code
         except click.Abort:
             return Exit.INTERRUPTED
-        except SystemExit as end:  # of completion, and of a help that nobody reads
+        except SystemExit as end:  # raised by completion, and by --help into a closed pipe
             return end.code if isinstance(end.code, int) else Exit.FAILED

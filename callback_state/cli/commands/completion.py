@@ -1,4 +1,4 @@
-"""``callback-state completion``: what a shell needs to complete command lines."""
+"""``callback-state completion``: the script with which a shell completes command lines."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ __all__ = ["command"]
 
 
 @page(
-    "completion",
     examples={
         'eval "$(callback-state completion bash)"': "in ~/.bashrc",
         'eval "$(callback-state completion zsh)"': "in ~/.zshrc",
         "callback-state completion fish | source": "in ~/.config/fish/config.fish",
-    },
+    }
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> int:
     """Print the script that lets a shell complete commands, options and paths.
 
-    Bash has to be 4.4 or newer.
+    Bash must be 4.4 or newer.
     """
     completion = get_completion_class(shell)
     assert completion is not None

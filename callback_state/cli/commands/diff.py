@@ -1,4 +1,4 @@
-"""``callback-state diff``: what has changed from one checkpoint to another."""
+"""``callback-state diff``: what is different between two checkpoints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ..._format.table import MISSING
-from ..shell.command import as_json, page
+from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import opened
+from ..shell.options import as_json, opened
 from ..shell.output import print_json, print_line, print_words
 from ..values.described import described
 from ..values.differences import Difference, differences, same
@@ -18,17 +18,16 @@ from ..values.phrases import words
 
 __all__ = ["command"]
 
-#: Parts that are compared value by value, beside history and callbacks.
+#: The parts of :func:`described` that are compared value by value.
 _PARTS = ("moment", "monitor", "template", "versions", "training_args", "model", "data", "doubts", "run")
-#: Differences of one part, and characters of a value, that are printed.
+#: How many differences of one part are printed, and how many characters of a value.
 _SHOWN, _WIDTH = 20, 90
 
 
 @page(
-    "diff",
     examples={
-        "callback-state diff ckpt/001.keras ckpt/002.keras": "what an epoch has changed",
-        "callback-state diff ckpt other": "where two runs differ: the newest checkpoint of each",
+        "callback-state diff ckpt/001.keras ckpt/002.keras": "what one epoch has changed",
+        "callback-state diff ckpt other": "where two runs differ, by the newest checkpoint of each",
         "callback-state diff ckpt other --json": "each difference for a program",
     },
     exits=(Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND),
@@ -39,15 +38,15 @@ _SHOWN, _WIDTH = 20, 90
 def command(a: str, b: str, as_json: bool) -> int:
     """Compare two checkpoints, or two runs.
 
-    A and B are model files, state files, or directories: then their newest checkpoints that verify. What differs
-    is named with both values: moment, versions, training arguments, the first epoch of the history that is not the
-    same, and of each callback its configuration and its state, attribute by attribute, and the generators of the
-    run. Values are the same only to the bit and the type. When the two were saved, started and how long their
-    epochs took is not compared.
+    A and B are model files, state files, or directories: then their newest checkpoints that verify. Each
+    difference is printed with both values: of the moment, the versions, the training arguments, the first epoch of
+    the history that differs, each attribute of each callback's configuration and state, and the random generators.
+    Two values are the same only if their type and all their bits are. The times of the saves, the starts and the
+    epochs are not compared.
 
     With --json it prints {"a": path, "b": path, "same": true or false, "differences": {part: [{"path", "a",
     "b"}]}, "history": null or {"epochs": [of a, of b], "first": null or {"epoch", "series": {name: [a, b]}}}}. "a"
-    or "b" is left out where nothing stands there. Values are those of callback-state show --json.
+    or "b" is left out where that side has nothing. Values are those of callback-state show --json.
     """
     left, right = described(opened(a)), described(opened(b))
     found = {part: there for part, of in _compared(left, right) if (there := [*of])}
@@ -68,7 +67,7 @@ def command(a: str, b: str, as_json: bool) -> int:
 
 
 def _compared(a: dict[str, Any], b: dict[str, Any]) -> Iterator[tuple[str, Iterator[Difference]]]:
-    """By the name of each part what differs in it."""
+    """Yield each part by its name, with its differences."""
     for part in _PARTS:
         yield part, differences(_timeless(a[part]), _timeless(b[part]))
     left, right = ({callback["key"]: callback for callback in side["callbacks"]} for side in (a, b))
@@ -77,12 +76,12 @@ def _compared(a: dict[str, Any], b: dict[str, Any]) -> Iterator[tuple[str, Itera
 
 
 def _timeless(part: Any) -> Any:
-    """Without the seconds that the present epoch has taken so far."""
+    """Leave out the seconds that the current epoch has taken so far."""
     return {k: v for k, v in part.items() if k != "seconds"} if isinstance(part, dict) else part
 
 
 def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
-    """A callback's differences."""
+    """Yield the differences of one callback."""
     if MISSING in (a, b):
         sides = (side if side is MISSING else side["class"] for side in (a, b))
         yield Difference("", *sides)
@@ -102,7 +101,7 @@ def _saves(callback: Any) -> bool:
 
 
 def _history(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
-    """How two histories differ: their epochs, and the first one of both that is not the same."""
+    """The lengths of two histories and the first epoch in which they differ; None if they are the same."""
     if same(a, b):
         return None
     columns = [{"epochs": side["epochs"], **side["series"]} for side in (a, b)]
@@ -128,9 +127,9 @@ def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str
         print_words("history", "bold")
         print_words("  epochs  {} -> {}".format(*history["epochs"]))
         if history["first"] is None:
-            print_words("  the same as far as both go")
+            print_words("  the same in all epochs that both have")
         else:
-            print_words(f"  not the same from epoch {history['first']['epoch']} on:")
+            print_words(f"  different from epoch {history['first']['epoch']} on:")
             _print_pairs((name, *values) for name, values in history["first"]["series"].items())
 
 
@@ -140,7 +139,7 @@ def _print_pairs(pairs: Iterable[tuple[str, Any, Any]]) -> None:
     for name, a, b in pairs[:_SHOWN]:
         print_words(f"  {name.ljust(width)}  {_told(a)} -> {_told(b)}{_hidden(a, b)}")
     if len(pairs) > _SHOWN:
-        print_words(f"  and {len(pairs) - _SHOWN} more, which --json has")
+        print_words(f"  and {len(pairs) - _SHOWN} more; --json has all")
 
 
 def _told(value: Any) -> str:
@@ -148,4 +147,4 @@ def _told(value: Any) -> str:
 
 
 def _hidden(a: Any, b: Any) -> str:
-    return " (differs in what is not shown here)" if _told(a) == _told(b) else ""
+    return " (they differ in something that is not shown here)" if _told(a) == _told(b) else ""

@@ -12,9 +12,9 @@ import click
 
 from ..._checkpoints.find import load_meta
 from ...exceptions import CorruptCheckpointError
-from ..shell.command import as_json, page
+from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import path_argument
+from ..shell.options import as_json, path_argument
 from ..shell.output import print_json, print_line, printable
 from ..values.view import view
 
@@ -22,29 +22,28 @@ __all__ = ["command"]
 
 
 @page(
-    "export",
     examples={
         "callback-state export ckpt": "the history up to the newest checkpoint, as CSV",
-        "callback-state export ckpt/002.keras --json": "up to a certain one, with your training arguments",
+        "callback-state export ckpt/002.keras --json": "up to this checkpoint, with your training arguments",
     },
     exits=(Exit.DAMAGED, Exit.NOT_FOUND),
 )
 @path_argument
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: a line an epoch; the default.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with one line for each epoch; the default.")
 @as_json
 def command(path: str, as_csv: bool, as_json: bool) -> int:
     """Print the history of a run.
 
-    Every epoch up to the checkpoint, those before restarts included. PATH is a model file, a state file, or a
-    directory: then its newest checkpoint that verifies. An HDF5 file that has lost its state file has a history of
-    its own, which is read then.
+    It has every epoch up to the checkpoint, also those before restarts. PATH is a model file, a state file, or a
+    directory: then its newest checkpoint that verifies. If an HDF5 file has lost its state file, the history in
+    the HDF5 file is printed.
 
-    CSV has the columns "epochs" (0-based), then one for each series; what is no number is written as
-    JSON, and nothing where a series has no value. --json is {"epochs": [...], series: [...], "training_args":
-    {...}}, with the values of callback-state show --json.
+    CSV has the column "epochs" (0-based), then one column for each series. A value that is no number is written as
+    JSON; a missing value is empty. --json prints {"epochs": [...], series: [...], "training_args": {...}} with the
+    values of callback-state show --json.
     """
     if as_csv and as_json:
-        raise click.UsageError("--csv and --json: choose one")
+        raise click.UsageError("--csv and --json cannot be used together")
     meta = _loaded(path)
     if as_json:
         print_json({name: view(values) for name, values in meta.items()})
@@ -56,7 +55,12 @@ def command(path: str, as_csv: bool, as_json: bool) -> int:
 def _loaded(path: str) -> dict[str, Any]:
     try:
         return load_meta(path)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # of a group in HDF5 that is not ours
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+    ) as error:  # an HDF5 group that this package did not write
         raise CorruptCheckpointError(path, f"its history cannot be read ({error})") from error
 
 

@@ -6,25 +6,25 @@ import time
 
 import click
 
-from ..._checkpoints.directory import Run, look, runs_in
+from ..._checkpoints.directory import Run
 from ..._store.pair import states
 from ...exceptions import CheckpointNotFoundError
 from ..runs import rows
 from ..runs.direction import mode_option
 from ..runs.follow import follow
-from ..shell.command import as_json, page
+from ..runs.looks import look_at
+from ..shell.command import page
 from ..shell.exits import Exit
+from ..shell.options import as_json
 from ..shell.output import print_json, print_line, print_table, say
-from ..shell.progress import watched
 
 __all__ = ["command"]
 
 
 @page(
-    "ls",
     examples={
-        "callback-state ls ckpt": "each checkpoint with its moment, the best and the latest marked",
-        "callback-state ls ckpt --verify": "read the model files too, and say which are damaged",
+        "callback-state ls ckpt": "one line for each checkpoint; the best and the latest are marked",
+        "callback-state ls ckpt --verify": "read the model files too, and show which are damaged",
         "callback-state ls ckpt --json": "the same for a program",
     },
     exits=(Exit.NOT_FOUND,),
@@ -32,7 +32,11 @@ __all__ = ["command"]
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path())
 @click.option("--verify", is_flag=True, help="Read the model files and compare their SHA-256.")
 @mode_option
-@click.option("--watch", is_flag=True, help="Go on until every run has finished; on no terminal, new ones only.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Keep listing until every run has finished. If the output is not a terminal, print only new checkpoints.",
+)
 @click.option(
     "--interval",
     default=2.0,
@@ -45,20 +49,24 @@ __all__ = ["command"]
 def command(directory: str, verify: bool, mode: str | None, watch: bool, interval: float, as_json: bool) -> int:
     """List the checkpoints of a directory.
 
-    One line for each checkpoint, oldest first; DIR is the current directory by default. Epochs and batches count
-    from 0; no batch means the end of the epoch. "best" is marked by the series that the run monitors, if the files
-    tell which values are better, or its name does: a loss or an accuracy. The state files are verified always; of
-    the model files only the sizes are looked at, unless --verify is given. What is not whole is listed as DAMAGED.
-    Several runs in one directory are listed one by one, under the names that they give their files.
+    There is one line for each checkpoint, the oldest first. DIR is the current directory by default. Epochs and
+    batches count from 0; no batch means the end of the epoch. The best checkpoint is marked by the series that the
+    run monitors. Whether small or large values are better is taken from the files, or from the name of the series
+    if it is a loss or an accuracy. State files are always verified. Of model files only the sizes are checked,
+    unless --verify is given. A checkpoint that is not whole is listed as DAMAGED. If a directory has several runs,
+    each gets a table under the name that it gives its files.
 
-    With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}; "saved_at" is nanoseconds since
-    1970, "size" bytes of both files, "verified" is true, false for a damaged one, or null for one whose model file
+    With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}. "saved_at" is nanoseconds since
+    1970, "size" the bytes of both files. "verified" is true, false for a damaged checkpoint, or null if the model
+    file
     was not read. With --watch it prints one object a line. NaN and infinities are the texts "NaN", "Infinity",
-    "-Infinity". As long as there is no directory, --watch waits for one.
+    "-Infinity". If there is no directory yet, --watch waits for it.
     """
     if watch:
         if verify:
-            raise click.UsageError("--verify would read every model file at each look of --watch: choose one")
+            raise click.UsageError(
+                "--verify and --watch cannot be used together: every look would read every model"
+            )
         return follow(lambda: _runs(directory, False), lambda: time.sleep(interval), mode, as_json)
     runs = _runs(directory, verify)
     if not runs:
@@ -70,10 +78,7 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
 
 
 def _runs(directory: str, verify: bool) -> list[Run]:
-    files = states(directory)
-    sizes = [model for model, _ in files] if verify else []
-    looks = (look(model, own, verify=verify) for model, own in watched(files, sizes))
-    return runs_in(directory, [*filter(None, looks)])
+    return look_at(directory, states(directory), verify=verify)
 
 
 def _show(runs: list[Run], mode: str | None, as_json: bool) -> None:

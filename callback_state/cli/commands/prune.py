@@ -1,4 +1,4 @@
-"""``callback-state prune``: delete checkpoints that nobody needs any more."""
+"""``callback-state prune``: delete checkpoints that are no longer needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..._checkpoints.directory import Listed, Run, look, runs_in
+from ..._checkpoints.directory import Listed, Run
 from ..._checkpoints.retention import surplus
 from ..._checkpoints.snapshot import columns_of
 from ..._format.trust import Keys
@@ -18,30 +18,29 @@ from ..._units import size_of
 from ...exceptions import CheckpointNotFoundError
 from ..pictures.numbers import number_of
 from ..runs.direction import Better, better_in, mode_option
+from ..runs.looks import look_at
 from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import alone_in, check_directory, key_file, keys_in
+from ..shell.options import check_directory, directory_argument, key_file, keys_in, locked
 from ..shell.output import print_line, say
-from ..shell.progress import watched
 
 __all__ = ["command", "doomed"]
 
 
 @page(
-    "prune",
     examples={
-        "callback-state prune ckpt --keep 5 --dry-run": "what would be deleted if the newest five are kept",
-        "callback-state prune ckpt --keep 5 --keep-best 3 --monitor val_loss": "keep the best three besides",
+        "callback-state prune ckpt --keep 5 --dry-run": "what would be deleted to keep the newest five",
+        "callback-state prune ckpt --keep 5 --keep-best 3 --monitor val_loss": "keep the best three too",
     },
     exits=(Exit.NOT_FOUND, Exit.IN_USE),
 )
-@click.argument("directory", metavar="DIR", type=click.Path())
+@directory_argument
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N of each run.")
 @click.option("--keep-best", type=click.IntRange(min=1), metavar="N", help="Keep the best N of each run.")
 @click.option(
     "--monitor",
     metavar="SERIES",
-    help="The series of the history by which --keep-best goes; by default what each run monitors.",
+    help="The series of the history that --keep-best compares; by default the one that each run monitors.",
 )
 @mode_option
 @key_file
@@ -57,27 +56,28 @@ def command(
 ) -> int:
     """Delete checkpoints that no rule keeps.
 
-    With both --keep and --keep-best those stay that either keeps. Which values are the best is not guessed: where
-    neither the callbacks in the checkpoints say it nor a name such as val_loss or val_accuracy, give --mode. The
-    rules hold for each run in the directory by itself, and for all its files: those of single epochs, of its end
-    and between epochs. Both files of a checkpoint are deleted, the model file first, and their names printed,
-    oldest first.
+    A checkpoint stays if --keep or --keep-best keeps it. The command does not guess which values are the best: if
+    neither the callbacks in the checkpoints nor a name such as val_loss or val_accuracy tell it, give --mode. The
+    rules apply to each run in the directory on its own, and to all files of the run: those of single epochs, of
+    its end, and between epochs. Both files of a checkpoint are deleted, the model file first, and the names are
+    printed, the oldest first.
 
-    Whatever the rules say, the newest whole checkpoint of a run stays, and the one that a finished run would go on
-    from. Every checkpoint of the directory is verified before anything is deleted, every byte of it, and only
-    whole ones count or are deleted: what is damaged, without its other half or, with a key, not rightly signed is
-    left as it is. A link is no checkpoint of its own: it neither counts nor goes, wherever it leads.
+    The newest whole checkpoint of a run always stays, and so does the one that a finished run would go on from.
+    Every checkpoint of the directory is verified before anything is deleted, every byte of it. Only whole
+    checkpoints count, and only they are deleted. A checkpoint that is damaged, that misses one of its files, or
+    that, with a key, is not signed rightly, is left as it is. A link is not a checkpoint: it does not count, and
+    it is never deleted.
 
-    The directory is locked from the beginning: while a run writes there nothing is deleted, and one that starts
-    meanwhile gets an InUseError. What an interrupted save or deletion has left is finished or undone before, as by
-    callback-state repair. --dry-run locks nothing and finishes nothing. A run that goes on afterwards still counts
-    what was deleted here among those that its max_to_keep and keep_best keep.
+    The directory is locked from the beginning. While a run writes there, nothing is deleted; a run that starts
+    meanwhile gets an InUseError. What an interrupted save or deletion has left is finished or undone first, as by
+    callback-state repair. --dry-run locks nothing and repairs nothing. A run that goes on later still counts the
+    deleted checkpoints among those that its max_to_keep and keep_best keep.
     """
     if keep is None and keep_best is None:
-        raise click.UsageError("say what is to stay: --keep N, --keep-best N, or both")
+        raise click.UsageError("give --keep N, --keep-best N, or both")
     check_directory(directory)
     keys = keys_in(key_file)
-    with contextlib.nullcontext() if dry_run else alone_in(directory):
+    with contextlib.nullcontext() if dry_run else locked(directory):
         if not dry_run:
             commit.recover_all(directory)
         runs = _runs(directory, keys)
@@ -94,11 +94,13 @@ def command(
 
 
 def _runs(directory: str, keys: Keys | None) -> list[Run]:
-    """What is there, links left out, verified; at least one checkpoint is whole."""
+    """Verify the checkpoints that are no links.
+
+    Raises:
+        CheckpointNotFoundError: none of them is whole.
+    """
     files = [(model, own) for model, own in states(directory) if not _is_link(model)]
-    shown = watched(files, [model for model, _ in files])
-    looked = [look(model, own, verify=True, keys=keys) for model, own in shown]
-    runs = runs_in(directory, [*filter(None, looked)])
+    runs = look_at(directory, files, verify=True, keys=keys)
     for problem in (checkpoint.problem for run in runs for checkpoint in run.checkpoints):
         if problem is not None:
             say(f"left as it is: {problem}")
@@ -108,7 +110,7 @@ def _runs(directory: str, keys: Keys | None) -> list[Run]:
 
 
 def _delete(checkpoint: Listed) -> None:
-    """Delete a checkpoint and print its name, also where the deletion fails after the model file is gone."""
+    """Delete a checkpoint. Its name is printed also if the deletion fails after the model file is gone."""
     try:
         commit.delete(checkpoint.path)
     finally:
@@ -123,17 +125,17 @@ def _is_link(model: str) -> bool:
 def doomed(
     runs: list[Run], keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
 ) -> list[Listed]:
-    """The checkpoints that are to go, oldest first of each run.
+    """Choose the checkpoints to delete, of each run from the oldest to the newest.
 
     Args:
-        runs: of one directory, verified.
-        keep: how many of the newest of each stay; None for no such rule.
-        keep_best: how many of the best of each stay; None for no such rule.
-        monitor: the series that tells which are the best; None for the one that a run monitors.
-        mode: "min" or "max", if the user has said so.
+        runs: the verified runs of one directory.
+        keep: how many of the newest of each run stay; None for no such rule.
+        keep_best: how many of the best of each run stay; None for no such rule.
+        monitor: the series that is compared; None for the one that each run monitors.
+        mode: "min" or "max" if the user has given it.
 
     Raises:
-        UsageError: it cannot be told which are the best.
+        UsageError: nothing says which checkpoints are the best.
     """
     whole = {os.path.realpath(checkpoint.path): checkpoint for run in runs for checkpoint in run.whole}
     gone = {os.path.realpath(path) for run in runs for path in _surplus(run, keep, keep_best, monitor, mode)}
@@ -145,7 +147,7 @@ def doomed(
 def _surplus(
     run: Run, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
 ) -> list[str]:
-    """What the rules do not keep of one run."""
+    """The paths of one run that no rule keeps."""
     written = [(checkpoint.path, _value(checkpoint, monitor)) for checkpoint in run.whole]
     better = better_in(run, mode, monitor)
     if keep_best is not None and written:
@@ -162,7 +164,7 @@ def _check_best(run: Run, monitor: str | None, values: list[float | None], bette
             f"{', '.join(sorted(_columns(run.newest)))}"
         )
     if better is None:
-        raise click.UsageError(f"whether small or large values of {name!r} are better is not known: give --mode")
+        raise click.UsageError(f"nothing says whether small or large values of {name!r} are better: give --mode")
 
 
 def _columns(checkpoint: Listed) -> dict[str, list[Any]]:
@@ -172,7 +174,7 @@ def _columns(checkpoint: Listed) -> dict[str, list[Any]]:
 
 
 def _value(checkpoint: Listed, monitor: str | None) -> float | None:
-    """The value of a series at the moment of a checkpoint."""
+    """The value of a series when the checkpoint was saved; None if there is none."""
     summary = checkpoint.summary
     assert summary is not None
     if monitor is None or monitor == summary.monitor_name:
@@ -182,7 +184,7 @@ def _value(checkpoint: Listed, monitor: str | None) -> float | None:
 
 
 def _partner(checkpoint: Listed) -> str | None:
-    """The real path of the checkpoint that a finished run goes on from, whatever run that is of."""
+    """The real path of the checkpoint from which a finished run would go on with more epochs."""
     assert checkpoint.meta is not None
     name = checkpoint.meta.goes_on_from
     return None if name is None else os.path.realpath(os.path.join(os.path.dirname(checkpoint.path), name))

@@ -1,54 +1,51 @@
-"""``callback-state repair``: finish or undo what an interrupted save or deletion has left."""
+"""``callback-state repair``: finish or undo what an interrupted save or deletion left behind."""
 
 from __future__ import annotations
 
 import os
 
-import click
-
 from ..._store import commit, disk
 from ..._store.pair import SUFFIX
 from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import alone_in
+from ..shell.options import directory_argument, locked
 from ..shell.output import print_line, say
 
 __all__ = ["command"]
 
 
 @page(
-    "repair",
-    examples={"callback-state repair ckpt": "what the next run in ckpt would do before its first save"},
+    examples={"callback-state repair ckpt": "do what the next run in ckpt would do before its first save"},
     exits=(Exit.DAMAGED, Exit.NOT_FOUND, Exit.IN_USE),
 )
-@click.argument("directory", metavar="DIR", type=click.Path())
+@directory_argument
 def command(directory: str) -> int:
     """Finish or undo interrupted saves and deletions.
 
-    A run that was killed while it saved leaves hidden files in its directory. Where the new model file is in its
-    place, its state file is put beside it, and "finished" printed with its name; otherwise what was written of the
-    new checkpoint is removed, and "removed" printed with the names of these files. In either case the checkpoint
-    before or the new one is whole. Of a checkpoint whose deletion was interrupted after its model file had gone,
-    the rest is removed. The next run in the directory does the same by itself before its first save.
+    A run that is killed while it saves leaves hidden files in its directory. If the new model file is in its
+    place, its state file is put beside it, and "finished" is printed with its name. Otherwise the files of the new
+    checkpoint are removed, and "removed" is printed with their names. In both cases one checkpoint is whole, the
+    old one or the new one. If a deletion was interrupted after the model file had gone, the rest of that
+    checkpoint is removed. The next run in the directory does the same before its first save.
 
-    Nothing that could be of use is deleted: files that belong to a model file without a whole state are left, and
-    named, as evidence. So is what another host, or an unknown process, was writing within the last hour. The
-    directory is locked meanwhile.
+    Nothing that could still be useful is deleted. If no state file of a model file is whole, all its files are
+    left as evidence, and named. So are files that another host or an unknown process has written within the last
+    hour. The directory is locked meanwhile.
     """
-    with alone_in(directory):
+    with locked(directory):
         before, states = [*commit.leftovers(directory)], _states(directory)
         evidence = [os.path.basename(model) for model in commit.recover_all(directory)]
         after, finished = [*commit.leftovers(directory)], _states(directory).items() - states.items()
     _print(sorted(name.removesuffix(SUFFIX) for name, _ in finished), [n for n in before if n not in after])
     for model in evidence:
-        say(f"{model}: none of its states is whole; left as it is, with {', '.join(_of(model, after))}")
+        say(f"{model}: none of its state files is whole; left as it is, with {', '.join(_of(model, after))}")
     for name in [n for n in after if not any(n in _of(model, after) for model in evidence)]:
-        say(f"{name}: left as it is: who wrote it may still be at work, or stopped less than an hour ago")
+        say(f"{name}: left as it is: the process that wrote it may still run, or stopped less than an hour ago")
     return Exit.DAMAGED if evidence else Exit.OK
 
 
 def _states(directory: str) -> dict[str, object]:
-    """Every state file under its final name, and what changes when another takes the name."""
+    """For each state file an identity that changes when the file is replaced."""
     names = [name for name in os.listdir(directory) if name.endswith(SUFFIX)]
     return {name: disk.identity(os.path.join(directory, name)) for name in names}
 

@@ -1,4 +1,4 @@
-"""``callback-state show``: all that a checkpoint says."""
+"""``callback-state show``: everything that a checkpoint says."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..._units import age_of, size_of, time_of
-from ..shell.command import as_json, page
+from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import opened, path_argument
+from ..shell.options import as_json, opened, path_argument
 from ..shell.output import print_json, print_line, print_words
 from ..values.described import described
-from ..values.phrases import moment_of, value_of, words
+from ..values.phrases import moment_of, resume_of, value_of, words
 from ..values.short import short
 
 __all__ = ["command"]
 
-#: Characters to which names are padded.
+#: Names are padded to this many characters.
 _NAME = 40
-#: Of many the first series of the history, the last starts and the first doubts are shown, with so many
-#: characters; --json has them all.
+#: How many series of the history, starts and doubts are shown, and how many characters of a doubt.
 _SERIES, _STARTS, _DOUBTS, _SENTENCE = 20, 20, 20, 1000
 
 
 @page(
-    "show",
     examples={
         "callback-state show ckpt": "the newest checkpoint of a directory",
-        "callback-state show ckpt/002.keras": "a certain one",
+        "callback-state show ckpt/002.keras": "a certain checkpoint",
         "callback-state show ckpt --json": "every value of it for a program",
     },
     exits=(Exit.DAMAGED, Exit.NOT_FOUND),
@@ -36,23 +34,23 @@ _SERIES, _STARTS, _DOUBTS, _SENTENCE = 20, 20, 20, 1000
 @path_argument
 @as_json
 def command(path: str, as_json: bool) -> int:
-    """Show all that a checkpoint says.
+    """Show everything that a checkpoint says.
 
-    The moment when it was saved, the versions of what wrote it, your training arguments, each callback with its
-    configuration and its state, and what in it needs trust before restore_callbacks would open it. PATH is a model
-    file, a state file, or a directory: then its newest checkpoint that verifies. The checkpoint is verified first,
-    so the whole model file is read.
+    It prints the moment of the save, the versions that wrote it, your training arguments, each callback with its
+    configuration and its state, and the parts that restore_callbacks opens only with trust. PATH is a model file,
+    a state file, or a directory: then its newest checkpoint that verifies. The checkpoint is verified first, so
+    the whole model file is read.
 
-    Values are told from the file without building any object: of an array its dtype, shape, min, max and mean (NaN
-    left out and counted), of code only what it is and which names it needs. Long values are cut off; --json has
-    them whole.
+    Values are read from the file without building any object. Of an array the dtype, shape, min, max and mean are
+    shown (NaN are left out and counted), of code only what it is and which names it needs. Long values are cut;
+    --json has them whole.
 
-    With --json, null, truth values, numbers, texts, lists, and dicts whose keys are texts stand for themselves;
-    anything else is an object with its kind under "$type": {"$type": "tuple", "items": [...]}, {"$type": "array",
+    With --json, null, truth values, numbers, texts, lists, and dicts whose keys are texts stand for themselves.
+    Anything else is an object with its kind under "$type": {"$type": "tuple", "items": [...]}, {"$type": "array",
     "dtype", "shape", "min", "max", "mean", "sha256"}, {"$type": "object", "class", "fields"}, {"$type": "by
-    value", "what", "needs", "sha256"}. What stands in two places is {"$type": "same", "as": its path} in the
-    second one; what lies deeper than 50 levels is {"$type": "deeper"}. NaN and infinities are {"$type": "float",
-    "value": "nan"}, outside of such values the texts "NaN", "Infinity", "-Infinity".
+    value", "what", "needs", "sha256"}. If one object stands in two places, the second one is {"$type": "same",
+    "as": the path of the first}. A value nested deeper than 50 levels is {"$type": "deeper"}. NaN and infinities
+    are {"$type": "float", "value": "nan"}, or outside of such values the texts "NaN", "Infinity", "-Infinity".
     """
     found = described(opened(path))
     if as_json:
@@ -102,7 +100,7 @@ def _run(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     moment, monitor, model = found["moment"], found["monitor"], found["model"]
     yield "saved", f"{time_of(found['saved_at'])} ({age_of(found['saved_at'], time.time())} ago)"
     yield "moment", moment_of(moment["epoch"], moment["batch"]) + _of_all(moment)
-    yield "goes on", _goes_on(moment)
+    yield "restart", resume_of(moment)
     yield "run", short(found["template"])
     yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
     yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"
@@ -117,20 +115,11 @@ def _run(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _more(name: str, count: int, what: str) -> Iterable[tuple[str, str]]:
-    return [(name, f"and {count} {what}, which --json has")] if count > 0 else []
+    return [(name, f"and {count} {what}; --json has all")] if count > 0 else []
 
 
 def _of_all(moment: dict[str, Any]) -> str:
     return "" if moment["epochs"] is None else f", of {moment['epochs']} epochs"
-
-
-def _goes_on(moment: dict[str, Any]) -> str:
-    if moment["finished"]:
-        partner = moment["goes_on_from"]
-        return "no, the run has finished" + (f"; with more epochs from {partner}" if partner else "")
-    if moment["batch"] is not None:
-        return f"with epoch {moment['epoch']}, batch {moment['batch'] + 1}"
-    return f"with epoch {moment['initial_epoch']}"
 
 
 def _last(history: Any) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Callback classes of a script that change while training runs, and whose state nobody saves."""
+"""Callback classes of a script that change while training runs and are not saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .findings import Finding
 __all__ = ["changing_in"]
 
 _WRAPPERS = ("stateful", "adapter")
-#: What changes a list, a dict, a set or a deque in its place.
+#: The methods that change a list, a dict, a set or a deque.
 _MUTATORS = frozenset(
     {
         "add",
@@ -27,14 +27,14 @@ _MUTATORS = frozenset(
         "update",
     }
 )
-#: What these set is set again in a new process, before anything is trained; or nothing is trained any more.
+#: Attributes that are set here are set again in a new process before it trains, or nothing is trained any more.
 _OUTSIDE = frozenset({"__init__", "set_model", "set_params", "on_train_begin", "on_train_end"})
 
 
 def changing_in(tree: ast.Module) -> Iterator[Finding]:
-    """Each callback class that gives its attributes other values while training runs, and that nobody saves.
+    """Find each callback class that changes its attributes while training runs and is not saved.
 
-    A run warns of the same ones, as it cannot see whether anything depends on what an attribute was.
+    A run warns of the same classes. Neither can see whether anything depends on the attributes.
     """
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     wrapped = {name for call in _calls(tree, *_WRAPPERS) for name in _names_in(call)}
@@ -45,8 +45,8 @@ def changing_in(tree: ast.Module) -> Iterator[Finding]:
                 what = ", ".join(changed)
                 yield Finding(
                     f"{name} changes {what}, and is not saved",
-                    f"{what}: a restarted run has what the constructor makes",
-                    f"@stateful above class {name}, or @stateful(exclude=({changed[0]!r},)) if it is no state",
+                    f"{what}: a restarted run has the values that the constructor sets",
+                    f"write @stateful above class {name}, or @stateful(exclude=({changed[0]!r},)) if it is no state",
                     node.lineno,
                 )
 
@@ -65,13 +65,13 @@ def _last(node: ast.AST) -> str:
 
 
 def _is_callback(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
-    """Whether it derives from ``Callback``, directly or by way of classes of the script."""
+    """Whether a class derives from ``Callback``, directly or through classes of the script."""
     bases = [_last(base) for base in node.bases]
     return "Callback" in bases or any(_is_callback(c, classes) for c in _above(node, classes))
 
 
 def _is_saved(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
-    """Whether it, or what it derives from, is given to ``@stateful``."""
+    """Whether a class, or a class that it derives from, is decorated with ``@stateful``."""
     decorators = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
     own = any(_last(decorator) == "stateful" for decorator in decorators)
     return own or any(_is_saved(c, classes) for c in _above(node, classes))
@@ -90,7 +90,7 @@ def _changing(node: ast.ClassDef) -> set[str]:
 
 
 def _only_called_by(names: Iterable[str], methods: dict[str, ast.FunctionDef]) -> set[str]:
-    """Methods of these names, and those that are called by no others of the class."""
+    """These methods, and the methods of the class that only they call."""
     found = {*names}
     callers: dict[str, set[str]] = {}
     for key, method in methods.items():
@@ -108,7 +108,7 @@ def _calls_of_self(method: ast.FunctionDef) -> Iterator[str]:
 
 
 def _changed(method: ast.FunctionDef) -> set[str]:
-    """Attributes that a method assigns to, or changes in their place."""
+    """The attributes that a method assigns or changes."""
     found = {_attribute(target) or _owner(target) for target in _targets(method)}
     for node in ast.walk(method):
         match node:
@@ -131,7 +131,7 @@ def _parts(target: ast.expr) -> list[ast.expr]:
 
 
 def _attribute(node: ast.expr) -> str:
-    """``x`` of ``self.x``; empty for anything else."""
+    """``"x"`` for the expression ``self.x``; empty for anything else."""
     match node:
         case ast.Attribute(value=ast.Name(id="self"), attr=name):
             return name
@@ -139,5 +139,5 @@ def _attribute(node: ast.expr) -> str:
 
 
 def _owner(node: ast.expr) -> str:
-    """``x`` of ``self.x[...]``."""
+    """``"x"`` for the expression ``self.x[...]``; empty for anything else."""
     return _attribute(node.value) if isinstance(node, ast.Subscript) else ""

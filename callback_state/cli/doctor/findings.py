@@ -1,4 +1,4 @@
-"""What a restart would lose, as far as the newest state file of a run tells."""
+"""What a restart would lose, as far as the newest state file of a run says."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Finding:
     """Something that a restart would lose.
 
     Attributes:
-        what: what is so.
-        lost: what it costs.
-        cure: what to write.
-        line: 1-based, in a script; None in a state file.
+        what: what was found.
+        lost: what a restart loses by it.
+        cure: what to write or to do.
+        line: the 1-based line in the script; None for a state file.
     """
 
     what: str
@@ -41,10 +41,10 @@ class Finding:
 
 
 def findings_in(state: State, directory: str) -> list[Finding]:
-    """What is found in a state file.
+    """Return the findings in a state file.
 
     Args:
-        directory: as it is to stand in the lines to write.
+        directory: the directory that the lines to write name.
     """
     restore = f"restored = restore_callbacks({directory!r}, into=callbacks, model=model, missing_ok=True)"
     return [
@@ -57,14 +57,14 @@ def findings_in(state: State, directory: str) -> list[Finding]:
 
 
 def _of_partner(state: State) -> Iterator[Finding]:
-    """Of a finished run whose end replaced the weights the last epoch is a checkpoint of its own."""
+    """A finished run needs the checkpoint of its last epoch, if the end of the run replaced the weights."""
     problem = partner_problem(state)
     if problem is not None:
         name = state.meta.goes_on_from
         yield Finding(
-            f"with more epochs the finished run goes on from {name}, and that is not whole ({problem})",
-            "the run: a restart with a larger epochs= ends with an error",
-            f"put {name} and its state file back, or give restore_callbacks an older checkpoint",
+            f"with more epochs the finished run goes on from {name}, which is not whole ({problem})",
+            "the run: a restart with a larger epochs= fails",
+            f"put {name} and its state file back, or pass an older checkpoint to restore_callbacks",
         )
 
 
@@ -73,18 +73,18 @@ def _of_starts(starts: list[Start], restore: str) -> Iterator[Finding]:
         found = f"epoch {start.epoch}, batch {start.batch}"
         if start.from_ is None and start.beside > 0:
             yield Finding(
-                f"start {number} of the run began anew with {found}, although {start.beside} of its "
+                f"start {number} of the run began with {found}, although {start.beside} of its "
                 f"checkpoints were in the directory",
-                "all that was trained until then: nothing was restored",
-                f"before fit: {restore}",
+                "everything that was trained before: nothing was restored",
+                f"write before fit: {restore}",
             )
         elif start.due is not None and (start.epoch, start.batch) != start.due:
             epoch, batch = start.due
             yield Finding(
-                f"start {number} of the run went on with {found}; its checkpoint was to go on with epoch {epoch}, "
+                f"start {number} of the run went on with {found}, but its checkpoint goes on with epoch {epoch}, "
                 f"batch {batch}",
-                "epochs are trained twice or not at all, and schedules that count epochs are at another one",
-                "model.fit(..., initial_epoch=restored.initial_epoch)",
+                "epochs are trained twice or not at all, and schedules that count epochs are wrong",
+                "write model.fit(..., initial_epoch=restored.initial_epoch)",
             )
 
 
@@ -92,7 +92,7 @@ def _of_doubts(doubts: list[str]) -> Iterator[Finding]:
     for doubt in doubts:
         match = _CURE.fullmatch(doubt)
         what, cure = match.groups() if match else (doubt, 'see the documentation, "Exactness"')
-        lost = _BEGINS_ANEW if _CHANGED in doubt else "the resumed run is not the run that died"
+        lost = _BEGINS_ANEW if _CHANGED in doubt else "exactness: the resumed run may be a different run"
         yield Finding(what, lost, cure)
 
 
@@ -101,8 +101,8 @@ def _of_code(state: State, restore: str) -> Iterator[Finding]:
         if not need.path.endswith("=)"):  # with into= a constructor's argument is the new one
             yield Finding(
                 f"{need.path}, {need.what}, is stored by value",
-                "unless the callback in into= has its own, it is opened only with trusted=True, which lets "
-                "whoever wrote the file run any program",
+                "its value, unless the callback in into= has its own: it is opened only with trusted=True, and then "
+                "whoever wrote the file can run any program",
                 f"leave it out with @stateful(exclude=({_attribute(need.path)!r},)), set it in the constructor, "
                 f"and {restore}",
             )
@@ -118,16 +118,16 @@ def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:
         was = str(saved[name])
         if was.split(".")[:2] != here[name].split(".")[:2]:
             yield Finding(
-                f"the checkpoint was written with {name} {was}, here is {here[name]}",
-                "numbers may differ in their last bits",
+                f"the checkpoint was written with {name} {was}, but {here[name]} is installed here",
+                "exactness: numbers may differ in their last bits",
                 f"use {name} {'.'.join(was.split('.')[:2])}",
             )
 
 
 def _installed() -> Iterator[tuple[str, str]]:
-    """The releases of what is installed here, told without importing it."""
+    """The releases of the packages installed here, found without importing them."""
     for name in _PACKAGES:
         try:
             yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:  # files may be looked at where nobody trains
+        except metadata.PackageNotFoundError:  # the files may be inspected on a machine that does not train
             continue

@@ -1,7 +1,7 @@
-"""What a restart of a training script would lose, as far as its source tells: it is parsed, and never run.
+"""What a restart of a training script would lose, as far as its source tells. The script is parsed, never run.
 
-Few checks, and sure ones. A script that gets its callbacks or its data from elsewhere is not looked through, and
-what cannot be told is taken to be right.
+There are only few checks, and all of them are sure. Modules that the script imports are not read, and what is not
+clear is taken to be right.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["findings_of"]
 _OURS, _STOCK = "ModelCheckpointEnhanced", ("ModelCheckpoint", "BackupAndRestore")
 _KERAS = {"keras", "tensorflow", "callback_state"}
 _SEEDS = ("set_random_seed", "set_seed")
-#: Operations of TensorFlow whose numbers depend on how often they have run.
+#: Operations of TensorFlow whose numbers depend on how often they were run before.
 _STATEFUL = re.compile(
     r"(tf|tensorflow)\.random\.(normal|uniform|truncated_normal|gamma|poisson|categorical|shuffle|log_uniform_candidate)"
 )
 
 
 def findings_of(path: str) -> list[Finding]:
-    """What is found in a script, in the order of its lines.
+    """Return the findings in a script, in the order of its lines.
 
     Raises:
-        SyntaxError, ValueError: it is no Python.
-        OSError: it cannot be read.
+        SyntaxError, ValueError: the file is not Python.
+        OSError: the file cannot be read.
     """
     script = _Script(ast.parse(Path(path).read_bytes(), path))
-    if script.imports.isdisjoint(_KERAS):  # callbacks and fit are words of other libraries too
+    if script.imports.isdisjoint(_KERAS):  # other libraries have callbacks and fit too
         return []
     found = [
         *changing_in(script.tree),
@@ -47,11 +47,12 @@ def findings_of(path: str) -> list[Finding]:
 
 
 class _Script:
-    """A parsed script: what it imports, and what it calls.
+    """A parsed script.
 
     Attributes:
-        imports: the names of packages.
-        calls: by the last part of what is called, under the name that it was imported by.
+        tree: the syntax tree.
+        imports: the names of the packages that it imports.
+        calls: the calls, by the last part of the called name; a name imported with ``as`` counts as the original.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -74,7 +75,7 @@ class _Script:
 
     @property
     def fits(self) -> list[ast.Call]:
-        """The calls of fit that are given callbacks."""
+        """The calls of fit with callbacks."""
         return [fit for fit in self.called("fit") if any(k.arg == "callbacks" for k in fit.keywords)]
 
     @property
@@ -83,7 +84,7 @@ class _Script:
 
 
 def dotted(node: ast.AST) -> str:
-    """``a.b.c`` of an expression of names; what is no name is ``?``."""
+    """``"a.b.c"`` for the expression ``a.b.c``; a part that is no name is ``?``."""
     match node:
         case ast.Name(id=name):
             return name
@@ -93,18 +94,18 @@ def dotted(node: ast.AST) -> str:
 
 
 def has(call: ast.Call, name: str) -> bool:
-    """Whether a call passes an argument by this name, or may do so with ``**``."""
+    """Whether a call passes an argument by this name, or may pass it with ``**``."""
     return any(keyword.arg in (name, None) for keyword in call.keywords)
 
 
 def _of_checkpoints(script: _Script) -> Iterator[Finding]:
-    """A run that is not saved, or not all of it."""
+    """Find runs that are not saved, or not completely."""
     for call in () if script.saves else script.called(*_STOCK):
         name = dotted(call.func).rpartition(".")[2]
         yield Finding(
             f"{name} saves the model, not what the callbacks know",
-            "how long they have waited, the best value, schedules, seeds: a restarted run is another one",
-            f"{_OURS}(...) of callback_state, with the arguments of keras.callbacks.ModelCheckpoint",
+            "how long they have waited, the best value, schedules, seeds: a restarted run is a different run",
+            f"use {_OURS}(...) of callback_state; it takes the arguments of keras.callbacks.ModelCheckpoint",
             call.lineno,
         )
     for node in ast.walk(script.tree):
@@ -112,9 +113,9 @@ def _of_checkpoints(script: _Script) -> Iterator[Finding]:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if _is_unused(script, name):
                 if dotted(call.func).rpartition(".")[2] == _OURS:
                     yield Finding(
-                        f"{name}, a {_OURS}, is passed to nobody",
+                        f"{name}, a {_OURS}, is not used",
                         "everything: nothing is saved",
-                        f"model.fit(..., callbacks=[..., {name}])",
+                        f"write model.fit(..., callbacks=[..., {name}])",
                         call.lineno,
                     )
 
@@ -125,37 +126,37 @@ def _is_unused(script: _Script, name: str) -> bool:
 
 
 def _of_restores(script: _Script) -> Iterator[Finding]:
-    """A restart that does not go on where the run was."""
+    """Find restarts that do not go on where the run was."""
     if not script.saves or not script.fits:
         return
     restores, fit = script.called("restore_callbacks"), script.fits[0]
     if not restores:
         yield Finding(
             "nothing is restored before fit",
-            "everything: a restart begins anew, and writes over what is there",
-            f"restored = restore_callbacks({_directory_of(script)!r}, into=callbacks, model=model, "
+            "everything: a restart begins anew and overwrites the checkpoints",
+            f"write restored = restore_callbacks({_directory_of(script)!r}, into=callbacks, model=model, "
             f"missing_ok=True), and fit(..., initial_epoch=restored.initial_epoch)",
             fit.lineno,
         )
     elif not any(has(call, "initial_epoch") for call in script.fits):
         yield Finding(
-            "fit is not told with which epoch to go on",
-            "the start: fit refuses to train from epoch 0 again",
-            "fit(..., initial_epoch=restored.initial_epoch)",
+            "fit does not get initial_epoch=",
+            "the restart: fit refuses to train from epoch 0 again",
+            "write fit(..., initial_epoch=restored.initial_epoch)",
             fit.lineno,
         )
     for call in restores:
         if has(call, "into") and not has(call, "model") and not script.called("load_model", "load_weights"):
             yield Finding(
-                "the callbacks are restored, and the model is not",
+                "the callbacks are restored, but the model is not",
                 "weights and optimizer: fit refuses to go on",
-                "restore_callbacks(..., model=model)",
+                "write restore_callbacks(..., model=model)",
                 call.lineno,
             )
 
 
 def _directory_of(script: _Script) -> str:
-    """Where the first checkpoint that saves every time writes, if that stands in the script as a text."""
+    """The directory of the first checkpoint that saves every time, if its path is a literal in the script."""
     ours = script.called(_OURS)
     chosen = next((call for call in ours if not _saves_best_only(call)), ours[0])
     match _argument(chosen, 0, "filepath"):
@@ -165,7 +166,7 @@ def _directory_of(script: _Script) -> str:
 
 
 def _saves_best_only(call: ast.Call) -> bool:
-    """Whether it may leave epochs out, so that its newest file is of an old moment."""
+    """Whether a checkpoint may skip epochs, so that its newest file may be old."""
     match _argument(call, 3, "save_best_only"):
         case None | ast.Constant(value=False):
             return False
@@ -173,34 +174,34 @@ def _saves_best_only(call: ast.Call) -> bool:
 
 
 def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
-    """What a call passes by position or by name."""
+    """The argument that a call passes by this position or name."""
     named = [keyword.value for keyword in call.keywords if keyword.arg == name]
     return next(iter([*call.args[position : position + 1], *named]), None)
 
 
 def _of_seeds(script: _Script) -> Iterator[Finding]:
-    """Random numbers that a new process draws anew."""
+    """Find random numbers that are different in a new process."""
     if script.called(*_SEEDS) or not (script.fits or script.saves):
         return
     first = [*script.fits, *script.called(_OURS)][0]
     yield Finding(
         "no seed is set",
-        "the order of the data and dropout: a resumed run is not the run that died",
-        "keras.utils.set_random_seed(1), before data and model are made",
+        "the order of the data, and dropout: a resumed run is a different run",
+        "call keras.utils.set_random_seed(1) before the data and the model are made",
         first.lineno,
     )
     for call in script.called("shuffle"):
         if _is_of_data(call) and not has(call, "seed"):
             yield Finding(
-                "a data set is shuffled without a seed",
-                "its order: a new process reads another one",
-                "shuffle(..., seed=1)",
+                "a dataset is shuffled without a seed",
+                "its order: a new process reads the data in another order",
+                "write shuffle(..., seed=1)",
                 call.lineno,
             )
 
 
 def _is_of_data(call: ast.Call) -> bool:
-    """Whether it is the method of a ``tf.data.Dataset``, as it is usually written: with the size of a buffer."""
+    """Whether ``shuffle`` is the method of a ``tf.data.Dataset``: then it usually gets the size of a buffer."""
     sizes = (*call.args[:1], *(k.value for k in call.keywords if k.arg == "buffer_size"))
     return any(map(_is_size, sizes))
 
@@ -213,7 +214,7 @@ def _is_size(node: ast.expr) -> bool:
 
 
 def _of_steps(script: _Script) -> Iterator[Finding]:
-    """Random operations of TensorFlow within a train step or a layer."""
+    """Find random operations of TensorFlow in a train step or a layer."""
     steps = [
         node
         for node in ast.walk(script.tree)
@@ -224,7 +225,7 @@ def _of_steps(script: _Script) -> Iterator[Finding]:
         if _STATEFUL.fullmatch(name):
             yield Finding(
                 f"{name} has a counter that cannot be saved",
-                "its numbers: a resumed run draws others",
-                "keras.random.* with a keras.random.SeedGenerator of the layer or model",
+                "its random numbers: a resumed run draws different ones",
+                "use keras.random.* with a keras.random.SeedGenerator of the layer or model",
                 call.lineno,
             )

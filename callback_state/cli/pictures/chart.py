@@ -1,4 +1,4 @@
-"""A panel of a timeline as an SVG picture; its colours and widths are in the style of the page."""
+"""A panel of a timeline as an SVG picture; the style of the page sets its colours and widths."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from .timeline import Restart
 
 __all__ = ["chart", "described"]
 
-#: The picture's own units; on a page it is as wide as it has room.
+#: In units of the picture; the page scales it to the room that it has.
 WIDTH, HEIGHT = 360, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 350, 16, 142
-#: With more points than this a line has no dots.
-_DOTS = 120
 
 
 def chart(panel: Panel, restarts: Sequence[Restart], end: float) -> Markup | None:
-    """The picture of a panel; None where none of its values can be drawn.
+    """Draw a panel.
 
     Args:
-        restarts: each marked by a line with its number.
+        restarts: the restarts to mark, each by a line with its number.
         end: how far the run has come, in epochs trained.
+
+    Returns:
+        The picture; None if none of the values can be drawn.
     """
     values = [value for series in panel.series for value in series.drawn]
     if not values:
@@ -46,7 +47,7 @@ def chart(panel: Panel, restarts: Sequence[Restart], end: float) -> Markup | Non
 
 
 def described(panel: Panel, restarts: Sequence[Restart]) -> str:
-    """What a picture shows, in a sentence for those who do not see it."""
+    """Describe a picture in a sentence, for a screen reader."""
     lines = [_summary(series) for series in panel.series]
     marked = f"; {len(restarts)} restarts marked" if restarts else ""
     logarithmic = ", on a logarithmic scale" if panel.is_logarithmic else ""
@@ -60,7 +61,7 @@ def _summary(series: Series) -> str:
 
 
 def _grid(x: Scale, y: Scale) -> Iterator[Markup]:
-    """Lines at round values, and what these are."""
+    """Lines at round values, with their labels."""
     rows, columns = y.ticks(), [tick for tick in x.ticks() if tick == int(tick)]
     for value, text in zip(rows, labels(rows), strict=True):
         at = _at(y(value))
@@ -89,13 +90,13 @@ def _marks(restarts: Sequence[Restart], x: Scale) -> Iterator[Markup]:
 
 
 def _line(series: Series, number: int, x: Scale, y: Scale) -> Markup:
-    """The points and what joins them; single points are always dots."""
-    drawn, few = [], len(series.points) <= _DOTS
+    """The points and the lines between them; a single point is always a dot."""
+    drawn = []
     for run in series.runs():
         if len(run) > 1:
             points = " ".join(f"{_at(x(place))},{_at(y(value))}" for place, value in run)
             drawn.append(element("polyline", points=points))
-        if few or len(run) == 1:
+        if series.has_dots or len(run) == 1:
             drawn += [_dot(series.name, place, value, x, y) for place, value in run]
     return element("g", *drawn, class_=f"series s{number}")
 

@@ -1,4 +1,4 @@
-"""A timeline as a matplotlib figure; needs no display, and leaves pyplot alone."""
+"""A timeline as a matplotlib figure. It needs no display and does not use pyplot."""
 
 from __future__ import annotations
 
@@ -18,24 +18,22 @@ from .timeline import Restart, Timeline
 
 __all__ = ["figure_of"]
 
-#: Legible on white, and apart for all eyes: the palette of Okabe and Ito.
+#: Legible on white, and distinct also for colour-blind readers: the palette of Okabe and Ito.
 _COLOURS, _DASHES, _MARK = ("#0072b2", "#d55e00"), ("-", (0, (4, 2))), "#7a4aa0"
 _COLUMNS = 3
-#: Inches of one pair of axes, and of what stands above and below all of them.
+#: Inches of one pair of axes, and of the title and the caption together.
 _WIDTH, _HEIGHT, _REST = 4.2, 2.5, 1.0
-#: How long a line above or below may be for each column of axes.
+#: Characters of a line of the title or the caption for each column of axes.
 _CHARACTERS = 50
-#: With more points than this a line has no dots.
-_DOTS = 120
 
 
 def figure_of(run: Recorded, timeline: Timeline) -> Figure:
-    """The picture of a run, a panel for each that its timeline has."""
-    panels = [*_named(timeline)]
+    """Draw a run, with one pair of axes for each panel of its timeline."""
+    panels = [*_titled(timeline)]
     columns = max(min(_COLUMNS, len(panels)), 1)
     rows = max(math.ceil(len(panels) / columns), 1)
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + _REST), layout="constrained", dpi=120)
-    # Not wrap=True, which takes a name with two dollar signs for a formula whatever it is told.
+    # Not wrap=True: it reads a name with two dollar signs as a formula even with parse_math=False.
     title, width = printable(f"{short(run.template)}: {timeline.standing}"), _CHARACTERS * columns
     figure.suptitle(fill(title, width), parse_math=False)
     caption = "\n".join(fill(line, width) for line in _caption(timeline))
@@ -48,9 +46,8 @@ def figure_of(run: Recorded, timeline: Timeline) -> Figure:
     return figure
 
 
-def _named(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
-    rates = [] if timeline.rate is None else [timeline.rate]
-    yield from ((panel.title, panel) for panel in (*rates, *timeline.metrics))
+def _titled(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
+    yield from ((panel.title, panel) for panel in timeline.common)
     for key, panels in timeline.states.items():
         yield from ((f"{short(key)}: {panel.title}", panel) for panel in panels)
 
@@ -58,21 +55,20 @@ def _named(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
 def _caption(timeline: Timeline) -> list[str]:
     lost = [f"{restart.number}: {duration(restart.lost)}" for restart in timeline.restarts]
     steady = [f"{key}.{name}" for key, names in timeline.steady.items() for name in names]
-    told = {"lost to restart": lost, "not drawn, as it does not change:": steady}
+    told = {"lost to restart": lost, "these do not change and are not drawn:": steady}
     lines = [f"{what} {printable(some(items))}" for what, items in told.items() if items]
     return ["epochs trained", *lines, *timeline.remarks]
 
 
 def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
     for i, series in enumerate(panel.series):
-        few = len(series.points) <= _DOTS
         axes.plot(
             *_columns(series),
             color=_COLOURS[i],
             linestyle=_DASHES[i],
             linewidth=1.4,
             label=series.role,
-            marker="o" if few else None,
+            marker="o" if series.has_dots else None,
             markersize=2.5,
         )
     for restart in restarts:
@@ -97,5 +93,5 @@ def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
 
 
 def _columns(series: Series) -> tuple[list[float], list[float]]:
-    """Places and values; a line is broken where a value cannot be drawn."""
+    """Places and values; a value that cannot be drawn breaks the line."""
     return [place for place, _ in series.points], [v if is_drawn(v) else math.nan for _, v in series.points]

@@ -1,4 +1,4 @@
-"""The numbers among the attributes of callbacks in a state file, read without building anything of the user's."""
+"""The numbers among the attributes of callbacks in a state file. No object is built."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ..._format.table import Node, PlainError, Ref, Table, two_by_two
 
 __all__ = ["attributes_of", "number_of", "numbers_of"]
 
-#: Elements of an array that are numbers of their own; and bytes, which none of those exceeds.
+#: The most elements of an array that count as numbers, and the most bytes of such an array.
 _ELEMENTS, _LARGEST = 8, 128
-#: In how large a dict or object numbers are looked for.
+#: Larger dicts and objects are not searched for numbers.
 _FEW = 32
 _NAMED = ("dict", "OrderedDict", "defaultdict", "Counter", "object", "record", "SimpleNamespace")
 
 
 def numbers_of(snapshot: Snapshot) -> dict[str, dict[str, float]]:
-    """The numeric attributes of each callback by its key.
+    """The numeric attributes of each callback, by its key.
 
-    A number is also each element of a small array or variable (``"means[2]"``; of a single one the name alone),
-    and what stands under a name in a small dict or object (``"window.size"``). Truth values are 0.0 and 1.0; what
-    is too large for a float is infinite.
+    Each element of a small array or variable is a number too (``"means[2]"``; a single element has only the name
+    of the attribute), and so is a number in a small dict or object (``"window.size"``). Truth values are 0.0 and
+    1.0; a number that is too large for a float is infinite.
     """
     nodes = snapshot.state.nodes
     return {key: dict(_numbers(nodes, found)) for key, found in attributes_of(snapshot).items()}
 
 
 def attributes_of(snapshot: Snapshot) -> dict[str, dict[str, Ref]]:
-    """By the callback's key and the attribute's name the reference of its value."""
+    """For each callback's key its attributes, by name, each as the reference of its value."""
     nodes = snapshot.state.nodes
     return {key: dict(_items(nodes, ref)) for key, ref in _items(nodes, snapshot.state.root)}
 
@@ -45,7 +45,7 @@ def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[st
 
 
 def _items(nodes: list[Node], ref: Ref) -> list[tuple[str, Ref]]:
-    """What stands under a name in a dict or object."""
+    """The named items of a dict or object."""
     flat = _node(nodes, ref)[-1]
     if type(flat) is not list or len(flat) % 2:
         return []
@@ -53,7 +53,7 @@ def _items(nodes: list[Node], ref: Ref) -> list[tuple[str, Ref]]:
 
 
 def _node(nodes: list[Node], ref: Ref) -> Node:
-    """The node of a reference; an empty one for anything else, as what a file holds need not be well formed."""
+    """The node of a reference; an empty node for anything else, as the file need not be well formed."""
     match ref:
         case (int(i),) if 0 <= i < len(nodes) and type(nodes[i]) is tuple:
             return nodes[i]
@@ -61,7 +61,7 @@ def _node(nodes: list[Node], ref: Ref) -> Node:
 
 
 def _elements(nodes: list[Node], ref: Ref) -> Iterator[tuple[str, float]]:
-    """(index, number) of a small array; a single number has no index."""
+    """Yield (index, number) for the elements of a small array; a single number has no index."""
     value = _value(nodes, ref)
     if 1 < getattr(value, "size", 0) <= _ELEMENTS and value.dtype.kind in "biuf":
         places = product(*map(range, value.shape))
@@ -71,7 +71,7 @@ def _elements(nodes: list[Node], ref: Ref) -> Iterator[tuple[str, float]]:
 
 
 def _value(nodes: list[Node], ref: Ref) -> Any:
-    """What is plain or small; an array that is larger is not decoded."""
+    """Decode a plain or small value; a larger array is not decoded."""
     match _node(nodes, ref):
         case ("variable" | "tensor", inner, *_):
             ref = inner
@@ -90,7 +90,7 @@ def _decoded(nodes: list[Node], ref: Ref) -> Any:
 
 
 def number_of(value: Any) -> float | None:
-    """A number, also one of NumPy's or an array of one element; None for anything else."""
+    """A number as a float, also a NumPy number or an array of one element; None for anything else."""
     if getattr(value, "size", 0) == 1:
         value = value.item()
     if not isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""A run as one HTML file: no script, nothing from elsewhere, and a policy that forbids both."""
+"""A run as one HTML file: it has no script and loads nothing, and its policy forbids both."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .timeline import Timeline, timeline_of
 
 __all__ = ["document"]
 
-#: Rows of a table, sentences and their characters, names of numbers: of more it is said how many there are.
+#: At most so many rows, doubts, characters of a doubt, and names are shown; the page says how many more there are.
 _ROWS, _DOUBTS, _SENTENCE, _NAMES = 5000, 100, 1000, 100
 
 
 def document(run: Recorded) -> str:
-    """The report of a run, a complete HTML document."""
+    """Make the report of a run, a complete HTML document."""
     skeleton = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     body = element("main", *_parts(run, timeline_of(run)))
     title = element("title", _title(run)).removeprefix("<title>").removesuffix("</title>")
@@ -40,7 +40,7 @@ def _title(run: Recorded) -> str:
 
 
 def _policy(skeleton: str) -> str:
-    """Nothing may be loaded or run; of styles only the page's own, known by its digest."""
+    """A policy that allows the page's own style, known by its digest, and nothing else to be loaded or run."""
     style = skeleton.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -65,7 +65,7 @@ def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
 
 
 def _facts(run: Recorded, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
-    """(name, value, what else there is to say)."""
+    """Yield (name, value, remark)."""
     meta, best = run.newest.meta, run.best
     yield "newest checkpoint", run.newest.name, time_of(meta.saved_at)
     if best is not None:
@@ -82,12 +82,12 @@ def _fact(name: str, value: str, more: str) -> Markup:
 def _doubts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
     doubts = [*timeline.remarks, *run.aside, *run.newest.meta.doubts]
     if run.others:
-        doubts.insert(0, f"The directory has other runs too: {some(run.others)}.")
+        doubts.insert(0, f"The directory also has other runs: {some(run.others)}.")
     told = [short(doubt, _SENTENCE) for doubt in doubts[:_DOUBTS]]
     if len(doubts) > _DOUBTS:
         told.append(f"{len(doubts) - _DOUBTS:,} more.")
     if told:
-        yield element("h2", "To be known")
+        yield element("h2", "Notes")
         yield element("div", element("ul", *(element("li", doubt) for doubt in told)), class_="doubts")
 
 
@@ -97,12 +97,12 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
     yield element("h2", "Restarts")
     yield element(
         "p",
-        "Lost is the time from the checkpoint that a start went on from until it trained again: work done "
-        "anew, and the pause. A start that was killed before its first save is part of the next one.",
+        "A restart loses the time from the checkpoint that it went on from until training went on: the pause, and "
+        "the batches that are trained again. A start that was killed before its first save is part of the next.",
         class_="quiet",
     )
     yield _table(
-        ("#", "lost", "went on with", "at", "from the checkpoint of"),
+        ("#", "lost", "went on with", "at", "from the checkpoint saved at"),
         [
             (r.number, duration(r.lost), moment_of(r.epoch, r.batch), time_of(r.at), time_of(r.saved_at))
             for r in timeline.marked
@@ -111,20 +111,19 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
 
 
 def _charts(timeline: Timeline) -> Iterator[Markup]:
-    rates = [] if timeline.rate is None else [timeline.rate]
-    if rates or timeline.metrics:
+    if timeline.common:
         yield element("h2", "Learning rate and metrics")
-        yield _figures([*rates, *timeline.metrics], timeline)
+        yield _figures(timeline.common, timeline)
     if timeline.states or any(timeline.steady.values()):
         yield element("h2", "State of the callbacks")
-        yield element("p", "A point for each checkpoint that is in the directory.", class_="quiet")
+        yield element("p", "There is one point for each checkpoint in the directory.", class_="quiet")
     for key, steady in timeline.steady.items():
         panels = timeline.states.get(key, [])
         if panels or steady:
             yield element("h3", short(key))
             yield _figures(panels, timeline)
         if steady:
-            yield element("p", f"Not drawn, as it does not change: {some(steady, _NAMES)}.", class_="quiet")
+            yield element("p", f"These do not change and are not drawn: {some(steady, _NAMES)}.", class_="quiet")
 
 
 def _figures(panels: list[Panel], timeline: Timeline) -> Markup:
@@ -138,7 +137,7 @@ def _figure(panel: Panel, timeline: Timeline) -> Markup:
     return element(
         "figure",
         element("figcaption", panel.title, *keys, wide),
-        picture or element("p", "No value of it is a number.", class_="quiet"),
+        picture or element("p", "None of its values is a number.", class_="quiet"),
         element("p", f"Drawn and listed: {panel.note}.", class_="quiet") if panel.note else "",
         element("details", element("summary", "values"), _values(panel)),
     )
@@ -196,11 +195,11 @@ def _callbacks(told: dict[str, Any]) -> Iterator[Markup]:
 def _software(told: dict[str, Any]) -> Iterator[Markup]:
     yield element("h2", "Software and arguments")
     yield _beside(versions=told["versions"], training_args=told["training_args"])
-    yield element("p", f"Made by callback-state report {__version__}.", class_="quiet")
+    yield element("p", f"Written by callback-state report {__version__}.", class_="quiet")
 
 
 def _beside(**tables: Any) -> Markup:
-    """Names and values in tables that stand beside one another where there is room."""
+    """Tables of names and values, side by side if there is room."""
     columns = (element("div", _named(title, values)) for title, values in tables.items())
     return element("div", *columns, class_="columns")
 
@@ -213,7 +212,7 @@ def _named(title: str, values: Any) -> Markup:
 
 
 def _table(columns: Iterable[str], rows: list[Any], class_: str = "scroll") -> Markup:
-    """A table that scrolls within itself where the page is narrower."""
+    """A table that scrolls within itself if the page is narrower."""
     head = element("tr", *(element("th", name, scope="col") for name in columns))
     more = [(f"... {len(rows) - _ROWS:,} more",)] if len(rows) > _ROWS else []
     body = (element("tr", *(element("td", cell) for cell in row)) for row in (*rows[:_ROWS], *more))

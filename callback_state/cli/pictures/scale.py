@@ -1,4 +1,4 @@
-"""From values to coordinates, with round numbers along the way."""
+"""Axes: from values to coordinates, with ticks at round numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 __all__ = ["Scale", "labels"]
 
-#: Values that are closer together than this part of themselves are one; so are those that hardly differ from zero.
+#: Values count as equal if they differ by less than this part of themselves, or by almost nothing.
 _CLOSE, _TINY = 1e-5, 1e-280
-#: How many steps an axis has at most, by and large.
+#: About how many steps an axis has at most.
 _STEPS = 4
 
 
@@ -19,9 +19,9 @@ class Scale:
     """An axis.
 
     Attributes:
-        low, high: the values at its ends.
-        start, stop: the coordinates of its ends.
-        logarithmic: whether values, all of them positive, are placed by their logarithm.
+        low, high: the values at the ends.
+        start, stop: the coordinates of the ends.
+        logarithmic: whether values are placed by their logarithm; then all of them are positive.
     """
 
     low: float
@@ -32,7 +32,7 @@ class Scale:
 
     @classmethod
     def of(cls, values: Sequence[float], start: float, stop: float) -> Scale:
-        """The axis from the least of some values to the greatest, with some room where they are the same."""
+        """Make an axis from the smallest to the largest value; if they are equal, with some room around them."""
         low, high = min(values), max(values)
         size = max(abs(low), abs(high))
         if high - low <= max(_CLOSE * size, _TINY):
@@ -41,7 +41,7 @@ class Scale:
         return cls(low, high, start, stop)
 
     def rounded(self) -> Scale:
-        """The same from one round value to another."""
+        """The same axis, extended to round values at both ends."""
         step = self._step()
         low, high = math.floor(self.low / step + _CLOSE) * step, math.ceil(self.high / step - _CLOSE) * step
         return replace(self, low=low, high=high)
@@ -79,7 +79,7 @@ class Scale:
 
 
 def labels(values: Sequence[float]) -> list[str]:
-    """Values as short texts, each another one.
+    """Write values as short texts that are all different.
 
     Example:
         >>> labels([0.9990, 0.9995, 1.0])

@@ -1,4 +1,4 @@
-"""Values over places, as far as a picture can show them."""
+"""Values over places, reduced to what a picture can show."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from ..values.short import short
 
 __all__ = ["Panel", "Series", "is_drawn"]
 
-#: A positive series that spans more than this is drawn by its logarithm.
+#: A positive series whose largest value is so many times its smallest is drawn on a logarithmic scale.
 _WIDE = 1000
-#: What lies beyond has no picture; what is smaller has no logarithm.
+#: Larger values are not drawn; a smaller value is not drawn on a logarithmic scale.
 _LARGEST, _SMALLEST = 1e300, 1e-270
-#: Points of one line: a picture has fewer columns.
+#: The most points of one line: a picture has fewer columns.
 _POINTS = 2000
+#: With more points than this a line has no dots.
+_DOTS = 120
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values over places; values may be infinite or no number.
+    """Values over places. A value may be infinite or NaN.
 
     Attributes:
-        points: (place, value).
-        left_out: how many more there were.
+        name: the name of the series.
+        points: pairs (place, value).
+        left_out: how many points were left out.
     """
 
     name: str
@@ -35,20 +38,25 @@ class Series:
 
     @property
     def role(self) -> str:
-        """What it is beside the other one in its panel."""
+        """ "training" or "validation", by the name."""
         return "validation" if self.name.startswith("val_") else "training"
 
     @property
     def drawn(self) -> list[float]:
-        """The values that have a place in a picture."""
+        """The values that can be drawn."""
         return [value for _, value in self.points if is_drawn(value)]
+
+    @property
+    def has_dots(self) -> bool:
+        """Whether each point gets a dot."""
+        return len(self.points) <= _DOTS
 
     @property
     def changes(self) -> bool:
         return len({repr(value) for _, value in self.points}) > 1
 
     def runs(self) -> list[list[Point]]:
-        """The points that a line joins: it is broken where a value has no place."""
+        """The points that a line joins: a value that cannot be drawn breaks the line."""
         found: list[list[Point]] = [[]]
         for place, value in self.points:
             if is_drawn(value):
@@ -58,10 +66,10 @@ class Series:
         return [run for run in found if run]
 
     def thinned(self) -> Series:
-        """The series with a short name, and no more points than a picture shows.
+        """The series with a short name and at most as many points as a picture can show.
 
-        Of each of many parts the least and the greatest value stay, and one that breaks the line; the first point
-        and the last one stay too.
+        The points are divided into parts. Of each part the smallest and the largest value stay, and one value that
+        breaks the line. The first and the last point stay too.
         """
         count = len(self.points)
         if count <= _POINTS:
@@ -73,7 +81,7 @@ class Series:
 
 
 def _telling(points: Sequence[Point], part: range) -> Iterator[int]:
-    """The indices of the least value of a part, of the greatest one, and of the first that is not drawn."""
+    """The indices of the smallest and the largest value of a part, and of the first that is not drawn."""
     drawn = [i for i in part if is_drawn(points[i][1])]
     if drawn:
         yield min(drawn, key=lambda i: points[i][1])
@@ -82,20 +90,20 @@ def _telling(points: Sequence[Point], part: range) -> Iterator[int]:
 
 
 def is_drawn(value: float) -> bool:
-    """Whether a value has a place in a picture."""
+    """Whether a value can be drawn."""
     return math.isfinite(value) and abs(value) <= _LARGEST
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn in one pair of axes."""
+    """The series that are drawn in one pair of axes."""
 
     title: str
     series: tuple[Series, ...]
 
     @classmethod
     def of(cls, title: str, *series: Series) -> Panel:
-        """The panel of some series, thinned."""
+        """Make a panel; its series are thinned."""
         return cls(short(title), tuple(one.thinned() for one in series))
 
     @property
@@ -105,8 +113,8 @@ class Panel:
 
     @property
     def note(self) -> str:
-        """What is not drawn; empty where all is."""
+        """Says that points are left out; empty if all are drawn."""
         drawn = sum(len(series.points) for series in self.series)
         left_out = sum(series.left_out for series in self.series)
-        told = f"{drawn:,} of {drawn + left_out:,} points, least and greatest values among them"
+        told = f"{drawn:,} of {drawn + left_out:,} points, with the smallest and the largest values"
         return told if left_out else ""

@@ -17,24 +17,24 @@ from .series import Panel, Series
 
 __all__ = ["Restart", "Timeline", "timeline_of"]
 
-#: What Keras calls the learning rate in logs.
+#: The names of the learning rate in the logs of Keras.
 _RATES = ("learning_rate", "lr")
-#: An epoch beyond has no picture.
+#: Larger epochs are drawn here.
 _LAST = 10**9
-#: Of more metrics, of more numbers of callbacks, and of more restarts not all are drawn.
+#: How many metrics, how many numbers of callbacks, and how many restarts are drawn at most.
 _PANELS, _MARKS = 40, 100
 
 
 @dataclass(frozen=True)
 class Restart:
-    """Where a run went on in a new process.
+    """A point at which a run went on in a new process.
 
     Attributes:
-        number: counted from 1.
+        number: counts from 1.
         place: in epochs trained.
-        epoch, batch: the 0-based epoch and batch with which it went on.
-        at: when, in nanoseconds since 1970.
-        saved_at: when the checkpoint was saved that it went on from, likewise.
+        epoch, batch: the 0-based epoch and batch with which the run went on.
+        at: the time when it went on, in nanoseconds since 1970.
+        saved_at: the time when the checkpoint that it went on from was saved, in nanoseconds since 1970.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Restart:
 
     @property
     def lost(self) -> float | None:
-        """The seconds from that checkpoint until training went on; None where the clock was set back."""
+        """The seconds from that checkpoint until training went on; None if the clock was set back."""
         lost = number_of(self.at - self.saved_at)
         return lost / 1e9 if lost is not None and lost >= 0 else None
 
@@ -56,15 +56,15 @@ class Timeline:
     """A run over its epochs.
 
     Attributes:
-        rate: the learning rate; None where no file says it.
-        metrics: each with its ``val_`` series.
-        states: by the callback's key, what changes.
-        steady: by the callback's key, the names of the numbers that never change.
-        restarts: in their order.
+        rate: the panel of the learning rate; None if no file has it.
+        metrics: a panel for each metric, with its ``val_`` series.
+        states: for each callback's key the panels of its numbers that change.
+        steady: for each callback's key the names of its numbers that never change.
+        restarts: the restarts, in order.
         end: the place of the newest checkpoint.
-        planned: how many epochs the run is to have; None where that is not known.
-        finished: whether it has ended.
-        remarks: what the pictures cannot show, a sentence each.
+        planned: the number of epochs of the whole run; None if it is not known.
+        finished: whether the run has finished.
+        remarks: a sentence for each thing that the pictures cannot show.
     """
 
     rate: Panel | None
@@ -79,12 +79,12 @@ class Timeline:
 
     @property
     def marked(self) -> list[Restart]:
-        """Those that are drawn and listed."""
+        """The restarts that are drawn and listed."""
         return self.restarts[-_MARKS:]
 
     @property
     def lost(self) -> float:
-        """The seconds that all restarts have cost."""
+        """The seconds that all restarts together have cost."""
         return sum(restart.lost or 0.0 for restart in self.restarts)
 
     @property
@@ -96,13 +96,13 @@ class Timeline:
         return f"{'finished after ' * self.finished}{self.end:.6g}{planned} epochs{lost}"
 
     @property
-    def panels(self) -> list[Panel]:
-        rates = [] if self.rate is None else [self.rate]
-        return [*rates, *self.metrics, *(panel for panels in self.states.values() for panel in panels)]
+    def common(self) -> list[Panel]:
+        """The panels of no callback in particular: learning rate and metrics."""
+        return [*([] if self.rate is None else [self.rate]), *self.metrics]
 
 
 def timeline_of(run: Recorded) -> Timeline:
-    """What the state files of a run say of its course."""
+    """Read the course of a run from its state files."""
     meta, numbers = run.newest.meta, _numbers_over(run)
     changing = [(key, one) for key, series in numbers.items() for one in series if one.changes]
     states: dict[str, list[Panel]] = {}
@@ -110,8 +110,8 @@ def timeline_of(run: Recorded) -> Timeline:
         states.setdefault(key, []).append(Panel.of(series.name, series))
     rate, metrics, restarts = _rate_of(meta), _metrics_of(meta), _restarts_of(meta)
     remarks = [
-        *(["These files are of a release that did not note restarts."] if not meta.starts else []),
-        *(["No file says the learning rate."] if rate is None else []),
+        *(["The files do not record restarts."] if not meta.starts else []),
+        *(["The files do not record the learning rate."] if rate is None else []),
         *_cut("metrics", "first", len(metrics), _PANELS),
         *_cut("numbers of callbacks", "first", len(changing), _PANELS),
         *_cut("restarts", "last", len(restarts), _MARKS),
@@ -134,7 +134,7 @@ def _cut(what: str, which: str, count: int, most: int) -> list[str]:
 
 
 def place_of(meta: Meta) -> float:
-    """The place of a checkpoint, from what its state file says."""
+    """The place of a checkpoint."""
     if meta.batch is None:
         return _begin(meta.epoch) + 1
     return _begin(meta.epoch) + _part(meta.batch + 1, meta)
@@ -146,7 +146,7 @@ def _begin(epoch: int) -> float:
 
 
 def _part(batches: int, meta: Meta) -> float:
-    """So many batches as a part of an epoch: half a one, where it is not known how many that has."""
+    """Batches as a part of an epoch; 0.5 if the length of the epoch is not known."""
     every = meta.data.get("steps_per_epoch") or meta.data.get("batches of an epoch")
     if batches == 0:
         return 0.0
@@ -172,7 +172,7 @@ def _rate_of(meta: Meta) -> Panel | None:
 
 
 def _metrics_of(meta: Meta) -> list[tuple[str, list[Series]]]:
-    """By its title each metric and its validation, in the order of the history."""
+    """For each metric its title, and its training and validation series, in the order of the history."""
     series = {name: s for name, s in _columns(meta).items() if name not in _RATES and s.points}
     bases = dict.fromkeys(name.removeprefix("val_") for name in series)
     pairs = {base: [series[name] for name in (base, f"val_{base}") if name in series] for base in bases}
@@ -187,10 +187,10 @@ def _columns(meta: Meta) -> dict[str, Series]:
 
 
 def _aligned(ends: list[float], values: list[Any]) -> Iterable[tuple[float, float]]:
-    """Each value at the end of its epoch.
+    """Place each value at the end of its epoch.
 
-    ``fit(validation_freq=n)`` leaves fewer values than epochs; which n it was is the smallest that fits. Others
-    that are too few are of the last epochs.
+    With ``fit(validation_freq=n)`` there are fewer values than epochs; the smallest n that fits is taken. If none
+    fits, the values belong to the last epochs.
     """
     every = len(ends) // (len(values) + 1) + 1
     chosen = ends[every - 1 :: every] if len(values) * every <= len(ends) else ends[-len(values) :]
@@ -200,7 +200,7 @@ def _aligned(ends: list[float], values: list[Any]) -> Iterable[tuple[float, floa
 
 
 def _numbers_over(run: Recorded) -> dict[str, list[Series]]:
-    """By key the numbers of a callback, each with a point for every checkpoint that has it."""
+    """For each callback's key its numbers, each with one point for every checkpoint that has it."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for state in run.states:
         own = {e.key for e in state.meta.callbacks if e.class_.startswith("callback_state.")}

@@ -1,4 +1,4 @@
-"""Which values of a monitored series are the better ones, as far as the files say."""
+"""Whether small or large values of a monitored series are better, as far as the files say."""
 
 from __future__ import annotations
 
@@ -16,47 +16,40 @@ from ..._format.table import Table, two_by_two
 from ..._store.pair import state_bytes
 from ...exceptions import CallbackStateError
 
-__all__ = ["Better", "best_of", "better_in", "mode_option", "monitored"]
+__all__ = ["Better", "best_of", "better_in", "mode_option"]
 
 Better = Callable[[Any, Any], bool]
 _BETTER: dict[str, Better] = {"min": operator.lt, "max": operator.gt}
 _DECIDED = {"less": "min", "greater": "max"}
-#: Names that leave no doubt. A part of a name tells nothing: "accident_rate" has "acc" in it, "glossary" "loss".
+#: Only whole names count: "accident_rate" contains "acc", and "glossary" contains "loss".
 _LARGER = frozenset({"acc", "accuracy", "val_acc", "val_accuracy"})
 _SMALLER = re.compile("(.*_)?loss", re.DOTALL)
 
 mode_option = click.option(
     "--mode",
     type=click.Choice(["min", "max"]),
-    help="Whether the smallest or the largest monitored value is the best; by default what the checkpoints say.",
+    help="Whether the smallest or the largest monitored value is the best; by default as the checkpoints say.",
 )
 
 
 def best_of(run: Run, better: Better | None) -> Listed | None:
-    """The checkpoint with the best monitored value, of equal ones the earliest; NaN is none."""
+    """The checkpoint with the best monitored value; the earliest of equal ones. NaN is never the best."""
+    if better is None:
+        return None
     best: tuple[float, Listed] | None = None
-    for checkpoint in run.whole if better is not None else ():
-        value = monitored(checkpoint)
-        if value is not None and value == value and (best is None or _is_better(better, value, best[0])):
+    for checkpoint in run.whole:
+        value = None if checkpoint.summary is None else checkpoint.summary.monitor_value
+        if value is not None and value == value and (best is None or better(value, best[0])):
             best = value, checkpoint
     return None if best is None else best[1]
 
 
-def _is_better(better: Better | None, value: float, than: float) -> bool:
-    return better is not None and better(value, than)
-
-
-def monitored(checkpoint: Listed) -> float | None:
-    """The value of the series that the run monitors."""
-    return None if checkpoint.summary is None else checkpoint.summary.monitor_value
-
-
 def better_in(run: Run, mode: str | None, monitor: str | None = None) -> Better | None:
-    """What compares two values of a series; None where it cannot be told which are better.
+    """A function that tells whether one value is better than another; None if nothing says it.
 
     Args:
-        run: the newest of its checkpoints tells how its callbacks decide.
-        mode: "min" or "max", if the user has said so.
+        run: its newest checkpoint says how its callbacks decide.
+        mode: "min" or "max" if the user has given it.
         monitor: the series; by default the one that the run monitors.
     """
     newest = run.newest
@@ -70,9 +63,9 @@ def better_in(run: Run, mode: str | None, monitor: str | None = None) -> Better 
 
 
 def _said(checkpoint: Listed, monitor: str) -> set[str] | None:
-    """What the callbacks of a checkpoint were told or have decided on a series; None where it cannot be read.
+    """The modes that the callbacks of a checkpoint use for a series; None if the file cannot be read.
 
-    Of the file only what tells this is decoded: not the generators, for which NumPy would be imported.
+    Only this part of the file is decoded: the random generators would import NumPy.
     """
     try:
         ((_, (path, *_)),) = files_of(checkpoint.path)
@@ -81,7 +74,7 @@ def _said(checkpoint: Listed, monitor: str) -> set[str] | None:
         described = Decoder(Table(nodes, meta["callbacks"])).value()
         told = {_told(entry["arguments"], monitor) for entry in described}
         decided = {_decided(_dict(nodes, ref), monitor) for ref in _dict(nodes, states).values()}
-    except (CallbackStateError, OSError, ValueError, TypeError, LookupError):  # what is damaged is told elsewhere
+    except (CallbackStateError, OSError, ValueError, TypeError, LookupError):  # damage is reported elsewhere
         return None
     return {*filter(None, told | decided)}
 
@@ -96,7 +89,7 @@ def _told(arguments: dict[str, Any], monitor: str) -> str | None:
 
 
 def _decided(attributes: dict[Any, Any], monitor: str) -> str | None:
-    """As ``_adapters.direction_of`` has written it: ``"less val_loss"``."""
+    """The mode in an attribute such as ``"less val_loss"``, which the adapters of stock callbacks write."""
     direction, _, series = str(attributes.get("monitor_op")).partition(" ")
     return _DECIDED.get(direction) if series == monitor else None
 

@@ -1,4 +1,4 @@
-"""``callback-state ls --watch``: the checkpoints of a run that is going on, as they come."""
+"""``callback-state ls --watch``: the checkpoints of running trainings, as they are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..._units import size_of
 from ..shell.exits import Exit
 from ..shell.output import is_terminal, live, print_json, print_line
 from ..values.phrases import moment_of, value_of
-from .rows import checkpoint_as_json, marks_of, tables_of
+from .rows import VERIFIED, checkpoint_as_json, marks_of, tables_of
 
 __all__ = ["follow"]
 
@@ -19,13 +19,13 @@ Show = Callable[[list[Run]], None]
 
 
 def follow(look: Callable[[], list[Run]], pause: Callable[[], None], mode: str | None, as_json: bool) -> Exit:
-    """Show what is there, again and again, until every run has finished.
+    """Show the checkpoints again and again until every run has finished.
 
     Args:
-        look: the runs that are there now.
+        look: returns the runs that are there now.
         pause: waits until the next look.
-        mode: "min" or "max", if the user has said so.
-        as_json: whether to print an object a line.
+        mode: "min" or "max" if the user has given it.
+        as_json: print one JSON object a line.
     """
     if as_json or not is_terminal():
         return _follow(look, pause, _Lines(mode, as_json))
@@ -37,7 +37,7 @@ def _follow(look: Callable[[], list[Run]], pause: Callable[[], None], show: Show
     while True:
         try:
             runs = look()
-        except FileNotFoundError:  # the run is about to make it, or has just taken it away
+        except FileNotFoundError:  # the directory is not there yet, or was just removed
             runs = []
         show(runs)
         sys.stdout.flush()
@@ -51,7 +51,7 @@ def _is_finished(checkpoint: Listed | None) -> bool:
 
 
 class _Lines:
-    """Prints each checkpoint once; when it is written anew, or is found to be finished or damaged, again."""
+    """Prints each checkpoint once, and again when it was rewritten or turns out to be finished or damaged."""
 
     def __init__(self, mode: str | None, as_json: bool) -> None:
         self._mode, self._as_json = mode, as_json
@@ -68,7 +68,7 @@ class _Lines:
                 print_line(", ".join(filter(None, _words(checkpoint))))
 
     def _is_new(self, checkpoint: Listed) -> bool:
-        seen = (checkpoint.path, checkpoint.summary, checkpoint.verdict)
+        seen = (checkpoint.path, checkpoint.summary, checkpoint.verified)
         is_new = seen not in self._seen
         self._seen.add(seen)
         return is_new
@@ -77,7 +77,7 @@ class _Lines:
 def _words(checkpoint: Listed) -> list[str]:
     summary = checkpoint.summary
     if summary is None or checkpoint.problem is not None:
-        return [checkpoint.name, checkpoint.verdict]
+        return [checkpoint.name, VERIFIED[checkpoint.verified]]
     value = value_of(summary.monitor_value)
     return [
         checkpoint.name,

@@ -1,6 +1,6 @@
-"""A run as the state files of its checkpoints record it.
+"""A run, as the state files of its checkpoints record it.
 
-Model files are not read: of a directory of terabytes a picture is drawn at once.
+Model files are not read, so a directory of terabytes is no problem.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import contextlib
 import os
 from dataclasses import dataclass
 
-from ..._checkpoints.directory import Listed, Run, files_of, look, runs_in
+from ..._checkpoints.directory import Listed, Run, files_of, look
 from ..._checkpoints.schema import Meta
 from ..._checkpoints.snapshot import Snapshot
 from ..._format.statefile import unseal
 from ..._store.pair import state_bytes
 from ...exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
 from .direction import best_of, better_in
+from .looks import look_at
 
 __all__ = ["Recorded", "State", "newest_of", "partner_problem", "recorded"]
 
 
 @dataclass(frozen=True)
 class State:
-    """A checkpoint whose state file was read: the path of its model file, and what the state file says."""
+    """A checkpoint whose state file was read: the path of the model file, and the content of the state file."""
 
     path: str
     snapshot: Snapshot
@@ -38,14 +39,14 @@ class State:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a directory says of one run.
+    """One run of a directory.
 
     Attributes:
-        path: as it was given.
-        states: its checkpoints, oldest first; at least one.
-        best: the one with the best monitored value; None where that cannot be told.
-        aside: why others were left aside, a sentence each.
-        others: the names (templates) of other runs in the same directory.
+        path: the path as the user gave it.
+        states: the checkpoints, oldest first; at least one.
+        best: the checkpoint with the best monitored value; None if nothing tells which values are better.
+        aside: a sentence for each checkpoint that was left out, which says why.
+        others: the names (templates) of the other runs in the directory.
     """
 
     path: str
@@ -60,24 +61,24 @@ class Recorded:
 
     @property
     def template(self) -> str:
-        """The name that the run gives its files."""
-        template = self.newest.meta.template
-        return template
+        """The name that the run gives its files, with its placeholders."""
+        return self.newest.meta.template
 
 
 def recorded(path: str, template: str | None = None) -> Recorded:
-    """The run whose checkpoint is the newest of a directory, or the one whose files have a name.
+    """Read one run of a directory.
 
     Args:
-        path: a directory; or a model file or its state file, for the run as that one says.
-        template: the name, as it was given to ``ModelCheckpointEnhanced``, without the directory.
+        path: a directory; or a model file or its state file, for the run as that checkpoint describes it.
+        template: the name of the run's files, as it was given to ``ModelCheckpointEnhanced``, without the
+            directory; None for the run with the newest checkpoint.
 
     Raises:
-        CheckpointNotFoundError: there is none.
+        CheckpointNotFoundError: there is no such run.
         CallbackStateError: none of its state files can be read.
     """
     files = _files_at(path)
-    runs = _runs_at(path, files)
+    runs = look_at(path, [*files.items()])
     run = _chosen(path, runs, template)
     problems = [c.problem for c in run.checkpoints if c.problem is not None]
     states = _opened(run.whole, files, problems)
@@ -95,9 +96,9 @@ def recorded(path: str, template: str | None = None) -> Recorded:
 
 
 def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]:
-    """The newest checkpoint of that run alone, and why newer ones were left aside; otherwise as the whole run."""
+    """Read only the newest checkpoint of a run; also say why newer ones were left out. See :func:`recorded`."""
     files = _files_at(path)
-    run = _chosen(path, _runs_at(path, files), template)
+    run = _chosen(path, look_at(path, [*files.items()]), template)
     problems: list[CallbackStateError] = []
     for one in reversed(run.checkpoints):
         if one.problem is not None:
@@ -108,7 +109,7 @@ def newest_of(path: str, template: str | None = None) -> tuple[State, list[str]]
 
 
 def partner_problem(state: State) -> CallbackStateError | None:
-    """Why the checkpoint with which a finished run goes on is not whole; of its model only the size is read."""
+    """Why a finished run cannot go on with more epochs; None if it can. Of its model only the size is read."""
     name = state.meta.goes_on_from
     if name is None:
         return None
@@ -118,7 +119,7 @@ def partner_problem(state: State) -> CallbackStateError | None:
 
 
 def _files_at(path: str) -> dict[str, list[str]]:
-    """By the model file the states that may be its own; a link to another one of them is left out."""
+    """The model files, each with the state files that may be its own; links to other ones of them are left out."""
     files = dict(files_of(path))
     targets = {os.path.realpath(model) for model in files if not os.path.islink(model)}
     return {
@@ -128,13 +129,8 @@ def _files_at(path: str) -> dict[str, list[str]]:
     }
 
 
-def _runs_at(path: str, files: dict[str, list[str]]) -> list[Run]:
-    looks = filter(None, (look(model, states) for model, states in files.items()))
-    return runs_in(path if os.path.isdir(path) else os.path.dirname(path), [*looks])
-
-
 def _none_left(path: str, problems: list[CallbackStateError]) -> CallbackStateError:
-    gone = CheckpointNotFoundError(path, "expected a checkpoint, but a writer has deleted it; look again")
+    gone = CheckpointNotFoundError(path, "expected a checkpoint, but it was deleted meanwhile; try again")
     return problems[0] if problems else gone
 
 
@@ -154,7 +150,7 @@ def _chosen(path: str, runs: list[Run], template: str | None) -> Run:
 def _opened(
     checkpoints: list[Listed], files: dict[str, list[str]], problems: list[CallbackStateError]
 ) -> list[State]:
-    """Those that can be opened; one that a writer has deleted meanwhile is nothing to tell of."""
+    """Open checkpoints. One that was deleted meanwhile is no problem."""
     states = []
     for one in checkpoints:
         try:
@@ -166,9 +162,9 @@ def _opened(
 
 
 def _read(one: Listed, states: list[str]) -> Snapshot:
-    """Of several states the model file tells which is its own; a single one may have been renamed meanwhile."""
+    """Read the state file. If there are several, the model file has to be read to choose one."""
     if one.meta is None and len(states) == 1:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
             return Snapshot.read(states[0], unseal(state_bytes(states[0]), states[0]))
     return Snapshot.open(one.path)
 
@@ -179,16 +175,18 @@ def _problem(path: str, error: Exception) -> CallbackStateError:
 
 
 def _course_of(states: list[State]) -> tuple[list[State], list[str]]:
-    """Those from which the newest has come, and a sentence about those of a course that was given up.
+    """Leave out checkpoints that the newest one does not come from, and say so in a sentence.
 
-    A run that goes on from an older checkpoint, or begins anew, leaves newer files until it writes over them.
+    A run that goes on from an older checkpoint, or begins anew, leaves newer files behind until it overwrites
+    them.
     """
     starts = states[-1].meta.starts
     left = {s.path for s in states if any((t.from_ or 0) < s.meta.saved_at < t.at for t in starts)}
-    if not left or states[-1].path in left:  # a clock that was set back says nothing
+    if not left or states[-1].path in left:  # the clock was set back
         return states, []
     names = ", ".join(state.name for state in states if state.path in left)
-    return [state for state in states if state.path not in left], [f"{names}: of a course that the run has left"]
+    kept = [state for state in states if state.path not in left]
+    return kept, [f"{names}: left out, as the run went on from an older checkpoint"]
 
 
 def _only(run: Run, states: list[State]) -> Run:

@@ -1,4 +1,4 @@
-"""The checkpoints of a run as rows of a table, and as JSON."""
+"""The checkpoints of a run as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from ..shell.output import Cell, Table
 from ..values.phrases import value_of
 from .direction import best_of, better_in
 
-__all__ = ["as_json", "checkpoint_as_json", "marks_of", "tables_of"]
+__all__ = ["VERIFIED", "as_json", "checkpoint_as_json", "marks_of", "tables_of"]
 
 _COLUMNS = ("checkpoint", "epoch", "batch", "monitored", "size", "age", "callbacks", "verified", "marks")
 _NUMBERS = frozenset({"epoch", "batch", "size", "age", "callbacks"})
-#: Characters of the name of the monitored series.
+#: At most so many characters of the name of the monitored series are shown.
 _NAME = 40
+#: What is shown of ``Listed.verified``.
+VERIFIED = {True: "yes", False: "DAMAGED", None: "not checked"}
 _DISPENSABLE = ("callbacks", "size", "batch", "age")
 
 
 def tables_of(runs: list[Run], mode: str | None, now: float) -> list[Table]:
-    """Runs as tables, each under the run's name where there are several.
+    """One table for each run; if there are several, each has the run's name as its title.
 
     Args:
-        runs: their checkpoints.
-        mode: "min" or "max", if the user has said so.
-        now: seconds since 1970.
+        runs: the runs to show.
+        mode: "min" or "max" if the user has given it.
+        now: the current time in seconds since 1970.
     """
-    names = [run.template or "of no run that is known" for run in runs]
+    names = [run.template or "of an unknown run" for run in runs]
     titles = names if len(runs) > 1 else [""] * len(runs)
     return [_table_of(run, mode, now, title) for run, title in zip(runs, titles, strict=True)]
 
@@ -44,7 +46,7 @@ def _table_of(run: Run, mode: str | None, now: float, title: str) -> Table:
 
 
 def marks_of(run: Run, mode: str | None) -> Callable[[Listed], list[str]]:
-    """What says the marks of each checkpoint of a run."""
+    """A function that returns the marks of a checkpoint of this run."""
     return partial(_marks, newest=run.newest, best=best_of(run, better_in(run, mode)))
 
 
@@ -62,7 +64,7 @@ def _row(checkpoint: Listed, marks: list[str], now: float) -> list[str | Cell]:
         size_of(checkpoint.size),
         age_of(checkpoint.saved_at, now),
         str(len(checkpoint.callbacks)) if checkpoint.summary else "",
-        checkpoint.verdict,
+        VERIFIED[checkpoint.verified],
         ", ".join(marks),
     ]
     return [Cell(cell, style) for cell in cells]
@@ -76,14 +78,14 @@ def _moment(checkpoint: Listed) -> tuple[str, ...]:
 
 
 def as_json(run: Run, mode: str | None) -> dict[str, Any]:
-    """A run as one object."""
+    """A run as a JSON object."""
     marks = marks_of(run, mode)
     rows = [checkpoint_as_json(c, marks(c)) for c in run.checkpoints]
     return {"template": run.template, "checkpoints": rows}
 
 
 def checkpoint_as_json(checkpoint: Listed, marks: list[str]) -> dict[str, Any]:
-    """A checkpoint as one object."""
+    """A checkpoint as a JSON object."""
     summary = checkpoint.summary
     return {
         "path": checkpoint.path,
@@ -95,7 +97,7 @@ def checkpoint_as_json(checkpoint: Listed, marks: list[str]) -> dict[str, Any]:
         "size": checkpoint.size,
         "saved_at": checkpoint.saved_at,
         "callbacks": [*checkpoint.callbacks],
-        "verified": {"yes": True, "DAMAGED": False}.get(checkpoint.verdict),
+        "verified": checkpoint.verified,
         "finished": summary and summary.finished,
         "problem": checkpoint.problem and str(checkpoint.problem),
     }

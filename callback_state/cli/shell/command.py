@@ -1,4 +1,4 @@
-"""A command: its help is laid out like a page of a manual, with examples and exit statuses."""
+"""A command whose ``--help`` looks like a page of a manual, with examples and exit statuses."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import click
 
 from .exits import ALWAYS, Exit
 
-__all__ = ["Command", "as_json", "page", "write_exits"]
+__all__ = ["Command", "page", "write_exits"]
 
 
 class Command(click.Command):
-    """A command with a page for a help.
+    """A command with a manual page.
 
     Args:
-        examples: by the command line what it does.
-        exits: the statuses that this command has of its own, beside those of every command.
+        examples: for each example command line what it does.
+        exits: the exit statuses of this command, beside those that every command has.
     """
 
     def __init__(self, *args: Any, examples: dict[str, str], exits: tuple[Exit, ...] = (), **options: Any) -> None:
@@ -47,16 +47,19 @@ class Command(click.Command):
 
 
 def write_exits(formatter: click.HelpFormatter, exits: tuple[Exit, ...]) -> None:
-    """The section that says what each status means."""
+    """Write the section that says what each exit status means."""
     with formatter.section("EXIT STATUS"):
         formatter.write_dl([(str(int(status)), f"{status.name}: {status.meaning}") for status in exits])
 
 
-def page(name: str, *, examples: dict[str, str], exits: tuple[Exit, ...] = ()) -> Any:
-    """Make a function a command; its docstring is the page: what it does in a line, and the rest."""
-    settings = {"max_content_width": 100}
-    return click.command(name, cls=Command, examples=examples, exits=exits, context_settings=settings)
+def page(*, examples: dict[str, str], exits: tuple[Exit, ...] = ()) -> Any:
+    """Turn a function into the command of its module's name; its docstring is the manual page."""
 
+    def made(function: Any) -> click.Command:
+        name = function.__module__.rpartition(".")[2]
+        settings = {"max_content_width": 100}
+        return click.command(name, cls=Command, examples=examples, exits=exits, context_settings=settings)(
+            function
+        )
 
-#: The option of every command that reads.
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    return made

@@ -1,4 +1,4 @@
-"""With what status the commands exit: one list for all of them, which each ``--help`` shows its part of."""
+"""The exit statuses of all commands; each ``--help`` shows its own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ...exceptions import (
     UntrustedError,
 )
 
-__all__ = ["Exit", "exit_of"]
+__all__ = ["ALWAYS", "Exit", "exit_of"]
 
 
 class Exit(enum.IntEnum):
-    """A status, and in ``meaning`` what it says."""
+    """An exit status; ``meaning`` says in words what it means."""
 
     meaning: str
 
@@ -26,20 +26,20 @@ class Exit(enum.IntEnum):
         member._value_, member.meaning = number, meaning
         return member
 
-    OK = 0, "all is as it should be"
+    OK = 0, "everything is as it should be"
     DIFFERENT = 1, "the two are not the same"
-    USAGE = 2, "the command line cannot be understood"
-    DAMAGED = 3, "a checkpoint is damaged, not complete, or of a newer release"
-    UNTRUSTED = 4, "a checkpoint is not signed, or not with a given key"
+    USAGE = 2, "the command line is wrong"
+    DAMAGED = 3, "a checkpoint is damaged, incomplete, or was written by a newer release"
+    UNTRUSTED = 4, "a checkpoint is not signed, or not with one of the given keys"
     NOT_FOUND = 5, "there is no checkpoint"
     IN_USE = 6, "another process writes into the directory"
-    FAILED = 7, "the system refused something: a permission, a full disk"
+    FAILED = 7, "the system refused something, for example a permission or space on the disk"
     LOSS = 8, "a restart would lose something"
-    INTERRUPTED = 130, "ended by Ctrl-C"
-    CLOSED = 141, "nobody reads the output any more"
+    INTERRUPTED = 130, "stopped by Ctrl-C"
+    CLOSED = 141, "the output was closed before everything was printed"
 
 
-#: What any command may exit with.
+#: The statuses that any command may have.
 ALWAYS = (Exit.OK, Exit.USAGE, Exit.FAILED, Exit.INTERRUPTED, Exit.CLOSED)
 _OF_ERRORS: tuple[tuple[type[Exception], Exit], ...] = (
     (CheckpointNotFoundError, Exit.NOT_FOUND),
@@ -52,5 +52,5 @@ _OF_ERRORS: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def exit_of(error: BaseException) -> Exit:
-    """The status for an error."""
+    """Return the exit status for an error."""
     return next((status for kind, status in _OF_ERRORS if isinstance(error, kind)), Exit.FAILED)

@@ -1,4 +1,4 @@
-"""Arguments that name checkpoints, and keys that files are signed with."""
+"""Arguments and options that several commands share, and what they stand for."""
 
 from __future__ import annotations
 
@@ -14,31 +14,83 @@ from ..._format.trust import Keys
 from ..._store import lock
 from ...exceptions import CheckpointNotFoundError
 
-__all__ = ["alone_in", "check_directory", "key_file", "keys_in", "opened", "path_argument"]
+__all__ = [
+    "as_json",
+    "check_directory",
+    "directory_argument",
+    "key_file",
+    "keys_in",
+    "locked",
+    "opened",
+    "output_option",
+    "path_argument",
+    "run_argument",
+    "run_option",
+]
 
 path_argument = click.argument("path", metavar="PATH", type=click.Path())
+directory_argument = click.argument("directory", metavar="DIR", type=click.Path())
+#: The directory of a run or one checkpoint of it; the current directory by default.
+run_argument = click.argument("path", metavar="[PATH]", default=".", type=click.Path())
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+run_option = click.option(
+    "--run",
+    metavar="NAME",
+    help="If a directory has several runs: the run whose files have this name, as it was given to "
+    "ModelCheckpointEnhanced, for example '{epoch:03d}.keras'. By default the run with the newest checkpoint.",
+)
 key_file = click.option(
     "--key-file",
     metavar="FILE",
     type=click.Path(),
-    help="Also check the signatures: FILE holds the secret key, several of them a line each, as text. By default "
-    "the keys in the environment variable CALLBACK_STATE_KEY count, if there are any.",
+    help="Also check the signatures. FILE holds the secret key as text; several keys stand on a line each. By "
+    "default the keys in the environment variable CALLBACK_STATE_KEY are used, if there are any.",
 )
 
 
+def output_option(default: str, endings: tuple[str, ...], what: str) -> Any:
+    """The option ``--output``. It refuses a name with another ending, so that no checkpoint is overwritten.
+
+    Args:
+        default: the file name if the user gives none.
+        endings: the allowed endings, in lower case. Of a link the name that it leads to is checked.
+        what: what is written, in words, for the help.
+    """
+    listed = ", ".join(endings)
+
+    def check(context: click.Context, option: click.Parameter, path: str) -> str:
+        if os.path.realpath(path).lower().endswith(endings):
+            return path
+        raise click.BadParameter(f"{path}: expected a name that ends with {listed}", context, option)
+
+    return click.option(
+        "-o",
+        "--output",
+        default=default,
+        show_default=True,
+        metavar="FILE",
+        callback=check,
+        type=click.Path(dir_okay=False),
+        help=f"Where to write {what}. The name must end with {listed}. An existing file is replaced.",
+    )
+
+
 def opened(path: str, keys: Keys | None = None) -> Found:
-    """The checkpoint at a path, verified; of a directory the newest one. Raises as :func:`find`."""
+    """Open and verify the checkpoint at a path; of a directory the newest one. Raises what :func:`find` raises."""
     found = find(os.fspath(path), None, missing_ok=False, keys=keys)
     assert found is not None
     return found
 
 
 def keys_in(path: str | None) -> Keys | None:
-    """The keys in a file, or in the environment where there is no file; None where there is none.
+    """Read the keys from a file, or from the environment if no file is given.
+
+    Returns:
+        The keys; None if there are none.
 
     Raises:
-        UsageError: the file, or the environment, holds something else.
-        OSError: it cannot be read.
+        UsageError: the file or the environment variable holds no usable key.
+        OSError: the file cannot be read.
     """
     given: Any = None
     if path is not None:
@@ -52,14 +104,14 @@ def keys_in(path: str | None) -> Keys | None:
 
 
 def check_directory(path: str) -> None:
-    """Refuse what is no directory. Raises CheckpointNotFoundError."""
+    """Raise CheckpointNotFoundError if the path is not a directory."""
     if not os.path.isdir(path):
         raise CheckpointNotFoundError(path, "expected a directory of checkpoints, found none; check the path")
 
 
 @contextlib.contextmanager
-def alone_in(directory: str) -> Iterator[None]:
-    """Keeps every run from writing into a directory, which is not made if it is missing.
+def locked(directory: str) -> Iterator[None]:
+    """Hold the lock of a directory, so that no run writes into it. A missing directory is not made.
 
     Raises:
         InUseError: a run writes there.

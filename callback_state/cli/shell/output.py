@@ -1,7 +1,7 @@
-"""What the commands print: data on standard output, messages on standard error, nothing that steers a terminal.
+"""How the commands print: data on standard output, messages on standard error.
 
-Names and texts come from files, which anybody may have written: they are shown with :func:`printable`, and are
-never taken for markup. rich is imported only where a terminal shows what it makes.
+Names and texts come from files that anybody may have written. They are escaped with :func:`printable`, so that
+none of them controls the terminal, and they are never read as markup. rich is imported only for a terminal.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
     "say",
 ]
 
-#: Where a terminal is narrower than this, it breaks lines itself.
+#: Lines are not broken for a terminal that is narrower than this; the terminal breaks them itself.
 _NARROWEST = 30
 
 
 class Cell(NamedTuple):
-    """A text of a table with a style of rich's, ``"bold"`` for example."""
+    """A text in a table and its rich style, for example ``"bold"``."""
 
     text: str
     style: str = ""
@@ -46,14 +46,14 @@ class Cell(NamedTuple):
 
 @dataclass
 class Table:
-    """Rows under names.
+    """A table to print.
 
     Attributes:
-        columns: the names.
-        rows: a text or a :class:`Cell` for each column.
-        right: the names of the columns that are aligned to the right: numbers.
-        dispensable: those that are left out, in this order, where a terminal is too narrow.
-        title: stands above it.
+        columns: the names of the columns.
+        rows: for each row a text or a :class:`Cell` for each column.
+        right: the names of the columns that are aligned to the right.
+        dispensable: the names of the columns that are left out, in this order, if the terminal is too narrow.
+        title: the line above the table; empty for none.
     """
 
     columns: Sequence[str]
@@ -64,7 +64,7 @@ class Table:
 
 
 def printable(text: str) -> str:
-    r"""A text in which whatever is no visible character is escaped: control characters, bidirectional marks.
+    r"""Escape all characters that are not visible, such as control characters and bidirectional marks.
 
     Example:
         >>> print(printable("a\x1b[31m"))
@@ -76,12 +76,12 @@ def printable(text: str) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether somebody looks at what is printed."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def console(*, stderr: bool = False) -> Any:
-    """A console of rich's, which knows of the terminal's width; with ``NO_COLOR`` it has no styles at all."""
+    """Make a rich console, which knows the width of the terminal; with ``NO_COLOR`` it has no styles."""
     from rich.console import Console
 
     plain: Any = {"color_system": None} if os.environ.get("NO_COLOR") else {}
@@ -89,7 +89,7 @@ def console(*, stderr: bool = False) -> Any:
 
 
 def print_line(text: str = "", style: str = "") -> None:
-    """A line of data, made printable; the style shows on a terminal only."""
+    """Print a line of data, escaped; the style is used only on a terminal."""
     text = printable(text)
     if style and is_terminal():
         from rich.text import Text
@@ -100,7 +100,7 @@ def print_line(text: str = "", style: str = "") -> None:
 
 
 def print_words(text: str, style: str = "") -> None:
-    """A line of data for reading: a terminal that is narrower gets it broken between words."""
+    """Print a sentence; if it is wider than the terminal, it is broken between words."""
     if not is_terminal():
         print_line(text)
         return
@@ -113,7 +113,7 @@ def print_words(text: str, style: str = "") -> None:
 
 
 def say(message: str) -> None:
-    """A message to whoever called the command; where it cannot be written, the exit status has to do."""
+    """Print a message on standard error; if that fails, only the exit status tells the result."""
     try:
         _write("".join(f"callback-state: {printable(line)}\n" for line in message.splitlines()), sys.stderr)
     except OSError:
@@ -121,13 +121,13 @@ def say(message: str) -> None:
 
 
 def print_json(value: Any, *, line: bool = False) -> None:
-    """Data as JSON: on a terminal with an indent, else, or where that is asked for, on one line."""
+    """Print JSON: indented on a terminal, else or with ``line`` on one line."""
     indent = 2 if is_terminal() and not line else None
     _write(json.dumps(_jsonable(value), indent=indent, allow_nan=False) + "\n", sys.stdout)
 
 
 def _jsonable(value: Any) -> Any:
-    """The same with NaN and the infinities, which JSON has not, as texts: "NaN", "Infinity", "-Infinity"."""
+    """Replace NaN and the infinities, which JSON does not have, by "NaN", "Infinity" and "-Infinity"."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -136,11 +136,11 @@ def _jsonable(value: Any) -> Any:
 
 
 def print_table(table: Table) -> None:
-    """A table; row by row where the terminal is too narrow for it."""
+    """Print a table; if the terminal is too narrow, each cell gets a line of its own."""
     if table.title:
         print_line(table.title, "bold")
     if is_terminal():
-        _print_for_eyes(table, console().width)
+        _print_fitted(table, console().width)
         return
     lines = _lines(table)
     widths = _widths(lines)
@@ -148,7 +148,7 @@ def print_table(table: Table) -> None:
         print_line("  ".join(_aligned(table, widths, line)).rstrip())
 
 
-def _print_for_eyes(table: Table, width: int) -> None:
+def _print_fitted(table: Table, width: int) -> None:
     fitting = _fitted(table, width)
     if _width(fitting) > width:
         _print_blocks(table.columns, _lines(table)[1:])
@@ -157,7 +157,7 @@ def _print_for_eyes(table: Table, width: int) -> None:
 
 
 def _fitted(table: Table, width: int) -> Table:
-    """The table without as many of its dispensable columns as have to go."""
+    """Leave out dispensable columns until the table fits, or none is left."""
     for name in table.dispensable:
         if _width(table) <= width:
             break
@@ -177,7 +177,7 @@ def _width(table: Table) -> int:
 
 
 def _lines(table: Table) -> list[list[Cell]]:
-    """Head and rows, printable."""
+    """The head and the rows, escaped."""
     head = [Cell(printable(name), "bold") for name in table.columns]
     return [head, *([_cell(cell) for cell in row] for row in table.rows)]
 
@@ -204,7 +204,7 @@ def _print_blocks(columns: Sequence[str], rows: list[list[Cell]]) -> None:
 
 
 def _grid(table: Table) -> Any:
-    """A table of rich's."""
+    """Make a rich table."""
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -218,7 +218,7 @@ def _grid(table: Table) -> Any:
 
 @contextlib.contextmanager
 def live() -> Iterator[Callable[[list[Table]], None]]:
-    """What shows tables on a terminal in the place of those that it showed before; of many rows the last ones."""
+    """Yield a function that shows tables in the place of the last ones; if there are many rows, the last rows."""
     from rich.console import Group
     from rich.live import Live
 
@@ -248,6 +248,6 @@ def _print_rich(what: Any, **options: Any) -> None:
 
 
 def _write(text: str, file: TextIO) -> None:
-    """What the encoding of the file has not is escaped."""
+    """Write a text; characters that the encoding of the file does not have are escaped."""
     encoding = file.encoding or "utf-8"
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for those who look, while much is read."""
+"""A progress bar on standard error while large files are read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import TypeVar
 __all__ = ["watched"]
 
 T = TypeVar("T")
-#: Bytes that are read in less than a second.
+#: So many bytes are read in less than a second, and need no bar.
 _LITTLE = 1 << 28
 
 
 def watched(items: Sequence[T], files: Sequence[str]) -> Iterator[T]:
-    """The items, with a bar that goes on after each one by the size of its file.
+    """Yield the items; the bar advances after each by the size of its file.
 
     Args:
         items: what is worked on.
-        files: the file that is read for each; shown only where they are large, and standard error is a terminal.
+        files: the file that is read for each item; empty if none is read. The bar is shown only if the files are
+            large and standard error is a terminal.
     """
     sizes = [*map(_size, files)]
     if sum(sizes) < _LITTLE or not sys.stderr.isatty():
@@ -39,6 +40,6 @@ def watched(items: Sequence[T], files: Sequence[str]) -> Iterator[T]:
 
 
 def _size(path: str) -> int:
-    with contextlib.suppress(OSError):  # it is missing
+    with contextlib.suppress(OSError):  # the file is missing
         return os.path.getsize(path)
     return 0

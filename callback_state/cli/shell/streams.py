@@ -1,4 +1,4 @@
-"""Standard output and error where nobody takes what is written: closed, full, or a pipe that has ended."""
+"""Standard output and standard error that are closed or full, or whose reader has gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["discard", "finish", "opened_streams"]
 
 @contextlib.contextmanager
 def opened_streams() -> Iterator[None]:
-    """What is written to a closed stream goes nowhere, as with ``print``: the work is done, the status tells."""
+    """Let writes to a closed stream do nothing, as ``print`` does; the exit status still tells the result."""
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
         if sys.stdout is None:
@@ -24,7 +24,7 @@ def opened_streams() -> Iterator[None]:
 
 
 def finish(stream: TextIO) -> None:
-    """Write out what waits; what cannot be written is given up."""
+    """Flush a stream; text that cannot be written is dropped."""
     try:
         stream.flush()
     except OSError:
@@ -32,10 +32,10 @@ def finish(stream: TextIO) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Give up what waits to be written, or Python would complain at its end that it cannot write it."""
+    """Drop the text that waits in a stream, else Python would report at exit that it cannot write it."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
-    except (OSError, ValueError):  # it is no file: then there is nothing to be flushed into one
+    except (OSError, ValueError):  # the stream is not a file, so Python flushes nothing at exit
         return

@@ -1,4 +1,4 @@
-"""All that a checkpoint says, as JSON: what ``show`` prints and ``diff`` compares."""
+"""Everything that a checkpoint says, as JSON; ``show`` prints it and ``diff`` compares it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "sto
 
 
 def described(found: Found) -> dict[str, Any]:
-    """A checkpoint, its values as :mod:`._view` shows them.
+    """Describe a checkpoint; its values are JSON as :mod:`.view` makes it.
 
     Raises:
-        CorruptCheckpointError: the seal is right, but no release of this package wrote what is inside.
+        CorruptCheckpointError: the file is sealed rightly, but this package cannot have written its content.
     """
     with _decoding(found.snapshot):
         return _described(found)
 
 
 def told_of(snapshot: Snapshot) -> dict[str, Any]:
-    """The callbacks, versions and training arguments alone, as :func:`described` has them; raises as that does."""
+    """Describe only the callbacks, versions and training arguments. Raises what :func:`described` raises."""
     with _decoding(snapshot):
         return {
             "callbacks": _callbacks(snapshot),
@@ -77,7 +77,7 @@ def _described(found: Found) -> dict[str, Any]:
 
 
 def _start(start: Start) -> dict[str, Any]:
-    """Its numbers stand for themselves, and are perhaps those of a hundred thousand starts."""
+    """Its numbers need no view, which would be slow: there may be a hundred thousand starts."""
     return {**to_plain(start), "due": view(start.due)}
 
 

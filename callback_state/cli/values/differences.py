@@ -1,4 +1,4 @@
-"""Where two values differ, as :mod:`._view` shows them."""
+"""Where two values differ; both are JSON as :mod:`.view` makes it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from ..._format.table import MISSING
 
 __all__ = ["Difference", "differences", "same"]
 
-#: Kinds that are looked into; any other is one value.
+#: Kinds whose parts are compared one by one; any other kind is compared as a whole.
 _INNER = {"object": "fields", "record": "fields", "SimpleNamespace": "fields", "callback": "fields"}
 _LISTS = frozenset({"tuple", "deque"})
 _DICTS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 
 
 class Difference(NamedTuple):
-    """A path, and what stands there on either side; MISSING for nothing."""
+    """A path, and the two values there; MISSING if a side has none."""
 
     path: str
     a: Any
     b: Any
 
     def as_json(self) -> dict[str, Any]:
-        """Without "a" or "b" where there is nothing."""
+        """As JSON; "a" or "b" is left out if that side has no value."""
         sides = {"a": self.a, "b": self.b}
         return {"path": self.path, **{name: v for name, v in sides.items() if v is not MISSING}}
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two are the same to the bit and the type: 1 is not 1.0, -0.0 not 0.0, NaN is itself."""
+    """Whether two values have the same type and bits: 1 is not 1.0, -0.0 is not 0.0, NaN is NaN."""
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
 def differences(a: Any, b: Any, path: str = "") -> Iterator[Difference]:
-    """The innermost places in which two values differ, in the order of ``a``."""
+    """Yield the innermost places in which two values differ, in the order of ``a``."""
     if MISSING not in (a, b) and same(a, b):
         return
     match _parts(a), _parts(b):
@@ -48,7 +48,7 @@ def differences(a: Any, b: Any, path: str = "") -> Iterator[Difference]:
 
 
 def _parts(view: Any) -> tuple[str, dict[str, Any]] | None:
-    """What a value is made of, by the step that leads there; None for one that is looked at as a whole."""
+    """The kind of a value and its parts, each by its step in the path; None if it is compared as a whole."""
     if isinstance(view, list):
         return "list", {f"[{i}]": item for i, item in enumerate(view)}
     if not isinstance(view, dict):

@@ -1,4 +1,4 @@
-"""Values that hold no others, as JSON; see :mod:`._view` for its form."""
+"""Values that contain no other values, as JSON; :mod:`.view` describes the form."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..._format.encode import Encoder
 
 __all__ = ["leaf", "scalar"]
 
-#: Bits of an int that is shown with decimal digits; Python refuses to write much longer ones.
+#: Longer ints, in bits, are shown in hexadecimal: Python refuses to write them in decimal.
 _MAX_BITS = 1 << 13
-#: Bytes that are shown; of more there is a digest.
+#: Of more bytes only a digest is shown.
 _MAX_BYTES = 1 << 10
 _GENERATORS = frozenset({"Random", "BitGenerator", "Generator", "RandomState", "SeedSequence"})
 _BYTES = frozenset({"bytearray", "bytes_"})
 
 
 def scalar(value: Any) -> Any:
-    """What stands for itself in a table."""
+    """A value that stands for itself in a table of nodes."""
     if isinstance(value, (bytes, memoryview)):
         return _bytes("bytes", bytes(value))
     if type(value) is int and value.bit_length() > _MAX_BITS:
@@ -30,7 +30,7 @@ def scalar(value: Any) -> Any:
 
 
 def leaf(kind: str, value: Any) -> Any:
-    """The value of a node of this kind."""
+    """A decoded value of a kind that contains no other values."""
     if kind == "array":
         return _array(value)
     if kind == "scalar":
@@ -42,7 +42,7 @@ def leaf(kind: str, value: Any) -> Any:
     if kind == "int":
         return scalar(value)
     if kind == "str_":
-        return {"$type": kind, "value": "".join(value)}  # its own str() drops zeros at the end
+        return {"$type": kind, "value": "".join(value)}  # str() of it would drop zero bytes at the end
     if kind in ("datetime", "time"):
         return {"$type": kind, "value": value.isoformat(), "fold": value.fold, "timezone": _text(value.tzinfo)}
     return {"$type": kind, "value": _text(value)}
@@ -59,7 +59,7 @@ def _text(value: Any) -> str | None:
         return None
     try:
         return str(value)
-    except ValueError:  # thousands of digits
+    except ValueError:  # it has thousands of digits, which Python refuses to write
         return f"a {type(value).__name__} of sha256 {_digest(value)}"
 
 
@@ -75,13 +75,13 @@ def _generator(kind: str, value: Any) -> dict[str, Any]:
 
 
 def _item(value: Any) -> Any:
-    """The number in a scalar of NumPy's; in words where Python has none that is as exact."""
+    """The number in a NumPy scalar; as a text if no Python number is as exact."""
     item = value.item()
     return scalar(item) if type(item) in (bool, int, float) else str(value)
 
 
 def _array(array: Any) -> dict[str, Any]:
-    """What can be said of an array; NaN are counted, and left out of the rest."""
+    """Describe an array. NaN are counted, and left out of min, max and mean."""
     digest = hashlib.sha256(_raw(array)).hexdigest()
     numbers = _numbers(array)
     least, most, mean = (None, None, None) if numbers is None else _statistics(numbers)
@@ -99,18 +99,18 @@ def _array(array: Any) -> dict[str, Any]:
 
 
 def _raw(array: Any) -> Any:
-    """The bytes in C order; of a large array they are not copied."""
+    """The bytes in C order; the bytes of a large array are not copied if they are in that order already."""
     import numpy
 
     return numpy.ascontiguousarray(array).reshape(-1).view("u1").data if array.nbytes else b""
 
 
 def _numbers(array: Any) -> Any:
-    """The real numbers of an array, NaN left out; None where it holds something else."""
+    """The real numbers of an array without NaN; None if it holds something else."""
     import numpy
 
     if array.dtype.kind == "V" and array.dtype.names is None and array.dtype.type is not numpy.void:
-        array = array.astype("float32")  # of ml_dtypes: bfloat16 and smaller
+        array = array.astype("float32")  # a dtype of ml_dtypes, such as bfloat16
     if array.dtype.kind not in "biuf":
         return None
     missing = numpy.isnan(array) if array.dtype.kind == "f" else numpy.False_

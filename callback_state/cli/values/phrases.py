@@ -1,19 +1,19 @@
-"""What a checkpoint says in a few words: values and moments."""
+"""Values and moments of a checkpoint in a few words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..._units import size_of
 
-__all__ = ["moment_of", "value_of", "words"]
+__all__ = ["moment_of", "resume_of", "value_of", "words"]
 
 _CLOSED = {"tuple": "()", "set": "{}", "frozenset": "{}", "deque": "[]"}
 
 
 def words(view: Any, limit: int = 200) -> str:
-    """A value as :mod:`._view` shows it, in one line of at most about ``limit`` characters."""
+    """Write a value that :mod:`.view` has made JSON of in one line of at most ``limit`` characters."""
     text = ""
     for piece in _pieces(view):
         text += piece[: limit + 1]
@@ -133,10 +133,25 @@ def _enclosed(brackets: str, parts: Iterable[Iterator[str]]) -> Iterator[str]:
 
 
 def moment_of(epoch: int, batch: int | None) -> str:
-    """Where in a run something was saved; 0-based."""
+    """Name a moment of a run by its 0-based epoch and batch."""
     return f"the end of epoch {epoch}" if batch is None else f"epoch {epoch}, batch {batch}"
 
 
+def resume_of(moment: Mapping[str, Any]) -> str:
+    """What a restart from a checkpoint does; epochs and batches are 0-based.
+
+    Args:
+        moment: the fields "finished", "goes_on_from", "initial_epoch" and "batch" of a state file.
+    """
+    if moment["finished"]:
+        more = (
+            f"; with a larger epochs= it goes on from {moment['goes_on_from']}" if moment["goes_on_from"] else ""
+        )
+        return f"trains nothing, as the run has finished{more}"
+    batch = 0 if moment["batch"] is None else moment["batch"] + 1
+    return f"goes on with {moment_of(moment['initial_epoch'], batch)}"
+
+
 def value_of(value: float | None) -> str:
-    """A monitored value, with six digits; empty where there is none."""
+    """A monitored value with six digits; empty if there is none."""
     return "" if value is None else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Names and lists of files cut to what there is room for: some have a hundred thousand characters."""
+"""Names and lists, cut to a length that can be shown: a file may hold names of any length."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 __all__ = ["short", "some"]
 
-#: Characters of a name, and items of a list.
+#: The most characters of a name, and the most items of a list.
 _NAME, _ITEMS = 120, 12
 
 
 def short(text: str, most: int = _NAME) -> str:
-    """A text of at most so many characters.
+    """Cut a text to at most ``most`` characters.
 
     Example:
         >>> short("abcdefgh", 5)
@@ -21,7 +21,7 @@ def short(text: str, most: int = _NAME) -> str:
 
 
 def some(items: Sequence[str], most: int = _ITEMS) -> str:
-    """The first items, each cut, and how many more there are.
+    """List the first items, each cut, and say how many more there are.
 
     Example:
         >>> some(["a", "b", "c"], 2)

@@ -1,15 +1,15 @@
-"""The values in a table of nodes, as JSON, told from the nodes: no class is looked up, no object is built.
+"""Values in a table of nodes, as JSON. They are read from the nodes; no class is looked up, no object is built.
 
 None, truth values, numbers, texts, lists, and dicts whose keys are texts stand for themselves. Everything else
 is an object with its kind under ``"$type"``:
 
-    {"$type": "tuple", "items": [...]}; so are "set", "frozenset", "deque"
-    {"$type": "dict", "items": [[key, value], ...]} where a key is no text; "OrderedDict", "Counter", "defaultdict"
+    {"$type": "tuple", "items": [...]}; likewise "set", "frozenset", "deque"
+    {"$type": "dict", "items": [[key, value], ...]} if a key is no text; "OrderedDict", "Counter", "defaultdict"
     {"$type": "object", "class": "package.Class", "fields": {...}}; "record" is an enum's member or a named tuple
     {"$type": "array", "dtype": ..., "shape": [...], "min": ..., "max": ..., "mean": ..., "sha256": ...}
-    {"$type": "by value", "what": ..., "needs": [full names], "sha256": ...}: opened on trust only
-    {"$type": "same", "as": "path"}: one and the same as what stands there
-    {"$type": "deeper"}: nested deeper than is shown
+    {"$type": "by value", "what": ..., "needs": [full names], "sha256": ...}: opened only on trust
+    {"$type": "same", "as": "path"}: the same object as the one at that path
+    {"$type": "deeper"}: nested too deep to be shown
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ from .leaves import leaf, scalar
 
 __all__ = ["MAX_DEPTH", "Viewer", "view"]
 
-#: How many values within each other are shown.
+#: Values nested deeper than this are not shown.
 MAX_DEPTH = 50
-#: Characters of a path that are shown: a file may refer to one value very often.
+#: The most characters of a path: a file may refer to one value very often.
 _PATH = 300
-#: Characters of a leaf that is shown again wherever it stands.
+#: A leaf with at most so many characters is repeated where it is shared.
 _SHORT = 100
 
 
 def view(value: Any) -> Any:
-    """A plain value as JSON. Raises PlainError."""
+    """Make JSON of a plain value. Raises PlainError."""
     table = Encoder().table(value)
     return Viewer(table.nodes).of(table.root, "")
 
 
 class Viewer:
-    """Shows the values of one table.
+    """Makes JSON of the values of one table.
 
     Args:
-        nodes: whatever a file says.
+        nodes: the nodes, which need not be well formed.
         pickles: the by-value section.
     """
 
     def __init__(self, nodes: list[Node], pickles: Sequence[bytes] = ()) -> None:
         self._nodes, self._pickles = nodes, pickles
         self._depth = 0
-        #: Where each value that may be met again was shown, and the short ones.
+        #: The paths of the values that were shown, and the short values, by the number of their nodes.
         self._shown: dict[int, str] = {}
         self._short: dict[int, Any] = {}
 
     def of(self, ref: Ref, path: str) -> Any:
-        """The value of a reference.
+        """Make JSON of the value of a reference.
 
         Args:
-            ref: of the table.
-            path: what the value is called where it is met again.
+            ref: a reference of the table.
+            path: the name of the value, which is shown where the same value stands again.
 
         Raises:
             PlainError: the nodes are not well formed.
@@ -71,7 +71,7 @@ class Viewer:
         return self._of(ref, path)
 
     def states(self, root: Ref) -> dict[str, dict[str, Any]]:
-        """The attributes of each callback by its key, of a table of states (see :func:`_shape.check_states`)."""
+        """The attributes of each callback, by its key, of a table whose root holds the states of the callbacks."""
         self._check(root, "")
         nodes = self._nodes
         keyed = two_by_two(nodes[root[0]][1])
@@ -109,7 +109,7 @@ class Viewer:
             try:
                 return show(self, node, path)
             except (ValueError, IndexError) as error:
-                raise PlainError(path, f"no {node[0]} that this package writes") from error
+                raise PlainError(path, f"a {node[0]} that this package cannot have written") from error
         found = leaf(node[0], self._decoded(i, path))
         if len(repr(found)) <= _SHORT:
             self._short[i] = found
@@ -134,7 +134,7 @@ class Viewer:
         ]
 
     def _fields(self, flat: list[Ref], path: str) -> dict[str, Any]:
-        """What stands under names; any other key is none that this package writes."""
+        """Named items. This package writes no other keys there."""
         found = {}
         for name, item in two_by_two(flat):
             if type(name) is not str:
@@ -167,7 +167,7 @@ class Viewer:
 
 
 def by_value(what: Any, index: Any, pickles: Sequence[bytes]) -> dict[str, Any]:
-    """What stands for an entry of the by-value section."""
+    """Make JSON of an entry of the by-value section."""
     there = type(index) is int and 0 <= index < len(pickles)
     needs = names_in(pickles[index]) if there else ("?",)
     digest = hashlib.sha256(pickles[index]).hexdigest() if there else None
