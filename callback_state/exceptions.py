@@ -1,6 +1,6 @@
-"""The errors of the package: one tree, each with the fields that a program needs to act on it.
+"""The errors of the package: one tree, each error with the fields that a program needs.
 
-Every message says where, what was expected, what was found and what to do next.
+Every message says where the problem is, what was expected, what was found, and what to do next.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ __all__ = [
 
 
 class CallbackStateError(Exception):
-    """Base class of everything that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
     __module__ = "callback_state"
 
 
 class BackendError(CallbackStateError, RuntimeError):
-    """Keras runs on a backend on which an exact resume is not supported."""
+    """Keras runs on a backend that this package does not support."""
 
     __module__ = "callback_state"
 
 
-class _FileError(CallbackStateError):
-    """An error about one path, kept in the field ``path``."""
+class _PathError(CallbackStateError):
+    """An error about one file, directory or attribute, which the field ``path`` names."""
 
     __module__ = "callback_state"
 
@@ -52,40 +52,40 @@ class _FileError(CallbackStateError):
         return f"{self.path}: {self.message}"
 
 
-class CheckpointNotFoundError(_FileError, FileNotFoundError):
-    """There is no checkpoint at ``path``: nothing at all, or one of its two files is missing."""
+class CheckpointNotFoundError(_PathError, FileNotFoundError):
+    """There is no checkpoint at ``path``, or one of its two files is missing."""
 
     __module__ = "callback_state"
 
 
-class CorruptCheckpointError(_FileError, ValueError):
-    """The file at ``path`` is not a state file, or is one that was damaged."""
+class CorruptCheckpointError(_PathError, ValueError):
+    """The file at ``path`` is damaged, or it is not a state file."""
 
     __module__ = "callback_state"
 
 
-class UnsupportedFormatError(_FileError, ValueError):
-    """The state file at ``path`` was written in a format that this release does not know."""
+class UnsupportedFormatError(_PathError, ValueError):
+    """The state file at ``path`` has a format that this release does not know."""
 
     __module__ = "callback_state"
 
 
-class MismatchError(_FileError, ValueError):
-    """The model file at ``path`` is not the one that its state file was written for."""
+class MismatchError(_PathError, ValueError):
+    """The model file at ``path`` is not the one that its state file belongs to."""
 
     __module__ = "callback_state"
 
 
-class InUseError(_FileError, RuntimeError):
+class InUseError(_PathError, RuntimeError):
     """Another process writes checkpoints into the directory at ``path``."""
 
     __module__ = "callback_state"
 
 
-class UntrustedError(_FileError, PermissionError):
-    """The file at ``path`` needs code to be run, or is not signed, and the caller did not say that he trusts it.
+class UntrustedError(_PathError, PermissionError):
+    """The file at ``path`` has to be trusted before it can be read: it holds code, or it is not signed.
 
-    ``needs`` holds what :func:`untrusted` lists of it.
+    ``needs`` holds what :func:`untrusted` returns for the file.
     """
 
     needs: tuple[object, ...] = ()
@@ -93,52 +93,44 @@ class UntrustedError(_FileError, PermissionError):
     __module__ = "callback_state"
 
 
-class WriteError(_FileError, OSError):
-    """What was read back of a new file for ``path`` is not what was meant; it was not committed."""
+class WriteError(_PathError, OSError):
+    """A new file for ``path`` was read back and is not what was written; the checkpoint was not committed."""
 
     __module__ = "callback_state"
 
 
-class NotPicklableError(CallbackStateError, TypeError):
+class NotPicklableError(_PathError, TypeError):
     """The attribute at ``path``, for example ``"Scheduler.pool.lock"``, cannot be saved."""
 
     __module__ = "callback_state"
 
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(path, message)
-        self.path = path
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
-
 
 class RestoreError(CallbackStateError, ValueError):
-    """The checkpoint is sound but cannot be put into what it was to be put into."""
+    """The checkpoint is whole, but it does not fit the callbacks or the model."""
 
     __module__ = "callback_state"
 
 
 class NotRegisteredError(RestoreError, LookupError):
-    """A class that the checkpoint names is not registered in this process, or is ambiguous."""
+    """The checkpoint names a class that is not registered in this process, or that is ambiguous."""
 
     __module__ = "callback_state"
 
 
 class NotRebuildableError(RestoreError):
-    """A callback cannot be made from the file alone; ``into=`` is the way."""
+    """A callback cannot be made from the file alone; pass a new one with ``into=``."""
 
     __module__ = "callback_state"
 
 
 class ResumeError(CallbackStateError, RuntimeError):
-    """``fit`` was about to go on from something else than the checkpoint that was restored."""
+    """``fit`` was about to go on from another state than that of the restored checkpoint."""
 
     __module__ = "callback_state"
 
 
 class StoppedBySignal(CallbackStateError):
-    """A run was saved and stopped because of the signal ``name``; started again, it goes on."""
+    """The run was saved and stopped because of the signal ``name``. Start the script again to go on."""
 
     __module__ = "callback_state"
 
@@ -151,7 +143,7 @@ class StoppedBySignal(CallbackStateError):
 
 
 def unsupported_keras(found: str) -> ResumeError:
-    """The error for a Keras that is not written as it was; ``found`` says where."""
+    """Make the error for a Keras whose internals are not as expected; ``found`` says what is different."""
     version = sys.modules["keras"].__version__
     return ResumeError(
         f"keras {version}: {found}. This release of callback_state does not support this Keras; install a "

@@ -14,13 +14,8 @@ from typing import Any
 import click
 import pytest
 from commands import put, put_run, run
-from hostile.arrays import ARRAYS
-from hostile.bombs import BOMBS
-from hostile.files import checkpoint, forged, sealed, sealed_tree
-from hostile.metas import FORGED
-from hostile.values import NODES
 from listed import flip
-from places import ROOT
+from places import GOLDEN, ROOT
 
 from callback_state._store import lock
 from callback_state._store.pair import SUFFIX
@@ -28,10 +23,6 @@ from callback_state.cli import COMMANDS, _group, main
 from callback_state.cli.runs import follow
 from callback_state.cli.shell.exits import ALWAYS, Exit
 
-GOLDEN = {
-    str(path.relative_to(ROOT / "tests" / "golden")): path
-    for path in [ROOT / "tests/golden/format-1", *sorted((ROOT / "tests/golden").glob("*/format-*/*"))]
-}
 #: By command the arguments after which a path is expected.
 READING: dict[str, list[str]] = {"ls": [], "show": [], "verify": [], "export": [], "diff": ["ckpt/001.keras"]}
 #: ANSI sequences, bells, and what turns the direction of writing; line ends are none.
@@ -189,7 +180,7 @@ def test_ctrl_c_ends_a_watch(here: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.status == Exit.INTERRUPTED and len(done.lines) == 3 and done.err == ""
 
 
-@pytest.mark.parametrize("argv", [["ls", "ckpt"], ["show", "ckpt", "--json"], ["ls", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("argv", [["ls", "ckpt"], ["ls", "--help"]], ids=" ".join)
 @pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise")
 def test_a_pipe_that_closes_is_no_error(argv: list[str], here: Path) -> None:
     """Whoever has read enough gets no complaint, and the command the status of a closed pipe."""
@@ -208,23 +199,9 @@ def test_a_pipe_that_closes_is_no_error(argv: list[str], here: Path) -> None:
     assert (done.returncode, done.stderr) == (Exit.CLOSED, "")
 
 
-@pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN.keys())
-def test_a_golden_file_is_shown_and_verifies(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every state, format and writer, in words and as JSON; of each it is said what it holds."""
-    assert run("verify", golden).status == Exit.OK
-    shown, data = run("show", golden), run("show", golden, "--json")
-    assert shown.status == data.status == Exit.OK and shown.err == data.err == ""
-    found = data.json
-    assert found["versions"]["callback_state"] and found["callbacks"]
-    assert all(callback["key"] in shown.out for callback in found["callbacks"])
-    assert not STEERS.search(shown.out)
-    assert run("export", golden).lines[0].startswith("epochs,")
-    assert run("diff", golden, golden).status == Exit.OK
-
-
 def test_no_command_imports_tensorflow_or_unpickles(tmp_path: Path) -> None:
     """In a process of its own, in which every way to unpickle raises, each reading command reads a golden file."""
-    golden = ROOT / "tests/golden/0.1.0-keras-3.15/format-1"
+    golden = sorted(GOLDEN.rglob("numbers"))[-1].parent
     code = f"""
 import pickle, sys
 from callback_state.cli import main
@@ -305,7 +282,7 @@ def test_sentences_are_broken_between_words(
     assert shown.split() == piped.split()
 
 
-@pytest.mark.parametrize("width", [200, 80, 60, 30, 10])
+@pytest.mark.parametrize("width", [200, 60, 30])
 def test_a_narrow_terminal_shows_all_the_same(width: int, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The less needed columns go first; then each checkpoint gets lines of its own. No row is broken."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -318,8 +295,7 @@ def test_a_narrow_terminal_shows_all_the_same(width: int, here: Path, monkeypatc
     assert width < 60 or max(map(len, lines)) <= width
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_an_encoding_without_a_character_is_no_error(encoding: str, tmp_path: Path) -> None:
+def test_an_encoding_without_a_character_is_no_error(tmp_path: Path) -> None:
     """It is escaped."""
     put(tmp_path, "m\u20ac.keras", 0, {"C": {"\u4e2d": "\u4e2d"}})
     done = subprocess.run(
@@ -327,78 +303,9 @@ def test_an_encoding_without_a_character_is_no_error(encoding: str, tmp_path: Pa
         capture_output=True,
         cwd=ROOT,
         timeout=60,
-        env={**os.environ, "PYTHONIOENCODING": encoding},
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert (done.returncode, done.stderr) == (0, b"") and b"\\u4e2d" in done.stdout
-
-
-LIES = {**NODES, **ARRAYS}
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_no_lying_value_is_shown(lie: str, tmp_path: Path) -> None:
-    """A state that no encoder wrote ends ``show`` with one message, or is shown as what it is."""
-    entry = {"key": "C", "class": "package.C", "version": 1, "arguments": {}, "outside": None}
-    path = checkpoint(tmp_path, sealed_tree(forged(meta={"callbacks": [entry]}, state={"C": {"x": LIES[lie]()}})))
-    before = set(sys.modules)
-    done = run("show", path, "--json")
-    assert done.status in (Exit.OK, Exit.DAMAGED)
-    assert done.json if done.status == Exit.OK else "no state file" in done.err or "cannot be decoded" in done.err
-    assert {m for m in set(sys.modules) - before if not m.startswith(("numpy", "ml_dtypes", "rich"))} == set()
-
-
-@pytest.mark.parametrize("forgery", FORGED)
-def test_no_forged_description_is_shown(forgery: str, tmp_path: Path) -> None:
-    """What no release wrote is damaged to each command that reads it, and listed."""
-    path = checkpoint(tmp_path, sealed_tree(forged(meta=FORGED[forgery])))
-    for name in ("show", "verify", "export"):
-        assert run(name, path).status == Exit.DAMAGED
-    assert run("ls", tmp_path).status == Exit.OK
-    assert "DAMAGED" in run("ls", "--verify", tmp_path).out
-
-
-@pytest.mark.parametrize("bomb", BOMBS)
-def test_no_bomb_goes_off(bomb: str, tmp_path: Path) -> None:
-    """Streams that hang or crash plain pickle are damaged files here."""
-    path = checkpoint(tmp_path, sealed(BOMBS[bomb]()))
-    assert run("verify", path).status == run("show", path).status == Exit.DAMAGED
-
-
-HUGE = 1 << 70_000
-ENORMOUS: dict[str, dict[str, Any]] = {
-    **{name: {name: HUGE} for name in ("saved_at", "epoch", "batch", "initial_epoch", "epochs")},
-    "negative": {"epoch": -HUGE},
-    "monitor": {"monitor": ("loss", HUGE)},
-    "iterations": {"model": {"digest": "", "iterations": HUGE, "variables": [], "optimizes": True}},
-    "version": {"callbacks": [{"key": "C", "class": "C", "version": HUGE, "arguments": {}, "outside": None}]},
-    "start": {
-        "starts": [{"at": HUGE, "epoch": HUGE, "batch": HUGE, "from": HUGE, "due": (HUGE, HUGE), "beside": HUGE}]
-    },
-    "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE]}},
-    "history": {"history": {"epochs": [HUGE], "series": {"loss": [HUGE]}}},
-    "arguments": {"training_args": {"a": HUGE}},
-    "versions": {"versions": {"a": HUGE, "b": {}}},
-    "more-of-the-model": {
-        "model": {"digest": "", "iterations": 0, "variables": [], "optimizes": True, "$type": "same"}
-    },
-    "shared-lists": (lambda one: {"history": {"epochs": one, "series": {"loss": one, "acc": one}}})([1]),
-    "shared-starts": (lambda one: {"starts": [one, one]})(
-        {"at": 1, "epoch": 1, "batch": 1, "from": None, "due": None, "beside": 0}
-    ),
-}
-
-
-@pytest.mark.parametrize("which", ENORMOUS)
-@pytest.mark.parametrize("name", [*READING, "prune"])
-def test_numbers_that_nobody_can_write_are_no_traceback(name: str, which: str, here: Path) -> None:
-    """Python itself refuses to write some integers, and to take others for a time; sharing is no trap either."""
-    meta = ENORMOUS[which]
-    tree = forged(meta=meta, state={entry["key"]: {} for entry in meta.get("callbacks", ())})
-    checkpoint(here / "huge", sealed_tree(tree))
-    for options in ([], ["--json"]) if name != "prune" else (["--keep", "1"],):
-        done = run(name, *READING.get(name, []), "huge", *options)
-        assert done.status in (Exit.OK, Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND)
-        assert done.out or done.err
 
 
 def test_a_name_of_any_length_is_padded_no_further(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_arrays_and_code_differ_by_their_bytes(tmp_path: Path) -> None:
     ]
     done = run("diff", *paths)
     assert done.status == Exit.DIFFERENT
-    assert sum(line.endswith(" (differs in what is not shown here)") for line in done.lines) == 2
+    assert sum(line.endswith(" (they differ in something that is not shown here)") for line in done.lines) == 2
 
 
 def series(**values: list[Any]) -> dict[str, Any]:
@@ -179,13 +179,13 @@ def series(**values: list[Any]) -> dict[str, Any]:
             series(loss=[1.0, 2.0]),
             series(loss=[1.0, 2.0, 3.0]),
             {"epochs": [2, 3], "first": None},
-            "  the same as far as both go",
+            "  the same in all epochs that both have",
         ),
         (
             series(loss=[1.0, 2.0, 3.0], acc=[1, 1, 1]),
             series(loss=[1.0, 5.0, 6.0], acc=[1, 1, 2]),
             {"epochs": [3, 3], "first": {"epoch": 1, "series": {"loss": [2.0, 5.0]}}},
-            "  not the same from epoch 1 on:",
+            "  different from epoch 1 on:",
         ),
         (
             series(loss=[1.0]),
@@ -207,7 +207,7 @@ def test_differences_are_printed_in_pairs(tmp_path: Path) -> None:
     paths = two(tmp_path, {"states": {"C": {"x": 1, "y": [0] * 100}}}, {"states": {"C": {"x": 2, "y": [1] * 100}}})
     done = run("diff", *paths)
     assert done.lines[:5] == [f"A  {paths[0]}", f"B  {paths[1]}", "", "C", "  x      1 -> 2"]
-    assert done.lines[-1] == "  and 81 more, which --json has"
+    assert done.lines[-1] == "  and 81 more; --json has all"
 
 
 def test_directories_are_compared_by_their_newest(tmp_path: Path) -> None:

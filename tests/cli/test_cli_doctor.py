@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import subprocess
@@ -35,9 +34,9 @@ def test_nothing_is_found_in_a_run_that_was_resumed_rightly(tmp_path: Path, caps
     write_run(tmp_path, versions={})
     assert main(["doctor", str(tmp_path)]) == Exit.OK
     assert capsys.readouterr().out.splitlines() == [
-        "006.keras: finished; a restart trains nothing",
-        "nothing was found that a restart would lose",
-        f"model files were not read: callback-state verify {tmp_path} does so",
+        "006.keras: a restart trains nothing, as the run has finished",
+        "nothing found that a restart would lose",
+        f"model files were not read; to check them: callback-state verify {tmp_path}",
     ]
 
 
@@ -46,7 +45,7 @@ def test_nothing_is_found_in_a_run_that_was_resumed_rightly(tmp_path: Path, caps
     [
         ({"initial_epoch": 3, "epoch": 2}, "a restart goes on with epoch 3, batch 0"),
         ({"initial_epoch": 2, "epoch": 2, "batch": 6}, "a restart goes on with epoch 2, batch 7"),
-        ({"finished": True}, "finished; a restart trains nothing"),
+        ({"finished": True}, "a restart trains nothing, as the run has finished"),
     ],
     ids=["end of an epoch", "inside one", "finished"],
 )
@@ -64,10 +63,10 @@ def test_a_start_that_restored_nothing_is_found(tmp_path: Path) -> None:
     write(tmp_path, "m.keras", starts=[start(0, beside=3)])
     (found,) = findings(tmp_path)
     assert found.what == (
-        "start 1 of the run began anew with epoch 0, batch 0, although 3 of its checkpoints were in the directory"
+        "start 1 of the run began with epoch 0, batch 0, although 3 of its checkpoints were in the directory"
     )
     assert found.cure == (
-        "before fit: restored = restore_callbacks('ckpt', into=callbacks, model=model, missing_ok=True)"
+        "write before fit: restored = restore_callbacks('ckpt', into=callbacks, model=model, missing_ok=True)"
     )
 
 
@@ -78,7 +77,7 @@ def test_a_start_with_another_epoch_than_was_due_is_found(tmp_path: Path, due: A
     """``initial_epoch`` was not passed: the second start trained epoch 0 again."""
     write(tmp_path, "m.keras", starts=[start(0), start(50, 0, came_from=20, due=due)])
     (found,) = findings(tmp_path)
-    assert found.what.startswith("start 2 of the run went on with epoch 0, batch 0; its checkpoint was to go on ")
+    assert found.what.startswith("start 2 of the run went on with epoch 0, batch 0, but its checkpoint goes on ")
     assert found.what.endswith(f"with {said}")
     assert "initial_epoch=restored.initial_epoch" in found.cure
 
@@ -125,7 +124,7 @@ def test_a_finished_run_that_could_not_go_on_is_found(tmp_path: Path, name: str)
     """The end replaced the weights of the last epoch, and the checkpoint that has these is not there."""
     write(tmp_path, "002.final.keras", finished=True, goes_on_from=name)
     (found,) = findings(tmp_path)
-    assert found.what.startswith(f"with more epochs the finished run goes on from {name}, and that is not whole (")
+    assert found.what.startswith(f"with more epochs the finished run goes on from {name}, which is not whole (")
     assert "larger epochs=" in found.lost
 
 
@@ -148,7 +147,7 @@ def test_a_damaged_model_file_is_left_to_verify(tmp_path: Path, capsys: Any) -> 
         (tmp_path / "m.keras").write_bytes(b"MODEL")
         main(["doctor", str(tmp_path)])
         last = capsys.readouterr().out.splitlines()[-1]
-        assert last == f"model files were not read: callback-state verify {tmp_path} does so"
+        assert last == f"model files were not read; to check them: callback-state verify {tmp_path}"
     assert main(["verify", str(tmp_path)]) == Exit.DAMAGED
 
 
@@ -196,8 +195,8 @@ def test_another_release_of_keras_is_found_without_importing_it(tmp_path: Path) 
     assert findings(tmp_path) == []
     write(tmp_path, "m.keras", versions={"keras": "3.1.2", "python": "2.7.18"})
     found = [f.what for f in findings(tmp_path)]
-    assert found[0].startswith("the checkpoint was written with python 2.7.18, here is 3.")
-    assert found[1].startswith("the checkpoint was written with keras 3.1.2, here is 3.")
+    assert found[0].startswith("the checkpoint was written with python 2.7.18, but 3.")
+    assert found[1].startswith("the checkpoint was written with keras 3.1.2, but 3.")
 
 
 def test_the_newest_checkpoint_counts_and_damaged_ones_are_told(tmp_path: Path, capsys: Any) -> None:
@@ -222,7 +221,7 @@ def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
     assert main(["doctor", str(tmp_path)]) == 8
     assert capsys.readouterr().out.splitlines()[1:-1] == [
         "a is unseeded",
-        "    lost: the resumed run is not the run that died",
+        "    lost: exactness: the resumed run may be a different run",
         "    cure: write seed=1.",
     ]
     assert main(["doctor", str(tmp_path), "--json"]) == 8
@@ -232,7 +231,7 @@ def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
         "findings": [
             {
                 "what": "a is unseeded",
-                "lost": "the resumed run is not the run that died",
+                "lost": "exactness: the resumed run may be a different run",
                 "cure": "write seed=1.",
                 "line": None,
             }
@@ -322,31 +321,6 @@ def test_a_callback_that_keeps_nothing_is_right(tmp_path: Path, body: str) -> No
     assert read(tmp_path, callback(body)) == []
 
 
-#: What cannot be driven: a method that nobody calls, an item of a number, an attribute of no model.
-DRIVEN = {**UNSAVED, **HARMLESS}.keys() - {"in a method of its own", "an item", "of somebody else"}
-
-
-@pytest.mark.parametrize("name", sorted(DRIVEN))
-def test_a_run_warns_of_the_same_callbacks(name: str) -> None:
-    """What is found in the source of a class is what training finds in its instance, and the reverse."""
-    import keras
-
-    from callback_state._loop.unsaved import Watch
-
-    scope: dict[str, Any] = {"keras": keras, "clock": itertools.count(7).__next__}
-    exec(callback({**UNSAVED, **HARMLESS}[name]).replace(RIGHT, ""), scope)
-    mine = scope["Mine"]()
-    mine.on_train_begin()
-    watch = Watch([mine])
-    for epoch in range(2):
-        mine.on_epoch_begin(epoch)
-        mine.on_train_batch_begin(0)
-        mine.on_train_batch_end(0, {"loss": 0.5})
-        mine.on_epoch_end(epoch, {"loss": 0.5})
-        watch.look()
-    assert bool(watch.found) == (name in UNSAVED)
-
-
 def test_what_derives_from_a_callback_is_one(tmp_path: Path) -> None:
     """By way of a class of the script, which may be given to @stateful for both; other classes are none."""
     derived = "class Child(Mine):\n    n = 0\n    def on_epoch_end(self, *args):\n        self.n += 1\n"
@@ -368,21 +342,21 @@ def test_what_derives_from_a_callback_is_one(tmp_path: Path) -> None:
             "BackupAndRestore(",
             ["BackupAndRestore saves the model, not what the callbacks know"],
         ),
-        ("initial_epoch=restored.initial_epoch, ", "", ["fit is not told with which epoch to go on"]),
+        ("initial_epoch=restored.initial_epoch, ", "", ["fit does not get initial_epoch="]),
         ("restored = restore_callbacks(", "restored = other(", ["nothing is restored before fit"]),
-        ("model=model, ", "", ["the callbacks are restored, and the model is not"]),
+        ("model=model, ", "", ["the callbacks are restored, but the model is not"]),
         ("keras.utils.set_random_seed(1)", "", ["no seed is set"]),
         (
             "keras.utils.set_random_seed(1)",
             "d = Dataset.from_tensor_slices(x).shuffle(1000).batch(2)",
-            ["a data set is shuffled without a seed", "no seed is set"],
+            ["a dataset is shuffled without a seed", "no seed is set"],
         ),
         ("keras.utils.set_random_seed(1)", "d = data.shuffle(buffer_size=len(x), seed=1)", ["no seed is set"]),
         ("keras.utils.set_random_seed(1)", "random.shuffle(x); rng.shuffle(indices)", ["no seed is set"]),
         (
             "callbacks = [",
             "checkpoint = ModelCheckpointEnhanced('a.keras')\ncallbacks = [",
-            ["checkpoint, a ModelCheckpointEnhanced, is passed to nobody"],
+            ["checkpoint, a ModelCheckpointEnhanced, is not used"],
         ),
     ],
     ids=[

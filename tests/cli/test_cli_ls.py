@@ -20,7 +20,7 @@ from callback_state._format.pickles import dump, parse_first
 from callback_state._store import disk, pair
 from callback_state._store.pair import SUFFIX
 from callback_state.cli.commands import ls
-from callback_state.cli.runs import rows as _rows
+from callback_state.cli.runs import looks, rows
 from callback_state.cli.runs.follow import follow
 from callback_state.cli.shell.exits import Exit
 
@@ -229,8 +229,8 @@ def test_callbacks_are_counted_without_reading_the_rest(tmp_path: Path, monkeypa
     """They stand in the second node of a file; one that has none there is read as a whole."""
     put(tmp_path, "1.keras", 1, {"A": {}, "B": {}}, monitor=("anything", 1.0))
     seen: list[Any] = []
-    unseal = ls.look.__globals__["unseal"]
-    monkeypatch.setitem(ls.look.__globals__, "unseal", lambda *args: seen.append(args) or unseal(*args))
+    unseal = looks.look.__globals__["unseal"]
+    monkeypatch.setitem(looks.look.__globals__, "unseal", lambda *args: seen.append(args) or unseal(*args))
     assert checkpoints(tmp_path)["1.keras"]["callbacks"] == ["A", "B"] and seen == []
     golden = GOLDEN / "format-1"
     assert len(checkpoints(golden)["002.keras"]["callbacks"]) == 5 and len(seen) == 1
@@ -312,7 +312,7 @@ def test_a_watch_goes_on_where_the_directory_vanishes(
     """Between two looks, or in the middle of one: the run may make it again."""
     directory = tmp_path / "ckpt"
     put(directory, "1.keras", 0)
-    look = ls.look
+    look = looks.look
 
     def vanishing(*args: Any, **options: Any) -> Any:
         found = look(*args, **options)
@@ -320,10 +320,10 @@ def test_a_watch_goes_on_where_the_directory_vanishes(
         return found
 
     def come_back() -> None:
-        monkeypatch.setattr(ls, "look", look)
+        monkeypatch.setattr(looks, "look", look)
         put(directory, "2.keras", 1, finished=True)
 
-    monkeypatch.setattr(ls, "look", vanishing)
+    monkeypatch.setattr(looks, "look", vanishing)
     lines = watched(directory, [lambda: None, come_back], capture=capsys)
     assert [line.split(",")[0] for line in lines] == ["2.keras"]
 
@@ -353,7 +353,7 @@ def test_a_watch_on_a_terminal_names_several_runs(tmp_path: Path) -> None:
     """As the listing does."""
     for name in ("a", "b"):
         put(tmp_path, f"{name}-1.keras", 1, template=f"{name}-{{epoch}}.keras", finished=True)
-    titles = [table.title for table in _rows.tables_of(ls._runs(str(tmp_path), False), None, 0)]
+    titles = [table.title for table in rows.tables_of(ls._runs(str(tmp_path), False), None, 0)]
     assert titles == ["a-{epoch}.keras", "b-{epoch}.keras"]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from places import ROOT
+from places import ENVIRONMENT
+from test_cli_doctor import HARMLESS, RIGHT, UNSAVED, callback
 
 from callback_state.cli.doctor.findings import findings_in
 from callback_state.cli.pictures.page import document
@@ -57,63 +59,81 @@ def start(how, name):
     except KeyboardInterrupt:
         pass
 
-for how in ("right", "epoch", "anew"):
+for how in sys.argv[1:]:
     start("first", how)
     start(how, how)
 """
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("runs")
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=directory,
-        check=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+def trained(directory: Path, *how: str) -> Path:
+    subprocess.run([sys.executable, "-c", PROGRAM, *how], cwd=directory, check=True, timeout=300, env=ENVIRONMENT)
     return directory
 
 
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        ("right", []),
-        (
-            "epoch",
-            [
-                "start 2 of the run went on with epoch 0, batch 0; its checkpoint was to go on with epoch 3, "
-                "batch 0"
-            ],
-        ),
-        (
-            "anew",
-            [
-                "start 1 of the run began anew with epoch 0, batch 0, although 3 of its checkpoints were in the "
-                "directory"
-            ],
-        ),
-    ],
-    ids=["right", "without initial_epoch", "without restore_callbacks"],
-)
-def test_the_doctor_finds_what_a_real_run_lost(runs: Path, how: str, expected: list[str]) -> None:
-    """The callback that was not captured, the unseeded shuffle, and how the second start began; nothing else."""
-    found = [finding.what for finding in findings_in(newest_of(str(runs / how))[0], "ckpt")]
-    shuffle, unsaved = "arrays are shuffled without a seed", "Counter is not saved with the checkpoint"
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was started again rightly."""
+    return trained(tmp_path_factory.mktemp("runs"), "right") / "right"
+
+
+def check_findings(directory: Path, expected: list[str]) -> None:
+    """These, the unseeded shuffle, and the callback that was not captured; nothing else."""
+    found = [finding.what for finding in findings_in(newest_of(str(directory))[0], "ckpt")]
     assert found[: len(expected)] == expected
     rest = found[len(expected) :]
-    assert len(rest) == 2 and rest[0] == shuffle and rest[1].startswith(f"{unsaved}, and its count changed")
+    assert len(rest) == 2 and rest[0] == "arrays are shuffled without a seed"
+    assert rest[1].startswith("Counter is not saved with the checkpoint, and its count changed")
 
 
-def test_the_report_shows_a_real_run(runs: Path) -> None:
+def test_the_doctor_finds_what_a_real_run_lost(right: Path) -> None:
+    """The callback that was not captured and the unseeded shuffle."""
+    check_findings(right, [])
+
+
+@pytest.mark.heavy
+def test_the_doctor_finds_how_a_real_run_began_wrongly(tmp_path: Path) -> None:
+    """With another epoch than was due, or with nothing restored."""
+    runs = trained(tmp_path, "epoch", "anew")
+    went_on = "start 2 of the run went on with epoch 0, batch 0, but its checkpoint goes on with epoch 3, batch 0"
+    check_findings(runs / "epoch", [went_on])
+    beside = "start 1 of the run began with epoch 0, batch 0, although 3 of its checkpoints were in the directory"
+    check_findings(runs / "anew", [beside])
+
+
+def test_the_report_shows_a_real_run(right: Path) -> None:
     """Learning rate, loss and the counter over five epochs, and the restart in the fourth with what it cost."""
-    run = recorded(str(runs / "right"))
+    run = recorded(str(right))
     timeline = timeline_of(run)
-    points = {panel.title: panel.series[0].points for panel in timeline.panels}
+    panels = [*timeline.common, *(panel for panels in timeline.states.values() for panel in panels)]
+    points = {panel.title: panel.series[0].points for panel in panels}
     assert points["learning rate"] == tuple((epoch, 0.25) for epoch in (1.0, 2.0, 3.0, 4.0, 5.0))
     assert points["step"] == ((1, 2), (2, 4), (3, 6), (4, 8), (5, 10))
     assert [place for place, _ in points["loss"]] == [1, 2, 3, 4, 5]
     assert [(r.place, r.epoch, r.batch) for r in timeline.restarts] == [(3, 3, 0)]
     assert timeline.restarts[0].lost is not None and 0 < timeline.restarts[0].lost < 300
     assert timeline.finished and "Finished after 5 of 5 epochs; 1 restart" in document(run)
+
+
+#: What cannot be driven: a method that nobody calls, an item of a number, an attribute of no model.
+DRIVEN = {**UNSAVED, **HARMLESS}.keys() - {"in a method of its own", "an item", "of somebody else"}
+
+
+@pytest.mark.parametrize("name", sorted(DRIVEN))
+def test_a_run_warns_of_the_same_callbacks(name: str) -> None:
+    """What is found in the source of a class is what training finds in its instance, and the reverse."""
+    import keras
+
+    from callback_state._loop.unsaved import Watch
+
+    scope: dict[str, Any] = {"keras": keras, "clock": itertools.count(7).__next__}
+    exec(callback({**UNSAVED, **HARMLESS}[name]).replace(RIGHT, ""), scope)
+    mine = scope["Mine"]()
+    mine.on_train_begin()
+    watch = Watch([mine])
+    for epoch in range(2):
+        mine.on_epoch_begin(epoch)
+        mine.on_train_batch_begin(0)
+        mine.on_train_batch_end(0, {"loss": 0.5})
+        mine.on_epoch_end(epoch, {"loss": 0.5})
+        watch.look()
+    assert bool(watch.found) == (name in UNSAVED)

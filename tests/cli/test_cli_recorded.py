@@ -89,5 +89,5 @@ def test_a_run_that_is_deleted_while_it_is_read_is_not_found(tmp_path: Path, mon
     monkeypatch.setattr(_recorded, "_chosen", chosen_and_deleted)
     for look in (newest_of, recorded):
         write(tmp_path, "m.keras", template=TEMPLATE)
-        with pytest.raises(CheckpointNotFoundError, match="a writer has deleted it"):
+        with pytest.raises(CheckpointNotFoundError, match="it was deleted meanwhile"):
             look(str(tmp_path))

@@ -60,7 +60,7 @@ def test_evidence_is_left(tmp_path: Path) -> None:
     before = names(tmp_path)
     done = run("repair", tmp_path)
     assert done.status == Exit.DAMAGED and names(tmp_path) == before
-    assert f"m.keras: none of its states is whole; left as it is, with {staged.name}" in done.err
+    assert f"m.keras: none of its state files is whole; left as it is, with {staged.name}" in done.err
 
 
 def test_what_somebody_may_be_at_is_left(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_the_page_says_what_there_is_to_know(report: Path) -> None:
         "Checkpoints (6)",
         "the end of epoch 0 1.1",
         "Callbacks (2) Warmup train.Warmup configuration warmup 40 state step 48 peak 0.5",
-        "Not drawn, as it does not change: peak.",
+        "These do not change and are not drawn: peak.",
         "keras '3.15.1'",
         "training_args rate 0.1",
     ):
@@ -226,10 +226,10 @@ def test_a_run_without_a_number_has_a_page_too(tmp_path: Path) -> None:
     """No epoch, no callback, no value that can be drawn: it says so, and draws nothing."""
     write(tmp_path, "m.keras")
     text = document(recorded(str(tmp_path)))
-    assert "<svg" not in text and "did not note restarts" in text
+    assert "<svg" not in text and "do not record restarts" in text
     write(tmp_path, "m.keras", history=history(2, loss=[float("nan")] * 2, val_loss=[float("inf")] * 2))
     text = document(recorded(str(tmp_path)))
-    assert '<svg viewBox="0 0 360' not in text and "No value of it is a number." in text
+    assert '<svg viewBox="0 0 360' not in text and "None of its values is a number." in text
 
 
 def test_neither_keras_nor_matplotlib_is_needed(tmp_path: Path) -> None:

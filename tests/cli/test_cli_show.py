@@ -246,7 +246,7 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
     for line in (
         r"saved +2033-05-18 03:33:20 UTC",
         r"moment +epoch 2, batch 6, of 9 epochs",
-        r"goes on +with epoch 2, batch 7",
+        r"restart +goes on with epoch 2, batch 7",
         r"monitors +loss 0.25",
         r"model +\d+ B, variables: 1, steps: 12",
         r"versions +keras 3.15.1",
@@ -265,7 +265,10 @@ def test_the_end_of_a_run_is_shown(tmp_path: Path) -> None:
     """And what it goes on from with more epochs."""
     path = put(tmp_path, "m.keras", 1, finished=True, goes_on_from="007.keras", epochs=None)
     text = run("show", path).out
-    assert re.search(r"goes on +no, the run has finished; with more epochs from 007.keras\n", text)
+    assert re.search(
+        r"restart +trains nothing, as the run has finished; with a larger epochs= it goes on from 007.keras\n",
+        text,
+    )
 
 
 def test_of_a_directory_the_newest_is_shown(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_leftovers_are_named(tmp_path: Path) -> None:
     path = put(tmp_path, "m.keras", 1)
     staged = put_staged(path, 2)
     done = run("verify", tmp_path)
-    assert done.status == Exit.OK and f"{staged.name}: left by a save" in done.err
+    assert done.status == Exit.OK and f"{staged.name}: left by an interrupted save" in done.err
     assert run("verify", tmp_path, "--json").json["leftovers"] == [staged.name]
 
 

@@ -52,10 +52,7 @@ def test_a_run_of_an_older_release_says_what_it_does_not_know(tmp_path: Path) ->
     write_run(tmp_path, restarts=False, starts=[], trace=trace(0))
     timeline = timeline_of(recorded(str(tmp_path)))
     assert (timeline.rate, timeline.restarts) == (None, [])
-    assert timeline.remarks == [
-        "These files are of a release that did not note restarts.",
-        "No file says the learning rate.",
-    ]
+    assert timeline.remarks == ["The files do not record restarts.", "The files do not record the learning rate."]
     assert [panel.title for panel in timeline.panels] == ["loss", "step", "mean", "best"]
 
 
@@ -258,7 +255,7 @@ def test_what_a_course_has_left_is_not_drawn(tmp_path: Path) -> None:
     write(tmp_path, "3.keras", step, starts=[start(-5), start(40, 2, came_from=10)], **newest)
     run = recorded(str(tmp_path))
     assert [state.name for state in run.states] == ["0.keras", "1.keras", "3.keras"]
-    assert run.aside == ["2.keras: of a course that the run has left"]
+    assert run.aside == ["2.keras: left out, as the run went on from an older checkpoint"]
     assert run.best is not None and run.best.name == "1.keras"
     write(tmp_path, "3.keras", step, starts=[start(40)], **newest)
     assert [state.name for state in recorded(str(tmp_path)).states] == ["3.keras"]
@@ -319,6 +316,7 @@ def test_numbers_of_any_size_are_drawn_or_left_out(tmp_path: Path, meta: dict[st
         timeline = timeline_of(recorded(str(tmp_path)))
     except CallbackStateError:  # the file is refused
         return
-    places = [place for panel in timeline.panels for series in panel.series for place, _ in series.points]
+    panels = [*timeline.common, *(panel for panels in timeline.states.values() for panel in panels)]
+    places = [place for panel in panels for series in panel.series for place, _ in series.points]
     assert all(map(math.isfinite, [timeline.end, *places, *(r.place for r in timeline.restarts)]))
     assert "epochs" in timeline.standing

@@ -458,10 +458,10 @@ def test_a_number_of_a_layer_is_caught() -> None:
         made.compile("sgd", "mse")
         return made
 
-    message = r"model.layers\[0\].trainable is True, expected False; Freezes.* a layer only"
+    message = r"model.layers\[0\].trainable is True, expected False; Freezes.* only in a layer"
     with pytest.raises(AssertionError, match=message):
         assert_resumes_exactly(Freezes, model=model, epochs=3, steps_per_epoch=1)
-    message = r"model.layers\[0\].rate is 0.\d+, expected 0.\d+; HalvesDropout.on_epoch_begin .* a layer only"
+    message = r"model.layers\[0\].rate is 0.\d+, expected 0.\d+; HalvesDropout.on_epoch_begin .* only in a layer"
     with pytest.raises(AssertionError, match=message):
         assert_resumes_exactly(HalvesDropout, model=model, epochs=3, steps_per_epoch=1)
 
@@ -523,7 +523,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "not registered": (Unregistered, r"Unregistered.step is 0, expected 1; Unregistered is not registered"),
     "not registered, and reset": (
         UnregisteredReset,
-        r"UnregisteredReset.step is 0, expected 1; .*it is assigned in on_train_begin: that resets it on every",
+        r"UnregisteredReset.step is 0, expected 1; .*it is assigned in on_train_begin, which resets it on every",
     ),
     "excluded": (Excludes, r"is 1.0, expected 0.5; Excludes.step is excluded from what is saved"),
     "reset in on_train_begin": (
@@ -538,12 +538,12 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a closure": (_in_closure(), r"keeps state in a closure \(count\)"),
     "an unseeded generator": (Unseeded, r"Unseeded.on_train_batch_begin draws random numbers"),
     "the system's generator": (System, r"System.on_epoch_begin draws random numbers"),
-    "an iterator": (Iterates, r"nothing can be saved: Iterates.rates: .*an iterator cannot be saved"),
-    "a handle": (Handle, r"nothing can be saved: Handle.lock: .*it is a handle of this process"),
-    "the optimizer": (InOptimizer, r"keeps state in the optimizer only \(self.model.optimizer.steps_so_far\)"),
+    "an iterator": (Iterates, r"the callbacks cannot be saved: Iterates.rates: .*an iterator cannot be saved"),
+    "a handle": (Handle, r"the callbacks cannot be saved: Handle.lock: .*it belongs to this process"),
+    "the optimizer": (InOptimizer, r"keeps state only in the optimizer \(self.model.optimizer.steps_so_far\)"),
     "a number that is compiled": (
         SetsDecay,
-        r"model.optimizer.weight_decay is .*, expected .*in the optimizer only \(.*weight_decay\)",
+        r"model.optimizer.weight_decay is .*, expected .*only in the optimizer \(.*weight_decay\)",
     ),
     "derived, and not again": (Derives, r"is 0.1.*, expected 0.05.*derives factor from self.step, .*excluded"),
     "an iterator that can be pickled": (
@@ -555,7 +555,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a schedule's iterator": (drawing, r"LearningRateScheduler.schedule keeps state in .* closure \(rates\)"),
     "a schedule's object": (holding, r"LearningRateScheduler.schedule keeps state in .* closure \(holder.step\)"),
     "a function's list": (collecting, r"LambdaCallback.on_epoch_end keeps state in .* closure \(seen\)"),
-    "a list of the class": (SharedList, r"SharedList.seen is one list of the class"),
+    "a list of the class": (SharedList, r"SharedList.seen is a list of the class"),
 }
 
 
@@ -589,7 +589,7 @@ def test_an_error_that_only_the_resumed_run_raises_is_named_with_its_point() -> 
             if self.seen[0] != 0:
                 raise LookupError("where is epoch 0?")
 
-    message = r"after resuming at \(1, 0\) LookupError is raised, and not in the uninterrupted run: where is"
+    message = r"after resuming at \(1, 0\) LookupError is raised, but not in the uninterrupted run: where is"
     with pytest.raises(AssertionError, match=message) as caught:
         assert_resumes_exactly(lambda: stateful(Needs(), exclude=("seen",)), optimizer="numpy", at=[(1, 0)], **RUN)
     assert "Needs.on_epoch_end(1)" in str(caught.value) or sys.version_info < (3, 11)
@@ -663,7 +663,7 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         ({"timeout": 0}, "timeout=0: expected seconds above 0"),
         (
             {"make_callbacks": lambda: CALLBACKS.EarlyStopping("loss", patience=0), "at": [(1, 0), (7, 0)]},
-            r"the run stops after \(2, 1\) and never comes to \(7, 0\)",
+            r"the run stops after \(2, 1\) and does not reach \(7, 0\)",
         ),
         (
             {

@@ -399,7 +399,7 @@ class Hangs(keras.callbacks.Callback):
 @pytest.mark.parametrize("wait", [lambda: None, threading.Event().wait], ids=["busy", "waiting"])
 def test_a_hook_that_never_returns_is_interrupted_and_named(wait: Any, interrupts: None) -> None:
     """After the seconds that it is given."""
-    with pytest.raises(TimeoutError, match=r"Hangs.on_epoch_end\(1\) had not returned after 0.2 s, and was"):
+    with pytest.raises(TimeoutError, match=r"Hangs.on_epoch_end\(1\) did not return within 0.2 s and was"):
         simulate(Hangs(wait), epochs=3, steps_per_epoch=1, timeout=0.2)
     assert threading.active_count() < 50 and simulate(Warmup(0.1), epochs=1, steps_per_epoch=1, timeout=0.2).steps
 

@@ -46,7 +46,8 @@ def changing_in(tree: ast.Module) -> Iterator[Finding]:
                 yield Finding(
                     f"{name} changes {what}, and is not saved",
                     f"{what}: a restarted run has the values that the constructor sets",
-                    f"write @stateful above class {name}, or @stateful(exclude=({changed[0]!r},)) if it is no state",
+                    f"write @stateful above class {name}, or @stateful(exclude=({changed[0]!r},)) if "
+                    f"the attribute is no state",
                     node.lineno,
                 )
 

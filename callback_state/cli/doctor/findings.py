@@ -101,8 +101,8 @@ def _of_code(state: State, restore: str) -> Iterator[Finding]:
         if not need.path.endswith("=)"):  # with into= a constructor's argument is the new one
             yield Finding(
                 f"{need.path}, {need.what}, is stored by value",
-                "its value, unless the callback in into= has its own: it is opened only with trusted=True, and then "
-                "whoever wrote the file can run any program",
+                "its value, unless the callback in into= has its own: it is opened only with trusted=True, and "
+                "then whoever wrote the file can run any program",
                 f"leave it out with @stateful(exclude=({_attribute(need.path)!r},)), set it in the constructor, "
                 f"and {restore}",
             )

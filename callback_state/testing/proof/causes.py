@@ -1,4 +1,4 @@
-"""Why a callback does not resume: the usual mistakes, recognised in its source."""
+"""Why a callback does not resume: the usual mistakes, as its source shows them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,15 @@ _BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
 
 
 def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> str:
-    """``"; <cause>"`` for a difference that was found, ``""`` where none is recognised.
+    """Find the likely cause of a difference.
 
     Args:
-        callbacks: of the run, made anew.
-        found: the difference, which begins with the callback's key and the attribute where it is one.
-        twice: whether it is one between two runs without an interruption.
+        callbacks: new callbacks of the run.
+        found: the difference. It begins with the callback's key and the attribute, if it is one of a callback.
+        twice: whether two runs without an interruption differ.
+
+    Returns:
+        ``"; <cause>"``; ``""`` if no usual mistake is found.
     """
     keyed = names(callbacks)
     key, _, rest = found.partition(".")
@@ -60,15 +63,15 @@ def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> st
 
 
 def cause_of_unpicklable(error: str) -> str:
-    """The same for an attribute that cannot be saved at all."""
+    """Find the likely cause of an attribute that cannot be saved; as :func:`likely_cause`."""
     if re.search(r"generator|iterator|itertools\.|'(zip|map|filter|enumerate)'", error):
-        return "; an iterator cannot be saved as plain data: keep how far it is, and make it anew from there"
+        return "; an iterator cannot be saved as plain data: save its position, and make a new one from there"
     if re.search(r"lock|socket|Thread|TextIOWrapper|Buffered\w+|FileIO|module", error):
-        return "; it is a handle of this process: exclude it, and make it in the constructor"
+        return "; it belongs to this process: exclude it, and make it in the constructor"
     return ""
 
 
-# The causes, the surest first.
+# Each cause is a function that returns its text, or None if the source does not show it.
 
 
 def _not_registered(source: Source, callback: Any, attribute: str) -> str | None:
@@ -84,8 +87,8 @@ def _excluded(source: Source, callback: Any, attribute: str) -> str | None:
     for name in sorted(excluded_of(callback)):
         if methods := source.assigned(name):
             return (
-                f"{source.name}.{name} is excluded from what is saved, and {methods[0]} changes it: take it "
-                f"out of exclude=, or let nothing depend on it"
+                f"{source.name}.{name} is excluded from what is saved, but {methods[0]} changes it: remove it "
+                f"from exclude=, or let nothing depend on it"
             )
     return None
 
@@ -96,14 +99,14 @@ def _reset(source: Source, callback: Any, attribute: str) -> str | None:
 
 def _reset_words(source: Source, attribute: str) -> str | None:
     begins = [method for method in source.assigned(attribute) if method in _BEGINS]
-    return f"it is assigned in {begins[0]}: that resets it on every resume" if begins else None
+    return f"it is assigned in {begins[0]}, which resets it on every resume" if begins else None
 
 
 def _deleted(source: Source, callback: Any, attribute: str) -> str | None:
     if attribute and (methods := source.deleted(attribute)):
         return (
-            f"{source.name}.{methods[0]} deletes it, and the constructor makes it again, which no state undoes: "
-            f"set it to None instead"
+            f"{source.name}.{methods[0]} deletes it, but the constructor sets it again, and a restored state does "
+            f"not delete attributes: set it to None instead"
         )
     return None
 
@@ -115,8 +118,8 @@ def _in_model(source: Source, callback: Any, attribute: str) -> str | None:
             if match := _OF_MODEL.search(text):
                 where = "the optimizer" if match[0].startswith("optimizer") else "a layer"
                 return (
-                    f"{source.name}.{method.name} keeps state in {where} only ({text}), which no checkpoint "
-                    f"holds: keep it in an attribute, and set it from there in on_train_begin; what Keras "
+                    f"{source.name}.{method.name} keeps state only in {where} ({text}), which no checkpoint "
+                    f"saves: keep it in an attribute, and set it from there in on_train_begin. A number that Keras "
                     f"compiles into the train step (weight_decay, a dropout's rate) has to be a variable"
                 )
     return None
@@ -139,7 +142,7 @@ def _in_module(source: Source, callback: Any, attribute: str) -> str | None:
 
 
 def _changed_by_calls(method: ast.FunctionDef) -> Iterator[ast.expr]:
-    """What ``next`` draws from, and what a call of one of its methods changes."""
+    """Yield the arguments of ``next``, and the objects that a call of one of their methods changes."""
     for node in ast.walk(method):
         match node:
             case ast.Call(func=ast.Name(id="next"), args=[drawn, *_]):
@@ -155,35 +158,38 @@ def _in_class(source: Source, callback: Any, attribute: str) -> str | None:
         for name, value in vars(cls).items():
             if isinstance(value, (list, dict, set)) and not name.startswith("_") and name not in vars(callback):
                 return (
-                    f"{source.name}.{name} is one {type(value).__name__} of the class, which all its objects "
-                    f"share and no checkpoint holds: make it in the constructor"
+                    f"{source.name}.{name} is a {type(value).__name__} of the class, which all its objects share "
+                    f"and no checkpoint saves: make it in the constructor"
                 )
     return None
 
 
 def _elsewhere(source: Source, method: ast.FunctionDef, where: str) -> str:
     return (
-        f"{source.name}.{method.name} keeps state in {where}, which is not saved, and which other runs of the "
+        f"{source.name}.{method.name} keeps state in {where}, which is not saved, and which all runs in the "
         f"process share: keep it in an attribute"
     )
 
 
 def _clock(source: Source, callback: Any, attribute: str) -> str | None:
-    if found := source.find(_CLOCK):
-        return (
-            f"{source.name}.{found[1]} reads the clock ({found[0]}), which is another at every run: count steps, "
-            f"or leave what follows from it out of what is compared and saved, with exclude="
-        )
-    return None
+    cure = (
+        "reads the clock ({}), which differs in every run: count steps, or leave what follows from "
+        "the time out of what is compared and saved, with exclude="
+    )
+    return _found(source, _CLOCK, cure)
 
 
 def _random(source: Source, callback: Any, attribute: str) -> str | None:
-    if found := source.find(_RANDOM):
-        return (
-            f"{source.name}.{found[1]} draws random numbers ({found[0]}) from a generator that is not seeded, "
-            f"or is no attribute: self.rng = numpy.random.default_rng(seed) in the constructor is saved"
-        )
-    return None
+    cure = (
+        "draws random numbers ({}) from a generator that is not seeded, or is no attribute: self.rng = "
+        "numpy.random.default_rng(seed) in the constructor is saved"
+    )
+    return _found(source, _RANDOM, cure)
+
+
+def _found(source: Source, pattern: re.Pattern[str], cure: str) -> str | None:
+    found = source.find(pattern)
+    return None if found is None else f"{source.name}.{found[1]} {cure.format(found[0])}"
 
 
 def _derived(source: Source, callback: Any, attribute: str) -> str | None:
@@ -191,9 +197,9 @@ def _derived(source: Source, callback: Any, attribute: str) -> str | None:
         for method in source.methods:
             if method.name not in ("__init__", *_BEGINS) and (read := _derives(method, name)):
                 return (
-                    f"{source.name}.{method.name} derives {name} from {read}, and it is excluded from what is "
-                    f"saved: until then it is what the constructor made of it. Derive it where it is used, or in "
-                    f"on_train_begin too"
+                    f"{source.name}.{method.name} derives {name} from {read}, but {name} is excluded from what is "
+                    f"saved: a resumed run has the constructor's value until then. Derive it where it is used, or "
+                    f"in on_train_begin too"
                 )
     return None
 
@@ -207,7 +213,9 @@ def _derives(method: ast.FunctionDef, name: str) -> str | None:
     return None
 
 
+#: The causes why two runs without an interruption differ, the surest first.
 _causes_twice = (_clock, _in_module, _in_class, _random, _in_model)
+#: The causes why a resumed run differs, the surest first.
 _causes = (
     _not_registered,
     _deleted,

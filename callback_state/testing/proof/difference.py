@@ -1,4 +1,4 @@
-"""The first difference between two values, by its path."""
+"""The first difference between two values, with its path."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["difference"]
 
 
 def difference(found: Any, expected: Any, path: str) -> str | None:
-    """``"<path> is ..., expected ..."`` for the first difference; None where there is none.
+    """Describe the first difference as ``"<path> is ..., expected ..."``; None if there is none.
 
-    Equal are values of one type with the same bits: NaN is NaN, 0.0 is not -0.0, 1 is not 1.0. Variables and
-    tensors are compared by value, arrays by dtype, shape and bytes, other objects by their attributes.
+    Two values are equal if they have one type and the same bits: NaN equals NaN, 0.0 is not -0.0, 1 is not 1.0.
+    Variables and tensors are compared by value, arrays by dtype, shape and bytes, other objects by attributes.
     """
     seen: set[tuple[int, int]] = set()
     todo = [(found, expected, path)]
@@ -44,13 +44,13 @@ def difference(found: Any, expected: Any, path: str) -> str | None:
                 return text
         elif not _same(x, y):
             if _shown(x) == _shown(y):
-                return f"{where} is {_shown(x)} in another state than expected"
+                return f"{where} is {_shown(x)} in a different state than expected"
             return f"{where} is {_shown(x)}, expected {_shown(y)}"
     return None
 
 
 def _parts(x: Any, y: Any, where: str) -> list[tuple[Any, Any, str]] | None:
-    """What the two consist of, pairwise; None where they are not of one length."""
+    """The parts of two values in pairs; None if the values have different lengths."""
     if isinstance(x, Mapping):
         return [(x[key], y[key], f"{where}[{key!r}]") for key in x]
     if isinstance(x, (list, tuple)) or type(x).__name__ == "deque":
@@ -64,7 +64,7 @@ def _parts(x: Any, y: Any, where: str) -> list[tuple[Any, Any, str]] | None:
 
 
 def _same(x: Any, y: Any) -> bool:
-    # Of what is not plain (a function, a lock) only what it is can be compared.
+    # Of a value that is not plain (a function, a lock) only the description can be compared.
     return same(x, y) if same(x, x) else describe(x) == describe(y)
 
 
@@ -87,7 +87,7 @@ def _of_arrays(x: Any, y: Any, where: str) -> str | None:
         if not _same(x[index], y[index]):
             at = ", ".join(map(str, index))
             return f"{where}[{at}] is {x[index]}, expected {y[index]}"
-    return f"{where} is another array (its order in memory differs)"
+    return f"{where} is a different array (its order in memory differs)"
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The state of a single callback: looked at, compared, written and read again."""
+"""The state of a single callback: read, compared, and taken through a state file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["assert_picklable", "assert_state_equal", "roundtrip", "state_of"]
 
 
 def state_of(callback: Any) -> dict[str, Any]:
-    """What a checkpoint would save of a callback, by attribute: neither configuration, nor what is excluded.
+    """The attributes of a callback that a checkpoint would save, without configuration and excluded attributes.
 
-    The values are the callback's own, not copies.
+    The values are the objects of the callback, not copies.
 
     Args:
         callback: a ``keras.callbacks.Callback``.
 
     Raises:
-        TypeError: a checkpoint would not save it: it is neither stock nor given to ``@stateful``.
+        TypeError: a checkpoint would not save the callback: it is neither stock nor decorated with ``@stateful``.
 
     Example:
         >>> import keras
@@ -44,13 +44,17 @@ def state_of(callback: Any) -> dict[str, Any]:
 
 
 def roundtrip(callback: Any) -> Any:
-    """A new callback, made from what a state file says of one: constructor's arguments and state.
+    """Save a callback into a state file in memory, and make a new callback from the file.
 
     Args:
-        callback: as for :func:`state_of`; it stays as it is.
+        callback: as for :func:`state_of`; it is not changed.
+
+    Returns:
+        A new callback with the constructor's arguments and the state of the given one.
 
     Raises:
-        NotPicklableError, RestoreError: it cannot be saved, or not be made from a file alone.
+        NotPicklableError: the callback cannot be saved.
+        RestoreError: it cannot be made from a file alone.
 
     Example:
         >>> import keras
@@ -69,13 +73,13 @@ def roundtrip(callback: Any) -> Any:
 
 
 def assert_picklable(callback: Any) -> None:
-    """Fail unless all of a callback's state can be saved and put into a callback again.
+    """Fail unless the whole state of a callback can be saved and restored.
 
     Args:
         callback: as for :func:`state_of`.
 
     Raises:
-        AssertionError: it cannot; names the attribute and the line that cures it.
+        AssertionError: it cannot. The message names the attribute and the line that cures it.
 
     Example:
         >>> import keras
@@ -93,11 +97,11 @@ def assert_state_equal(found: Any, expected: Any) -> None:
     """Fail unless two callbacks have the same state, or two values are the same.
 
     Args:
-        found, expected: two callbacks, or two values of any kind: numbers, arrays, variables, nested. NaN equals
-            NaN; 0.0 is not -0.0, and 1 is not 1.0.
+        found, expected: two callbacks, or two values of any kind: numbers, arrays, variables, also nested. NaN
+            equals NaN; 0.0 is not -0.0, and 1 is not 1.0.
 
     Raises:
-        AssertionError: names the first difference by its path.
+        AssertionError: there is a difference. The message names the path of the first one.
 
     Example:
         >>> import numpy as np

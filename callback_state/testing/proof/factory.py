@@ -1,4 +1,4 @@
-"""What a proof runs again and again: callbacks and a model, made anew each time."""
+"""The factory of a proof: it makes new callbacks and a new model for each run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ Make = Callable[[], Any]
 
 
 class Factory:
-    """Makes callbacks and a model, anew each time; and what is not to be compared of their runs."""
+    """Makes new callbacks and a new model for each run, and checks that they are new.
+
+    Args:
+        make: returns a callback or a list of callbacks.
+        optimizer: the optimizer of the stand-in, as for :func:`simulate`.
+        model: returns a model, built and compiled; None for the stand-in.
+        ignored: the names of logs that are not compared.
+    """
 
     def __init__(
         self, make: Make, optimizer: Any, model: Make | None = None, ignored: frozenset[str] = frozenset()
@@ -25,8 +32,8 @@ class Factory:
             raise TypeError(f"make_callbacks={make!r:.100}: expected a function that returns new callbacks")
         if isinstance(optimizer, keras.optimizers.Optimizer):
             raise TypeError(
-                "optimizer: one object would go on from run to run; pass a function that returns a new one, such "
-                "as lambda: keras.optimizers.SGD(0.1)"
+                "optimizer: one object would keep its state from run to run; pass a function that returns a new "
+                "one, such as lambda: keras.optimizers.SGD(0.1)"
             )
         if model is not None and (isinstance(model, keras.Model) or not callable(model)):
             raise TypeError(f"model={model!r:.90}: expected a function that returns a new model, compiled")
@@ -40,12 +47,12 @@ class Factory:
         made = self.make()
         callbacks = listed(made, "make_callbacks() returned")
         if not callbacks:
-            raise ValueError("make_callbacks() returned no callback, so nothing would be proved")
+            raise ValueError("make_callbacks() returned no callback, so nothing would be tested")
         for callback in callbacks:
             if any(callback is other for other in self._made):
                 raise ValueError(
-                    f"make_callbacks() returned the same {type(callback).__name__} object again: its state would "
-                    f"live on in it, and nothing be proved. Make it inside the function"
+                    f"make_callbacks() returned the same {type(callback).__name__} object again: it would keep "
+                    f"its state, and nothing would be tested. Make a new one inside the function"
                 )
         self._made += callbacks
         return callbacks
@@ -57,7 +64,9 @@ class Factory:
         if not (isinstance(model, keras.Model) and model.built and getattr(model, "optimizer", None) is not None):
             raise TypeError(f"model= returned {model!r:.100}; expected a new keras.Model, built and compiled")
         if any(model is other for other in self._made):
-            raise ValueError("model= returned the same model again: what is changed there would live on in it")
+            raise ValueError(
+                "model= returned the same model again: it would keep the changes of the last run. Make a new one"
+            )
         self._made.append(model)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)

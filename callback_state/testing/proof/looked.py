@@ -1,4 +1,4 @@
-"""How callbacks are at a moment, attribute by attribute, kept so that they may go on."""
+"""Copies of the attributes of callbacks and models at one moment of a run, to compare them later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Look", "Value", "look", "look_at_model"]
 
 @dataclass(frozen=True)
 class Value:
-    """One attribute, as plain data: what is not plain is only what it is, in words."""
+    """A copy of one attribute as plain data; a value that is not plain is only described in words."""
 
     table: Table
 
@@ -42,12 +42,12 @@ class Value:
         return f"{self.value()!r:.80}"
 
 
-#: By the callback's key and the attribute's name.
+#: For each callback's key its attributes by name.
 Look = dict[str, dict[str, Value]]
 
 
 class _Other:
-    """Stands for what is not plain."""
+    """Stands for a value that is not plain."""
 
     def __init__(self, decoder: Any, node: Node, live: Any) -> None:
         self.what = node[1]
@@ -61,7 +61,7 @@ def _no_class(name: str, live: Any) -> type:
 
 
 def look(callbacks: list[Any]) -> Look:
-    """Every attribute of callbacks but Keras's own and those that are left out of what is saved."""
+    """Copy all attributes of callbacks, but those of Keras's base class and those that are excluded."""
     found: Look = {}
     for key, callback in names(callbacks).items():
         adapter, _ = adapter_of(type(callback))
@@ -71,7 +71,7 @@ def look(callbacks: list[Any]) -> Look:
 
 
 def look_at_model(model: Any) -> dict[str, Value]:
-    """What a model or its stand-in holds: its variables, the optimizer's, the rate, Python numbers."""
+    """Copy what a model or its stand-in holds: all variables, the learning rate, and public Python numbers."""
     rate = getattr(model.optimizer, "learning_rate", None)
     found = {} if rate is None else {"learning_rate": _value(value_of(rate))}
     numbers = _numbers(model.optimizer, "optimizer")
@@ -82,7 +82,7 @@ def look_at_model(model: Any) -> dict[str, Value]:
 
 
 def _numbers(owner: Any, path: str) -> dict[str, Value]:
-    """The public Python numbers of a part of the model, which no checkpoint holds."""
+    """The public Python numbers of a part of the model; no checkpoint saves them."""
     return {
         f"{path}.{name}": _value(value)
         for name, value in vars(owner).items()

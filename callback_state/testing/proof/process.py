@@ -1,4 +1,4 @@
-"""A run that goes on in another process, as after a real restart."""
+"""A run that goes on in a new process, as after a real restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["go_on_elsewhere", "pickled"]
 
 
 def pickled(*run: Any) -> bytes:
-    """What makes callbacks, an optimizer or a model, and the plan of the run, for another process."""
+    """Pickle the functions that make callbacks, optimizer and model, and the plan, for another process."""
     import cloudpickle
 
     data: bytes = cloudpickle.dumps(run)
@@ -22,15 +22,19 @@ def pickled(*run: Any) -> bytes:
 
 
 def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
-    """What :func:`.replay.go_on` returns, of a process of its own.
+    """Call :func:`.replay.go_on` in a new process.
 
     Args:
-        path: of the checkpoint.
+        path: the path of the checkpoint.
         run: what :func:`pickled` returned.
-        point, saved: as for that function.
+        point, saved: as for :func:`.replay.go_on`.
+
+    Returns:
+        What that function returns.
 
     Raises:
-        AssertionError: and whatever else is raised there.
+        Exception: whatever is raised in the other process.
+        RuntimeError: the other process ended without an answer.
     """
     with tempfile.TemporaryDirectory() as directory:
         asked, answered = Path(directory, "asked"), Path(directory, "answered")
@@ -41,9 +45,9 @@ def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
         )
         if not answered.exists():
             raise RuntimeError(
-                f"the process that was to go on ended with {done.returncode}: {done.stderr[-2000:]}"
+                f"the process of the resumed run ended with status {done.returncode}: {done.stderr[-2000:]}"
             )
-        (result,) = pickle.loads(answered.read_bytes())  # written by our own process a moment ago
+        (result,) = pickle.loads(answered.read_bytes())  # our own process has just written it
     if isinstance(result, BaseException):
         raise result
     return result
@@ -62,7 +66,7 @@ def main(asked: str, answered: str) -> None:
     result: Any
     try:
         result = _go_on(*pickle.loads(Path(asked).read_bytes()))
-    except Exception as error:  # raised again where the test is
+    except Exception as error:  # it is raised again in the process of the test
         result = error
     Path(answered).write_bytes(pickled(result))
 

@@ -1,4 +1,4 @@
-"""A callback resumes exactly: interrupted anywhere, saved, made again, it goes on as if nothing had been."""
+"""The proof that callbacks resume exactly: interrupted anywhere, saved and made again, they go on unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["assert_resumes_exactly"]
 
 @dataclass
 class _Whole:
-    """An uninterrupted run."""
+    """An uninterrupted run: its record, the points at which it could be saved, and the callbacks at the end."""
 
     record: Record = field(default_factory=Record)
     saved: dict[Point, Saved] = field(default_factory=dict)
@@ -52,36 +52,36 @@ def assert_resumes_exactly(
     ignore_logs: Iterable[str] = (),
     timeout: float | None = 60.0,
 ) -> None:
-    """Fail unless callbacks that were interrupted, saved and made again go on as if nothing had been.
+    """Fail unless a run with these callbacks can be interrupted anywhere and goes on exactly the same.
 
-    The run is simulated without an interruption, and then once more from each point, with callbacks made anew
-    into which the saved state was put: before they hear anything, and again after ``on_train_begin`` (and inside
-    an epoch ``on_epoch_begin``), as in a script that calls ``restore_callbacks(..., into=callbacks)`` and ``fit``.
-    Learning rates, events, logs, stops, saves, what the model holds in the end, and all attributes that are not
-    excluded must be the same. Of the points that ``at`` does not name, those after an early stop are
-    left out.
+    The run is simulated once without an interruption, and then once from each point, with new callbacks. The saved
+    state is put into them before the first hook, and again after ``on_train_begin`` (and inside an epoch after
+    ``on_epoch_begin``), as in a script that calls ``restore_callbacks(..., into=callbacks)`` and ``fit``. The
+    learning rates, events, logs, the stop, the saves, the final model, and all attributes that are not excluded
+    must be the same. Points after an early stop are skipped, unless ``at`` names them.
 
     Args:
-        make_callbacks: returns a callback or a list of them, new ones each time.
+        make_callbacks: a function that returns a new callback, or a list of new callbacks.
         epochs, steps_per_epoch, logs, validation_steps: as for :func:`simulate`.
-        at: ``"every step"``, ``"every epoch"``, or points (epoch, batch), 0-based: where the resumed run goes on;
-            (1, 0) is after the first epoch, (0, steps_per_epoch) between its last batch and its end.
-            There has to be one that the run comes to.
-        through: ``"state"``: through the bytes of a state file; ``"file"``: through a checkpoint in a directory;
-            ``"process"``: through one, into a process of its own for each point (some seconds each), where what
-            lives in modules is lost as in a real restart. ``make_callbacks`` and ``logs`` go by cloudpickle.
+        at: ``"every step"``, ``"every epoch"``, or a list of points (epoch, batch), 0-based, at which the resumed
+            run goes on. (1, 0) is after the first epoch, (0, steps_per_epoch) between its last batch and its end.
+            The run must reach at least one of them.
+        through: ``"state"``: the state goes through the bytes of a state file. ``"file"``: through a checkpoint in
+            a directory. ``"process"``: through a checkpoint into a new process for each point (some seconds each);
+            as in a real restart, the state in modules is lost. ``make_callbacks`` and ``logs`` are pickled with
+            cloudpickle for it.
         optimizer: None, a name, ``"numpy"``, or a function that returns a new optimizer.
-        model: None for a stand-in, or a function that returns a new model, built and compiled, the same each time.
-            It is not trained; its variables and its optimizer's are put back as from a model file.
-        ignore_logs: names of logs that hold measured time, and are not compared.
+        model: None for a stand-in, or a function that returns a new model, built and compiled, each time the same.
+            It is not trained; its variables and those of its optimizer are put back as from a model file.
+        ignore_logs: names of logs that are not compared, because they measure time.
         timeout: as for :func:`simulate`.
 
     Raises:
-        AssertionError: it does not. The message says the first difference and its likely cause. A callback that
-            raises only in a run that was resumed is one.
-        TimeoutError: a hook has not returned in time.
+        AssertionError: a resumed run differs, or it raises an error that the other run does not raise. The message
+            names the first difference and its likely cause.
+        TimeoutError: a hook did not return in time.
         ValueError, TypeError: an argument is wrong.
-        Exception: whatever a callback raises in the run that is not interrupted.
+        Exception: whatever a callback raises in the run without an interruption.
 
     Example:
         >>> import keras
@@ -99,11 +99,11 @@ def assert_resumes_exactly(
         raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
     ignored = frozenset([ignore_logs] if isinstance(ignore_logs, str) else ignore_logs)
     factory = Factory(make_callbacks, optimizer, model, ignored)
-    if through == "process":  # as it is before anything has run
+    if through == "process":  # before anything runs that could change the functions
         factory.pickled = pickled(make_callbacks, optimizer, model, plan)
     before = randomness.take_generators()
     whole = _whole(factory, plan, points)
-    with warnings.catch_warnings():  # a factory that seeds does it for the second run again
+    with warnings.catch_warnings():  # a factory that sets the seed sets it again in the second run
         warnings.filterwarnings("ignore", "the run that is resumed had the global seed", UserWarning)
         randomness.put_back_generators(before)
     _assert_same_twice(whole, _whole(factory, plan, []), factory)
@@ -113,18 +113,18 @@ def assert_resumes_exactly(
 
 
 def _check_reached(at: Any, points: list[Point], whole: _Whole) -> None:
-    """A point that the run never comes to proves nothing."""
+    """Refuse points that the run does not reach: nothing would be tested there."""
     missed = [point for point in points if point not in whole.saved]
     may_miss = isinstance(at, Drawn) or (isinstance(at, str) and len(missed) < len(points))
     if missed and not may_miss:
         raise ValueError(
-            f"at={at!r}: the run stops after {whole.record.stopped} and never comes to {missed[0]}, so nothing "
-            f"would be proved there; give it other logs=, or points before the stop"
+            f"at={at!r}: the run stops after {whole.record.stopped} and does not reach {missed[0]}, so nothing "
+            f"would be tested there; pass other logs=, or points before the stop"
         )
 
 
 def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
-    """A run that is not interrupted, looked at where it could be."""
+    """Simulate the run without an interruption, and save it at each of the points."""
     wanted, whole = set(points), _Whole()
     callbacks, model = factory.callbacks(), factory.model()
 
@@ -142,7 +142,7 @@ def _save(callbacks: list[Any], model: Any, point: Point) -> Saved:
         state = states.sealed(saved_among(callbacks), model)
     except NotPicklableError as error:
         cause = cause_of_unpicklable(str(error))
-        raise AssertionError(f"before {point} nothing can be saved: {error}{cause}") from error
+        raise AssertionError(f"at {point} the callbacks cannot be saved: {error}{cause}") from error
     return Saved(state, values_of(model), randomness.take_generators(), look(callbacks))
 
 
@@ -155,7 +155,7 @@ def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: 
     except Exception as error:
         where = "; ".join(getattr(error, "__notes__", ()))
         raise AssertionError(
-            f"after resuming at {point} {type(error).__name__} is raised, and not in the uninterrupted run: "
+            f"after resuming at {point} {type(error).__name__} is raised, but not in the uninterrupted run: "
             f"{error}{where and f' ({where})'}"
         ) from error
 
@@ -170,7 +170,7 @@ def _through_file(factory: Factory, plan: Plan, point: Point, saved: Saved) -> R
 
 
 def _written(directory: str, saved: Saved) -> str:
-    """The path of a checkpoint of this point; its model file is a name only."""
+    """Write a checkpoint of this point, with a placeholder for the model file; return its path."""
     path = os.path.join(directory, "simulated.keras")
 
     def write(staged: str) -> None:
@@ -197,7 +197,7 @@ _THROUGH: dict[str, Resume] = {"state": _through_state, "file": _through_file, "
 
 
 def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
-    """Without an interruption, two runs are the same; or else no resumed one can be."""
+    """Check that two runs without an interruption are equal; if not, no resumed run can be equal either."""
     __tracebackhide__ = True
     found = _difference_of(again.end, whole.end)
     if found is None:

@@ -1,4 +1,4 @@
-"""The state of callbacks through the bytes of a state file and back, without a training run."""
+"""State files in memory: the state of callbacks as bytes and back, without a training run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..._keras.backend import versions
 
 __all__ = ["META", "RUN", "put_into", "read", "resealed", "sealed"]
 
-#: What errors call the file.
+#: The name of the file in errors.
 WHERE = "simulated.keras.callbacks.pkl"
-#: What a state file says of the moment and of the run besides the callbacks; here it does not matter.
+#: The parts of a state file beside the callbacks; their values do not matter here.
 META = Meta(
     saved_at=0,
     epoch=0,
@@ -44,7 +44,7 @@ RUN = Run(generators={}, seeds=Seeds())
 
 
 def sealed(callbacks: list[Any], model: Any = None) -> bytes:
-    """The bytes of a state file of these callbacks, for no model file in particular: see :func:`resealed`.
+    """Write a state file of these callbacks; it belongs to no model file yet, see :func:`resealed`.
 
     Raises:
         NotPicklableError: an attribute cannot be saved.
@@ -53,19 +53,20 @@ def sealed(callbacks: list[Any], model: Any = None) -> bytes:
 
 
 def resealed(data: bytes, digest: bytes, size: int) -> bytes:
-    """The same for a model file of this SHA-256 and size."""
+    """Write the same state file for a model file with this SHA-256 and size."""
     return seal(unseal(data, WHERE, views=False).tree, digest, size)
 
 
 def read(data: bytes, where: str = WHERE) -> Snapshot:
-    """What these bytes say."""
+    """Read a state file from its bytes."""
     return Snapshot.read(where, unseal(data, where))
 
 
 def put_into(snapshot: Snapshot, callbacks: list[Any], model: Any = None, *, trusted: bool = False) -> None:
-    """Put the state into these callbacks, which are as those were that it was taken from, in their order.
+    """Put the state into callbacks of the same classes, in the same order, as those that were saved.
 
     Raises:
-        RestoreError, UntrustedError: it does not fit, or is stored by value.
+        RestoreError: the state does not fit.
+        UntrustedError: a part of it is stored by value.
     """
     prepare_from(snapshot, names(callbacks), model=model, trust=Trust(trusted)).put_back()

@@ -1,4 +1,4 @@
-"""The code of a callback, as far as it can be read: its class's methods, and the functions that it was given."""
+"""The source of a callback: the methods of its class, and the functions that it was given."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ __all__ = ["Source", "is_self", "locals_of", "targets"]
 
 
 class Source:
-    """The methods of a callback's class and its bases, down to Keras's, and the functions among its attributes.
+    """The parsed methods of a callback's class and its bases below Keras's, and the functions in its attributes.
 
     Attributes:
-        name: of the class.
-        methods: each by the name under which a user knows it; the object is called ``self`` in all of them.
+        name: the name of the class.
+        methods: the methods; the object is called ``self`` in all of them. A function in an attribute has the name
+            of the attribute.
     """
 
     def __init__(self, callback: Any) -> None:
@@ -36,13 +37,13 @@ class Source:
             self.methods += _function(name, value)
 
     def assigned(self, attribute: str) -> list[str]:
-        """The methods that assign an attribute of ``self``, the constructor aside."""
+        """The names of the methods that assign an attribute of ``self``, without the constructor."""
         return [
             m.name for m in self.methods if m.name != "__init__" and any(is_self(t, attribute) for t in targets(m))
         ]
 
     def deleted(self, attribute: str) -> list[str]:
-        """The methods that delete it."""
+        """The names of the methods that delete an attribute of ``self``."""
         return [
             m.name
             for m in self.methods
@@ -51,7 +52,7 @@ class Source:
         ]
 
     def find(self, pattern: re.Pattern[str]) -> tuple[str, str] | None:
-        """(the text, the method) in which a pattern is first found."""
+        """Find a pattern: (the matching text, the name of the method); None if no method has it."""
         for method in self.methods:
             if match := pattern.search(ast.unparse(method)):
                 return match[0].rstrip("("), method.name
@@ -60,7 +61,7 @@ class Source:
 
 def _methods_of(cls: type) -> list[ast.FunctionDef]:
     methods = [node for node in ast.walk(_parsed(cls)) if isinstance(node, ast.FunctionDef)]
-    for method in methods:  # the object is called self from here on, whatever it is called there
+    for method in methods:  # call the object self, whatever the method calls it
         own = method.args.args[0].arg if method.args.args else "self"
         for node in ast.walk(method):
             if isinstance(node, ast.Name) and node.id == own:
@@ -69,7 +70,7 @@ def _methods_of(cls: type) -> list[ast.FunctionDef]:
 
 
 def _function(name: str, value: Any) -> Iterator[ast.FunctionDef]:
-    """A function that the callback was given, under the name of its attribute; Keras's own tell nothing."""
+    """The function in an attribute, under the name of the attribute; a function of Keras is skipped."""
     function = value.func if isinstance(value, functools.partial) else value
     if not isinstance(function, types.FunctionType) or is_of_keras(function):
         return
@@ -86,10 +87,10 @@ def _function(name: str, value: Any) -> Iterator[ast.FunctionDef]:
 def _parsed(thing: Any) -> ast.AST:
     try:
         text = textwrap.dedent(inspect.getsource(thing))
-    except (OSError, TypeError):  # defined where there is no source
+    except (OSError, TypeError):  # it was defined where there is no source
         return ast.Module([], [])
     start = text.find("lambda")
-    # Of a lambda Python knows the lines, which may be a part of a statement.
+    # For a lambda Python returns whole lines, which may be only a part of a statement.
     for code in (text, *(text[start:end] for end in range(len(text), start, -1) if start >= 0)):
         try:
             return ast.parse(code)
@@ -99,7 +100,7 @@ def _parsed(thing: Any) -> ast.AST:
 
 
 def targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
-    """What a method assigns."""
+    """Yield the targets of all assignments in a method."""
     for node in ast.walk(method):
         if isinstance(node, ast.Assign):
             for target in node.targets:
@@ -109,11 +110,11 @@ def targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
 
 
 def is_self(target: ast.expr, attribute: str) -> bool:
-    """Whether an expression is this attribute of ``self``."""
+    """Whether an expression is ``self.<attribute>``."""
     return isinstance(target, ast.Attribute) and ast.unparse(target) == f"self.{attribute}"
 
 
 def locals_of(method: ast.FunctionDef) -> set[str]:
-    """The names that are a method's own."""
+    """The local names of a method."""
     stored = {n.id for n in ast.walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return stored | {argument.arg for argument in method.args.args}

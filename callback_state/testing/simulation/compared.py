@@ -13,7 +13,12 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two records, and the points (epoch, batch) at which the second one was interrupted."""
+    """Two records side by side.
+
+    Attributes:
+        first, second: the records.
+        interruptions: the points (epoch, batch), 0-based, at which the second run was interrupted.
+    """
 
     first: Record
     second: Record
@@ -21,7 +26,7 @@ class Comparison:
 
     @property
     def parts_at(self) -> tuple[int, int] | None:
-        """The first step (epoch, batch) whose learning rate is another, or that only one of them has."""
+        """The first step (epoch, batch) with different learning rates, or that only one record has; else None."""
         mine = dict(zip(self.first.steps, self.first.learning_rate, strict=True))
         theirs = dict(zip(self.second.steps, self.second.learning_rate, strict=True))
         return next((step for step in sorted(mine | theirs) if mine.get(step) != theirs.get(step)), None)
@@ -30,14 +35,14 @@ class Comparison:
         return self.second.difference(self.first) or "no difference"
 
     def plot(self, path: Any = None) -> Any:
-        """Both learning rates over the steps, the interruptions marked, and the step at which they part.
+        """Draw both learning rates over the steps, with the interruptions and the step at which they part.
 
         Args:
-            path: where to save the picture; its ending says the format.
+            path: where to save the picture; the ending chooses the format. None to save nothing.
 
         Returns:
-            A ``matplotlib`` figure; where matplotlib is missing (extra ``plot``) a text of two sparklines, which
-            is written to ``path``.
+            A ``matplotlib`` figure; without matplotlib (extra ``plot``) a text of two sparklines, which is then
+            written to ``path``.
         """
         from .picture import picture
 
@@ -47,11 +52,11 @@ class Comparison:
 
 
 def compare(first: Record, second: Record, *, interruptions: Iterable[tuple[int, int]] = ()) -> Comparison:
-    """Two records side by side, to be printed or plotted.
+    """Compare two records; the result can be printed and plotted.
 
     Args:
-        first, second: what :func:`simulate` returned.
-        interruptions: (epoch, batch), 0-based, at which the second run was interrupted and went on.
+        first, second: two results of :func:`simulate`.
+        interruptions: the points (epoch, batch), 0-based, at which the second run was interrupted and went on.
 
     Returns:
         A :class:`Comparison`.

@@ -33,35 +33,34 @@ def simulate(
     """Drive callbacks through the hooks of a run, in Keras's order and with its arguments, without training.
 
     Args:
-        callbacks: one, or a list.
-        epochs: how many.
-        steps_per_epoch: steps in each.
-        logs: a function of (epoch, batch), both 0-based, to a dict; or a dict of series, or a ``History``, with
-            one value an epoch or one a step; by default a loss that falls. ``val_`` series are heard at the end of
-            each epoch only, with or without ``validation_steps``; of the others the callbacks hear there what they
-            heard after its last batch.
-        model: what the callbacks get as their model; by default a stand-in that has an optimizer,
-            ``stop_training`` and one weight, which counts the steps, and that notes saves instead of writing.
-            A real one is not trained either; its optimizer's ``iterations`` count the steps.
-            ``ModelCheckpointEnhanced`` and Keras's ``OrbaxCheckpoint`` decide, and write nothing in any case; the
-            former are afterwards as they were before.
-        optimizer: of the stand-in: a Keras optimizer, a function that returns one, a name, or ``"numpy"`` for a
-            learning rate alone, which takes microseconds a step. By default SGD with the rate 0.01.
-        start: (epoch, batch), 0-based, of the first step; the callbacks hear ``on_train_begin`` and
-            ``on_epoch_begin`` all the same.
-        validation_steps: steps of a validation at each epoch's end; 0 for none.
+        callbacks: a callback or a list of callbacks.
+        epochs: the number of epochs.
+        steps_per_epoch: the number of steps in each epoch.
+        logs: a function from (epoch, batch), both 0-based, to a dict; or a dict of series, or a ``History``, with
+            one value an epoch or one a step; by default a loss that falls. ``val_`` series are passed only at the
+            end of each epoch, with or without ``validation_steps``. The other series have there the values of the
+            last batch of the epoch.
+        model: the model of the callbacks; by default a stand-in that has an optimizer, ``stop_training`` and one
+            weight, which counts the steps, and that notes saves instead of writing. A real model is not trained
+            either; its optimizer's ``iterations`` count the steps. ``ModelCheckpointEnhanced`` and Keras's
+            ``OrbaxCheckpoint`` decide as usual but never write; the former are unchanged after the simulation.
+        optimizer: the optimizer of the stand-in: a Keras optimizer, a function that returns one, a name, or
+            ``"numpy"`` for one with only a learning rate, which takes microseconds a step. By default SGD(0.01).
+        start: (epoch, batch), 0-based, of the first step. ``on_train_begin`` and ``on_epoch_begin`` are called
+            before it in any case.
+        validation_steps: the number of validation steps at the end of each epoch; 0 for no validation.
         method: ``"fit"``, or ``"evaluate"`` or ``"predict"``, which run ``steps_per_epoch`` steps once.
-        watch: what to record after each step, as ``"WarmupCosine.step"``: the callback's key and an attribute.
-        timeout: seconds after which a hook that has not returned is interrupted; None for never. (In the main
-            thread, where Ctrl-C raises KeyboardInterrupt.)
+        watch: what to record after each step: a callback's key and an attribute, such as ``"WarmupCosine.step"``.
+        timeout: seconds after which a hook is interrupted; None for no limit. It works only in the main thread,
+            and only if Ctrl-C raises KeyboardInterrupt there.
 
     Returns:
         A :class:`Record`.
 
     Raises:
-        ValueError, TypeError: an argument is wrong; no callback has heard anything then.
-        TimeoutError: a hook has not returned in time; names it.
-        Exception: whatever a callback raises, with a note (PEP 678) that says in which hook, from Python 3.11 on.
+        ValueError, TypeError: an argument is wrong; no hook was called.
+        TimeoutError: a hook did not return in time; the message names it.
+        Exception: whatever a callback raises; from Python 3.11 on with a note (PEP 678) that names the hook.
 
     Example:
         >>> import keras
@@ -84,7 +83,7 @@ def simulate(
 
 
 def listed(callbacks: Any, what: str) -> list[Any]:
-    """A list of callbacks, also of a single one; ``what`` says in an error where it is from."""
+    """Make a list of one or several callbacks; ``what`` names the argument in an error."""
     if isinstance(callbacks, keras.callbacks.Callback):
         return [callbacks]
     found = [*callbacks] if isinstance(callbacks, Iterable) else [callbacks]
@@ -103,16 +102,16 @@ def drive(
     put_back: Callable[[], object] = lambda: None,
     quiet: Callable[[Point], object] = lambda point: None,
 ) -> Record:
-    """A ``fit``.
+    """Simulate a ``fit``.
 
     Args:
-        callbacks: in their order.
-        model: what they drive.
-        plan: what they hear.
-        start: where the run goes on.
-        put_back: called after ``on_train_begin``, and inside an epoch after its ``on_epoch_begin``: where a
-            resumed run puts state back.
-        quiet: called at each point between two events at which a run can be saved, and goes on.
+        callbacks: the callbacks, in their order.
+        model: the model or its stand-in.
+        plan: the plan of the run.
+        start: the point at which the run goes on.
+        put_back: called after ``on_train_begin``, and inside an epoch after its ``on_epoch_begin``; a resumed run
+            puts its state back there.
+        quiet: called with each point between two events at which a run can be saved.
     """
     run = Run(callbacks, model, plan)
     with run.watched():

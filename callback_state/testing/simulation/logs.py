@@ -1,4 +1,4 @@
-"""What a simulated run hears of its losses and metrics, from whatever the caller gave."""
+"""The logs of a simulated run."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 __all__ = ["Logs", "logs_of", "pythonified"]
 
-#: From (epoch, batch), both 0-based, to the logs after that step.
+#: A function from (epoch, batch), both 0-based, to the logs after that step.
 Logs = Callable[[int, int], dict[str, Any]]
 
 
 def logs_of(given: Any, epochs: int, steps: int) -> Logs:
-    """A function of (epoch, batch).
+    """Make a function from (epoch, batch) to logs.
 
     Args:
-        given: such a function; or a dict of series, or a ``keras.callbacks.History``, whose series have one
-            value an epoch, or one a step; or None, for a loss that falls like 1 / (1 + steps before).
-        epochs, steps: how many epochs, and steps in each.
+        given: such a function; or a dict of series or a ``keras.callbacks.History``, whose series have one value
+            an epoch or one a step; or None for a loss of 1 / (1 + steps before).
+        epochs, steps: the number of epochs, and of steps in each.
 
     Raises:
         ValueError: a series is too short or too long.
-        TypeError: it is none of these.
+        TypeError: ``given`` is none of these.
     """
     if given is None:
         return lambda epoch, batch: {"loss": 1.0 / (1 + epoch * steps + batch)}
@@ -63,10 +63,7 @@ def _checked(function: Any) -> Logs:
 
 
 def pythonified(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """The logs as callbacks hear them: sorted, flat, and of Python numbers where they are numbers.
-
-    Keras 3.7 to 3.15 do this in ``keras.src.utils.python_utils.pythonify_logs``, and look for tensors first.
-    """
+    """Convert logs as Keras does before it passes them to callbacks: sorted, flat, numbers as Python floats."""
     heard: dict[str, Any] = {}
     for name, value in sorted(logs.items()):
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Learning rates over steps: a picture, or sparklines where there is no matplotlib."""
+"""Learning rates over steps, as a picture, or as sparklines if matplotlib is not installed."""
 
 from __future__ import annotations
 
@@ -6,35 +6,40 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .record import Record
+from typing import Any, Protocol
 
 __all__ = ["picture", "sparkline"]
 
+
+class Rates(Protocol):
+    """The part of a record that is drawn."""
+
+    steps: list[tuple[int, int]]
+    learning_rate: list[float]
+
+
 _LEVELS = "▁▂▃▄▅▆▇█"
-#: Characters of a sparkline.
+#: The most characters of a sparkline.
 WIDTH = 60
 
 
 def picture(
-    records: dict[str, Record],
+    records: dict[str, Rates],
     path: str | os.PathLike[str] | None = None,
     *,
     marks: Iterable[tuple[int, int]] = (),
     parts_at: tuple[int, int] | None = None,
 ) -> Any:
-    """The learning rates of some records.
+    """Draw the learning rates of some records.
 
     Args:
-        records: by the name that the legend gives them.
-        path: where to save it.
-        marks: steps (epoch, batch) at which a run was interrupted.
-        parts_at: the step from which the curves differ.
+        records: the records, by the names in the legend.
+        path: where to save the picture; None to save nothing.
+        marks: the steps (epoch, batch) at which a run was interrupted.
+        parts_at: the step from which the curves differ; None if they do not.
 
     Returns:
-        A ``matplotlib`` figure, or a text.
+        A ``matplotlib`` figure; a text if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
@@ -47,7 +52,7 @@ def picture(
     axes = figure.add_subplot(xlabel="step", ylabel="learning rate")
     places = _places(records.values())
     for i, (name, record) in enumerate(records.items()):
-        wide = i == 0 and len(records) > 1  # so that the other is seen on it
+        wide = i == 0 and len(records) > 1  # so that the second line is seen on top of it
         axes.plot(
             [places[step] for step in record.steps],
             record.learning_rate,
@@ -66,8 +71,8 @@ def picture(
     return figure
 
 
-def _places(records: Iterable[Record]) -> dict[tuple[int, int], int]:
-    """The 0-based number of each step that any of them has."""
+def _places(records: Iterable[Rates]) -> dict[tuple[int, int], int]:
+    """Number the steps of all records from 0."""
     return {step: i for i, step in enumerate(sorted({step for record in records for step in record.steps}))}
 
 
@@ -75,7 +80,7 @@ def _place(places: dict[tuple[int, int], int], step: tuple[int, int]) -> int:
     return sum(other < step for other in places)
 
 
-def _lines(records: dict[str, Record], marks: Iterable[tuple[int, int]], parts_at: Any) -> Iterable[str]:
+def _lines(records: dict[str, Rates], marks: Iterable[tuple[int, int]], parts_at: Any) -> Iterable[str]:
     width = max(map(len, records))
     for name, record in records.items():
         yield f"{name:>{width}} {sparkline(record.learning_rate)} {_range(record.learning_rate)}"
@@ -91,7 +96,7 @@ def _range(values: list[float]) -> str:
 
 
 def sparkline(values: list[float]) -> str:
-    """Values as eight heights of blocks, at most ``WIDTH`` of them; a blank for what is no number.
+    """Draw values as blocks of eight heights, at most ``WIDTH`` of them; a value that is no number is a blank.
 
     Example:
         >>> sparkline([0.0, 0.5, 1.0])

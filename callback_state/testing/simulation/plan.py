@@ -1,4 +1,4 @@
-"""What a simulated run is to be: how long, what it hears, and the points at which it can be interrupted."""
+"""The plan of a simulated run: its length, its logs, and the points at which it can be interrupted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .logs import Logs, logs_of
 
 __all__ = ["Drawn", "Plan", "Point"]
 
-#: Where a run stands between two events: the 0-based epoch, and the batch that comes next.
+#: A point between two events: the 0-based epoch, and the 0-based batch that comes next.
 Point = tuple[int, int]
 
 
 class Drawn(list[Point]):
-    """Points that nobody named, but hypothesis drew: those after an early stop are left out, not refused."""
+    """Points that hypothesis has drawn. Unlike points that a user gives, those after an early stop are skipped."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to be: its length, and what it hears."""
+    """The plan of a run; the arguments of :func:`simulate` explain its fields."""
 
     epochs: int
     steps: int
@@ -40,10 +40,10 @@ class Plan:
         watch: Iterable[str] = (),
         timeout: float | None = 60.0,
     ) -> Plan:
-        """A plan, checked.
+        """Make a plan from checked arguments.
 
         Raises:
-            ValueError, TypeError: something in it is no number of steps, or does not fit to the rest.
+            ValueError, TypeError: an argument is wrong.
         """
         counts = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
         for name, value in counts.items():
@@ -57,21 +57,21 @@ class Plan:
         return cls(epochs, steps_per_epoch, heard, validation_steps, watched, timeout)
 
     def contains(self, point: Any) -> bool:
-        """Whether a run of this plan can go on there."""
+        """Whether a run of this plan can go on at a point."""
         match point:
             case (int(epoch), int(batch)):
                 return 0 <= epoch < self.epochs and 0 <= batch <= self.steps
         return False
 
     def points(self, at: Any) -> list[Point]:
-        """The points (epoch, batch) that the argument ``at`` means, in their order where it names none.
+        """The points (epoch, batch) that the argument ``at`` stands for.
 
         Raises:
-            ValueError: it means none, or one that is not within the run.
+            ValueError: there is none, or one is not within the run.
         """
         points = self._points(at)
         if not points:
-            raise ValueError(f"at={at!r} of {self.epochs} epochs is no point at all, so nothing would be proved")
+            raise ValueError(f"at={at!r} of {self.epochs} epochs is no point at all, so nothing would be tested")
         return points
 
     def _points(self, at: Any) -> list[Point]:

@@ -1,4 +1,4 @@
-"""What a simulated run was: its steps with their learning rates, its events, its stops and saves."""
+"""The record of a simulated run: its steps with their learning rates, its events, its stop and its saves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from ..._format.encode import same
 
 __all__ = ["Event", "Record", "Save"]
 
-#: Lines of a printed record before the middle is left out.
+#: A record with more lines is printed without its middle.
 LINES = 20
 
 
 class Event(NamedTuple):
-    """A hook that every callback has heard.
+    """A hook that was called on every callback.
 
-    ``at`` is the 0-based epoch or batch, None where the hook has none; ``logs`` what the last callback of
-    the list was left with.
+    Attributes:
+        hook: the name of the hook.
+        at: the 0-based epoch or batch; None if the hook has none.
+        logs: the logs after all callbacks have seen and perhaps changed them.
     """
 
     hook: str
@@ -27,7 +29,13 @@ class Event(NamedTuple):
 
 
 class Save(NamedTuple):
-    """A save of the model or its weights: the path, the step after which it came (0-based), the hook in which."""
+    """A save of the model or its weights.
+
+    Attributes:
+        path: the file.
+        epoch, batch: the 0-based step after which it was saved.
+        hook: the hook in which it was saved.
+    """
 
     path: str
     epoch: int
@@ -37,15 +45,15 @@ class Save(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Record:
-    """A simulated run. Records are equal if everything in them is, NaN included.
+    """A simulated run. Two records are equal if everything in them is equal; NaN equals NaN.
 
     Attributes:
         steps: (epoch, batch) of each training step, 0-based.
-        learning_rate: of each step, as the optimizer had it in that step.
-        watched: for each name that was watched its value after each step.
-        events: every hook that the callbacks heard, in order.
-        stopped: (epoch, batch) of the step after which ``stop_training`` was set, or None.
-        saves: each :class:`Save`.
+        learning_rate: the learning rate of the optimizer in each step.
+        watched: for each watched name the value after each step.
+        events: an :class:`Event` for every hook that was called, in order.
+        stopped: (epoch, batch) of the step after which ``stop_training`` was set; None if it was not.
+        saves: the saves, each a :class:`Save`.
         history: what ``fit`` returns as ``history.history``.
     """
 
@@ -65,7 +73,7 @@ class Record:
     __hash__ = None  # type: ignore[assignment]
 
     def difference(self, other: Record) -> str | None:
-        """The first difference in words, None where there is none."""
+        """Describe the first difference to another record; None if there is none."""
         for i, (mine, theirs) in enumerate(zip(self.steps, other.steps, strict=False)):
             if mine != theirs:
                 return f"step {i} is {mine}, expected {theirs}"
@@ -83,7 +91,7 @@ class Record:
     def _other_difference(self, other: Record) -> str | None:
         for mine, theirs in zip(self.events, other.events, strict=False):
             if mine[:2] != theirs[:2]:
-                return f"the event {_event(mine)} was heard, expected {_event(theirs)}"
+                return f"the event is {_event(mine)}, expected {_event(theirs)}"
             if not same(mine.logs, theirs.logs):
                 return f"the logs of {_event(mine)} are {mine.logs}, expected {theirs.logs}"
         for name in ("stopped", "saves", "watched", "history"):
@@ -95,7 +103,7 @@ class Record:
         return None
 
     def since(self, point: tuple[int, int], resumed: Record) -> Record:
-        """The part of a run from a point on, begun as the resumed run has begun."""
+        """The part of this run from a point on, with the opening events and the history of the resumed run."""
         steps = [step for step in self.steps if step >= point]
         events = self.events[len(self.events) - self._heard_since(point) :]
         opening = resumed.events[: 2 if point[1] else 1]
@@ -105,7 +113,7 @@ class Record:
         return Record(steps, rates, watched, [*opening, *events], self.stopped, later, resumed.history)
 
     def _heard_since(self, point: tuple[int, int]) -> int:
-        """How many events the run has heard from a point on."""
+        """How many events the run has from a point on."""
         count, epoch, batch = 0, 0, 0
         for i, event in enumerate(self.events):
             if event.hook == "on_epoch_begin":
@@ -119,16 +127,16 @@ class Record:
         return count
 
     def without(self, logs: Collection[str]) -> Record:
-        """The same run, as if nobody had heard the logs of these names."""
+        """A copy without the logs of these names."""
         events = [event._replace(logs=_but(event.logs, logs)) for event in self.events]
         return dataclasses.replace(self, events=events, history=_but(self.history, logs))
 
     def to_numpy(self) -> dict[str, Any]:
-        """Arrays of one entry a step.
+        """Convert the steps to arrays with one entry a step.
 
         Returns:
-            ``epoch`` and ``batch``, shape (steps,), int64; ``learning_rate``, shape (steps,), float64; and each
-            watched name, shape (steps,) and what shape its values have, of whatever dtype NumPy finds for it.
+            A dict with ``epoch`` and ``batch``, shape (steps,), int64; ``learning_rate``, shape (steps,), float64;
+            and each watched name, shape (steps, and the shape of its values), with the dtype that NumPy chooses.
         """
         import numpy
 
@@ -138,7 +146,7 @@ class Record:
         return {**columns, **{name: numpy.array(values) for name, values in self.watched.items()}}
 
     def __str__(self) -> str:
-        """A table of one line a step, the middle left out where there are many."""
+        """A table with one line a step; if there are many, the middle is left out."""
         head = ["epoch", "batch", "learning_rate", *self.watched]
         columns = [*zip(*self.steps, strict=True)] or [(), ()]
         rows = list(zip(*columns, self.learning_rate, *self.watched.values(), strict=True))
@@ -158,14 +166,13 @@ class Record:
         return f"<Record of {len(self.steps)} steps{last}>"
 
     def plot(self, path: Any = None) -> Any:
-        """The learning rate over the steps.
+        """Draw the learning rate over the steps.
 
         Args:
-            path: where to save the picture; its ending says the format.
+            path: where to save the picture; the ending chooses the format. None to save nothing.
 
         Returns:
-            A ``matplotlib`` figure; where matplotlib is missing (extra ``plot``) a text, which is written to
-            ``path``.
+            A ``matplotlib`` figure; without matplotlib (extra ``plot``) a text, which is then written to ``path``.
         """
         from .picture import picture
 

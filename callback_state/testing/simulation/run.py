@@ -1,4 +1,4 @@
-"""One simulated run: its callbacks, what they hear, and the record that is written."""
+"""One simulated run: it calls the hooks of its callbacks and writes the record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Run", "training"]
 
 
 class Run:
-    """One run: its list of callbacks, and the record that is written."""
+    """One run with its callbacks and its record."""
 
     def __init__(self, callbacks: list[Any], model: Any, plan: Plan, *, trains: bool = True) -> None:
         self.model, self.plan, self.record = model, plan, Record()
@@ -29,8 +29,8 @@ class Run:
         made = keras.callbacks.CallbackList(
             callbacks, add_history=trains, add_progbar=False, model=model, **params
         )
-        # The list itself takes half of the time of a simulated step to look for tensors in the logs, and hands
-        # some callbacks to a thread.
+        # Not called itself: it searches the logs for tensors, which is half of the time of a step, and it runs
+        # some callbacks in a thread.
         self.callbacks = [*made.callbacks, _Recorder(self.record)]
         self._dog = Watchdog(plan.timeout)
         self._savers: list[Noting] = []
@@ -42,22 +42,22 @@ class Run:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """The block of a run: no hook hangs, no checkpoint writes, and what is raised says where."""
+        """Within the block, no hook hangs, no checkpoint writes, and an exception names the hook that raised it."""
         with noted(self.callbacks, self.model, self._saves.append) as self._savers:
             try:
                 with self._dog:
                     yield
             except Exception as error:
-                self._tell_where(error)
+                self._say_where(error)
                 raise
 
-    def _tell_where(self, error: Exception) -> None:
+    def _say_where(self, error: Exception) -> None:
         if self._dog.event is not None and hasattr(error, "add_note"):
             step = self.record.steps[-1] if self.record.steps else "none"
             error.add_note(f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}")
 
     def hear(self, hook: str, *index: int, logs: Any = None) -> None:
-        """One hook: Keras hands every callback the same dict of Python numbers."""
+        """Call one hook of all callbacks; as in Keras, they share one dict of logs."""
         heard = pythonified(logs or {})
         dog = self._dog
         dog.event = hook, index
@@ -69,7 +69,7 @@ class Run:
             saver.after_everybody()
 
     def hear_batch(self, hook: str, batch: int, logs: Any = None) -> None:
-        """The same for a batch: there Keras gives the logs by name."""
+        """The same for a hook of a batch, to which Keras passes ``logs=`` by name."""
         heard = pythonified(logs or {})
         dog = self._dog
         dog.event = hook, (batch,)
@@ -132,7 +132,7 @@ class Run:
         self.hear("on_test_end", logs=seen)
 
     def note(self, epoch: int, batch: int, before: int, hook: str) -> None:
-        """What has been saved, and whether the run was stopped, after this step."""
+        """Record the new saves after this step, and whether training was stopped."""
         self.record.saves += [Save(path, epoch, batch, hook) for path in self._saves[before:]]
         if self.model.stop_training and self.record.stopped is None:
             self.record.stopped = (epoch, batch)
@@ -156,11 +156,11 @@ def _watched(name: str, keyed: dict[str, Any]) -> tuple[Any, str]:
 
 def _nothing_to_watch(name: Any, keyed: dict[str, Any]) -> ValueError:
     there = ", ".join(f"{key}.{a}" for key, callback in keyed.items() for a in vars(callback) if a[0] != "_")
-    return ValueError(f"watch={name!r}: expected a callback's key and an attribute of it; there are {there}")
+    return ValueError(f"watch={name!r}: expected a callback's key and one of its attributes; there are {there}")
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Stands last in the list, and notes what has been heard."""
+    """The last callback of the list; it records every event."""
 
     def __init__(self, record: Record) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Checkpoint callbacks in a simulation: they decide as in a ``fit``, and write nothing: it is noted."""
+"""Checkpoint callbacks in a simulation: they decide as in a ``fit``, but their saves are only noted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Noting", "noted", "unchanged"]
 
 
 class Noting(Keeper):
-    """What a ``ModelCheckpointEnhanced`` does in a simulation.
+    """The keeper of a ``ModelCheckpointEnhanced`` in a simulation.
 
-    It decides when everybody has heard an event, as in a ``fit``; the clock, signals, exceptions and the end of
+    It decides after all callbacks have seen an event, as in a ``fit``. Time, signals, exceptions and the end of
     the run save nothing.
 
     Args:
@@ -36,12 +36,12 @@ class Noting(Keeper):
         self._event = event
 
     def after_everybody(self) -> None:
-        """Everybody has heard an event; it may be one that this checkpoint does not ask about."""
+        """Decide on the last event that this checkpoint has seen, if there is one."""
         self.decide(None)
         self.after_event(None)
 
     def next_stamp(self, loop: Any) -> int:
-        # A count instead of the clock: two simulated runs are the same.
+        # A count instead of the time, so that two simulated runs are equal.
         stamp: int = self.checkpoint._stamp
         return stamp + 1
 
@@ -54,10 +54,10 @@ class Noting(Keeper):
 
 @contextmanager
 def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> Iterator[list[Noting]]:
-    """Within the block these callbacks, which know their model, note what they save.
+    """Within the block, checkpoint callbacks note their saves instead of writing. Their model must be set.
 
     Yields:
-        Those that decide when everybody has heard an event.
+        The keepers that decide after all callbacks have seen an event.
     """
     ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
     keepers = [Noting(callback, model, note) for callback in ours]
@@ -73,10 +73,10 @@ def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> It
 
 @contextmanager
 def unchanged(callbacks: list[Any]) -> Iterator[None]:
-    """Nothing that our checkpoints decide within the block stays in them, nor directories that are made for them.
+    """After the block, put our checkpoints back to what they were, and remove directories made for checkpoints.
 
-    What they believe to have written in a simulation would be deleted in a ``fit``, and the best value of made-up
-    losses be the one to beat.
+    Otherwise a later ``fit`` would delete files that a simulation only noted, and compare its losses with the best
+    of the simulated ones.
     """
     ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
     before = [{n: [*v] if type(v) is list else v for n, v in vars(callback).items()} for callback in ours]
@@ -87,12 +87,12 @@ def unchanged(callbacks: list[Any]) -> Iterator[None]:
         for callback, attributes in zip(ours, before, strict=True):
             callback.__dict__ = attributes
         for path in sorted(missing, key=len, reverse=True):
-            with suppress(OSError):  # never made, or not empty: then it is not ours
+            with suppress(OSError):  # it was not made, or it is not empty and so not ours
                 os.rmdir(path)
 
 
 def _missing(filepath: Any) -> Iterator[str]:
-    """The directories above a file that are not there."""
+    """The missing directories above a file."""
     directory = os.path.dirname(os.path.abspath(filepath)) if isinstance(filepath, str) else os.curdir
     while not os.path.isdir(directory):
         yield directory
@@ -100,7 +100,7 @@ def _missing(filepath: Any) -> Iterator[str]:
 
 
 def _orbax(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
-    """What stands in for the method of Keras's OrbaxCheckpoint that writes; what it decides comes before."""
+    """The replacement for the method of Keras's OrbaxCheckpoint that writes after it has decided."""
     cls = getattr(keras.callbacks, "OrbaxCheckpoint", None)
     if cls is None or not any(isinstance(callback, cls) for callback in callbacks):
         return []

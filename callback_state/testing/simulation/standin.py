@@ -1,4 +1,4 @@
-"""What a callback drives in a simulation instead of a model: an optimizer, a flag that stops, weights."""
+"""The stand-in for a model in a simulation: an optimizer, a flag that stops training, weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["NumpyOptimizer", "StandIn", "count_step", "put_back", "values_of", "
 
 
 class _Value(numpy.ndarray):
-    """A number that is set as a variable of Keras is: rounded to float32, by ``assign`` or by the optimizer."""
+    """A number that behaves like a Keras variable: ``assign`` rounds to its dtype."""
 
     @property
     def value(self) -> Any:
@@ -29,10 +29,10 @@ def _value(number: float, dtype: str) -> Any:
 
 
 class NumpyOptimizer:
-    """A learning rate and a count of steps, without TensorFlow: a simulated step costs microseconds.
+    """An optimizer with only a learning rate and a step count. It needs no TensorFlow; a step costs microseconds.
 
     Args:
-        learning_rate: to begin with; float32 as Keras's.
+        learning_rate: the initial learning rate; it is a float32, as in Keras.
     """
 
     name = "numpy"
@@ -52,7 +52,7 @@ class NumpyOptimizer:
 
 
 class StandIn:
-    """A model that counts its steps in its one weight, and notes what is saved instead of saving it.
+    """A model that counts its steps in its only weight, and that notes saves instead of writing files.
 
     Args:
         optimizer: a Keras optimizer that is not built yet, a function that returns one, a name, ``"numpy"``, or
@@ -61,7 +61,7 @@ class StandIn:
 
     name = "simulated"
     built = compiled = True
-    train_function: Any = None  # which TensorBoard looks for
+    train_function: Any = None  # TensorBoard asks for it
     test_function: Any = None
 
     def __init__(self, optimizer: Any = None) -> None:
@@ -85,14 +85,14 @@ class StandIn:
         self.optimizer = keras.optimizers.get("sgd" if optimizer is None else optimizer)
         self.weights = [keras.Variable(0.0, name="steps")]
         self.optimizer.build(self.weights)
-        # Of TensorFlow's own variables: Keras's take five times as long, and there are many steps.
+        # The variables of TensorFlow themselves: Keras's take five times as long, and there are many steps.
         counts = (self.weights[0].value, self.optimizer.iterations.value)
         self._counts = [partial(v.assign_add, tensorflow.ones((), v.dtype), read_value=False) for v in counts]
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"the stand-in for a model in a simulation has no attribute {name!r}: give simulate() a real model=, "
-            f"or test what needs it in a real fit"
+            f"the stand-in for a model in a simulation has no attribute {name!r}: pass a real model= to "
+            f"simulate(), or test the callback in a real fit"
         )
 
     @property
@@ -104,7 +104,7 @@ class StandIn:
         return self.weights
 
     def step(self) -> None:
-        """One step of training: the weight and the optimizer's count go up by one."""
+        """Count one training step in the weight and in the optimizer."""
         for add_one in self._counts:
             add_one()
 
@@ -121,11 +121,11 @@ class StandIn:
     save_weights = save
 
     def load_weights(self, filepath: Any, **options: Any) -> None:
-        raise FileNotFoundError(f"{filepath}: a simulation saves no weights, so there are none to load")
+        raise FileNotFoundError(f"{filepath}: a simulation writes no weights, so it cannot load any")
 
 
 def count_step(model: Any) -> None:
-    """One step of a training that does not take place: what counts the steps goes up by one."""
+    """Count one training step in a model or its stand-in, without training."""
     if isinstance(model, StandIn):
         model.step()
     elif getattr(model, "optimizer", None) is not None:
@@ -133,16 +133,16 @@ def count_step(model: Any) -> None:
 
 
 def variables_of(model: Any) -> list[Any]:
-    """What a model file holds of a model or its stand-in: its variables, then the optimizer's."""
+    """The variables of a model or its stand-in that a model file holds, then those of the optimizer."""
     return [*model.variables, *getattr(model.optimizer, "variables", ())]
 
 
 def values_of(model: Any) -> list[Any]:
-    """A copy of the values of these, in their order."""
+    """Copy the values of :func:`variables_of`."""
     return [numpy.array(variable.numpy()) for variable in variables_of(model)]
 
 
 def put_back(model: Any, values: list[Any]) -> None:
-    """Give them these values."""
+    """Assign values to :func:`variables_of`."""
     for variable, value in zip(variables_of(model), values, strict=True):
         variable.assign(value)

@@ -1,4 +1,4 @@
-"""A hook that never returns is interrupted, and named."""
+"""A watchdog that interrupts and names a hook that does not return."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Watches over the hooks that are heard within its block.
+    """A context manager that limits the time of each hook within its block.
 
-    Only the main thread can be interrupted, and only where Ctrl-C raises a ``KeyboardInterrupt``; elsewhere
-    nobody watches.
+    Only the main thread can be interrupted, and only if Ctrl-C raises a ``KeyboardInterrupt`` there. In any other
+    case the time is not limited.
 
     Args:
-        seconds: how long one callback may take for one hook; None for as long as it likes.
+        seconds: the time that one callback may take for one hook; None for no limit.
 
     Attributes:
-        event: (hook, index) of the hook that is being heard, a new tuple each time; None between two.
-        callback: who hears it now.
+        event: (hook, index) of the running hook, a new tuple each time; None between two hooks.
+        callback: the callback whose hook runs.
 
     Raises (from its block):
-        TimeoutError: one took longer; it was interrupted by a ``KeyboardInterrupt``.
+        TimeoutError: a hook took longer; it was interrupted by a ``KeyboardInterrupt``.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -47,13 +47,13 @@ class Watchdog:
             self._thread.join()
         if kind is KeyboardInterrupt and self._late is not None and self._late is self.event:
             raise TimeoutError(
-                f"{self.called} had not returned after {self._seconds:g} s, and was interrupted: it never "
-                f"ends, or waits for something that a simulation does not do. timeout= gives it more time"
+                f"{self.called} did not return within {self._seconds:g} s and was interrupted: it never ends, or "
+                f"it waits for something that a simulation does not do. timeout= gives it more time"
             ) from error
 
     @property
     def called(self) -> str:
-        """The call that is going on, in words; empty between two hooks."""
+        """The running call in words; empty between two hooks."""
         if self.event is None:
             return ""
         hook, index = self.event
@@ -72,7 +72,7 @@ class Watchdog:
 def _interrupt_main() -> None:
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:
-        signal.pthread_kill(main, signal.SIGINT)  # wakes it where it waits for the system too
+        signal.pthread_kill(main, signal.SIGINT)  # this also ends a system call that waits
     else:
         import _thread
 
