@@ -1,4 +1,4 @@
-"""HTML made of text: whatever a state file holds stays text.
+"""HTML elements whose text is always escaped.
 
 element("p", "a < b", element("b", "!"))    <p>a &lt; b<b>!</b></p>
 """
@@ -15,18 +15,18 @@ _VALUE = "text-align: left; vertical-align: top; padding: 0.1em 0; overflow-wrap
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """A text that is HTML and needs no escaping."""
 
     __slots__ = ()
 
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
-    """An element with its contents.
+    """Make an element with its contents.
 
     Args:
-        children: what is no :class:`Markup` is text, and escaped.
-        attributes: always escaped. Those that are None or False are left out, True stands for itself;
-            ``class_`` is ``class``, and underscores are hyphens: ``stroke_width=2``.
+        children: the contents. All but :class:`Markup` is escaped.
+        attributes: the attributes, always escaped. One that is None or False is left out, one that is True has no
+            value. ``class_`` is written ``class``, and an underscore as a hyphen: ``stroke_width=2``.
     """
     opening = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     inner = "".join(child if isinstance(child, Markup) else _escaped(child) for child in children)
@@ -40,7 +40,7 @@ def _attribute(key: str, value: object) -> str:
 
 
 def _escaped(value: object) -> str:
-    """As HTML; what would not be seen, or would turn the text around it, is spelled."""
+    """Escape a text for HTML; characters that are not visible or turn the text around are written as codes."""
     text = str(value)
     if not text.isprintable():
         text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
@@ -48,10 +48,11 @@ def _escaped(value: object) -> str:
 
 
 def card(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    """A small table for a notebook, in the colours that it has there.
+    """Make a small table for a notebook; it takes the colours of the notebook.
 
     Args:
-        rows: (name, value); a tuple is shown one item a line, and what is None or empty is left out.
+        title: the line above the table.
+        rows: pairs (name, value). A tuple is shown with one item a line; None and empty tuples are left out.
     """
     shown = [(name, value if isinstance(value, tuple) else (value,)) for name, value in rows]
     body = [

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for: Keras and TensorFlow take seconds."""
+"""Names of a package that are imported at their first use, as importing Keras and TensorFlow takes seconds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["lazily"]
 
 
 def lazily(package: str, modules: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package.
+    """Make the ``__getattr__`` and ``__dir__`` of a package.
 
     Args:
-        package: its ``__name__``.
-        modules: for each name the module of the package that holds it, or "" for a module of that name.
+        package: the ``__name__`` of the package.
+        modules: for each name the module of the package that defines it; "" if the name is a module itself.
     """
 
     def get(name: str) -> Any:

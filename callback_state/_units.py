@@ -1,4 +1,4 @@
-"""Quantities in words: sizes, lengths of time, points in time."""
+"""Sizes, durations, ages and times in words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 
 __all__ = ["age_of", "duration", "size_of", "time_of"]
 
-#: Seconds in each unit of time, the largest first.
+#: The units of time in seconds, the largest first.
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def size_of(size: int) -> str:
-    """Bytes in decimal units: ``"29.8 kB"``."""
+    """Write a number of bytes in decimal units: ``"29.8 kB"``."""
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 999.5:
@@ -22,10 +22,10 @@ def size_of(size: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in its two largest units.
+    """Write a duration in its two largest units.
 
     Args:
-        seconds: None or an infinity where it is not known.
+        seconds: the duration; None or an infinity if it is not known.
 
     Example:
         >>> duration(0.25), duration(75), duration(3 * 3600 + 20)
@@ -44,11 +44,11 @@ def duration(seconds: float | None) -> str:
 
 
 def age_of(saved_at: int, now: float) -> str:
-    """How long ago something was, in the largest unit of which there are two.
+    """Write an age in the largest unit of which it has at least two.
 
     Args:
-        saved_at: nanoseconds since 1970.
-        now: seconds since 1970.
+        saved_at: the time then, in nanoseconds since 1970.
+        now: the time now, in seconds since 1970.
     """
     seconds = now - saved_at / 1e9
     unit, length = next((unit for unit in _UNITS if seconds >= 2 * unit[1]), _UNITS[-1])
@@ -56,7 +56,7 @@ def age_of(saved_at: int, now: float) -> str:
 
 
 def time_of(nanoseconds: int) -> str:
-    """A time since 1970 in words, in UTC; of one that no calendar has, the number.
+    """Write a time, given in nanoseconds since 1970, in UTC; only the number if no calendar has it.
 
     Example:
         >>> time_of(1_500_000_000_000_000_000)

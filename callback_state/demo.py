@@ -1,11 +1,11 @@
 """What a killed training run loses, and what it keeps with this package: ``python -m callback_state.demo``.
 
-A small convolutional network learns scikit-learn's digits (1,797 real images of 8 x 8 pixels) three times:
-uninterrupted; with :class:`~callback_state.ModelCheckpointEnhanced`, killed in the middle of an epoch and started
-again; and with Keras's ``BackupAndRestore``, killed at the same moment and started again. Each training runs in
-processes of its own, the kill is a real SIGKILL, and what is compared is what those processes print while they
-train, nothing from a checkpoint. Exit codes: 0; 1 if the resumed run is not byte for byte the uninterrupted one,
-or if Keras's is (then there is nothing to show); 2 if a training process failed.
+A small convolutional network learns scikit-learn's digits (1,797 real images of 8 x 8 pixels) three times: without
+an interruption; with :class:`~callback_state.ModelCheckpointEnhanced`, killed in the middle of an epoch and
+started again; and with Keras's ``BackupAndRestore``, killed at the same moment and started again. Each training
+runs in its own processes, and the kill is a real SIGKILL. The demo compares what the processes print while they
+train; it reads no checkpoint. Exit status: 0; 1 if the resumed run is not byte for byte the uninterrupted one, or
+if the run with BackupAndRestore is (then there is nothing to show); 2 if a training process failed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 UNINTERRUPTED, OURS, KERAS = RUNS = ("uninterrupted", "callback_state", "BackupAndRestore")
-# With another seed BackupAndRestore may end later, or with a smaller loss: it is not a worse run, but another one.
+# With another seed BackupAndRestore may end later or with a smaller loss: its run is different, not always worse.
 SEED, BATCH_SIZE, PEAK_RATE, WARMUP_EPOCHS = 3, 32, 4e-3, 4
 
 
 def train(run: str, directory: Path, epochs: int, pause: int | None) -> None:
-    """The training process. In the middle of the 0-based epoch ``pause``, if any, it waits to be killed."""
+    """Train, in the training process. In the middle of the 0-based epoch ``pause``, if any, wait to be killed."""
     import keras
     import tensorflow as tf
 
@@ -59,7 +59,7 @@ def train(run: str, directory: Path, epochs: int, pause: int | None) -> None:
 
 
 def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """The images and their labels, in an order drawn from ``SEED``: (for training, for validation)."""
+    """Load the images and labels in an order drawn from ``SEED``: (for training, for validation)."""
     import numpy as np
     from sklearn.datasets import load_digits
 
@@ -71,7 +71,7 @@ def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 
 def build() -> Any:
-    """The network, compiled."""
+    """Make and compile the network."""
     import keras
     from keras.layers import Conv2D, Dense, Dropout, Flatten
 
@@ -83,14 +83,14 @@ def build() -> Any:
 
 
 def schedule(warmup: int, total: int) -> Any:
-    """A callback that sets the learning rate before every batch, the way many users write one."""
+    """Make a callback that sets the learning rate before every batch, as many users write it."""
     import keras
 
     from callback_state import stateful
 
     @stateful(key="schedule")
     class WarmupCosine(keras.callbacks.Callback):
-        """A linear warm-up, then half a cosine; what others do to the rate is kept as a factor."""
+        """A linear warm-up, then half a cosine; changes that other callbacks make to the rate become a factor."""
 
         def __init__(self, warmup: int, total: int) -> None:
             super().__init__()
@@ -109,14 +109,14 @@ def schedule(warmup: int, total: int) -> Any:
 
 
 def reporter(stopping: Any, plateau: Any, pause: int | None) -> Any:
-    """A callback that tells the parent process what happens; it has nothing to be saved."""
+    """Make a callback that reports to the parent process; it has no state."""
     import keras
 
     class Reporter(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             if batch == self.params["steps"] // 2 and len(self.model.history.epoch) == pause:
                 say(pause=pause)
-                time.sleep(600)  # killed here, so always at the same moment
+                time.sleep(600)  # the process is killed here, always at the same moment
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             say(epoch=epoch, rate=rate_of(self.model), loss=logs["val_loss"], waits=(stopping.wait, plateau.wait))
@@ -134,7 +134,7 @@ def say(**facts: Any) -> None:
 
 @dataclass
 class Run:
-    """What the processes of one run said: its epochs by 0-based number (the last word counts), and its end."""
+    """What the processes of one run reported; of an epoch, by its 0-based number, the last report counts."""
 
     name: str
     epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Run:
 
 
 def watch(run: Run, directory: Path, epochs: int, pause: int | None = None) -> None:
-    """Start a training process and listen to it; with ``pause``, kill it in the middle of that 0-based epoch."""
+    """Start a training process and read its reports; kill it in the middle of the 0-based epoch ``pause``."""
     command = [sys.executable, "-m", "callback_state.demo", "--child", run.name, "--keep", str(directory)]
     command += ["--epochs", str(epochs)] + ([] if pause is None else ["--pause", str(pause)])
     env = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "KERAS_BACKEND": "tensorflow"}
@@ -169,13 +169,13 @@ def watch(run: Run, directory: Path, epochs: int, pause: int | None = None) -> N
 
 
 def show(text: str) -> None:
-    """Progress: a line that is overwritten on a terminal, a line each elsewhere."""
+    """Show progress: on a terminal in one line that is overwritten, elsewhere in a line each."""
     terminal = sys.stdout.isatty()
     print(f"\r\033[K{text}" if terminal else text.rstrip(), end="" if terminal else "\n", flush=True)
 
 
 def moment_to_kill(run: Run) -> int:
-    """The 0-based epoch after the first one that leaves both callbacks waiting, with the rate just reduced."""
+    """The 0-based epoch in which to kill: both callbacks wait, and the rate was just reduced."""
     for epoch, facts in run.epochs.items():
         stopping, plateau = facts["waits"]
         if 0 < plateau < stopping and epoch + 1 in run.epochs:
@@ -184,7 +184,7 @@ def moment_to_kill(run: Run) -> int:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """The comparison, as text."""
+    """The comparison as a text."""
     lines = ["run               epochs run   final learning rate   best value kept   weights identical"]
     for run in runs:
         rate = run.epochs[max(run.epochs)]["rate"]
@@ -194,7 +194,7 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def draw(runs: Sequence[Run], path: str) -> None:
-    """Learning rate and validation loss over epochs, as a picture; needs no display."""
+    """Draw learning rate and validation loss over epochs; no display is needed."""
     from matplotlib.figure import Figure
 
     colours, widths, dashes = ("#9ecae1", "#08519c", "#e6550d"), (7, 1.8, 1.8), ("-", "-", (0, (4, 1.5)))
@@ -215,7 +215,7 @@ def draw(runs: Sequence[Run], path: str) -> None:
 
 
 def compare(directory: Path, epochs: int, output: str) -> None:
-    """The three runs, the table, the picture, the verdict."""
+    """Train the three runs, and show the table, the picture and the result."""
     uninterrupted, ours, keras = runs = [Run(name) for name in RUNS]
     watch(uninterrupted, directory / UNINTERRUPTED, epochs)
     for run in (ours, keras):
@@ -224,7 +224,7 @@ def compare(directory: Path, epochs: int, output: str) -> None:
     draw(runs, output)
     print(f"\n{table(runs)}\n\nThe picture is in {output}")
     if (ours.weights, ours.best, ours.epochs) != (uninterrupted.weights, uninterrupted.best, uninterrupted.epochs):
-        sys.exit("FAILED: the run that callback_state resumed is not the uninterrupted one")
+        sys.exit("FAILED: the run that callback_state resumed differs from the uninterrupted one")
     if keras.weights == uninterrupted.weights:
         sys.exit("FAILED: BackupAndRestore's run is identical too, so this shows nothing")
 

@@ -1,4 +1,4 @@
-"""The directive ``commands``: every command of ``callback-state``, told by the command line itself."""
+"""The directive ``commands``: the help of every command of ``callback-state``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command_of(name: str) -> Any:
 
 
 def page() -> str:
-    """What the directive is replaced by, in reStructuredText."""
+    """The text of all commands, in reStructuredText."""
     return "\n".join(line for name in cli.COMMANDS for line in _section(name, command_of(name)))
 
 
@@ -52,7 +52,7 @@ def _examples(command: Any) -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Click's help: paragraphs, and lines that stay as they are behind a ``\\b``."""
+    """The paragraphs of a click help text; lines behind a ``\\b`` stay as they are."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         if paragraph.startswith("\b"):
             yield from ("::", "", *(f"   {line}" for line in paragraph.splitlines()[1:]), "")
@@ -71,7 +71,7 @@ def setup(app: Any) -> dict[str, Any]:
 
     class Commands(SphinxDirective):
         def run(self) -> list[Any]:
-            self.env.note_reread()  # the command line is no file of the documentation
+            self.env.note_reread()  # the command line is not a file of the documentation
             return self.parse_text_to_nodes(page(), allow_section_headings=True)
 
     app.add_directive("commands", Commands)

@@ -1,6 +1,6 @@
-"""Unit tests for schedulers and other callbacks, without training a model; proofs that they resume.
+"""Unit tests for schedulers and other callbacks without training, and proofs that they resume exactly.
 
-Nothing here is needed to train. Importing this package imports neither Keras nor TensorFlow.
+Nothing here is needed for training. Importing this package imports neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations

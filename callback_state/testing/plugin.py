@@ -1,8 +1,8 @@
-"""Fixtures and a marker for pytest; loaded by pytest itself, without effect unless they are used.
+"""Fixtures and a marker for pytest, which loads them by itself.
 
 simulate         :func:`callback_state.testing.simulate`
 checkpoint_dir   an empty directory for checkpoints
-killed_run       a script in a process of its own, which is killed at a given moment
+killed_run       runs a script in a process and kills it at a given moment
 
 @pytest.mark.resumes(epochs=3, steps=4)
 def test_my_schedule():
@@ -28,8 +28,8 @@ __all__ = ["checkpoint_dir", "killed_run", "simulate"]
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "resumes(epochs, steps, **options): the function returns callbacks, anew each time; they have to go on "
-        "exactly where they were interrupted (callback_state.testing.assert_resumes_exactly).",
+        "resumes(epochs, steps, **options): the function returns new callbacks; they have to resume exactly "
+        "wherever they are interrupted (callback_state.testing.assert_resumes_exactly).",
     )
 
 
@@ -51,17 +51,15 @@ def checkpoint_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
-    """Runs ``killed_run(script, *arguments, when="epoch 2", timeout=600)`` until it prints that; SIGKILL ends it.
+    """A function ``killed_run(script, *arguments, when="epoch 2", timeout=600)`` that runs and kills a script.
 
-    ``script`` is a file; the process runs in the test's ``tmp_path``. ``when`` is part of a line on its standard
-    output, which has to be flushed; or None, to let it end. After ``timeout`` seconds it is killed.
+    ``script`` is a file. It runs in a process whose directory is the test's ``tmp_path``. The process is killed
+    with SIGKILL as soon as it prints a line that contains ``when``; the line has to be flushed. If ``when`` is
+    None, the process ends by itself. After ``timeout`` seconds it is killed in any case.
 
     Returns:
-        A function as above, which returns the lines printed up to there.
-
-    Raises:
-        AssertionError: by that function: the process ended by itself before, or, where it was to end, with an
-            error; or it did not end in time.
+        The function. It returns the lines that the process has printed. It fails the test if the process ended
+        before it printed ``when``, did not end in time, or, without ``when``, ended with an error.
     """
 
     def run(script: Any, *arguments: Any, when: str | None = None, timeout: float = 600) -> list[str]:
@@ -86,7 +84,7 @@ def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
                 killer.cancel()
         if when is not None or process.returncode:
             late = time.monotonic() >= end
-            how = f"had not ended after {timeout:g} s" if late else f"ended with {process.returncode}"
+            how = f"did not end within {timeout:g} s" if late else f"ended with {process.returncode}"
             pytest.fail(
                 f"{script} {how}"
                 f"{'' if when is None else f' and never printed {when!r}'}. Printed: {lines[-5:]}; "
@@ -99,7 +97,7 @@ def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
-    """What a function with the marker returns is proved to resume."""
+    """Test that the callbacks of a function with the marker resume exactly."""
     marker = pyfuncitem.get_closest_marker("resumes")
     if marker is None:
         return None
@@ -113,13 +111,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     try:
         assert_resumes_exactly(lambda: pyfuncitem.obj(**arguments), **options)
-    except AssertionError as error:  # of the proof nothing but its result helps
+    except AssertionError as error:  # the traceback of the proof would not help
         pytest.fail(f"{pyfuncitem.nodeid}: {error}", pytrace=False)
     return True
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Two records that differ: the first difference instead of all their steps."""
+    """For two records that differ, show the first difference instead of all their steps."""
     module = sys.modules.get(f"{__package__}.simulation.record")
     if module is None or op != "==" or not (isinstance(left, module.Record) and isinstance(right, module.Record)):
         return None

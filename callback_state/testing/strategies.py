@@ -1,4 +1,4 @@
-"""Strategies for hypothesis: what a run hears, and where it is interrupted.
+"""Strategies for hypothesis: the logs of a run, and the points at which it is interrupted.
 
 Example:
     >>> from hypothesis import given
@@ -30,15 +30,15 @@ def logs(
     max_value: float = 10.0,
     allow_nan: bool = False,
 ) -> st.SearchStrategy[dict[str, list[float]]]:
-    """Series for ``logs=``: one value an epoch, or one a step if ``steps_per_epoch`` is given.
+    """Draw series for ``logs=``, with one value an epoch, or one a step if ``steps_per_epoch`` is given.
 
-    Values often come twice, as those on a plateau do.
+    Values often repeat, as on a plateau.
 
     Args:
-        epochs, steps_per_epoch: of the run.
-        names: of the series.
-        min_value, max_value: between which the values lie.
-        allow_nan: whether there may also be NaN.
+        epochs, steps_per_epoch: the length of the run.
+        names: the names of the series.
+        min_value, max_value: the bounds of the values.
+        allow_nan: whether a value may be NaN.
 
     Returns:
         A strategy for dicts of lists of floats, with ``epochs`` items each (times ``steps_per_epoch``).
@@ -60,13 +60,13 @@ def logs(
 def interruptions(
     *, epochs: int, steps_per_epoch: int, max_size: int = 3
 ) -> st.SearchStrategy[list[tuple[int, int]]]:
-    """Points (epoch, batch), 0-based, for ``at=``: from one to ``max_size`` of them, in order.
+    """Draw points (epoch, batch), 0-based, for ``at=``: from one to ``max_size`` points, in order.
 
-    Those that come after an early stop are left out by ``assert_resumes_exactly``.
+    ``assert_resumes_exactly`` skips those after an early stop.
 
     Args:
-        epochs, steps_per_epoch: of the run.
-        max_size: how many there may be.
+        epochs, steps_per_epoch: the length of the run.
+        max_size: the most points.
 
     Returns:
         A strategy for lists of pairs.

@@ -53,7 +53,8 @@ def test_a_run_of_an_older_release_says_what_it_does_not_know(tmp_path: Path) ->
     timeline = timeline_of(recorded(str(tmp_path)))
     assert (timeline.rate, timeline.restarts) == (None, [])
     assert timeline.remarks == ["The files do not record restarts.", "The files do not record the learning rate."]
-    assert [panel.title for panel in timeline.panels] == ["loss", "step", "mean", "best"]
+    states = [panel.title for panels in timeline.states.values() for panel in panels]
+    assert [*(panel.title for panel in timeline.common), *states] == ["loss", "step", "mean", "best"]
 
 
 def test_a_run_that_an_older_release_began_has_its_restart(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_run_is_killed_at_a_moment(tmp_path: Path, killed_run: object) -> None
     assert len(killed_run(script, "x")) == 4  # type: ignore[operator]
     with pytest.raises(pytest.fail.Exception, match="ended with 0 and never printed 'line 9'"):
         killed_run(script, "x", when="line 9")  # type: ignore[operator]
-    with pytest.raises(pytest.fail.Exception, match=r"had not ended after 1 s and never printed 'never'"):
+    with pytest.raises(pytest.fail.Exception, match=r"did not end within 1 s and never printed 'never'"):
         killed_run(script, when="never", timeout=1)  # type: ignore[operator]
     script.write_text("raise SystemExit('broken')")
     with pytest.raises(pytest.fail.Exception, match=r"ended with 1\. .*broken"):

@@ -28,9 +28,10 @@ def look_at(
         The runs, each with its checkpoints from the oldest to the newest. The model files of a run that have lost
         their state files are there too, if ``path`` is a directory.
     """
+    is_directory = os.path.isdir(path)  # it may be removed while its checkpoints are read
     read = [model for model, _ in files] if verify else []
     looks = (look(model, states, verify=verify, keys=keys) for model, states in watched(files, read))
     found = [checkpoint for checkpoint in looks if checkpoint is not None]
-    if os.path.isdir(path):
+    if is_directory:
         return runs_in(path, found)
     return [Run(None if one.summary is None else one.summary.template, [one]) for one in found]

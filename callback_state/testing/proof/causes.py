@@ -119,8 +119,8 @@ def _in_model(source: Source, callback: Any, attribute: str) -> str | None:
                 where = "the optimizer" if match[0].startswith("optimizer") else "a layer"
                 return (
                     f"{source.name}.{method.name} keeps state only in {where} ({text}), which no checkpoint "
-                    f"saves: keep it in an attribute, and set it from there in on_train_begin. A number that Keras "
-                    f"compiles into the train step (weight_decay, a dropout's rate) has to be a variable"
+                    f"saves: keep it in an attribute, and set it from there in on_train_begin. A number that "
+                    f"Keras compiles into the train step (weight_decay, a dropout's rate) has to be a variable"
                 )
     return None
 

@@ -42,7 +42,7 @@ class Run:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within the block, no hook hangs, no checkpoint writes, and an exception names the hook that raised it."""
+        """Within the block, no hook hangs, no checkpoint writes, and an exception names the hook it comes from."""
         with noted(self.callbacks, self.model, self._saves.append) as self._savers:
             try:
                 with self._dog:
