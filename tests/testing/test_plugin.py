@@ -57,12 +57,16 @@ MARKED = """
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "arguments", [pytest.param((), id="alone"), pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.heavy)]
+)
 def test_the_marker_and_the_fixtures(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
-    """Alone and with pytest-xdist: what is right passes, what is wrong fails with its cause."""
-    pytester.makepyfile(MARKED)
+    """What is right passes, as does the short example of the README; what is wrong fails with its cause."""
+    example = path_of("test_schedule.py").read_text(encoding="utf-8")
+    assert len(example.splitlines()) < 25
+    pytester.makepyfile(test_marked=MARKED, test_schedule=example)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", *arguments, timeout=120)
-    result.assert_outcomes(passed=2, failed=4)
+    result.assert_outcomes(passed=4, failed=4)
     output = result.stdout.str()
     assert "after resuming at (1, 0): Steps.step is 0, expected 2; Steps is not registered" in output
     assert "_Whole" not in output and "plugin.py" not in output
@@ -105,15 +109,6 @@ def test_a_run_is_killed_at_a_moment(tmp_path: Path, killed_run: object) -> None
     script.write_text("raise SystemExit('broken')")
     with pytest.raises(pytest.fail.Exception, match=r"ended with 1\. .*broken"):
         killed_run(script)  # type: ignore[operator]
-
-
-def test_the_example_is_short_and_passes(pytester: pytest.Pytester) -> None:
-    """What the README shows, in fewer than 25 lines."""
-    text = path_of("test_schedule.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 25
-    pytester.makepyfile(text)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", timeout=60)
-    result.assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
