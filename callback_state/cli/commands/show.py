@@ -52,17 +52,18 @@ def command(path: str, as_json: bool) -> int:
     "as": the path of the first}. A value nested deeper than 50 levels is {"$type": "deeper"}. NaN and infinities
     are {"$type": "float", "value": "nan"}, or outside of such values the texts "NaN", "Infinity", "-Infinity".
     """
-    found = described(opened(path))
+    checkpoint = opened(path)
+    found = described(checkpoint)
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        _print(found, resume_of(checkpoint.snapshot.meta))
     return Exit.OK
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any], restart: str) -> None:
     print_words(found["path"], "bold")
-    _print_fields("", _run(found))
+    _print_fields("", _run(found, restart))
     _print_fields("training arguments", _values(found["training_args"]))
     _print_fields("last values of the history", _last(found["history"]))
     for callback in found["callbacks"]:
@@ -96,11 +97,11 @@ def _values(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
     return [(name, words(value)) for name, value in values.items()]
 
 
-def _run(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
     moment, monitor, model = found["moment"], found["monitor"], found["model"]
     yield "saved", f"{time_of(found['saved_at'])} ({age_of(found['saved_at'], time.time())} ago)"
     yield "moment", moment_of(moment["epoch"], moment["batch"]) + _of_all(moment)
-    yield "restart", resume_of(moment)
+    yield "restart", restart
     yield "run", short(found["template"])
     yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
     yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"

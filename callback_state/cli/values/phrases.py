@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..._checkpoints.schema import Meta
 from ..._units import size_of
 
 __all__ = ["moment_of", "resume_of", "value_of", "words"]
@@ -137,19 +138,12 @@ def moment_of(epoch: int, batch: int | None) -> str:
     return f"the end of epoch {epoch}" if batch is None else f"epoch {epoch}, batch {batch}"
 
 
-def resume_of(moment: Mapping[str, Any]) -> str:
-    """What a restart from a checkpoint does; epochs and batches are 0-based.
-
-    Args:
-        moment: the fields "finished", "goes_on_from", "initial_epoch" and "batch" of a state file.
-    """
-    if moment["finished"]:
-        more = (
-            f"; with a larger epochs= it goes on from {moment['goes_on_from']}" if moment["goes_on_from"] else ""
-        )
+def resume_of(meta: Meta) -> str:
+    """What a restart from a checkpoint does; epochs and batches are 0-based."""
+    if meta.finished:
+        more = "" if meta.goes_on_from is None else f"; with a larger epochs= it goes on from {meta.goes_on_from}"
         return f"trains nothing, as the run has finished{more}"
-    batch = 0 if moment["batch"] is None else moment["batch"] + 1
-    return f"goes on with {moment_of(moment['initial_epoch'], batch)}"
+    return f"goes on with {moment_of(meta.initial_epoch, meta.first_batch)}"
 
 
 def value_of(value: float | None) -> str:
