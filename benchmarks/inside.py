@@ -113,13 +113,6 @@ def entry_times(rounds: int, batches: int = 10_000) -> tuple[float, float]:
     return ours, theirs
 
 
-class Adapter:
-    """Holds a generator as Keras's adapter does."""
-
-    def __init__(self, batches: Iterator[Any]) -> None:
-        self.generator = lambda: batches
-
-
 def generator_times(rounds: int, batches: int = 100_000) -> tuple[float, float]:
     """Seconds: (of reading a Python generator up to a checkpoint, of iterating it)."""
     batch = np.zeros((16, 8), "float32"), np.zeros((16, 1), "float32")
@@ -130,7 +123,7 @@ def generator_times(rounds: int, batches: int = 100_000) -> tuple[float, float]:
 
     def read() -> float:
         start = time.perf_counter()
-        Reader(batches, verbose=False).read(Adapter(endless()))
+        Reader(batches, verbose=False).read(endless)
         return time.perf_counter() - start
 
     def iterate() -> float:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .doubt import Doubt
 from .typed import SchemaError, from_plain, to_plain
 
 __all__ = [
@@ -158,7 +159,7 @@ class Meta:
     model: ModelFacts
     stops: bool
     data: dict[str, Any]
-    doubts: list[str]
+    doubts: list[Doubt]
     starts: list[Start]
     trace: Trace
     callbacks: list[SavedCallback] = field(default_factory=list)

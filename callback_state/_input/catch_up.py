@@ -1,9 +1,10 @@
-"""Batches that were trained on before a restart are read once more, without training."""
+"""Reading once more, without training, the batches that were trained on before a restart."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from ..exceptions import ResumeError
@@ -12,14 +13,14 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Reads batches without training on them.
+    """Reads batches and drops them.
 
     Args:
-        expected: how many are to be read.
+        expected: how many batches are to be read.
         verbose: whether to show a progress bar.
 
     Attributes:
-        drawn: how many have been read so far, or passed in another way.
+        drawn: how many batches have been read so far, or passed in another way.
     """
 
     def __init__(self, expected: int, *, verbose: bool) -> None:
@@ -29,13 +30,19 @@ class Reader:
 
     @property
     def is_there(self) -> bool:
-        """Whether all have been read or passed."""
+        """Whether all batches have been read or passed."""
         return self.drawn >= self._expected
 
     def draw(self, iterator: Any, n: int, at_once: int) -> None:
-        """Draw and drop ``n`` batches, unless they have been passed already.
+        """Draw and drop ``n`` batches, unless all have been passed already.
 
-        The last execution of several steps ``at_once`` may find fewer than it asks for.
+        Args:
+            iterator: over the data.
+            n: how many.
+            at_once: the steps of one execution; the last execution may find fewer batches.
+
+        Raises:
+            ResumeError: the data ended before.
         """
         if self.is_there:
             return
@@ -43,20 +50,28 @@ class Reader:
         if n - found >= at_once:
             raise self.too_short()
 
-    def read(self, adapter: Any) -> None:
-        """Read a Python generator as it is: at its own speed, with no threads that read ahead."""
-        again = adapter.generator
-        stream = again()
+    def read(self, make: Callable[[], Any]) -> Any:
+        """Read a Python generator up to the batch, at its own speed and with no threads that read ahead.
+
+        Args:
+            make: makes the generator.
+
+        Returns:
+            The generator, which goes on with the next batch.
+
+        Raises:
+            ResumeError: the generator ended before.
+        """
+        stream = make()
         if self._drop(stream, self._expected) < self._expected:
             raise self.too_short()
-        first = iter([stream])
-        adapter.generator = lambda: next(first, None) or again()
+        return stream
 
     def _drop(self, batches: Any, n: int) -> int:
         found, piece = 0, max(1, n // 100)
         while found < n:
             count = itertools.count()
-            # Consumed by C code: an iteration in Python would cost more than a fast generator itself.
+            # Consumed by C code: a loop in Python would cost more than a fast generator itself.
             deque(zip(itertools.islice(batches, min(piece, n - found)), count, strict=False), maxlen=0)
             got = next(count)
             if not got:
@@ -76,8 +91,9 @@ class Reader:
             self._bar.add(got)
 
     def too_short(self) -> ResumeError:
+        """The error for data that end before the checkpoint."""
         return ResumeError(
-            f"the data ended after {self.drawn} batches while they were read up to the checkpoint, which was "
-            f"taken after {self._expected}: they are not those of the run that is resumed. Pass the same data "
-            f"to fit; to begin that epoch again on other data, restore a checkpoint of the end of an epoch."
+            f"the data ended after {self.drawn} batches, and the checkpoint was taken after {self._expected}: "
+            f"these are not the data of the run that is resumed. Pass the same data to fit. To begin the epoch "
+            f"again with other data, restore a checkpoint of the end of an epoch."
         )

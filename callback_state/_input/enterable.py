@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from .._keras.wrapped_dataset import WrappedDataset
 from .passes import Passes, natural
 
 __all__ = ["Enterable", "Make"]
@@ -17,7 +18,7 @@ __all__ = ["Enterable", "Make"]
 Make = Callable[[int, int], Any]
 
 
-class Enterable(tf.data.Dataset):
+class Enterable(WrappedDataset):
     """A ``tf.data.Dataset`` of which every iterator that is read is the next epoch."""
 
     def __init__(self, make: Make, spec: Any, batches: int | None, finish: Callable[[Any], Any]) -> None:
@@ -34,15 +35,7 @@ class Enterable(tf.data.Dataset):
         # Epochs are not made in the py_function that asks for them: there AutoGraph is off, also for the user's
         # maps. The thread is kept, as the first operation in a new one takes TensorFlow milliseconds.
         self._thread = ThreadPoolExecutor(1, "callback_state.data")
-        self._inner = finish(self._begun(spec))
-        super().__init__(self._inner._variant_tensor)
-
-    def _inputs(self) -> list[Any]:
-        return [self._inner]
-
-    @property
-    def element_spec(self) -> Any:
-        return self._inner.element_spec
+        super().__init__(finish(self._begun(spec)))
 
     def enter(self, epoch: int, batch: int = 0) -> None:
         """Let the next iterator that is read begin with this batch of this epoch; those after it go on from there.

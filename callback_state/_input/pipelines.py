@@ -1,4 +1,4 @@
-"""``tf.data`` pipelines from outside: how many iterators one has had, which passes over our data it reads."""
+"""How many iterators a ``tf.data`` pipeline has had, and which passes over data of ours it reads."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from .._keras.graphs import is_pure, reshuffles, steps_of
+from .._keras.datasets import PASSES, is_distributed, keeps_order, reshuffles, steps_of
 from ..exceptions import ResumeError
 
 __all__ = ["begun", "count_iterator", "is_one_to_one", "iterators_of", "pass_iterators", "passes_in"]
 
-#: How many iterators every ``fit`` of this process has made of a data set, as far as it was heard of.
+#: How many iterators over a data set the fits of this process have made.
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 def iterators_of(dataset: Any) -> int:
-    """How many iterators have been made of it."""
+    """How many iterators over the data set have been made."""
     return _made.get(dataset, 0)
 
 
 def count_iterator(dataset: Any) -> None:
-    """One more is made."""
+    """One more iterator is made."""
     _made[dataset] = iterators_of(dataset) + 1
 
 
 def pass_iterators(dataset: Any, number: int) -> None:
-    """Make iterators of a data set without reading them, until there have been so many.
+    """Make iterators over a data set without reading them, until there have been so many.
 
     Raises:
         ResumeError: there have been more, and each has an order of its own.
@@ -34,7 +34,7 @@ def pass_iterators(dataset: Any, number: int) -> None:
     missing = number - iterators_of(dataset)
     if missing < 0 and reshuffles(dataset):
         raise ResumeError(
-            f"the tf.data.Dataset was iterated {-missing} times more in this process than it had been at the "
+            f"this process has iterated the tf.data.Dataset {-missing} times more than the run had at the "
             f"checkpoint, so its next order is a later one. Make the data set anew, then fit."
         )
     for _ in range(missing):
@@ -43,29 +43,22 @@ def pass_iterators(dataset: Any, number: int) -> None:
 
 
 def begun(dataset: Any) -> list[int]:
-    """The passes over data of ours that an iterator which is made now begins with."""
+    """How many passes have begun, for each data set of :mod:`callback_state.data` that a pipeline reads."""
     return [passes.begun for passes in passes_in(dataset)]
 
 
 def passes_in(dataset: Any) -> list[Any]:
-    """The counters of all data of :mod:`callback_state.data` that a pipeline reads."""
-    found = (getattr(step, _PASSES, None) for step in _steps_of(dataset))
+    """The counters of passes of all data of :mod:`callback_state.data` that a pipeline reads."""
+    found = (getattr(step, PASSES, None) for step in _steps_of(dataset))
     return [passes for passes in found if passes is not None]
 
 
 def is_one_to_one(dataset: Any) -> bool:
-    """Whether each batch of a pipeline is made of nothing but the batch of that number of data of ours."""
-    steps = [step for step in _steps_of(dataset) if not hasattr(step, _PASSES)]
-    named = all(type(step).__name__ in _ONE_TO_ONE for step in steps)
-    return named and len(passes_in(dataset)) == 1 and all(map(is_pure, steps))
+    """Whether each batch of a pipeline is made of the batch of that number of data of ours, and of no other."""
+    steps = [step for step in _steps_of(dataset) if not hasattr(step, PASSES)]
+    return len(passes_in(dataset)) == 1 and all(map(keeps_order, steps))
 
 
 def _steps_of(dataset: Any) -> Iterator[Any]:
-    # A strategy reads ahead of the training, so the passes that its data set has begun say nothing.
-    return iter(()) if hasattr(dataset, "_original_dataset") else steps_of(dataset)
-
-
-#: What data of ours are known by.
-_PASSES = "_callback_state_passes"
-#: Of these each element comes from one element of the input.
-_ONE_TO_ONE = ("_MapDataset", "_ParallelMapDataset", "_OptionsDataset", "_PrefetchDataset")
+    # A strategy reads ahead of the training, so the passes that have begun say nothing.
+    return iter(()) if is_distributed(dataset) else steps_of(dataset)

@@ -1,4 +1,4 @@
-"""How one ``fit`` reads its data: training, validation, and what in it cannot be brought back."""
+"""How one ``fit`` reads its data: training, validation, and what in them cannot be brought back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import DataState, SourceState
+from .._keras.datasets import is_dataset, is_distributed
+from .._keras.epoch_iterator import forget_validation as forget_validation_of
+from .._keras.epoch_iterator import py_dataset_of, validation_iterator
 from . import doubts
 from .dataset_state import Attributes
+from .draws import InputDraws
 from .pipelines import pass_iterators
 from .source import Source
 
@@ -19,54 +24,54 @@ class Reading:
     """The data of a ``fit`` that is about to begin.
 
     Args:
-        model: what is trained.
+        model: the model that is trained.
         epoch_iterator: Keras's, of the training data.
         shuffle: the argument of ``fit``.
         validation: the validation data as given to ``fit``, or None.
-        tell: is called with what is raised while an epoch or a validation goes on.
+        fail: called with each exception that the data or a step raise, in an epoch or a validation.
 
     Attributes:
         training: the training data.
-        steps: the batches of the present epoch, as far as they are counted: where somebody saves per batch.
-        doubts: why a resumed run may differ from this one; grows as it is found out.
+        steps: the batches of the present epoch so far, where batches are counted.
+        doubts: why a resumed run may differ from this one; grows while the run goes on.
     """
 
     def __init__(
-        self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any, tell: Callable[[BaseException], None]
+        self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any, fail: Callable[[BaseException], None]
     ) -> None:
-        self._model, self._tell = model, tell
+        self._model, self._fail = model, fail
         self.training = Source(epoch_iterator)
-        self.training.tell_of_failure(tell)
-        adapter, dataset = self.training.adapter, self.training.dataset
+        keras = self.training.keras
+        keras.hear_failure(fail)
         self._validation_data = validation
         self._validation: Source | None = None
         self._validation_saved: SourceState | None = None
         self._validation_wound = False
-        self._has_python = doubts.has_python(adapter, dataset)
-        self._draws = doubts.InputDraws() if self._has_python else None
+        self._has_python = doubts.has_python(keras)
+        self._draws = InputDraws() if self._has_python else None
         self._drawn_from: set[str] = set()
-        self._attributes = [Attributes(d) for d in _py_datasets(adapter, validation)]
+        self._attributes = [Attributes(d) for d in _py_datasets(keras.adapter, validation)]
         self._beginning: list[dict[str, Any]] | None = None
         self._entered: int | None = None
         self._has_lost = False
         self._told = 0
         self.steps = 0
-        self.doubts = doubts.of_data(adapter, dataset, shuffle)
-        self.doubts += doubts.of_reading(adapter, dataset, streams=self.training.is_stream)
+        self.doubts: list[Doubt] = doubts.of_data(keras, shuffle)
+        self.doubts += doubts.of_reading(keras, streams=self.training.is_stream)
 
     # What the loop calls.
 
     def wants_batches(self, watched: bool) -> bool:
-        """Whether it must hear the batches that follow, apart from the first of all.
+        """Whether it must hear the batches after the first one.
 
         Args:
-            watched: whether somebody saves per batch.
+            watched: whether a checkpoint may save at a batch.
         """
         matters = watched or self.training.is_stream
         return matters and self._draws is not None and not self._draws.done
 
     def after_epoch_begin(self, watched: bool) -> bool:
-        """Returns whether it must hear the epoch's first batch."""
+        """Returns whether it must hear the first batch of the epoch."""
         if self._entered is not None:
             self.steps, self._entered = self._entered, None
             return False
@@ -81,18 +86,20 @@ class Reading:
         return True
 
     def after_batch_begin(self) -> None:
+        """All callbacks have heard that a batch begins."""
         self.training.note_first_batch()
         if self._draws is not None and not self._draws.done:
             self._draws.before()
 
     def before_batch_end(self) -> None:
+        """A batch has ended, and no callback has heard of it yet."""
         if self._draws is not None and not self._draws.done:
             self._draws.after()
-            self._note_draws()
+            self._note_draws(self._draws.found)
 
-    def _note_draws(self) -> None:
-        if self._draws is not None and not self._drawn_from.issuperset(self._draws.found):
-            self._drawn_from |= set(self._draws.found)
+    def _note_draws(self, found: tuple[str, ...]) -> None:
+        if not self._drawn_from.issuperset(found):
+            self._drawn_from |= set(found)
             self.doubts.append(doubts.of_draws(sorted(self._drawn_from)))
 
     def after_first_batch(self) -> None:
@@ -100,55 +107,53 @@ class Reading:
         self.doubts += doubts.of_step(self._model.train_function)
 
     def on_test_begin(self) -> None:
-        """A validation begins; its iterator exists from the first one on."""
-        epoch_iterator = getattr(self._model, "_eval_epoch_iterator", None)
+        """A validation begins. Its epoch iterator exists from the first validation on."""
+        epoch_iterator = validation_iterator(self._model)
         if self._validation is None and epoch_iterator is not None:
             self._validation = Source(epoch_iterator, validates=True)
-            self._validation.tell_of_failure(self._tell)
+            self._validation.keras.hear_failure(self._fail)
             if self._validation_saved is not None and self._validation_wound:
                 self._validation.has_passed(self._validation_saved)
             elif self._validation_saved is not None:
                 self._validation.wind(self._validation_saved, verbose=False)
 
     def forget_validation(self) -> None:
-        """What ``fit`` does at its end: the next one may have other data."""
-        if getattr(self._model, "_eval_epoch_iterator", None) is not None:
-            del self._model._eval_epoch_iterator
+        """What ``fit`` does at its end."""
+        forget_validation_of(self._model)
 
     def warn(self) -> None:
-        """Tell of the doubts that have not been told yet."""
+        """Warn of each doubt once."""
         for doubt in self.doubts[self._told :]:
             warnings.warn(f"a resumed run may differ from this one: {doubt}", stacklevel=2)
         self._told = len(self.doubts)
 
-    # How far the data have been read, and up to there again.
+    # How far the data are read, and reading up to there again.
 
     def take(self, *, inside: bool) -> DataState:
-        """How far the data have been read, at a quiet point, ``inside`` an epoch or between two."""
+        """How far the data are read, at a quiet point, ``inside`` an epoch or between two."""
         training = self.training.take(self.steps if inside else 0)
-        goes_on = training.goes_on
-        attributes = self._beginning if goes_on and self._beginning is not None else self._take_attributes()
+        beginning = self._beginning if training.goes_on else None
         return DataState(
             training=training,
             validation=self._validation.take(0) if self._validation else self._validation_saved,
-            attributes=attributes,
+            attributes=self._take_attributes() if beginning is None else beginning,
             # An eager step may draw from them itself, in its own turn.
             drawn_from=[] if self._model.run_eagerly else sorted(self._drawn_from),
         )
 
     def wind(self, saved: DataState, *, verbose: bool) -> None:
-        """Go to where a checkpoint at the end of an epoch was."""
+        """Go to where a checkpoint at the end of an epoch was; see :meth:`Source.wind`."""
         self._put_back_attributes(saved)
         self.training.wind(saved.training, verbose=verbose)
 
     def enter(self, saved: DataState, then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
-        """Let the first epoch go on where a checkpoint inside it was; see :meth:`Source.enter`."""
+        """Let the first epoch begin where a checkpoint inside it was; see :meth:`Source.enter`."""
         self._put_back_attributes(saved)
         self._entered = saved.training.steps
         self.training.enter(saved.training, then, verbose=verbose, stops=stops)
 
     def pass_by(self, saved: DataState) -> None:
-        """Leave the data as a ``fit`` that has ended left them, without reading them again."""
+        """Leave the data as a ``fit`` that has ended left them, without reading them."""
         self._put_back_validation(saved)
         self.training.pass_by(saved.training)
 
@@ -162,20 +167,18 @@ class Reading:
         return taken
 
     def _put_back_validation(self, saved: DataState) -> None:
-        """Before the training data are read: both may come from one shuffle, which counts iterators of both."""
+        """Before the training data are read: one shuffle may be in both, and counts the iterators of both."""
         self._validation_saved = found = saved.validation
-        # That of a strategy is another data set, which Keras makes when it validates.
-        is_distributed = type(self.training.dataset).__name__.startswith("Distributed")
-        if found is not None and hasattr(self._validation_data, "_variant_tensor") and not is_distributed:
+        # The data set that a strategy distributes is another one, which Keras makes when it validates.
+        distributes = is_distributed(self.training.keras.dataset)
+        if found is not None and is_dataset(self._validation_data) and not distributes:
             self._validation_wound = True
             pass_iterators(self._validation_data, found.before + found.made)
 
     def _put_back_attributes(self, saved: DataState) -> None:
         self._put_back_validation(saved)
         self._beginning = saved.attributes
-        self._drawn_from = set(saved.drawn_from)
-        if self._drawn_from:
-            self.doubts.append(doubts.of_draws(sorted(self._drawn_from)))
+        self._note_draws(tuple(saved.drawn_from))
         memo: dict[int, Any] = {}
         for attributes, taken in zip(self._attributes, saved.attributes, strict=False):
             attributes.put_back(taken, memo)
@@ -185,6 +188,6 @@ def _py_datasets(adapter: Any, validation: Any) -> list[Any]:
     """The ``keras.utils.PyDataset`` objects among the data, each once."""
     import keras
 
-    found = [getattr(adapter, "py_dataset", None), validation]
+    found = [py_dataset_of(adapter), validation]
     datasets = {id(d): d for d in found if isinstance(d, keras.utils.PyDataset)}
     return list(datasets.values())

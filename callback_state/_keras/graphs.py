@@ -1,43 +1,34 @@
-"""What is in the functions that TensorFlow has compiled, and in the steps of its pipelines, without running them.
+"""What is in the functions that TensorFlow has compiled, without running them.
 
-A function is a concrete function of TensorFlow's, an operation a node of its graph, a step a ``tf.data.Dataset``.
-Graphs are read in place: as protocol buffers they would be copied, and those of large models do not fit into one.
+A function is a ``ConcreteFunction``, an operation a node of its graph. Graphs are read in place: a protocol buffer
+would be a copy, and that of a large model does not fit into one.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CellType, FunctionType
 from typing import Any
 
 __all__ = [
     "compiled",
-    "functions_of",
     "holds",
-    "is_pure",
-    "is_sloppy",
     "is_unseeded",
     "makes_sloppy",
+    "operations_in",
     "operations_of",
     "outermost",
     "parallel_in",
     "random_in",
-    "repeats_shuffled",
-    "reshuffles",
-    "steps_of",
-    "value_of",
-    "where",
+    "static_value",
 ]
 
-Test = Callable[[Any], bool]
-#: Where a ``tf.function`` has what was made of it; its method that lists them may trace one more.
+#: The attribute of a ``tf.function`` with its concrete functions. Its method that lists them may trace one more.
 _MADE = "_function_cache"
 
 
 def compiled(function: Any) -> list[Any]:
-    """The functions made of a Python function: of the outermost ``tf.function`` that was called."""
+    """The concrete functions of the outermost ``tf.function`` that a Python function has called."""
     waiting, seen = [function], {id(function)}
     while waiting:
         found = waiting.pop(0)
@@ -89,8 +80,13 @@ def operations_of(function: Any) -> Iterator[Any]:
             waiting += inner.values()
 
 
+def operations_in(functions: list[Any]) -> list[Any]:
+    """The operations of several functions."""
+    return [operation for function in functions for operation in operations_of(function)]
+
+
 def random_in(operations: list[Any]) -> list[Any]:
-    """Those of the operations that draw from a counter of their own, seeded or not."""
+    """The operations that draw random numbers and have a counter of their own, with a seed or without."""
     of_type: dict[str, list[Any]] = {}
     for operation in operations:
         of_type.setdefault(operation.type, []).append(operation)
@@ -98,18 +94,18 @@ def random_in(operations: list[Any]) -> list[Any]:
     for alike in of_type.values():
         attributes = {attribute.name for attribute in alike[0].op_def.attr}
         if alike[0].op_def.is_stateful and attributes >= {"seed", "seed2"}:
-            # A recurrent layer on a GPU is one operation that could have dropout; Keras's has none.
+            # A recurrent layer on a GPU is one operation, which may have dropout; Keras uses it without.
             found += [o for o in alike if "dropout" not in attributes or o.get_attr("dropout")]
     return found
 
 
 def is_unseeded(operation: Any) -> bool:
-    """Whether an operation, or a dataset that it makes, draws seeds of its own: TensorFlow writes that as 0, 0."""
+    """Whether an operation, or the dataset that it makes, has no seed: TensorFlow writes the seeds 0, 0."""
     definition = operation.op_def
     if {attribute.name for attribute in definition.attr} >= {"seed", "seed2"}:
         return bool(operation.get_attr("seed") == operation.get_attr("seed2") == 0)
     names = [argument.name for argument in definition.input_arg]
-    seeds = [value_of(operation.inputs[names.index(n)]) for n in ("seed", "seed2") if n in names]
+    seeds = [static_value(operation.inputs[names.index(n)]) for n in ("seed", "seed2") if n in names]
     return seeds == [0, 0]
 
 
@@ -124,101 +120,22 @@ def parallel_in(operations: list[Any]) -> list[Any]:
     found = []
     for operation in operations:
         arguments = operation.op_def.input_arg
-        parallel = arguments and arguments[-1].name == "num_parallel_calls" and value_of(operation.inputs[-1]) != 1
+        parallel = (
+            arguments and arguments[-1].name == "num_parallel_calls" and static_value(operation.inputs[-1]) != 1
+        )
         if parallel and "f" in [attribute.name for attribute in operation.op_def.attr]:
             found.append(operation.graph._get_function(operation.get_attr("f").name))
     return found
 
 
 def holds(function: Any, variable: Any) -> bool:
-    """Whether the function reads or writes a variable, of Keras or TensorFlow."""
+    """Whether the function reads or writes a variable of Keras or of TensorFlow."""
     handle = getattr(getattr(variable, "value", variable), "handle", getattr(variable, "handle", None))
     return handle is not None and any(captured is handle for captured in function.captured_inputs)
 
 
-def value_of(tensor: Any) -> Any:
-    """The value of a tensor, None if it is not known before it is computed."""
+def static_value(tensor: Any) -> Any:
+    """The value of a tensor that is known without computing it; None if there is none."""
     import tensorflow
 
     return None if tensor is None else tensorflow.get_static_value(tensor)
-
-
-# The steps of a pipeline.
-
-
-def steps_of(dataset: Any, is_end: Test = lambda step: False) -> Iterator[Any]:
-    """The steps of a pipeline, each once, from the last to the first.
-
-    Args:
-        dataset: a ``tf.data.Dataset``, or one that a strategy distributes.
-        is_end: what is behind such a step is left out, as it always is behind data of :mod:`callback_state.data`.
-    """
-    waiting, seen = [getattr(dataset, "_original_dataset", dataset)], set()
-    while waiting:
-        step = waiting.pop()
-        if id(step) not in seen:
-            seen.add(id(step))
-            yield step
-            if not hasattr(step, "_callback_state_passes") and not is_end(step):
-                waiting += getattr(step, "_inputs", list)()
-
-
-def functions_of(step: Any) -> list[Any]:
-    """The functions that a step of a pipeline calls."""
-    return [wrapper.function for wrapper in getattr(step, "_functions", list)()]
-
-
-def is_sloppy(step: Any) -> bool:
-    """Whether the step was made with ``deterministic=False``."""
-    if type(step).__name__ != "_ParallelInterleaveDataset":
-        return getattr(step, "_deterministic", None) == "false"
-    # This one does not remember what it was given, but writes it into a graph, with everything that it reads.
-    import tensorflow
-    from tensorflow.core.framework import graph_pb2
-
-    if _size(step) > 1_000_000:
-        return False
-    ignored = tensorflow.data.experimental.ExternalStatePolicy.IGNORE
-    try:
-        written = step._as_serialized_graph(external_state_policy=ignored).numpy()
-    except tensorflow.errors.OpError:  # there is something in it that cannot be written
-        return False
-    nodes = graph_pb2.GraphDef.FromString(written).node
-    made = [node.attr["deterministic"].s for node in nodes if node.op.startswith("ParallelInterleaveDataset")]
-    return made[-1:] == [b"false"]
-
-
-def _size(step: Any) -> int:
-    """How many numbers or strings are in a pipeline itself, not in what it reads."""
-    tensors = [t for inner in steps_of(step) for t in getattr(inner, "_tensors", ())]
-    tensors += [t for inner in steps_of(step) for f in functions_of(inner) for t in f.captured_inputs]
-    return sum(t.shape.num_elements() or 0 for t in tensors)
-
-
-def where(step: Any) -> str:
-    """What the user wrote for a step, as far as it can be told: ``map(augment, train.py:12)``."""
-    name = type(step).__name__.strip("_").removesuffix("Dataset").removeprefix("Parallel")
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    size = value_of(getattr(step, "_buffer_size", None))
-    if size is not None:
-        return f"{name}({size})"
-    for wrapper in getattr(step, "_functions", list)():
-        code = getattr(getattr(wrapper, "_func", None), "__code__", None)
-        if code is not None:
-            return f"{name}({code.co_name}, {os.path.basename(code.co_filename)}:{code.co_firstlineno})"
-    return f"{name}()"
-
-
-def is_pure(step: Any) -> bool:
-    """Whether what a step of a pipeline makes of an element follows from that element alone."""
-    return not any(op.op_def.is_stateful for function in functions_of(step) for op in operations_of(function))
-
-
-def repeats_shuffled(dataset: Any) -> bool:
-    """Whether one iterator of a pipeline goes through several orders of a shuffle."""
-    return any("Repeat" in type(step).__name__ and reshuffles(step) for step in steps_of(dataset))
-
-
-def reshuffles(dataset: Any) -> bool:
-    """Whether a pipeline gives each of its iterators an order of its own."""
-    return any(getattr(step, "_reshuffle_each_iteration", False) for step in steps_of(dataset))

@@ -136,7 +136,7 @@ class Loop:
         before = running.move(Event.BATCH_END)
         running.logs = logs
         if reading is not None:
-            reading.steps += reading.training.steps_per_execution
+            reading.steps += reading.training.keras.steps_per_execution
             if before is Phase.NEW:
                 reading.after_first_batch()
             reading.warn()

@@ -129,7 +129,7 @@ class Running:
         self.fit, self.reading = fit, reading
         self.described: dict[str, Any] = {}
         if fit is not None and reading is not None:
-            self.described = {**reading.training.described, **fit.described()}
+            self.described = {**reading.training.keras.described(), **fit.described()}
         self.entry, self.phase = Entry.EPOCH, Phase.NEW
         self.epoch: int | None = None
         self.logs: Any = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._callbacks.capture import is_registered
 from .._callbacks.stock import adapter_of
+from .._checkpoints.doubt import BEGINS_ANEW, Doubt
 from .._format.encode import Encoder, PlainError, attributes
 from .._format.table import SCALARS
 from .._keras.backend import is_variable, value_of
@@ -28,8 +29,8 @@ class Watch:
     def __init__(self, callbacks: list[Any]) -> None:
         self._callbacks = callbacks
         self._before = {id(c): _watched(c) for c in callbacks}
-        self._untold: list[str] = []
-        self.found: list[str] = []
+        self._untold: list[Doubt] = []
+        self.found: list[Doubt] = []
 
     def look(self) -> None:
         """Find the callbacks that have changed where nothing of it is saved."""
@@ -41,13 +42,13 @@ class Watch:
             changed = sorted(name for name in now if now[name] != before.get(name))
             if changed:
                 del self._before[id(callback)]
-                self.found.append(_sentence(callback, changed))
+                self.found.append(_doubt(callback, changed))
                 self._untold.append(self.found[-1])
 
     def warn(self) -> None:
         """Tell of those that were found, once."""
         while self._untold:
-            warnings.warn(self._untold.pop(0), stacklevel=2)
+            warnings.warn(str(self._untold.pop(0)), stacklevel=2)
 
 
 def _watched(callback: Any) -> dict[str, str]:
@@ -60,18 +61,21 @@ def _watched(callback: Any) -> dict[str, str]:
     return {name: _print_of(vars(callback)[name]) for name in watched}
 
 
-def _sentence(callback: Any, changed: list[str]) -> str:
+def _doubt(callback: Any, changed: list[str]) -> Doubt:
     name, listed = type(callback).__name__, ", ".join(changed)
     if is_registered(callback):
-        return (
-            f"{name}.{listed} changed while training ran. For a stock callback that is configuration and is "
-            f"not saved: a resumed run will have what the constructor is given. Derive a class that keeps it "
-            f"in an attribute of another name, or set it in on_train_begin."
+        return Doubt(
+            f"{name}.{listed} changed while training ran, and configuration of a stock callback is not saved: a "
+            f"resumed run will have what the constructor is given",
+            "derive a class that keeps it in an attribute of another name, or set it in on_train_begin",
+            BEGINS_ANEW,
         )
-    return (
-        f"{name} is not saved with the checkpoint, and its {listed} changed while training ran: a "
-        f"resumed run will not have it. Write @stateful above class {name}, or pass "
-        f"stateful({name}(...)); if it need not be saved, @stateful(exclude=({changed[0]!r},))."
+    return Doubt(
+        f"{name} is not saved with the checkpoint, and its {listed} changed while training ran: a resumed run "
+        f"will not have it",
+        f"write @stateful above class {name}, or pass stateful({name}(...)); if it need not be saved, "
+        f"@stateful(exclude=({changed[0]!r},))",
+        BEGINS_ANEW,
     )
 
 

@@ -184,7 +184,7 @@ def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Repo
         tuple(appeared),
         saved,
         tuple(differences),
-        tuple(snapshot.meta.doubts),
+        tuple(map(str, snapshot.meta.doubts)),
     )
 
 

@@ -216,7 +216,7 @@ class Resume(Listener):
         model, run, epoch, batch = running.model, self._run, self._meta.epoch, self._meta.batch
         assert batch is not None
         if running.reading is not None:
-            build_metrics(model, running.reading.training.dataset, len(run.metrics))
+            build_metrics(model, running.reading.training.keras.dataset, len(run.metrics))
         put_back_metrics(model, run.metrics, partly=running.reading is None)
         put_back_generators(run.generators, but=self._drawn_from)
         running.arrive(run.logs, run.seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds
 from .._checkpoints.snapshot import Snapshot
 from .._keras import randomness, weights
@@ -58,7 +59,7 @@ def _facts_of(model: Any) -> ModelFacts:
     )
 
 
-def _doubts(loop: Running | None) -> list[str]:
+def _doubts(loop: Running | None) -> list[Doubt]:
     """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
     if loop is None:
         return []

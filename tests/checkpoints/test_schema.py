@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from states import META, RUN
 
+from callback_state._checkpoints.doubt import Doubt
 from callback_state._checkpoints.schema import (
     Contents,
     DataState,
@@ -38,7 +39,7 @@ def full() -> Contents:
         callbacks=[CALLBACK],
         starts=[Start(1, 0, 0, 7, (0, 0), 2)],
         trace=Trace([0, 1], [None, 0.5], [1, 2]),
-        doubts=["perhaps"],
+        doubts=[Doubt("perhaps", "look", "little")],
     )
     return Contents(meta, replace(found.run, data=DataState(SOURCE, SOURCE, [{}], ["numpy"])))
 
@@ -107,7 +108,7 @@ def test_where_a_run_goes_on_follows_from_the_moment(batch: int | None, goes_on:
         ("meta__versions", {"keras": 3}, r"\.meta\.versions\.keras: expected str, found int"),
         ("meta__versions", {3: "keras"}, r"\.meta\.versions: a key: expected str, found int"),
         ("meta__history__series", {"loss": ()}, r"\.meta\.history\.series\.loss: expected list, found tuple"),
-        ("meta__doubts__0", None, r"\.meta\.doubts\[0\]: expected str, found None"),
+        ("meta__doubts__0", None, r"\.meta\.doubts\[0\]: expected dict, found None"),
         ("meta__starts__0__due", (), r"\.meta\.starts\[0\]\.due: expected 2 items, found 0"),
         ("meta__starts__0__due", (1, None), r"\.meta\.starts\[0\]\.due\[1\]: expected int, found None"),
         ("meta__starts__0__from", "x", r"\.meta\.starts\[0\]\.from: expected int or None, found str"),

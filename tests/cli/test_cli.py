@@ -16,6 +16,7 @@ import pytest
 from commands import put, put_run, run
 from listed import flip
 from places import GOLDEN, ROOT
+from recorded_runs import doubt
 
 from callback_state._store import lock
 from callback_state._store.pair import SUFFIX
@@ -241,7 +242,11 @@ def test_nothing_that_steers_a_terminal_is_printed(
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
     put(Path("ckpt"), "001.keras", 0)
-    hostile: dict[str, Any] = {"monitor": (NASTY, 1.0), "template": f"{NASTY}.keras", "doubts": [NASTY]}
+    hostile: dict[str, Any] = {
+        "monitor": (NASTY, 1.0),
+        "template": f"{NASTY}.keras",
+        "doubts": [doubt(NASTY, NASTY)],
+    }
     hostile |= {"history": {"epochs": [0], "series": {NASTY: [NASTY]}}, "versions": {NASTY: NASTY}}
     hostile |= {"training_args": {NASTY: NASTY}}
     path = put(Path("nasty"), f"m{NASTY}.keras".replace("/", "|"), 3, {NASTY: {NASTY: {NASTY: NASTY}}}, **hostile)
@@ -274,7 +279,7 @@ def test_sentences_are_broken_between_words(
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("NO_COLOR", "1")
     put(Path("ckpt"), "001.keras", 0, {"Steps": {"step": 1, "words": "a b c " * 30}})
-    doubts = [f"arrays are shuffled without a seed; {'call it ' * 20}"]
+    doubts = [doubt("arrays are shuffled without a seed", "call it " * 20)]
     put(Path("ckpt"), "002.keras", 1, {"Steps": {"step": 2, "words": "c d e " * 30}}, doubts=doubts)
     shown, piped = run(*argv, "ckpt", terminal=True).out, run(*argv, "ckpt").out
     assert max(map(len, piped.splitlines())) > 80

@@ -13,7 +13,7 @@ import browser
 import pytest
 from html_page import Page
 from PIL import Image
-from recorded_runs import HOSTILE, entry, history, start, trace, write, write_run
+from recorded_runs import HOSTILE, doubt, entry, history, start, trace, write, write_run
 
 from callback_state.cli import main
 from callback_state.cli.pictures.page import document
@@ -34,7 +34,7 @@ def chromium() -> Iterator[browser.Browser]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run of six epochs that was killed twice, made as a user makes it."""
     directory = tmp_path_factory.mktemp("report")
-    doubts = ["arrays are shuffled without a seed"]
+    doubts = [doubt("arrays are shuffled without a seed")]
     write_run(directory / "ckpt", doubts=doubts, training_args={"rate": 0.1})
     assert main(["report", str(directory / "ckpt"), "-o", str(directory / "report.html")]) == 0
     return directory / "report.html"
@@ -49,7 +49,7 @@ def hostile(directory: Path) -> Path:
         callbacks=[{**entry(HOSTILE), "class": HOSTILE, "arguments": {HOSTILE: ("value", HOSTILE, None)}}],
         template=f"{HOSTILE}.keras",
         monitor=(HOSTILE, 0.5),
-        doubts=[HOSTILE],
+        doubts=[doubt(HOSTILE, HOSTILE)],
         versions={HOSTILE: HOSTILE},
         training_args={HOSTILE: HOSTILE, "more": [HOSTILE, {HOSTILE}]},
         history={"epochs": [0, 1], "series": {HOSTILE: [0.5, 0.1], f"val_{HOSTILE}": [0.5, 0.2]}},

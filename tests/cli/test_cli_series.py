@@ -12,7 +12,7 @@ from commands import run
 from defaults import by_default
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded_runs import history, start, write
+from recorded_runs import doubt, history, start, write
 
 from callback_state.cli.pictures.page import document
 from callback_state.cli.pictures.series import Panel, Series, is_drawn
@@ -75,7 +75,7 @@ LARGE: dict[str, dict[str, Any]] = {
     "starts": {"starts": [start(i, came_from=i) for i in range(10_000)]},
     "series": {"history": history(2, **{f"s{i}": [1.0, 2.0] for i in range(2000)})},
     "a name": {"template": "{" * MANY + ".keras", "monitor": ("m" * MANY, 1.0)},
-    "doubts": {"doubts": [f"{i} {'a' * 1000}" for i in range(2000)]},
+    "doubts": {"doubts": [doubt(f"{i} {'a' * 1000}") for i in range(2000)]},
     "a series of long name": {"history": history(2, **{"n" * MANY: [1.0, 2.0]})},
     "versions": {"versions": {f"{i} {'a' * 100}": "1" for i in range(MANY)}},
 }
@@ -122,7 +122,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
             history=history(2, **{f"s{i}": [1.0, 2.0] for i in range(60)}),
             saved_at=epoch + 1,
             starts=[start(i, came_from=i) for i in range(150)],
-            doubts=["again"] * 120,
+            doubts=[doubt("again")] * 120,
             template="{epoch}.keras",
         )
     timeline = timeline_of(recorded(str(tmp_path)))

@@ -16,6 +16,7 @@ from hostile.tables import Raw, Ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_values import VALUES, Plain, cyclic, encode, plain
+from recorded_runs import doubt
 from test_cli import STEERS
 
 from callback_state._format.encode import Encoder
@@ -237,7 +238,7 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
         monitor=("loss", 0.25),
         training_args={"rate": 0.5},
         versions={"keras": "3.15.1"},
-        doubts=["tf.random in the step"],
+        doubts=[doubt("tf.random in the step")],
         starts=[start],
         history={"epochs": [0, 1], "series": {"loss": [1.0, 0.5]}},
         model={"digest": "d", "iterations": 12, "variables": ["a"], "optimizes": True},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -16,7 +17,9 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import config as tf_config
 
 from callback_state import data
-from callback_state._input.doubts import InputDraws, has_python, of_data, of_draws, of_step
+from callback_state._input.doubts import has_python, of_data, of_draws, of_step
+from callback_state._input.draws import InputDraws
+from callback_state._keras.epoch_iterator import EpochIterator, kind_of
 from callback_state._keras.randomness import take_generators
 
 X = np.arange(32, dtype="float32").reshape(16, 2)
@@ -31,21 +34,20 @@ def _no_global_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context.context(), "_seed", None)
 
 
-def epoch_iterator(x: Any, y: Any = None, **options: Any) -> Any:
+def epoch_iterator(x: Any, y: Any = None, **options: Any) -> EpochIterator:
     """What ``fit`` makes of its arguments."""
     strategy = options.pop("strategy", tf.distribute.get_strategy())
-    return TFEpochIterator(x=x, y=y, distribute_strategy=strategy, **options)
+    return EpochIterator(TFEpochIterator(x=x, y=y, distribute_strategy=strategy, **options))
 
 
 def doubts(x: Any, y: Any = None, **options: Any) -> list[str]:
     """Of the data that ``fit`` would be given."""
     made = epoch_iterator(x, y, **options)
-    return of_data(made.data_adapter, made._distributed_dataset, options.get("shuffle", False))
+    return [str(doubt) for doubt in of_data(made, options.get("shuffle", False))]
 
 
 def python_reads(x: Any) -> bool:
-    made = epoch_iterator(x)
-    return has_python(made.data_adapter, made._distributed_dataset)
+    return has_python(epoch_iterator(x))
 
 
 def rows() -> Any:
@@ -155,10 +157,10 @@ class Loader(keras.src.trainers.data_adapters.data_adapter.DataAdapter):
 
 def test_data_of_an_unknown_kind_are_named() -> None:
     """Nobody knows what their order follows from."""
-    adapter = Loader()
-    (reason,) = of_data(adapter, adapter.get_tf_dataset(), False)
-    assert "the order of the data of a Loader cannot be known" in reason and "PyDataset" in reason
-    assert has_python(adapter, adapter.get_tf_dataset())
+    read: Any = SimpleNamespace(kind=kind_of(Loader()), dataset=rows().batch(2))
+    (doubt,) = of_data(read, False)
+    assert doubt.what == "the order of the data of a Loader cannot be known" and "PyDataset" in doubt.cure
+    assert has_python(read)
 
 
 # Pipelines of tf.data.
@@ -272,11 +274,11 @@ def test_nothing_is_drawn_and_nothing_read(name: str) -> None:
     """Whoever asks leaves the generators as they were, and the pipeline reads what it would have read."""
     made = [epoch_iterator(DOUBTFUL[name][0]()) for _ in range(2)]
     before = repr(take_generators())
-    of_data(made[0].data_adapter, made[0]._distributed_dataset, False)
-    has_python(made[0].data_adapter, made[0]._distributed_dataset)
+    of_data(made[0], False)
+    has_python(made[0])
     assert repr(take_generators()) == before
     if DOUBTFUL[name][1] == CACHE:
-        first, second = ([x.numpy().tolist() for x, _ in m._distributed_dataset] for m in made)
+        first, second = ([x.numpy().tolist() for x, _ in m.dataset] for m in made)
         assert first == second
 
 
@@ -434,8 +436,7 @@ def test_python_in_a_pipeline_is_known(name: str) -> None:
 
 def test_arrays_are_read_without_python() -> None:
     """Whatever Keras does with them is TensorFlow's."""
-    made = epoch_iterator(X, Y, shuffle=True)
-    assert not has_python(made.data_adapter, made._distributed_dataset)
+    assert not has_python(epoch_iterator(X, Y, shuffle=True))
 
 
 # The train step.
@@ -503,9 +504,9 @@ WAYS: list[dict[str, Any]] = [{}, {"steps_per_execution": 3}, {"jit_compile": Tr
 @pytest.mark.parametrize("options", WAYS)
 def test_an_operation_with_a_counter_is_named(options: dict[str, Any]) -> None:
     """By its place in the model, however Keras compiles the step; finding none would be another Keras."""
-    (reason,) = of_step(trained(Noise(name="grain"), **options).train_function)
-    assert "/grain_1/" in reason or "/grain/" in reason
-    assert "RandomStandardNormal" in reason and "keras.random.SeedGenerator" in reason
+    (doubt,) = of_step(trained(Noise(name="grain"), **options).train_function)
+    assert "/grain_1/" in doubt.what or "/grain/" in doubt.what
+    assert "RandomStandardNormal" in doubt.what and "keras.random.SeedGenerator" in doubt.cure
 
 
 @pytest.mark.parametrize("options", WAYS)
@@ -571,8 +572,8 @@ def test_a_recurrent_layer_on_a_gpu_is_not_named() -> None:
 
 def test_many_operations_are_one_sentence() -> None:
     """Of which three are named."""
-    (reason,) = of_step(trained(*(Noise() for _ in range(5))).train_function)
-    assert " and 2 more" in reason and reason.count("RandomStandardNormal") == 3
+    (doubt,) = of_step(trained(*(Noise() for _ in range(5))).train_function)
+    assert " and 2 more" in doubt.what and doubt.what.count("RandomStandardNormal") == 3
 
 
 # What Python code draws from.
@@ -654,5 +655,5 @@ def test_the_states_are_not_touched() -> None:
 )
 def test_the_generators_are_named_with_the_cure(found: tuple[str, ...], texts: list[str]) -> None:
     """In one sentence."""
-    reason = of_draws(found)
+    reason = str(of_draws(found))
     assert all(text in reason for text in texts) and "\n" not in reason

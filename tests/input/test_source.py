@@ -17,7 +17,8 @@ from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
 from callback_state import ResumeError, data
 from callback_state._checkpoints.typed import to_plain
-from callback_state._input.source import _USED, Source
+from callback_state._input.source import Source
+from callback_state._keras.epoch_iterator import _USED
 from callback_state._keras.randomness import put_back_generators, take_generators
 
 EPOCHS, BATCH = 3, 4
@@ -90,6 +91,7 @@ class Fit:
         )
         self.keras.reset()
         self.source, self.at_once = Source(self.keras), at_once
+        self.described = self.source.keras.described()
         self.seen: list[Any] = []
         self.saves: list[Save] = []
 
@@ -353,7 +355,7 @@ def test_data_that_end_on_the_way_are_refused(
     assert save.taken.seen == expected
     fit, arrived = Fit(short(kind, left), at_once), []
     fit.source.enter(save.taken, lambda: arrived.append(True), verbose=False, stops=False)
-    with pytest.raises(ResumeError, match=rf"the data ended after {left} batches .*taken after {expected}: they"):
+    with pytest.raises(ResumeError, match=rf"the data ended after {left} batches.* after {expected}: these"):
         fit.run(epoch, epoch + 1, save.steps)
     assert arrived == fit.seen == []
 
@@ -363,7 +365,7 @@ def test_data_that_end_between_two_epochs_are_refused() -> None:
     whole = begin("endless dataset")
     whole.run(0, 1)
     fit = Fit(short("endless dataset", 3))
-    with pytest.raises(ResumeError, match=r"ended after 3 batches .*taken after 4"):
+    with pytest.raises(ResumeError, match=r"ended after 3 batches, .*taken after 4"):
         fit.source.wind(whole.saves[-1].taken, verbose=False)
 
 
@@ -420,10 +422,10 @@ def test_what_must_be_the_same_is_described(name: str) -> None:
     fit = Fit(arguments, at_once=2)
     expected = {**dict(zip(names, described, strict=True)), "steps_per_execution": 2}
     if name == "arrays that fit":
-        assert fit.source.described.pop("samples in the last batch") in (0, None, 8)
+        assert fit.described.pop("samples in the last batch") in (0, None, 8)
         del expected["samples in the last batch"]
-    assert fit.source.described == expected
-    assert {type(v) for v in fit.source.described.values()} <= {str, int, type(None)}
+    assert fit.described == expected
+    assert {type(v) for v in fit.described.values()} <= {str, int, type(None)}
 
 
 def test_where_the_epoch_began_is_not_noted_for_threads_of_an_enqueuer() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from states import META, RUN, summary
 
+from callback_state._checkpoints.doubt import Doubt
 from callback_state._format.encode import Encoder
 from callback_state._format.statefile import seal
 from callback_state._store.pair import SUFFIX
@@ -63,6 +65,11 @@ def write(
     path = directory / f"{name}{SUFFIX}"
     path.write_bytes(data)
     return path
+
+
+def doubt(what: str, cure: str = "write seed=1") -> dict[str, Any]:
+    """A doubt as a state file holds it."""
+    return asdict(Doubt(what, cure))
 
 
 def start(at: int, epoch: int = 0, batch: int = 0, came_from: int | None = None, **more: Any) -> dict[str, Any]:

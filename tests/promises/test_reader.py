@@ -15,6 +15,7 @@ from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDat
 
 from callback_state import ResumeError
 from callback_state._input.catch_up import Reader
+from callback_state._keras.epoch_iterator import replace_stream
 
 COUNTS = st.integers(0, 500)
 HEADING = "Reading up to the batch of the checkpoint:\n"
@@ -69,9 +70,9 @@ def test_text_says_what_to_do() -> None:
     made = reader(7)
     made.draw(iter(range(4)), 4, 1)
     assert str(made.too_short()) == (
-        "the data ended after 4 batches while they were read up to the checkpoint, which was taken after 7: they "
-        "are not those of the run that is resumed. Pass the same data to fit; to begin that epoch again on other "
-        "data, restore a checkpoint of the end of an epoch."
+        "the data ended after 4 batches, and the checkpoint was taken after 7: these are not the data of the run "
+        "that is resumed. Pass the same data to fit. To begin the epoch again with other data, restore a "
+        "checkpoint of the end of an epoch."
     )
 
 
@@ -90,7 +91,7 @@ def test_no_thread_reads_a_generator_ahead(n: int) -> None:
     given_out: list[int] = []
     adapter = GeneratorDataAdapter(counted(given_out))
     looked_at, threads = len(given_out), threading.active_count()
-    reader(n).read(adapter)
+    replace_stream(adapter, reader(n).read)
     assert given_out == list(range(max(n, looked_at)))
     assert threading.active_count() == threads
     rest = [batch[0][0] for batch in adapter.generator()]
@@ -107,7 +108,7 @@ def test_generator_is_gone_on_with_once() -> None:
 
     adapter = SimpleNamespace(generator=make)
     made = reader(2)
-    made.read(adapter)
+    replace_stream(adapter, made.read)
     assert made.drawn == 2 and len(streams) == 1
     assert [list(adapter.generator()) for _ in range(3)] == [[2, 3, 4], [*range(10, 15)], [*range(20, 25)]]
 
@@ -120,8 +121,8 @@ def test_generator_that_ends_is_refused(there: int) -> None:
         return iter(range(there))
 
     adapter = SimpleNamespace(generator=make)
-    with pytest.raises(ResumeError, match=f"ended after {there} batches .*taken after 10:"):
-        reader(10).read(adapter)
+    with pytest.raises(ResumeError, match=f"ended after {there} batches, .*taken after 10:"):
+        replace_stream(adapter, reader(10).read)
     assert adapter.generator is make
 
 

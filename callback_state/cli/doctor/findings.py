@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from ..._checkpoints.doubt import Doubt
 from ..._checkpoints.needs import needs_of
 from ..._checkpoints.schema import Start
 from ..runs.recorded import State, partner_problem
 
 __all__ = ["Finding", "findings_in"]
 
-#: The sentences of ``_doubts.py`` and ``_watch.py`` say what is so, and then what to write.
-_CURE = re.compile(r"(.+?)(?:; |\. (?=Write |Derive ))(.+)", re.DOTALL)
-#: What they say of a callback, on which perhaps nothing depends, and what that costs.
-_CHANGED = "changed while training ran"
-_BEGINS_ANEW = "what depends on it: a resumed run has it as the constructor makes it"
 _PACKAGES = ("keras", "tensorflow", "numpy")
 
 
@@ -88,12 +84,9 @@ def _of_starts(starts: list[Start], restore: str) -> Iterator[Finding]:
             )
 
 
-def _of_doubts(doubts: list[str]) -> Iterator[Finding]:
+def _of_doubts(doubts: list[Doubt]) -> Iterator[Finding]:
     for doubt in doubts:
-        match = _CURE.fullmatch(doubt)
-        what, cure = match.groups() if match else (doubt, 'see the documentation, "Exactness"')
-        lost = _BEGINS_ANEW if _CHANGED in doubt else "exactness: the resumed run may be a different run"
-        yield Finding(what, lost, cure)
+        yield Finding(doubt.what, doubt.cost, doubt.cure)
 
 
 def _of_code(state: State, restore: str) -> Iterator[Finding]:

@@ -80,7 +80,7 @@ def _fact(name: str, value: str, more: str) -> Markup:
 
 
 def _doubts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
-    doubts = [*timeline.remarks, *run.aside, *run.newest.meta.doubts]
+    doubts = [*timeline.remarks, *run.aside, *map(str, run.newest.meta.doubts)]
     if run.others:
         doubts.insert(0, f"The directory also has other runs: {some(run.others)}.")
     told = [short(doubt, _SENTENCE) for doubt in doubts[:_DOUBTS]]

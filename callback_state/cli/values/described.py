@@ -61,7 +61,7 @@ def _described(found: Found) -> dict[str, Any]:
         "template": meta.template,
         "versions": meta.versions,
         "model": {field: view(value) for field, value in vars(meta.model).items()},
-        "doubts": [*meta.doubts],
+        "doubts": [*map(str, meta.doubts)],
         "history": {
             "epochs": view(meta.history.epochs),
             "series": {name: view(values) for name, values in meta.history.series.items()},

@@ -45,6 +45,7 @@ FORGED: dict[str, dict[str, Any]] = {
     "argument-by-a-place-in-words": one(CSV, filename=("opaque", "x", "0")),
     "versions-of-a-list": {"versions": []},
     "doubts-of-numbers": {"doubts": [1]},
+    "doubts-without-a-cure": {"doubts": [{"what": "x", "cost": "x"}]},
     "data-of-a-list": {"data": []},
     "model-of-nothing": {"model": None},
     "arguments-shared-by-two": (

@@ -1,0 +1,238 @@
+"""Keras's epoch iterator, through which ``fit`` reads its data, and the data adapter in it.
+
+An epoch iterator makes one or two iterators over the data for each epoch, and counts the batches that the present
+one has given. Everything here is private in Keras. It is the same in Keras 3.7 to 3.15, and a Keras that is
+written in another way is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..exceptions import unsupported_keras
+
+__all__ = [
+    "ARRAYS",
+    "DATASET",
+    "GENERATOR",
+    "PY_DATASET",
+    "EpochIterator",
+    "first_step_in",
+    "forget_validation",
+    "iterator_in",
+    "kind_of",
+    "py_dataset_of",
+    "replace_stream",
+    "validation_iterator",
+]
+
+#: The kinds of data, as :func:`kind_of` names them.
+ARRAYS, DATASET, GENERATOR, PY_DATASET = "ArrayData", "TFDataset", "GeneratorData", "PyDataset"
+
+_USED = (
+    "data_adapter",
+    "steps_per_epoch",
+    "steps_per_execution",
+    "_current_iterator",
+    "_distributed_dataset",
+    "_enumerate_iterator",
+    "_get_iterator",
+    "_num_batches",
+    "_steps_seen",
+    "catch_stop_iteration",
+)
+
+
+class EpochIterator:
+    """The epoch iterator of one ``fit``, or of its validation.
+
+    Args:
+        epoch_iterator: Keras's, from which nothing has been read yet.
+
+    Attributes:
+        adapter: what Keras made of the argument ``x`` of ``fit``.
+        kind: the kind of the data; see :func:`kind_of`.
+
+    Raises:
+        ResumeError: this Keras's epoch iterator is written in another way.
+    """
+
+    def __init__(self, epoch_iterator: Any) -> None:
+        for name in _USED:
+            if not hasattr(epoch_iterator, name):
+                raise unsupported_keras(f"the iterator of Model.fit has no {name}")
+        self._keras = epoch_iterator
+        self.adapter = epoch_iterator.data_adapter
+        self.kind = kind_of(self.adapter)
+
+    @property
+    def dataset(self) -> Any:
+        """The ``tf.data.Dataset`` that is read, or the one that a strategy distributes."""
+        return self._keras._distributed_dataset
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """The argument of ``fit``."""
+        return _number(self._keras.steps_per_epoch)
+
+    @property
+    def steps_per_execution(self) -> int:
+        """How many steps the train function runs in one call."""
+        return int(self._keras.steps_per_execution)
+
+    @property
+    def batches(self) -> int | None:
+        """The number of batches in an epoch; None until it is known."""
+        return _number(self._keras._num_batches)
+
+    @batches.setter
+    def batches(self, number: int | None) -> None:
+        self._keras._num_batches = number
+
+    @property
+    def length(self) -> int | None:
+        """How many batches the data themselves have; None if they do not know."""
+        return _known(self.adapter, "num_batches")
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether threads of Keras draw batches as soon as an epoch begins."""
+        return getattr(self.adapter, "enqueuer", None) is not None
+
+    def described(self) -> dict[str, Any]:
+        """What must be the same in the ``fit`` that resumes; None for what Keras does not know."""
+        return {
+            "kind": self.kind,
+            "batches of an epoch": self.length,
+            "batch size": _known(self.adapter, "batch_size") or _size_of_first_batch(self.adapter),
+            "samples in the last batch": _known(self.adapter, "partial_batch_size"),
+            "steps_per_epoch": self.steps_per_epoch,
+            "steps_per_execution": self.steps_per_execution,
+        }
+
+    def hear_iterators(self, hear: Callable[[], None]) -> None:
+        """Call ``hear`` before each iterator over the data is made."""
+        make = self._keras._get_iterator
+
+        def heard() -> Any:
+            hear()
+            return make()
+
+        self._keras._get_iterator = heard
+
+    def hear_failure(self, hear: Callable[[BaseException], None]) -> None:
+        """Call ``hear`` with each exception that the data or a step raise during an epoch."""
+        catch = self._keras.catch_stop_iteration
+
+        @contextmanager
+        def caught() -> Iterator[None]:
+            try:
+                with catch():
+                    yield
+            except BaseException as error:
+                hear(error)
+                raise
+
+        self._keras.catch_stop_iteration = caught
+
+    # The iterator that is read over several epochs.
+
+    @property
+    def iterator(self) -> Any:
+        """The present iterator over the data; None if the next epoch makes one."""
+        return self._keras._current_iterator
+
+    @property
+    def seen(self) -> int:
+        """How many batches the present iterator has given."""
+        return int(self._keras._steps_seen)
+
+    def open(self, seen: int) -> Any:
+        """Make and return the present iterator, and let Keras believe that it has given ``seen`` batches."""
+        self._keras._current_iterator = iter(self._keras._get_iterator())
+        self._keras._steps_seen = seen
+        return self._keras._current_iterator
+
+    # Entering an epoch.
+
+    def replace_epoch(self, steps: Callable[[Callable[[], Iterator[Any]]], Iterator[Any]]) -> None:
+        """Let the next epoch run the steps that a generator function yields.
+
+        Args:
+            steps: called with Keras's own generator function of the steps of an epoch. What that yields is for
+                :func:`first_step_in` and :func:`iterator_in`, and is yielded on as it is.
+        """
+        enumerate_epoch = self._keras._enumerate_iterator
+
+        def entered() -> Iterator[Any]:
+            del self._keras._enumerate_iterator
+            yield from steps(enumerate_epoch)
+
+        self._keras._enumerate_iterator = entered
+
+
+def replace_stream(adapter: Any, make: Callable[[Callable[[], Any]], Any]) -> None:
+    """Let the next iterator over the data of a Python generator read from another one.
+
+    Args:
+        adapter: the data adapter of the generator.
+        make: called with the function that makes the generator; returns an iterator of batches.
+    """
+    again = adapter.generator
+    first = iter([make(again)])
+    adapter.generator = lambda: next(first, None) or again()
+
+
+def first_step_in(item: Any) -> int:
+    """The first step, 0-based, of what Keras yields for one execution."""
+    # (step, iterator), or in a newer Keras (first, last, iterator).
+    step: int = item[0]
+    return step
+
+
+def iterator_in(item: Any) -> Any:
+    """The iterator over the data in what Keras yields for one execution."""
+    return item[-1]
+
+
+def kind_of(adapter: Any) -> str:
+    """The kind of data that a data adapter of Keras reads: the name of its class, without "Adapter"."""
+    return type(adapter).__name__.removesuffix("Adapter")
+
+
+def py_dataset_of(adapter: Any) -> Any:
+    """The ``keras.utils.PyDataset`` that an adapter reads; None for one of another kind."""
+    return getattr(adapter, "py_dataset", None)
+
+
+def validation_iterator(model: Any) -> Any:
+    """Keras's epoch iterator over the validation data of the running ``fit``; None before the first validation."""
+    return getattr(model, "_eval_epoch_iterator", None)
+
+
+def forget_validation(model: Any) -> None:
+    """Forget the validation data, as ``fit`` does at its end: the next ``fit`` may have other data."""
+    if validation_iterator(model) is not None:
+        del model._eval_epoch_iterator
+
+
+def _known(adapter: Any, name: str) -> int | None:
+    try:
+        return _number(getattr(adapter, name))
+    except (NotImplementedError, IndexError):  # not every adapter can know
+        return None
+
+
+def _size_of_first_batch(adapter: Any) -> int | None:
+    """The size of the first batch of a generator, which Keras draws to see the shapes."""
+    import keras
+
+    leaves = keras.tree.flatten(list(getattr(adapter, "_first_batches", ())))
+    shape = list(getattr(leaves[0], "shape", [])) if leaves else []
+    return int(shape[0]) if shape else None
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
