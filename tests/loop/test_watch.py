@@ -92,7 +92,7 @@ def test_an_unregistered_callback_that_changes_is_named_once(tmp_path: Path, cls
     """With the attribute and the line to add."""
     (message,) = said(tmp_path, cls())
     assert f"{cls.__name__} is not saved" in message and "its held changed" in message
-    assert f"Write @stateful above class {cls.__name__}" in message
+    assert f"write @stateful above class {cls.__name__}" in message
 
 
 def test_one_that_does_not_change_is_not_named(tmp_path: Path) -> None:

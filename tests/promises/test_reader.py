@@ -52,7 +52,7 @@ def test_only_the_last_execution_may_find_fewer(n: int, missing: int, at_once: i
     if missing < at_once:
         made.draw(batches, n + missing, at_once)
     else:
-        with pytest.raises(ResumeError, match=f"ended after {n} batches .*taken after {n + missing}:"):
+        with pytest.raises(ResumeError, match=f"ended after {n} batches, .*taken after {n + missing}:"):
             made.draw(batches, n + missing, at_once)
     assert made.drawn == n
 
@@ -154,6 +154,6 @@ def test_nothing_is_shown(capsys: pytest.CaptureFixture[str], n: int, verbose: b
     """Neither where ``fit`` shows no bar, nor where nothing has to be read."""
     made = reader(n, verbose)
     made.draw(itertools.count(), n, 1)
-    made.read(SimpleNamespace(generator=itertools.count))
+    made.read(itertools.count)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
