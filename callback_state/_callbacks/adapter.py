@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .._keras.classes import is_callback_class, stock_name
 from .stateful import registration_of, stateful
 
-__all__ = ["Adapter", "adapter", "given_to"]
+__all__ = ["Adapter", "adapter", "give", "given_to"]
 
 T = TypeVar("T", bound=type)
 Look = Callable[[Any], Any]
@@ -40,6 +40,8 @@ class Adapter:
         note: ``note(callback, taken)``: called at the restore, before anybody opens a file.
         wind_back: ``wind_back(callback, taken)``: bring the outside back to when it was taken.
         pick_up: ``pick_up(callback, taken)``: bring what the callback has opened itself there too.
+        accept: ``accept(callback, state) -> state``: look at a stored state before it is put back; raises
+            ValueError if no run has saved it.
     """
 
     arguments: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class Adapter:
     note: Act | None = None
     wind_back: Act | None = None
     pick_up: Act | None = None
+    accept: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
 
     def given(self, callback: Any) -> dict[str, Any]:
         """What the constructor was given, by the name of the parameter; not what it was not given."""
@@ -83,6 +86,7 @@ class Adapter:
             state=(*base.state, *self.state),
             closed=self.closed,
             exclude=base.exclude | self.exclude,
+            accept=self.accept or base.accept,
             **{name: getattr(functions, name) for name in _FUNCTIONS},
         )
 
@@ -149,8 +153,13 @@ def adapter(
     registration = registration_of(cls)
     if registration is None or registration.cls is not cls:
         stateful(cls)
-    setattr(cls, _ADAPTER, said)
+    give(cls, said)
     return cls
+
+
+def give(cls: type, said: Adapter) -> None:
+    """Let this be what is known of a class."""
+    setattr(cls, _ADAPTER, said)
 
 
 def _check_class(cls: Any) -> None:

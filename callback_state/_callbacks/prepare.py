@@ -20,7 +20,7 @@ from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreErro
 from .arguments import describe, mark_of
 from .builders import Builders
 from .capture import BASE, excluded_of, remember, state_of
-from .stateful import find_class, registration_of
+from .stateful import find_class, migrated
 from .stock import adapter_of, set_direction
 
 __all__ = ["Prepared", "prepare", "prepare_from"]
@@ -156,7 +156,8 @@ def prepare(
             for name, ref in of_key.items()
         }
         if versions is not None:
-            state = _migrated(where, key, keyed[key], state, versions.get(key, 1))
+            what = f"{where}: the state of {key}"
+            state = migrated(type(keyed[key]), state, versions.get(key, 1), what)
         _prepare_one(prepared, where, key, keyed[key], state)
         _prepare_configuration(prepared, keyed[key], state, (configured or {}).get(key, ()))
     return prepared
@@ -173,9 +174,9 @@ def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
     state = {key: decoder.ref(item) for key, item in two_by_two(pairs)}
 
     def put_back() -> Callable[[], None]:
-        before = attributes(live)
-        for key, value in state.items():
-            if value is not MISSING:
+        before, excluded = attributes(live), excluded_of(live)
+        for key, value in _accepted(where, name, live, state).items():
+            if value is not MISSING and key not in excluded:
                 _set(live, key, value)
         return lambda: _reset(live, before)
 
@@ -231,9 +232,24 @@ def _is_of_parts(node: Node) -> bool:
 
 
 def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state: dict[Any, Any]) -> None:
+    state = _accepted(where, key, callback, state)
     excluded = excluded_of(callback)
-    adapter, _ = adapter_of(type(callback))
     for name, value in state.items():
+        if value is MISSING:
+            prepared.skipped.append((callback, name))
+        elif name not in excluded:
+            prepared.attributes.append((callback, name, value))
+
+
+def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dict[str, Any]:
+    """The state that a callback may be given.
+
+    Raises:
+        RestoreError: an attribute cannot be state.
+        CorruptCheckpointError: an attribute has a value that no run has saved.
+    """
+    adapter, _ = adapter_of(type(callback))
+    for name in state:
         if (
             not isinstance(name, str)
             or name in BASE
@@ -242,10 +258,12 @@ def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state:
             or (is_hook(type(callback), name) and name not in vars(callback))
         ):
             raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")
-        if value is MISSING:
-            prepared.skipped.append((callback, name))
-        elif name not in excluded:
-            prepared.attributes.append((callback, name, value))
+    if adapter is None or adapter.accept is None:
+        return state
+    try:
+        return adapter.accept(callback, state)
+    except ValueError as error:
+        raise CorruptCheckpointError(where, f"{key}: {error}") from error
 
 
 def _is_owned(adapter: Any, name: str) -> bool:
@@ -264,30 +282,6 @@ def _prepare_configuration(
         argument = arguments.get(name)
         if name in configured and argument is not None and argument.kind == "value":
             prepared.attributes.append((callback, name, copy_plain(argument.data)))
-
-
-def _migrated(where: str, key: str, callback: Any, state: dict[Any, Any], version: int) -> dict[Any, Any]:
-    registration = registration_of(type(callback))
-    known = registration.version if registration is not None else 1
-    if version == known or registration is None:
-        return state
-    if version > known:
-        raise RestoreError(
-            f"{where}: the state of {key} has version {version}, and the class here knows {known}. "
-            f"Use the newer code that wrote it."
-        )
-    if registration.migrate is None:
-        raise RestoreError(
-            f"{where}: the state of {key} has version {version}, and the class here has {known} without "
-            f"a way from one to the other: @stateful(version={known}, migrate=function)."
-        )
-    try:
-        return dict(registration.migrate(dict(state), version))
-    except Exception as error:  # whatever somebody's function raises
-        raise RestoreError(
-            f"{where}: the state of {key} has version {version}, and its migrate function could not bring "
-            f"it to {known}: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _find_plain_class(name: str, live: Any) -> type:

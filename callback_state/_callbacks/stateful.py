@@ -13,10 +13,10 @@ from typing import Any, TypeVar, overload
 
 from .._format.classes import PLAIN, PlainMark, class_name
 from .._keras.classes import is_callback_class
-from ..exceptions import NotRegisteredError
-from .arguments import argument_of, guess_arguments, mark_of, record_arguments, set_mark
+from ..exceptions import NotRegisteredError, RestoreError
+from .arguments import guess_arguments, mark_of, record_arguments, set_mark
 
-__all__ = ["Registration", "argument_of", "find_class", "mark_of", "registration_of", "stateful"]
+__all__ = ["Registration", "find_class", "migrated", "registration_of", "stateful", "version_of"]
 
 T = TypeVar("T")
 Migrate = Callable[[dict[str, Any], int], dict[str, Any]]
@@ -167,6 +167,47 @@ def registration_of(cls: type) -> Registration | None:
     # Kept on the class too: a notebook cell run again replaces the entry of a class that still lives.
     found = (base.__dict__.get(_REGISTRATION) for base in cls.__mro__)
     return next((registration for registration in found if registration is not None), None)
+
+
+def version_of(cls: type) -> int:
+    """The number of the present form of a class's state."""
+    registration = registration_of(cls)
+    return 1 if registration is None else registration.version
+
+
+def migrated(cls: type, state: dict[Any, Any], version: int, what: str) -> dict[Any, Any]:
+    """A state that was saved in some version, in the present form.
+
+    Args:
+        cls: the class of the callback.
+        state: the attributes as they were saved.
+        version: the version in which they were saved.
+        what: what this is the state of, for errors.
+
+    Raises:
+        RestoreError: the class cannot convert it.
+    """
+    registration = registration_of(cls)
+    if registration is None or version == registration.version:
+        return state
+    known = registration.version
+    if version > known:
+        raise RestoreError(
+            f"{what} has version {version}, and the class here knows version {known} only. Use the newer code "
+            f"that wrote it."
+        )
+    if registration.migrate is None:
+        raise RestoreError(
+            f"{what} has version {version}, and the class here has version {known} and no function that "
+            f"converts it: @stateful(version={known}, migrate=function)."
+        )
+    try:
+        return dict(registration.migrate(dict(state), version))
+    except Exception as error:  # whatever the user's function raises
+        raise RestoreError(
+            f"{what} has version {version}, and its migrate function could not convert it to version {known}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def find_class(name: str, *, callbacks: bool) -> Registration:

@@ -11,7 +11,7 @@ from .._format.encode import Encoder, PlainError, Table
 from ..exceptions import NotPicklableError
 from .by_value import ByValue
 from .capture import class_of, configuration, names, outside_of, state_of
-from .stateful import registration_of
+from .stateful import version_of
 
 __all__ = ["Taken", "TakenState", "keep", "take", "take_state"]
 
@@ -111,11 +111,10 @@ def keep(keyed: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
 
 
 def _described(key: str, callback: Any, fallback: ByValue) -> SavedCallback:
-    registration = registration_of(type(callback))
     return SavedCallback(
         key=key,
         class_=class_of(callback),
-        version=registration.version if registration is not None else 1,
+        version=version_of(type(callback)),
         arguments=_arguments(key, callback, fallback),
         outside=outside_of(callback),
     )

@@ -83,7 +83,7 @@ def restore_callbacks(
     callbacks = _as_list(into)
     for callback in callbacks or []:
         if hasattr(type(callback), "template"):  # ours, told without importing its module
-            callback._is_restored_into = True
+            callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
         found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
         if found is None:

@@ -1,27 +1,33 @@
 """``ModelCheckpointEnhanced``: a ModelCheckpoint that saves the callbacks' state next to each model.
 
-Keras's own class decides *whether* and under which name to save, on a stand-in for the model that only
-takes note of the name. Then, when every callback has heard the event, the :class:`Keeper` writes.
+Keras's own class decides whether to save, and under which name. It is given a stand-in for the model, which only
+notes the name. When all callbacks have heard the event, the :class:`Keeper` writes.
 """
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 
+from .._callbacks.adapter import Adapter, give
 from .._callbacks.arguments import argument_of, mark_of
 from .._callbacks.capture import is_registered
 from .._callbacks.stateful import stateful
 from .._format.trust import Keys
 from .._keras.backend import check_backend
-from .._loop.loop import Loop, join
+from .._loop.loop import join
 from .._loop.signals import numbers_of
 from ..exceptions import CallbackStateError
 from .decision import Event, Recorder, ask_keras
 from .keeper import Keeper
-from .options import as_dict, check_options, seconds_of
+from .ledger import Ledger, accept
+from .notices import Notices
+from .options import ARGUMENTS, as_dict, check_options, seconds_of
 
 __all__ = ["EXIT_CODE", "ModelCheckpointEnhanced"]
 
@@ -29,79 +35,67 @@ __all__ = ["EXIT_CODE", "ModelCheckpointEnhanced"]
 EXIT_CODE = 75
 
 
-@stateful(
-    exclude=(
-        "callbacks",
-        "training_args",
-        "period",
-        "max_to_keep",
-        "keep_best",
-        "save_every",
-        "save_on_signal",
-        "exit_code",
-        "save_on_exception",
-        "on_save_error",
-        "keys",
-        "_loop",
-        "_keeper",
-        "_recorder",
-        "_replaced",
-        "_told",
-        "_is_restored_into",
-        "_epoch",
-    )
-)
+@stateful(exclude=(*ARGUMENTS, "notices", "_keeper", "_recorder"))
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
-    """A ``keras.callbacks.ModelCheckpoint`` that also saves what the callbacks know.
+    """A ``keras.callbacks.ModelCheckpoint`` that also saves the state of the callbacks.
 
-    Next to each model file ``M`` it writes ``M.callbacks.pkl`` with the state and configuration of
-    every registered callback of the same ``fit`` (stock ones, ``@stateful`` ones, itself), and the
-    run's other state: dropout seeds, global generators, history. The state is the one after *every*
-    callback has heard the event, wherever each stands in the list; so with ``SwapEMAWeights`` the model
-    is saved after the swap. When the run has ended, the last checkpoint is marked as finished; if the
-    end changed the weights (``restore_best_weights``, EMA) or the last epoch was not saved, the final
-    model is written as ``<name>.final<ending>`` beside it. With an integer ``save_freq`` it saves inside
-    epochs, and the run goes on at the batch after the last save; what cannot be exact then, or at all, is
-    told in a warning when training starts.
+    Next to each model file ``M`` it writes ``M.callbacks.pkl``. This state file holds the state and the
+    configuration of every registered callback of the same ``fit``: stock callbacks, ``@stateful`` ones, and this
+    one. It also holds the rest of the run: dropout seeds, global generators and the history.
+
+    A checkpoint is written when all callbacks have heard the event, so the order of the callbacks does not
+    matter. With ``SwapEMAWeights``, the model is saved after the swap.
+
+    When the run has ended, the last checkpoint is marked as finished. If the end of training changed the weights
+    (``restore_best_weights``, EMA), or if the last epoch was not saved, the final model is written to a file of
+    its own, ``<name>.final<ending>``.
+
+    With an integer ``save_freq`` it saves inside epochs, and a resumed run goes on with the next batch. If a run
+    cannot be resumed exactly, a warning says so when training starts.
 
     Args:
         filepath: a local path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``.
-            Its name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of logs.
+            The file name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of
+            logs.
         monitor, save_best_only, save_weights_only, mode, initial_value_threshold: as in
             ``keras.callbacks.ModelCheckpoint``.
-        verbose: 1: say in one line what was saved, and at a resume what was put back, what was not, and where the
-            run goes on. The logger ``callback_state`` gets the same lines.
-        save_freq: ``"epoch"``, or after how many batches, which are counted on across epochs.
-        callbacks: the callbacks to save; by default all registered ones of the same ``fit``. The way
-            out where these cannot be found.
-        period: save every so many epochs only, counted from the first epoch of the run.
-        max_to_keep: keep the newest so many checkpoints and delete older ones that this run wrote.
-        keep_best: keep the best so many by ``monitor`` (beside those of ``max_to_keep``).
-        training_args: your own arguments (a dict or an ``argparse.Namespace``), kept in every file.
-        save_every: also save by the clock, at the end of a batch: seconds, a ``timedelta``, or a text such
-            as ``"90s"``, ``"10min"``, ``"2h"``.
-        save_on_signal: True for SIGTERM, SIGUSR1 and Windows' CTRL_BREAK, or a list of signals. When one
-            comes, the run saves at the end of the batch (of a validation: of the epoch), every callback
-            hears ``on_train_end``, the handler that was there before is called, and the process exits.
-        exit_code: what it exits with then, 0 to 255; a scheduler can start it again on that. 75 is EX_TEMPFAIL of
-            BSD's ``sysexits.h``: try again later. None: :class:`StoppedBySignal` leaves ``fit`` instead.
-        save_on_exception: also save when an exception leaves ``fit``, if the run can be resumed exactly
-            from where it is: between two batches, in a validation, or at the end of an epoch.
-        on_save_error: ``"warn"``: training goes on when a save fails (a full disk, no permission), and the
-            next one tries again. ``"raise"``: it ends.
-        key: a secret (at least 16 bytes; a list: the first signs) with which every state file is signed; by
-            default what the environment has in ``CALLBACK_STATE_KEY``. It is never written or shown.
+        verbose: 1: print one line for each save, and one for a resume: what was restored, what was not, and
+            where the run goes on. The logger ``callback_state`` gets the same lines.
+        save_freq: ``"epoch"``, or a number of batches. The batches are counted across epochs.
+        callbacks: the callbacks to save; by default all registered callbacks of the same ``fit``. You need it
+            only in a training loop of your own that has no ``CallbackList``.
+        period: save only after every so many epochs, counted from the first epoch of the run.
+        max_to_keep: keep only this number of the newest checkpoints. Older ones that this run wrote are deleted.
+        keep_best: keep this number of the best checkpoints by ``monitor``, besides those of ``max_to_keep``.
+        training_args: your own arguments (a dict or an ``argparse.Namespace``). They are stored in every file.
+        save_every: also save at the end of a batch when this time has passed: seconds, a ``timedelta``, or a
+            text such as ``"90s"``, ``"10min"`` or ``"2h"``.
+        save_on_signal: also save when a signal comes, and then stop. True stands for SIGTERM, SIGUSR1 and
+            Windows' CTRL_BREAK; or give a list of signals. The run saves at the end of the present batch; if it
+            is validating, at the end of the epoch. Then every callback hears ``on_train_end``, the signal's
+            former handler is called, and the process exits.
+        exit_code: the exit status of a process that a signal has stopped, 0 to 255. A scheduler can start the
+            job again when it sees this status. The default 75 is EX_TEMPFAIL of BSD's ``sysexits.h``: try again
+            later. With None, ``fit`` raises :class:`StoppedBySignal` instead.
+        save_on_exception: also save when ``fit`` raises an exception. The checkpoint is the last moment from
+            which the run can be resumed exactly: between two batches, before a validation, or at the end of an
+            epoch.
+        on_save_error: ``"warn"``: when a save fails (the disk is full, no permission), training goes on, and the
+            next save tries again. ``"raise"``: training ends with the error.
+        key: a secret of at least 16 bytes that signs every state file, or a list of secrets, of which the first
+            one signs. The default is the environment variable ``CALLBACK_STATE_KEY``. The secret is never
+            written or shown.
 
-    What ``save_every``, ``save_on_signal`` and ``save_on_exception`` save between two regular files has one
-    fixed name, ``<filepath without braces>.interim<ending>``, and goes when a newer file is there.
+    What ``save_every``, ``save_on_signal`` and ``save_on_exception`` save between two regular checkpoints has one
+    fixed name, ``<filepath without braces>.interim<ending>``. It is deleted when a newer checkpoint is written.
 
     Raises:
         BackendError: Keras runs on another backend than TensorFlow.
-        ValueError: an argument is none of those, or does not go with the others.
-        InUseError: (in ``fit``) another process is writing into the directory.
+        ValueError: an argument has a wrong value, or does not go with another argument.
+        InUseError: (in ``fit``) another process writes into the directory.
 
-    A model file is written under a temporary name and renamed together with its state file; see
-    ``callback_state/_store/commit.py`` for the order and for what is not guaranteed.
+    A model file is written under a temporary name and renamed together with its state file. See
+    ``callback_state/_store/commit.py`` for the order of the steps, and for what is not guaranteed.
 
     Example:
         >>> import keras
@@ -139,10 +133,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         check_backend()
         self._recorder: Recorder | None = None
         filepath = os.fspath(filepath)
-        # Keras 3.7 refuses the .h5 that a newer Keras takes.
-        whole_h5 = filepath.endswith(".h5") and not save_weights_only
         super().__init__(
-            f"{filepath[:-3]}.keras" if whole_h5 else filepath,
+            # Keras 3.7 refuses the .h5 that a newer Keras takes.
+            filepath if save_weights_only or not filepath.endswith(".h5") else f"{filepath[:-3]}.keras",
             monitor,
             verbose,
             save_best_only,
@@ -151,8 +144,6 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             save_freq,
             initial_value_threshold,
         )
-        self.filepath: str = filepath
-        self.verbose: int = verbose
         check_options(
             filepath,
             save_freq,
@@ -162,38 +153,28 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             max_to_keep=max_to_keep,
             keep_best=keep_best,
         )
-        self.callbacks = (
-            None
-            if callbacks is None
-            else [c if is_registered(c) else stateful(c) for c in callbacks if c is not self]
-        )
+        self.filepath: str = filepath
+        self.verbose: int = verbose
         self._remember_arguments()
-        self.period, self.max_to_keep, self.keep_best = period, max_to_keep, keep_best
+        self.callbacks = None if callbacks is None else [_registered(c) for c in callbacks if c is not self]
+        self.period = period
+        self.max_to_keep = max_to_keep
+        self.keep_best = keep_best
         self.training_args: dict[str, Any] = as_dict(training_args)
-        self.save_every, self.save_on_signal = seconds_of(save_every), numbers_of(save_on_signal)
-        self.exit_code, self.save_on_exception = exit_code, save_on_exception
-        self.on_save_error, self.keys = on_save_error, Keys.of(key)
-        # What was written and is still there, oldest first: (name, monitored value). State.
-        self._written: list[tuple[str, float | None]] = []
-        # The file that is there only until the next regular one is, if any. State.
-        self._interim: str | None = None
-        self._replaced: str | None = None
-        # What goes when the next save is durable. State.
-        self._surplus: list[str] = []
-        # The file that this very moment is to be saved as, if any. State.
-        self._due: str | None = None
-        # Nanoseconds since 1970 of the last save, made to grow also where the clock does not. State.
-        self._stamp = 0
-        self._loop: Loop | None = None
+        self.save_every = seconds_of(save_every)
+        self.save_on_signal = numbers_of(save_on_signal)
+        self.exit_code = exit_code
+        self.save_on_exception = save_on_exception
+        self.on_save_error = on_save_error
+        self.keys = Keys.of(key)
+        # What this callback has written: state. Its best value and its counters are Keras's.
+        self.ledger = Ledger(self.template)
+        self.notices = Notices()
+        # What saves in the present fit.
         self._keeper: Keeper | None = None
-        # What is stored by value and was warned of.
-        self._told: list[str] = []
-        # Whether its script gives restore_callbacks the callbacks themselves, with functions of their own.
-        self._is_restored_into = False
-        self._epoch = 0
 
     def _remember_arguments(self) -> None:
-        """No path of this machine, and nothing that is data of the run, is configuration in the file."""
+        """Keep paths of this machine, secrets and the run's own data out of the stored configuration."""
         arguments = mark_of(self).arguments
         for name in ("callbacks", "training_args", "key"):
             arguments.pop(name, None)
@@ -204,16 +185,13 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     @property
     def root(self) -> str:
-        """The directory of the checkpoints; what is state is relative to it."""
+        """The directory of the checkpoints. The names in the state are relative to it."""
         return os.path.dirname(self.filepath) or os.curdir
 
     @property
     def template(self) -> str:
-        """The part of ``filepath`` that does not depend on where the directory of the run is."""
+        """The file name with its placeholders, without the directory."""
         return os.path.relpath(self.filepath, self.root)
-
-    def path_of(self, name: str) -> str:
-        return os.path.normpath(os.path.join(self.root, name))
 
     @property
     def hears_batches(self) -> bool:
@@ -222,13 +200,13 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         return self.save_freq != "epoch" or bool(by_itself)
 
     def ask(self, event: Event) -> str | None:
-        """The name to save under after this event, as Keras decides; None where it does not save."""
+        """The name to save under after this event, as Keras decides; None if nothing is to be saved."""
         if event.batch is None and self._passes_over(event.epoch):
             return None
         if event.batch is not None and self.save_freq == "epoch":
             return None
         recorder = self._recorder = Recorder(super().model)
-        verbose, self.verbose = self.verbose, 0  # nothing is saved yet, so Keras has nothing to tell
+        verbose, self.verbose = self.verbose, 0  # nothing is saved yet, so Keras has nothing to say
         try:
             ask_keras(self, event)
         finally:
@@ -244,9 +222,25 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         """Whether ``period`` leaves out this 0-based epoch."""
         return self.period is not None and bool((epoch + 1) % self.period)
 
-    def leave(self) -> None:
-        """The ``fit`` has ended."""
-        self._loop = None
+    def decide_direction(self) -> None:
+        """Decide whether smaller or larger values are better, if Keras has not done so yet."""
+        if self.monitor_op is None:
+            self._set_monitor_op()
+
+    # What other parts of the package ask for.
+
+    def use(self, keeper: Keeper | None) -> None:
+        """Let this keeper save for the callback from now on; None: nothing is saved."""
+        self._keeper = keeper
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """After the block the callback has the attributes that it had before."""
+        before = {**vars(self), "notices": copy.copy(self.notices)}
+        try:
+            yield
+        finally:
+            self.__dict__ = before
 
     # What Keras calls.
 
@@ -256,31 +250,40 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        self._keeper = Keeper(self, model)
-        self._loop = join(self, self._keeper, model)
+        keeper = self._keeper = Keeper(self, model)
+        keeper.loop = join(self, keeper, model)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._loop is None and self._keeper is not None:
+        keeper = self._keeper
+        if keeper is not None and not keeper.has_joined:
             # set_model was not called by the list, or for an earlier fit
-            self._loop = join(self, self._keeper, super().model)
-        if self._loop is None and (self.callbacks is None or self.save_on_signal):
+            keeper.loop = join(self, keeper, super().model)
+        if (keeper is None or not keeper.has_joined) and (self.callbacks is None or self.save_on_signal):
             raise CallbackStateError(
-                "ModelCheckpointEnhanced cannot find the other callbacks of this fit: it is not called by "
-                "a keras.callbacks.CallbackList. Name them: ModelCheckpointEnhanced(..., callbacks=[...]), "
-                "without save_on_signal=."
+                "ModelCheckpointEnhanced cannot find the other callbacks of this fit, because no "
+                "keras.callbacks.CallbackList calls it. Pass them: ModelCheckpointEnhanced(..., "
+                "callbacks=[...]), without save_on_signal=."
             )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
+        if self._keeper is not None:
+            self._keeper.epoch = epoch
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._hear(Event(epoch, None, logs if logs is not None else {}))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.hears_batches:
-            self._hear(Event(self._epoch, batch, logs if logs is not None else {}))
+        if self._keeper is not None and self.hears_batches:
+            self._hear(Event(self._keeper.epoch, batch, logs if logs is not None else {}))
 
     def _hear(self, event: Event) -> None:
         if self._keeper is not None:
-            self._keeper.hear(event, None if self._loop is None else self._loop.running)
+            self._keeper.hear(event)
+
+
+def _registered(callback: Any) -> Any:
+    return callback if is_registered(callback) else stateful(callback)
+
+
+give(ModelCheckpointEnhanced, Adapter(accept=accept))

@@ -8,20 +8,33 @@ from typing import Any
 
 import keras
 
-__all__ = ["Event", "Recorder", "ask_keras", "number"]
+__all__ = ["Event", "Moment", "Recorder", "ask_keras", "number"]
+
+#: The 0-based epoch, and the 0-based batch that has ended in it; None at the epoch's end.
+Moment = tuple[int, "int | None"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Event:
-    """An event that a checkpoint has heard: the end of a batch, or (batch None) of an epoch; 0-based."""
+    """The end of a batch or of an epoch, as a checkpoint callback has heard it.
+
+    Attributes:
+        epoch: 0-based.
+        batch: 0-based; None at the end of an epoch.
+        logs: what Keras gave with the event.
+    """
 
     epoch: int
     batch: int | None
     logs: dict[str, Any]
 
+    @property
+    def moment(self) -> Moment:
+        return self.epoch, self.batch
+
 
 class Recorder:
-    """Stands for the model while Keras decides: takes note of where it would have been saved."""
+    """Stands in for the model while Keras decides, and notes the path that Keras would have saved to."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -37,7 +50,7 @@ class Recorder:
 
 
 def ask_keras(checkpoint: Any, event: Event) -> None:
-    """Let ``keras.callbacks.ModelCheckpoint`` hear an event; its model is a :class:`Recorder`."""
+    """Let ``keras.callbacks.ModelCheckpoint`` decide after an event; its model is a :class:`Recorder`."""
     stock = keras.callbacks.ModelCheckpoint
     if event.batch is None:
         stock.on_epoch_end(checkpoint, event.epoch, event.logs)
@@ -48,5 +61,5 @@ def ask_keras(checkpoint: Any, event: Event) -> None:
 
 
 def number(value: Any) -> float | None:
-    """A monitored value that can be compared, or None."""
+    """A monitored value as a number; None if it is none."""
     return float(value) if isinstance(value, (int, float)) else None

@@ -1,104 +1,198 @@
-"""What a checkpoint callback has written, and what of it goes when something newer is there.
+"""The ledger of a checkpoint callback: which files it has written, and which of them are to go.
 
-The entries are attributes of the callback, and so part of what it saves: ``_written``, ``_interim``,
-``_surplus``, ``_due``, ``_stamp``. They change when a save is decided, before anybody writes; a save that
-fails takes them back. Only ``_replaced``, an interim file that goes next, is not saved: after it has gone
-the run is to be the one that was never stopped.
+The ledger is part of the callback's state, so a restart knows what the run before has written. A ledger
+never changes: each decision makes a new one, and a save that fails puts the old one back.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from .._callbacks.stateful import stateful
 from .._checkpoints import retention
-from .._checkpoints.names import interim_name
-from .._checkpoints.snapshot import Snapshot
-from .._store import commit
-from .._store.pair import SUFFIX
-from ..exceptions import CallbackStateError
-from .decision import number
+from .._checkpoints.names import fits, interim_name
+from .._format.table import MISSING
 
-__all__ = ["delete_surplus", "enter", "enter_interim", "find_replaced", "give_up_interim", "remember", "take_back"]
+__all__ = ["KEY", "Ledger", "accept", "accepted"]
 
-#: What a decision changes, of Keras's and of ours. The time of the last save is not taken back.
-_ENTRIES = ("best", "_written", "_interim", "_surplus", "_replaced")
+#: The name of the class in a state file.
+KEY = "callback_state.Ledger"
 
-
-def remember(checkpoint: Any) -> dict[str, Any]:
-    """The entries before a decision."""
-    return {name: getattr(checkpoint, name) for name in _ENTRIES}
+#: A longer file name is refused by every common file system.
+_LONGEST = 255
+#: The last nanosecond that 64 bits can count from 1970 on.
+_LATEST = 2**63 - 1
 
 
-def take_back(checkpoint: Any, entries: dict[str, Any]) -> None:
-    """Nothing was saved: whatever was decided did not happen."""
-    vars(checkpoint).update(entries)
-    checkpoint._due = None
+@stateful(key=KEY, exclude=("replaced",))
+@dataclass(frozen=True)
+class Ledger:
+    """What one checkpoint callback has written.
+
+    All names are bare names of model files in the callback's directory.
+
+    Attributes:
+        template: the callback's file name with placeholders, which every name fits.
+        written: (name, monitored value or None) of each regular file that is kept, oldest first.
+        surplus: the files to delete as soon as the next save is durable.
+        interim: the file that stays only until the next regular one is written.
+        due: the file that the state of this moment is to be saved as.
+        stamp: nanoseconds since 1970 of the last save; each save has a larger one, whatever the clock does.
+        replaced: an interim file to delete after the next save. It is not saved: the state of a run does not
+            depend on whether an interim file was written.
+    """
+
+    template: str
+    written: tuple[tuple[str, float | None], ...] = ()
+    surplus: tuple[str, ...] = ()
+    interim: str | None = None
+    due: str | None = None
+    stamp: int = 0
+    replaced: str | None = None
+
+    def enter(
+        self,
+        name: str,
+        value: float | None,
+        *,
+        newest: int | None,
+        best: int | None,
+        better: Callable[[Any, Any], Any] | None,
+        is_there: Callable[[str], bool],
+    ) -> Ledger:
+        """A regular save under this name is due.
+
+        Args:
+            name: the model file.
+            value: the monitored value of this moment, if it has one.
+            newest: how many of the newest files to keep; None for no such rule.
+            best: how many of the best files to keep; None for no such rule.
+            better: ``better(a, b)`` is true if the value a is better than b.
+            is_there: whether a file of this name exists; what could not be deleted is tried once more.
+        """
+        written = [(n, v) for n, v in self.written if n != name] + [(name, value)]
+        gone = retention.surplus(written, newest=newest, best=best, better=better)
+        left = [n for n in self.surplus if is_there(n)]
+        return replace(
+            self.without_interim(),
+            written=tuple((n, v) for n, v in written if n not in gone),
+            surplus=tuple(n for n in dict.fromkeys((*left, *gone)) if n != name),
+            due=name,
+        )
+
+    def enter_interim(self) -> Ledger:
+        """A save is due that the next regular one will replace."""
+        name = interim_name(self.template)
+        return replace(self, interim=name, due=name, replaced=None)
+
+    def without_interim(self) -> Ledger:
+        """Something newer than the interim file is about to be written."""
+        return self if self.interim is None else replace(self, interim=None, replaced=self.interim)
+
+    def with_replaced(self) -> Ledger:
+        """An interim file of this run was found that is older than what was restored."""
+        return replace(self, replaced=interim_name(self.template))
+
+    def without_due(self) -> Ledger:
+        """Nothing is to be saved at this moment."""
+        return replace(self, due=None)
+
+    def stamped(self, stamp: int) -> Ledger:
+        """The time of a save, in nanoseconds since 1970."""
+        return replace(self, stamp=stamp)
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """The files to delete now that something newer is durable.
+
+        Raises:
+            ValueError: one of them is no file that the run can have written.
+        """
+        for name in self.surplus:
+            _check_regular("surplus", name, self.template)
+        _check_interim("replaced", self.replaced, self.template)
+        return (*self.surplus, *(() if self.replaced is None else (self.replaced,)))
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether the save that is due is an interim one."""
+        return self.due is not None and self.due == self.interim
 
 
-def enter(checkpoint: Any, name: str, value: Any) -> None:
-    """A regular save is due under this name: choose which of the old files are to go.
+def accept(checkpoint: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """The stored state of a checkpoint callback, after its ledger was looked at: see :func:`accepted`."""
+    found = state.get("ledger", MISSING)
+    if found is MISSING:
+        return state
+    try:
+        return {**state, "ledger": accepted(found, checkpoint.template)}
+    except ValueError as error:
+        raise ValueError(f"ledger: {error}") from error
+
+
+def accepted(ledger: Any, template: str) -> Ledger:
+    """The ledger that a run under this template may go on with, after every part of it was looked at.
+
+    A state file does not prove who wrote it. So every name has to be one that the run's own template can
+    give, because the run deletes these files. Nothing else in a file is ever joined to a directory.
 
     Args:
-        checkpoint: the callback.
-        name: of the model file, relative to the callback's directory.
-        value: the monitored value of this moment, if it has one.
+        ledger: what was found in a state file, or is about to be used.
+        template: the file name of the live callback. Under another name, a run has written nothing yet.
+
+    Raises:
+        ValueError: no run has written this; the message says what was expected and what was found.
     """
-    give_up_interim(checkpoint)
-    keep_best, value = checkpoint.keep_best, number(value)
-    if keep_best is not None and checkpoint.monitor_op is None:
-        checkpoint._set_monitor_op()
-    if keep_best is not None and value is None:
-        warnings.warn(
-            f"keep_best={keep_best} follows {checkpoint.monitor!r}, of which this epoch has no value: "
-            f"{name} is kept. Pass monitor= with a name that is in the logs.",
-            stacklevel=2,
-        )
-    written = [(n, v) for n, v in checkpoint._written if n != name] + [(name, value)]
-    gone = retention.surplus(written, newest=checkpoint.max_to_keep, best=keep_best, better=checkpoint.monitor_op)
-    # What could not be deleted the last time, once more.
-    left = [n for n in checkpoint._surplus if _is_there(checkpoint.path_of(n))]
-    checkpoint._surplus = [n for n in (*left, *gone) if n != name]
-    checkpoint._written = [(n, v) for n, v in written if n not in gone]
-    checkpoint._due = name
+    if type(ledger) is not Ledger:
+        raise ValueError(f"expected a ledger, found {ledger!r:.100}")
+    known, found = {field.name for field in fields(Ledger)}, {*vars(ledger)}
+    if not known - {"replaced"} <= found <= known:
+        raise ValueError(f"expected the fields {', '.join(sorted(known))}, found {', '.join(sorted(found))}")
+    if type(ledger.template) is not str:
+        raise ValueError(f"template: expected a text, found {ledger.template!r:.100}")
+    if type(ledger.stamp) is not int or not 0 <= ledger.stamp <= _LATEST:
+        raise ValueError(f"stamp: expected nanoseconds since 1970, found {ledger.stamp!r:.100}")
+    if ledger.template != template:
+        return Ledger(template, stamp=ledger.stamp)
+    _check_names(ledger)
+    return ledger
 
 
-def enter_interim(checkpoint: Any, name: str) -> None:
-    """A save is due that a regular one will replace."""
-    checkpoint._interim = checkpoint._due = name
-    checkpoint._replaced = None
+def _check_names(ledger: Ledger) -> None:
+    if type(ledger.written) is not tuple or not all(map(_is_entry, ledger.written)):
+        raise ValueError(f"written: expected pairs of a name and a number, found {ledger.written!r:.100}")
+    if type(ledger.surplus) is not tuple:
+        raise ValueError(f"surplus: expected names, found {ledger.surplus!r:.100}")
+    regular = [("written", name) for name, _ in ledger.written] + [("surplus", name) for name in ledger.surplus]
+    for field, name in regular:
+        _check_regular(field, name, ledger.template)
+    if len({*regular}) != len(regular):
+        raise ValueError(f"written, surplus: expected each name once, found {regular!r:.100}")
+    _check_interim("interim", ledger.interim, ledger.template)
+    _check_interim("replaced", ledger.replaced, ledger.template)
+    if not _is_regular(ledger.due, ledger.template):
+        _check_interim("due", ledger.due, ledger.template)
 
 
-def give_up_interim(checkpoint: Any) -> None:
-    """Something newer is about to be there."""
-    if checkpoint._interim is not None:
-        checkpoint._replaced, checkpoint._interim = checkpoint._interim, None
+def _check_regular(field: str, name: Any, template: str) -> None:
+    if not _is_regular(name, template):
+        raise ValueError(f"{field}: expected names that {template!r} gives, found {name!r:.100}")
 
 
-def find_replaced(checkpoint: Any) -> None:
-    """After a restart: an interim file of this run that a kill has left beside something newer."""
-    name = interim_name(checkpoint.template)
-    if not checkpoint._stamp or checkpoint._interim is not None:
-        return
-    with contextlib.suppress(CallbackStateError, OSError):  # what is not whole is left as evidence
-        meta = Snapshot.open(checkpoint.path_of(name)).meta
-        if meta.saved_at < checkpoint._stamp and meta.template == checkpoint.template:
-            checkpoint._replaced = name
+def _check_interim(field: str, name: Any, template: str) -> None:
+    interim = interim_name(template)
+    if name is not None and (type(name) is not str or name != interim):
+        raise ValueError(f"{field}: expected None or {interim!r}, found {name!r:.100}")
 
 
-def _is_there(path: str) -> bool:
-    """Whether one of the two files is: a kill may have come between them."""
-    return os.path.lexists(path) or os.path.lexists(path + SUFFIX)
+def _is_entry(entry: Any) -> bool:
+    return type(entry) is tuple and len(entry) == 2 and type(entry[1]) in (float, type(None))
 
 
-def delete_surplus(checkpoint: Any) -> None:
-    """Delete what something newer has replaced, which is durable by now."""
-    replaced = [] if checkpoint._replaced is None else [checkpoint._replaced]
-    for name in [*checkpoint._surplus, *replaced]:
-        path = checkpoint.path_of(name)
-        try:
-            commit.delete(path)
-        except OSError as error:
-            warnings.warn(f"{path}: not deleted, tried again at the next save: {error}", stacklevel=2)
+def _is_regular(name: Any, template: str) -> bool:
+    """Whether this is a file name, and no path on any platform, that the template can give."""
+    if type(name) is not str or len(name) > _LONGEST or any(c in name for c in "/\0"):
+        return False
+    return not any(c in name and c not in template for c in "\\:") and fits(name, template)

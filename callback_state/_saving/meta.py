@@ -7,16 +7,14 @@ from typing import Any
 
 from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds
-from .._checkpoints.snapshot import Snapshot
 from .._keras import randomness, weights
 from .._keras.backend import versions
 from .._keras.epoch import history_of, logs_of, take_metrics
 from .._loop.running import Running
 from .._loop.trace import Course
-from ..exceptions import CallbackStateError
 from .decision import Event, number
 
-__all__ = ["last_logs", "meta_of", "moment_of", "run_of"]
+__all__ = ["last_logs", "meta_of", "run_of"]
 
 
 def meta_of(checkpoint: Any, model: Any, event: Event, loop: Running | None, *, beside: int = 0) -> Meta:
@@ -28,7 +26,7 @@ def meta_of(checkpoint: Any, model: Any, event: Event, loop: Running | None, *, 
     epochs = (checkpoint.params or {}).get("epochs") if loop is None else loop.epochs
     starts, trace = (Course() if loop is None else loop.course).taken(beside)
     return Meta(
-        saved_at=checkpoint._stamp,
+        saved_at=checkpoint.ledger.stamp,
         epoch=int(event.epoch),
         batch=None if event.batch is None else int(event.batch),
         epochs=None if epochs is None else int(epochs),
@@ -83,12 +81,3 @@ def run_of(model: Any, event: Event, loop: Running | None) -> Run:
 def last_logs(model: Any) -> dict[str, Any]:
     """The logs of the last epoch, as the history has them."""
     return {name: values[-1] for name, values in history_of(model)["series"].items() if values}
-
-
-def moment_of(path: str) -> tuple[int, int | None] | None:
-    """The (epoch, batch) of a checkpoint, None if there is none that is whole."""
-    try:
-        meta = Snapshot.open(path).meta
-    except CallbackStateError:
-        return None
-    return meta.epoch, meta.batch

@@ -1,4 +1,4 @@
-"""The arguments of ``ModelCheckpointEnhanced``, judged when it is made."""
+"""The arguments of ``ModelCheckpointEnhanced``, checked when it is made."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from typing import Any
 from .._format.decode import Decoder
 from .._format.encode import Encoder, PlainError
 
-__all__ = ["as_dict", "check_options", "seconds_of"]
+__all__ = ["ARGUMENTS", "as_dict", "check_options", "seconds_of"]
 
+#: The attributes that keep the arguments of the callback that are its own, not Keras's.
+ARGUMENTS = (
+    "callbacks",
+    "period",
+    "max_to_keep",
+    "keep_best",
+    "training_args",
+    "save_every",
+    "save_on_signal",
+    "exit_code",
+    "save_on_exception",
+    "on_save_error",
+    "keys",
+)
 
 _UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 

@@ -14,6 +14,7 @@ from plain_values import plain
 from test_cli_show import CODE, view
 
 from callback_state._format.table import MISSING
+from callback_state._saving.ledger import Ledger
 from callback_state.cli.shell.exits import Exit
 from callback_state.cli.values.differences import differences, same
 
@@ -125,7 +126,7 @@ def test_a_difference_is_named(a: Any, b: Any, found: Any, tmp_path: Path) -> No
 
 def saving(*stamps: int) -> dict[str, Any]:
     """The states of checkpoint callbacks that saved at these times."""
-    return {f"C{i}": {"_stamp": stamp, "_written": [("m.keras", None)]} for i, stamp in enumerate(stamps)}
+    return {f"C{i}": {"ledger": Ledger("m.keras", (("m.keras", None),), stamp=s)} for i, s in enumerate(stamps)}
 
 
 @pytest.mark.parametrize(

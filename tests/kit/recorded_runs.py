@@ -12,6 +12,7 @@ from states import META, RUN, summary
 from callback_state._checkpoints.doubt import Doubt
 from callback_state._format.encode import Encoder
 from callback_state._format.statefile import seal
+from callback_state._saving.ledger import Ledger
 from callback_state._store.pair import SUFFIX
 
 #: Nanoseconds since 1970 when the first run of these tests began: 2017-07-14 02:40:00 UTC.
@@ -112,7 +113,7 @@ def write_run(directory: Path, epochs: int = 6, *, restarts: bool = True, **meta
                 "Warmup": {"step": 8 * epoch + 8, "peak": 0.5, "mean": 0.1 / (epoch + 1)},
                 "ModelCheckpointEnhanced": {
                     "best": 1 / (epoch + 1),
-                    "_stamp": epoch,
+                    "ledger": Ledger(TEMPLATE, stamp=epoch),
                     "monitor_op": "less val_loss",
                 },
             },

@@ -99,7 +99,7 @@ def test_a_run_without_a_learning_rate_has_none() -> None:
     assert meta.starts == [first] and meta.trace.epochs == [0]
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing was restored")
+@pytest.mark.filterwarnings("ignore:.*Nothing was restored")
 def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Path) -> None:
     """It is another run, which writes over them."""
     killed(tmp_path, Strike("epoch_begin", at=2))

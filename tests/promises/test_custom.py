@@ -403,7 +403,7 @@ class Anneal(keras.callbacks.Callback):
         self.weight.assign_add(0.25)
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing was restored from them")
+@pytest.mark.filterwarnings("ignore:.*Nothing was restored from them")
 @pytest.mark.parametrize("given", [True, False], ids=["in the constructor", "in on_train_begin"])
 def test_variable_of_the_model_stays_that_variable(tmp_path: Path, given: bool) -> None:
     """After the restore the callback changes the variable that the new model reads, from the value saved."""
@@ -495,7 +495,7 @@ def test_unpicklable_attribute_is_an_error_when_training_starts(tmp_path: Path) 
     assert new.count == KILL and new.pool is pool
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing was restored from them")
+@pytest.mark.filterwarnings("ignore:.*Nothing was restored from them")
 def test_one_that_appears_later_fails_the_save(tmp_path: Path) -> None:
     """The save fails and names it; the checkpoint before is intact, and no temporary file is left."""
     cls = locked()

@@ -117,7 +117,7 @@ def test_ten_kills_are_no_worse_than_one(tmp_path: Path, reference: Any, name: s
     assert sorted(path.name for path in tmp_path.iterdir()) == files
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing was restored from them")
+@pytest.mark.filterwarnings("ignore:.*Nothing was restored from them")
 @pytest.mark.parametrize("lost", ["seeds", "history", "state of a callback", "generators"])
 def test_control_without_it_the_run_differs(
     tmp_path: Path, reference: Any, monkeypatch: pytest.MonkeyPatch, lost: str

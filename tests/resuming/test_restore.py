@@ -510,7 +510,7 @@ def test_stock_model_files_that_would_be_written_over_are_warned_of(tmp_path: Pa
 
 def test_a_restore_that_was_forgotten_is_warned_of(checkpoints: Path) -> None:
     """A fresh checkpoint callback in a directory with checkpoints of its name."""
-    with pytest.warns(UserWarning, match="nothing was restored from them"), pytest.raises(Killed):
+    with pytest.warns(UserWarning, match="Nothing was restored from them"), pytest.raises(Killed):
         make_model().fit(**FIT, epochs=4, callbacks=[*make(), saver(checkpoints), Strike("epoch_begin", at=0)])
 
 

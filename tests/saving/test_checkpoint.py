@@ -278,7 +278,7 @@ def test_the_state_file_is_small(tmp_path: Path) -> None:
 def test_keep_best_without_its_series_deletes_nothing(tmp_path: Path) -> None:
     """Which is best cannot be told: a warning, and all are kept."""
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", keep_best=1)
-    with pytest.warns(UserWarning, match="keep_best=1 follows 'val_loss', of which this epoch has no value"):
+    with pytest.warns(UserWarning, match="keep_best=1 compares 'val_loss', and this epoch has no value of it"):
         make_model().fit(X, Y, verbose=0, epochs=3, callbacks=[saver])
     assert models(tmp_path) == ["1.keras", "2.keras", "3.keras"]
 

@@ -267,7 +267,9 @@ def test_a_checkpoint_that_was_simulated_saves_in_a_fit_afterwards(tmp_path: Any
     real_model().fit(X, Y, epochs=1, verbose=0, callbacks=[checkpoint])
     assert (tmp_path / "runs" / "1.keras").exists()
     simulate(checkpoint, epochs=2, steps_per_epoch=1)
-    assert checkpoint._written == [("1.keras", checkpoint.best)] and (tmp_path / "runs" / "1.keras").exists()
+    assert (
+        checkpoint.ledger.written == (("1.keras", checkpoint.best),) and (tmp_path / "runs" / "1.keras").exists()
+    )
 
 
 def test_a_run_begins_where_it_is_told_to() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..._format.table import MISSING
+from ..._saving.ledger import KEY
 from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import as_json, opened
@@ -90,14 +91,15 @@ def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
         yield from differences(a[part], b[part], part)
     for part, name in (("configuration", "{}="), ("state", "{}")):
         for attribute in dict.fromkeys([*a[part], *b[part]]):
-            found = a[part].get(attribute, MISSING), b[part].get(attribute, MISSING)
-            if not (attribute == "_stamp" and _saves(a) and _saves(b)):
-                yield from differences(*found, name.format(attribute))
+            left, right = (_stampless(side[part].get(attribute, MISSING)) for side in (a, b))
+            yield from differences(left, right, name.format(attribute))
 
 
-def _saves(callback: Any) -> bool:
-    """Whether it is a checkpoint callback of this package; its stamp is the time of its last save."""
-    return {"_stamp", "_written"} <= callback["state"].keys()
+def _stampless(value: Any) -> Any:
+    """A value; of the ledger of a checkpoint callback without the time of its last save."""
+    if isinstance(value, dict) and value.get("class") == KEY:
+        return {**value, "fields": {name: v for name, v in value["fields"].items() if name != "stamp"}}
+    return value
 
 
 def _history(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,11 @@ class Noting(Keeper):
         super().__init__(checkpoint, model)
         self._note = note
 
-    def hear(self, event: Any, loop: Any) -> None:
+    @property
+    def has_joined(self) -> bool:
+        return True
+
+    def hear(self, event: Any) -> None:
         self._event = event
 
     def after_everybody(self) -> None:
@@ -42,14 +46,14 @@ class Noting(Keeper):
 
     def next_stamp(self, loop: Any) -> int:
         # A count instead of the time, so that two simulated runs are equal.
-        stamp: int = self.checkpoint._stamp
+        stamp: int = self.checkpoint.ledger.stamp
         return stamp + 1
 
-    def _is_time(self) -> bool:
+    def is_time(self) -> bool:
         return False
 
-    def _save(self, name: str, event: Any, loop: Any) -> None:
-        self._note(self.checkpoint.path_of(name))
+    def save(self, name: str, event: Any, loop: Any) -> None:
+        self._note(self._directory.path_of(name))
 
 
 @contextmanager
@@ -62,13 +66,13 @@ def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> It
     ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
     keepers = [Noting(callback, model, note) for callback in ours]
     for keeper in keepers:
-        keeper.checkpoint._keeper = keeper
+        keeper.checkpoint.use(keeper)
     try:
         with Replaced(partial(_orbax, callbacks, note)):
             yield keepers
     finally:
         for keeper in keepers:
-            keeper.checkpoint._keeper = None
+            keeper.checkpoint.use(None)
 
 
 @contextmanager
@@ -78,14 +82,14 @@ def unchanged(callbacks: list[Any]) -> Iterator[None]:
     Otherwise a later ``fit`` would delete files that a simulation only noted, and compare its losses with the best
     of the simulated ones.
     """
-    ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
-    before = [{n: [*v] if type(v) is list else v for n, v in vars(callback).items()} for callback in ours]
     missing = [path for callback in callbacks for path in _missing(getattr(callback, "filepath", None))]
     try:
-        yield
+        with ExitStack() as stack:
+            for callback in callbacks:
+                if isinstance(callback, ModelCheckpointEnhanced):
+                    stack.enter_context(callback.unchanged())
+            yield
     finally:
-        for callback, attributes in zip(ours, before, strict=True):
-            callback.__dict__ = attributes
         for path in sorted(missing, key=len, reverse=True):
             with suppress(OSError):  # it was not made, or it is not empty and so not ours
                 os.rmdir(path)
