@@ -55,7 +55,21 @@ def _parsed(module: str, entry: str) -> Mutant:
 STORAGE = ("_store/commit", "_store/disk", "_store/pair", "_format/statefile")
 #: What stands between a file and memory.
 READERS = tuple(f"_format/{name}" for name in ("pickles", "table", "limits", "arrays", "generators", "kinds"))
-MUTANTS = {mutant.name: mutant for module in STORAGE + READERS for mutant in table(module)}
+#: The command line.
+COMMANDS = tuple(
+    f"cli/{name}"
+    for name in (
+        "commands/prune",
+        "runs/direction",
+        "runs/recorded",
+        "shell/options",
+        "shell/output",
+        "values/view",
+        "values/differences",
+        "pictures/series",
+    )
+)
+MUTANTS = {mutant.name: mutant for module in STORAGE + READERS + COMMANDS for mutant in table(module)}
 #: Those of the order of calls that the model checker has to notice.
 PROTOCOL = [mutant for mutant in MUTANTS.values() if CHECKER in mutant.test]
 CHECKS = [mutant for mutant in MUTANTS.values() if mutant not in PROTOCOL]
