@@ -10,15 +10,14 @@ import csv
 import hashlib
 import os
 import re
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .._store import disk
+from .._store.staging import cut
 
-__all__ = ["appending", "cut", "is_remote", "natural", "outside", "pick_up", "wind_back"]
+__all__ = ["appending", "is_remote", "natural", "outside", "pick_up", "wind_back"]
 
 #: Bytes before the end of the log by which it is known again.
 _SEEN = 4096
@@ -146,42 +145,6 @@ def _record(lines: Iterator[bytes], separator: str) -> tuple[list[str], int]:
     except csv.Error:  # somebody's remark with a quotation mark
         fields = []
     return fields or [""], reader.line_num
-
-
-def cut(path: str, size: int, kept: bytes = b"", *, anew: bool = False) -> None:
-    """Let a file end with what follows its first ``size`` bytes from now on; durable.
-
-    Args:
-        path: the file, no link.
-        size: how many bytes of it stay.
-        kept: what is to stand after them.
-        anew: make a new file also where the old one could be cut: whoever still has it open then writes
-            to nowhere.
-
-    Raises:
-        OSError: the file is as it was.
-    """
-    if not kept and not anew:
-        os.truncate(path, size)
-        disk.sync_file(path)
-        return
-    for stage in disk.stagings(path)[0]:
-        disk.remove_tree(stage)
-    with disk.staging(path) as stage:
-        new = os.path.join(stage, os.path.basename(path))
-        _copy(path, new, size, kept)
-        shutil.copymode(path, new)
-        disk.sync_file(new)
-        disk.rename(new, path)
-    disk.sync_directory(os.path.dirname(path))
-
-
-def _copy(path: str, new: str, size: int, kept: bytes) -> None:
-    with open(path, "rb") as source, open(new, "xb") as target:
-        while size and (chunk := source.read(min(size, disk.READ_SIZE))):
-            target.write(chunk)
-            size -= len(chunk)
-        target.write(kept)
 
 
 @contextmanager

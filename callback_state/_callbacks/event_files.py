@@ -14,7 +14,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .._store import disk
-from .csv_log import cut, is_remote, natural
+from .._store.staging import cut
+from .csv_log import is_remote, natural
 
 __all__ = ["note", "outside", "wind_back"]
 

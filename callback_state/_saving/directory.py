@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from .._checkpoints.names import interim_name
 from .._checkpoints.schema import Meta
 from .._checkpoints.snapshot import Snapshot
-from .._store import commit, lock
+from .._store import commit, lock, recover
 from .._store.pair import SUFFIX
 from ..exceptions import CallbackStateError
 from .decision import Moment
@@ -39,7 +39,7 @@ class Directory:
         """
         if self._lock is None:
             self._lock = lock.hold(self.path)
-            commit.recover_all(self.path)
+            recover.recover_all(self.path)
 
     def release(self) -> None:
         """Let other processes write here."""

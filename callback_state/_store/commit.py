@@ -1,26 +1,22 @@
-"""Writing checkpoints: the commit of the two files as one, recovery, deletion. Without Keras.
+"""Writing a checkpoint: its two files become visible as one. And deleting one.
 
-How a pair is read, and what the hidden files beside it are, stands in :mod:`._pair`.
+:mod:`.pair` says how a pair is read, :mod:`.staging` what the hidden files beside it are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .._format.statefile import TRAILER_SIZE, model_digest_in
-from ..exceptions import CallbackStateError
-from . import disk, lock
-from .pair import MODEL_SUFFIXES, SUFFIX, Path, all_staged, has_digest, look, staged_path
+from . import disk
+from .pair import SUFFIX, Path, has_digest
+from .recover import recover, sweep
+from .staging import staged_path, staging
 
-__all__ = ["Written", "commit", "commit_state", "delete", "leftovers", "recover", "recover_all", "write"]
-
-#: Seconds after which nobody is at work any more in a staging directory in which nothing has changed.
-UNTOUCHED = 3600
-_LEFTOVER = re.compile(r"\.(.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-[0-9a-f]{32})", re.ASCII)
+__all__ = ["Written", "commit", "commit_state", "delete", "write"]
 
 
 #: The model files whose last save or deletion in this process failed.
@@ -59,7 +55,7 @@ def write(
     disk.make_directories(os.path.dirname(model))
     _finish_failed(os.path.dirname(model))
     try:
-        with disk.staging(model) as stage:
+        with staging(model) as stage:
             new_model = os.path.join(stage, os.path.basename(model))
             write_model(new_model)
             digest, size = disk.sync_and_digest(new_model, check_model)
@@ -137,115 +133,11 @@ def commit_state(model_path: Path, data: bytes) -> None:
         OSError: the old or the new state file is then there, whole.
     """
     model = os.path.realpath(model_path)
-    with disk.staging(model) as stage:
+    with staging(model) as stage:
         new_state = os.path.join(stage, os.path.basename(model) + SUFFIX)
         disk.write_bytes(new_state, data)
         disk.rename(new_state, model + SUFFIX)
         disk.sync_directory(os.path.dirname(model))
-
-
-def recover(model_path: Path) -> bool:
-    """What a writer does before its first :func:`commit`: finish and sweep what a dead one left.
-
-    Makes durable what :func:`open_pair` finds at ``M`` and gives its state the name ``S``. Then
-    removes the staging directories of dead processes (see :func:`_atomic.stagings` for what can be
-    known), and staged states of no model unless somebody is writing. Only for this base name.
-
-    Args:
-        model_path: ``M``; need not exist.
-
-    Returns:
-        Whether a whole checkpoint is there. If there is a model file but no state for it, nothing
-        is touched: what lies around may be all that is left.
-
-    Raises:
-        OSError: the directory cannot be read, synced or changed.
-    """
-    model = os.path.realpath(model_path)
-    directory = os.path.dirname(model)
-    before = disk.identity(model)
-    try:
-        source, _ = look(model)
-    except CallbackStateError:
-        if os.path.isdir(directory) and not os.path.lexists(model):
-            # The dead one's deletion of the model may not be durable yet.
-            disk.sync_directory(directory)
-            _sweep(model, before)
-        return False
-    # First: the dead writer's own rename of the model may not be durable yet.
-    disk.sync_directory(directory)
-    if source != model + SUFFIX:
-        disk.rename(source, model + SUFFIX)
-        disk.sync_directory(directory)
-    _sweep(model, before)
-    return True
-
-
-def recover_all(directory: Path) -> list[str]:
-    """:func:`recover` for every name of a directory that has hidden leftovers: at the start of a writer.
-
-    A staging directory of an unknown writer (another host or container, or a process number that is in
-    use again) is swept too, under two conditions, since neither proves alone that its writer is dead:
-
-    * this process holds the directory's lock, so nobody else whom the lock reaches is writing. Other
-      hosts it may not reach, see :mod:`._lock`;
-    * when the directory was locked, nothing in there had changed for ``UNTOUCHED`` seconds, by the clock
-      of that file system. A writer never rests for so long between two writes.
-
-    If both were wrong, the other's save fails with an error of the system, and no checkpoint is lost: its
-    staged states go only when no staging directory is left.
-
-    Args:
-        directory: need not exist; not searched below. Links to model files elsewhere are left alone.
-
-    Returns:
-        The model files that have leftovers and no state that matches them: evidence, all left as it is.
-
-    Raises:
-        OSError: as :func:`recover`.
-    """
-    directory = os.path.realpath(directory)
-    evidence = []
-    for name in sorted({*leftovers(directory).values()}):
-        model = os.path.join(directory, name)
-        before = disk.identity(model)
-        if os.path.islink(model):
-            continue
-        if not recover(model) and os.path.lexists(model):
-            evidence.append(model)
-        else:
-            _sweep_abandoned(model, before)
-    return evidence
-
-
-def leftovers(directory: Path) -> dict[str, str]:
-    """What interrupted saves have left in a directory, or those that are going on have there.
-
-    Returns:
-        For the name of each hidden file or directory, sorted, the base name of its model file.
-    """
-    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    found = {match[0]: match[1] for match in map(_LEFTOVER.fullmatch, names) if match is not None}
-    return {name: model for name, model in found.items() if model.endswith(MODEL_SUFFIXES)}
-
-
-def _sweep_abandoned(model: str, before: object) -> None:
-    locked = lock.locked_at(os.path.dirname(model))
-    if locked is None:
-        return
-    for stage in disk.stagings(model)[1]:
-        if _touched(stage) < locked - UNTOUCHED:
-            disk.remove_tree(stage)
-    _sweep(model, before)
-
-
-def _touched(stage: str) -> float:
-    """When a staging directory, or what has its name, or a file in it was last changed, in seconds since 1970."""
-    try:
-        inside = [entry.path for entry in os.scandir(stage)] if disk.is_tree(stage) else []
-        return max(os.lstat(path).st_mtime for path in [stage, *inside])
-    except FileNotFoundError:  # somebody is at work there
-        return float("inf")
 
 
 def delete(model_path: Path) -> None:
@@ -263,7 +155,7 @@ def delete(model_path: Path) -> None:
         disk.remove(model)
         disk.sync_directory(os.path.dirname(model))
         disk.remove(model + SUFFIX)
-        _sweep(model, None)
+        sweep(model, None)
     except BaseException:
         _FAILED.add(model)
         raise
@@ -277,14 +169,3 @@ def _stage_again(model: str) -> None:
     if digest is not None:
         disk.rename(model + SUFFIX, staged_path(model, digest))
         disk.sync_directory(os.path.dirname(model))
-
-
-def _sweep(model: str, before: object) -> None:
-    # The states are listed first: one that is staged later is nobody's leftover.
-    staged = all_staged(model)
-    dead, alive = disk.stagings(model)
-    for stage in dead:
-        disk.remove_tree(stage)
-    if not alive and disk.identity(model) == before:
-        for path in staged:
-            disk.remove(path)

@@ -1,9 +1,9 @@
-"""The seam to the file system: durable writes, renames, staging directories, digests.
+"""Calls of the system: durable writes, renames, digests.
 
-Everything that changes a directory of checkpoints goes through here, so that a test can let each
-single step fail. An error of the disk is always passed on: what an ``fsync`` failed to write is
-lost, however often it is tried again. Not guaranteed: anything on a disk that lies about its cache,
-or on a network file system whose server does not keep its promises.
+Every change of a directory of checkpoints is a call of one of these functions, so a test can let each single step
+fail. Errors of the disk are always passed on: what an ``fsync`` failed to write is lost, and trying again does not
+bring it back. Not guaranteed: anything where a disk, or the server of a network file system, reports writes that
+it has not made.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
-import secrets
 import shutil
-import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 WINDOWS = os.name == "nt"
@@ -35,14 +32,12 @@ _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES})
 _NO_FULL_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 
-#: The staging directories in use by this process; one with its number that is not here is older.
-_ACTIVE: set[str] = set()
 #: The directories whose own names this process has made durable, with their identity (device, number).
 _DURABLE: set[tuple[str, int, int]] = set()
 
 
 def write_bytes(path: str, data: bytes | memoryview) -> None:
-    """Writes a new file, and returns when its content is on the disk.
+    """Write a new file, and return when its content is on the disk.
 
     The name of the file is durable only after :func:`sync_directory`. Permissions are the umask's.
 
@@ -81,7 +76,7 @@ def _sync(fd: int) -> None:
 
 
 def sync_file(path: str) -> None:
-    """Returns when the content of a file that somebody else wrote and closed is on the disk.
+    """Return when the content of a file that is closed is on the disk.
 
     Raises:
         OSError: as the system says; the file is then to be thrown away.
@@ -97,7 +92,7 @@ def sync_file(path: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Returns when the names in a directory (``""``: the current one) are on the disk.
+    """Return when the names in a directory (``""``: the current one) are on the disk.
 
     Does nothing where a directory cannot be synced: on Windows, on some FUSE and CIFS mounts.
 
@@ -114,15 +109,15 @@ def sync_directory(path: str) -> None:
 
 
 def make_directory(path: str) -> None:
-    """Makes one new directory; its name is not yet durable. Raises OSError."""
+    """Make one new directory. Its name is not durable yet. Raises OSError."""
     os.mkdir(path)
 
 
 def make_directories(path: str) -> None:
-    """Makes a directory and its missing parents, and each name durable up to the mount. Raises OSError.
+    """Make a directory and its missing parents, and make all their names durable up to the mount. Raises OSError.
 
-    Also the names that are there already, once in a process: whoever made them may have died before
-    he synced them, and no one can see that.
+    Names that are there already are synced too, once in a process: the process that made them may have died
+    before it synced them, which nobody can see.
     """
     if not path or os.path.ismount(path) or _is_durable(path):
         return
@@ -144,9 +139,9 @@ def _is_durable(path: str) -> bool:
 
 
 def rename(source: str, target: str) -> None:
-    """Gives a file another name, at once and instead of a file that had it; not yet durable.
+    """Give a file another name. It takes the place of a file that had it, at once; not durable yet.
 
-    On Windows this fails while somebody reads the old file, and is tried again for two seconds.
+    On Windows this fails while a process reads the old file. It is tried again for two seconds.
 
     Raises:
         OSError: as the system says; the old file is then still there.
@@ -162,13 +157,16 @@ def rename(source: str, target: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file if it is there. Raises OSError."""
+    """Remove a file if it is there. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
 def remove_tree(path: str) -> None:
-    """Removes a directory and all in it, if it is there; of a link, or a file, only that. Raises OSError."""
+    """Remove a directory with all that is in it, or a file, if it is there. Raises OSError.
+
+    Of a link only the link is removed.
+    """
     if not is_tree(path):
         remove(path)
         return
@@ -177,72 +175,8 @@ def remove_tree(path: str) -> None:
 
 
 def is_tree(path: str) -> bool:
-    """Whether a directory is there, and no link to one."""
+    """Whether a directory is there that is not a link to one."""
     return os.path.isdir(path) and not os.path.islink(path)
-
-
-@contextlib.contextmanager
-def staging(path: str) -> Iterator[str]:
-    """A new directory ``.<base>.tmp-<host>-<pid>-<random>`` beside a file, removed in the end.
-
-    That it cannot be removed is no error: what is to last has been renamed out of it by then, and
-    the next process finds it with :func:`stagings`. Raises OSError if it cannot be made.
-    """
-    stage = f"{_stem(path)}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
-    _ACTIVE.add(stage)
-    try:
-        make_directory(stage)
-        yield stage
-    finally:
-        try:
-            with contextlib.suppress(OSError):
-                remove_tree(stage)
-        finally:
-            _ACTIVE.discard(stage)
-
-
-def stagings(path: str) -> tuple[list[str], list[str]]:
-    """The staging directories beside a file: (those that a dead process left, the others).
-
-    Only processes of this host can be known to be dead, and on Windows only earlier ones of the
-    same number. Not guaranteed: that a number in use is not another process by now; that two
-    containers of one host name, which see only their own processes, know each other as alive.
-    """
-    directory, stem = os.path.split(_stem(path))
-    found = [os.path.join(directory, n) for n in os.listdir(directory) if n.startswith(stem)]
-    dead = [stage for stage in found if _is_dead(stage, _stem(path) + _host())]
-    return dead, [stage for stage in found if stage not in dead]
-
-
-def _stem(path: str) -> str:
-    directory, base = os.path.split(path)
-    return os.path.join(directory, f".{base}.tmp-")
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII)
-
-
-def _is_dead(stage: str, stem: str) -> bool:
-    tail = re.fullmatch(r"-([1-9][0-9]{0,8})-[0-9a-f]{8}", stage.removeprefix(stem))
-    if tail is None:
-        return False
-    pid = int(tail[1])
-    if pid == os.getpid():
-        return stage not in _ACTIVE
-    return not _is_running(pid)
-
-
-def _is_running(pid: int) -> bool:
-    if WINDOWS:  # signal 0 would not ask there, it would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def identity(path: str) -> tuple[int, int, int, int] | None:
@@ -255,11 +189,11 @@ def identity(path: str) -> tuple[int, int, int, int] | None:
 
 
 class NoFileError(OSError):
-    """A name stands for something from which one may read for ever."""
+    """The name is that of a pipe, a socket or a device, which may never end."""
 
 
 def _opened(path: str, flags: int) -> int:
-    """Opens a file for reading; without waiting, as the opening of a pipe would wait for a writer."""
+    """Open a file for reading. Opening a pipe would wait for a writer; this does not."""
     fd = os.open(path, flags | _NO_WAIT)
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # Python refuses directories itself

@@ -1,41 +1,22 @@
-"""A checkpoint is a pair, a model file ``M`` and its state file ``S``; how to read one.
+"""Reading a checkpoint, which is a pair: a model file ``M`` and its state file ``S``.
 
-Files that only this package sees, hidden beside ``M``, whose name is *base*:
-
-* ``.<base>.tmp-<host>-<pid>-<random>/``, the *staging directory* of one write;
-* ``.<base>.state-<32 hex digits>``, a *staged state*: the digits begin the SHA-256 of its model.
-
-A model file and a state are a pair if the state holds the model file's SHA-256, never by name or time:
-``S`` counts if it does, else the staged state of that digest.
+A model file and a state are a pair if the state holds the SHA-256 of the model file; names and times do not count.
+If ``S`` does not hold it, the staged state (see :mod:`.staging`) with that digest is the other half.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .._format.statefile import TRAILER_SIZE, Sealed, check_end, unseal
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 from . import disk
+from .staging import all_staged, hidden, staged_path
 
-__all__ = [
-    "MODEL_SUFFIXES",
-    "SUFFIX",
-    "Pair",
-    "Path",
-    "Rejected",
-    "all_staged",
-    "has_digest",
-    "look",
-    "open_pair",
-    "scan",
-    "staged_path",
-    "state_bytes",
-    "states",
-]
+__all__ = ["MODEL_SUFFIXES", "SUFFIX", "Pair", "Path", "has_digest", "look", "open_pair", "state_bytes", "states"]
 
 SUFFIX = ".callbacks.pkl"
 MODEL_SUFFIXES = (".keras", ".weights.h5", ".h5")
@@ -44,8 +25,6 @@ LOOKS = 10
 
 #: Bytes from which on it takes a while to read a file that is none of ours.
 LARGE = 1 << 26
-
-_STAGED = re.compile(r"\.(.+)\.state-[0-9a-f]{32}")
 
 Path = str | os.PathLike[str]
 Read = Callable[[bytes, str], Sealed]
@@ -62,14 +41,6 @@ class Pair:
     state_path: str
     sealed: Sealed
     identity: object = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A file that is no half of a whole checkpoint, and why."""
-
-    path: str
-    error: CallbackStateError
 
 
 def state_bytes(path: str) -> bytes:
@@ -106,22 +77,6 @@ def open_pair(path: Path, read: Read = unseal) -> Pair:
     return Pair(model, model + SUFFIX, look(model, read)[1], identity)
 
 
-def scan(directory: Path) -> list[Pair | Rejected]:
-    """All checkpoints of a directory, sorted by name, each opened with :func:`open_pair`.
-
-    Args:
-        directory: not searched below; only ``MODEL_SUFFIXES`` count, and no hidden file.
-
-    Returns:
-        For every model file, and every state file without one, a Pair or a Rejected that says why.
-
-    Raises:
-        CheckpointNotFoundError: there is no such directory.
-    """
-    directory = os.fspath(directory)
-    return [_attempt(path) for path in _models(directory, _names(directory))]
-
-
 def states(directory: Path) -> list[tuple[str, list[str]]]:
     """The state files of a directory, none of them read.
 
@@ -135,17 +90,18 @@ def states(directory: Path) -> list[tuple[str, list[str]]]:
     directory = os.fspath(directory)
     names = _names(directory)
     staged: dict[str, list[str]] = {}
-    for match in map(_STAGED.fullmatch, sorted(names)):
-        if match is not None:
-            staged.setdefault(match[1], []).append(match[0])
-    found = []
+    for name in sorted(names):
+        found = hidden(name)
+        if found is not None and found.is_state:
+            staged.setdefault(found.base, []).append(name)
+    listed = []
     for model in _models(directory, names):
         base = os.path.basename(model)
         own = [base + SUFFIX] if base + SUFFIX in names else []
         paths = [os.path.join(directory, name) for name in (*own, *staged.get(base, ()))]
         if paths := _states_of_link(model) if os.path.islink(model) else paths:
-            found.append((model, paths))
-    return found
+            listed.append((model, paths))
+    return listed
 
 
 def _states_of_link(link: str) -> list[str]:
@@ -169,27 +125,6 @@ def _models(directory: str, names: set[str]) -> list[str]:
     models = {m for m in models if m.endswith(MODEL_SUFFIXES) and not m.startswith(".")}
     paths = (os.path.join(directory, name) for name in sorted(models))
     return [path for path in paths if not os.path.isdir(path)]
-
-
-def _attempt(path: str) -> Pair | Rejected:
-    try:
-        return open_pair(path)
-    except CallbackStateError as error:
-        return Rejected(path if os.path.lexists(path) else path + SUFFIX, error)
-    except OSError as error:
-        return Rejected(path, CorruptCheckpointError(path, f"cannot be read: {error}"))
-
-
-def staged_path(model: str, digest: bytes) -> str:
-    directory, base = os.path.split(model)
-    return os.path.join(directory, f".{base}.state-{digest.hex()[:32]}")
-
-
-def all_staged(model: str) -> list[str]:
-    directory, base = os.path.split(model)
-    pattern = re.compile(re.escape(f".{base}.state-") + "[0-9a-f]{32}")
-    names = os.listdir(directory or os.curdir)
-    return [os.path.join(directory, name) for name in names if pattern.fullmatch(name)]
 
 
 def has_digest(model: str, digest: bytes) -> bool:

@@ -21,7 +21,6 @@ from reused import fresh_model
 from tensorflow.core.util import event_pb2
 
 from callback_state import CallbackStateError, ResumeError
-from callback_state._callbacks import csv_log
 from callback_state._callbacks.capture import note_outside, outside_of, wind_back
 from callback_state.testing import simulate
 
@@ -261,7 +260,7 @@ def test_a_cut_file_can_be_read(tmp_path: Path) -> None:
         for name, size in outside_of(board)["files"].items():
             copy = tmp_path / "copy"
             copy.write_bytes((tmp_path / name).read_bytes() + b"\x18\x00torn")
-            csv_log.cut(str(copy), size)
+            cut(str(copy), size)
             cut.append((epoch, read(copy)[-1].step))
 
     losses = {name: [1.0] * 20 for name in ("loss", "val_loss")}

@@ -21,7 +21,8 @@ from strikes import Died
 from callback_state import latest_checkpoint, list_checkpoints
 from callback_state._format.trust import Keys
 from callback_state._store import commit, disk, lock
-from callback_state._store.pair import SUFFIX, staged_path
+from callback_state._store.pair import SUFFIX
+from callback_state._store.staging import staged_path
 from callback_state.cli.runs import direction
 from callback_state.cli.shell.exits import Exit
 

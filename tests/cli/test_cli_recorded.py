@@ -12,7 +12,8 @@ from commands import run
 from recorded_runs import BEGAN, TEMPLATE, write, write_run
 
 from callback_state._checkpoints.find import find
-from callback_state._store.pair import SUFFIX, staged_path
+from callback_state._store.pair import SUFFIX
+from callback_state._store.staging import staged_path
 from callback_state.cli.runs import recorded as _recorded
 from callback_state.cli.runs.recorded import newest_of, recorded
 from callback_state.exceptions import CheckpointNotFoundError

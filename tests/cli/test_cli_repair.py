@@ -11,7 +11,7 @@ from commands import put, run
 from listed import model_of, put_staged, state_of
 
 from callback_state import list_checkpoints
-from callback_state._store import disk
+from callback_state._store import staging
 from callback_state._store.pair import SUFFIX
 from callback_state.cli.shell.exits import Exit
 
@@ -20,7 +20,7 @@ DEAD = 999_999_999  # no system gives a process this number
 
 def stage(model: Path, host: str | None = None, pid: int = DEAD) -> Path:
     """What a save leaves that was killed while it wrote."""
-    host = disk._host() if host is None else host
+    host = staging._host() if host is None else host
     path = model.with_name(f".{model.name}.tmp-{host}-{pid}-0123abcd")
     path.mkdir()
     (path / model.name).write_bytes(b"half a mod")
@@ -88,7 +88,7 @@ def test_nothing_to_repair_is_told(tmp_path: Path) -> None:
 def test_a_first_save_that_was_interrupted_leaves_nothing(tmp_path: Path) -> None:
     """There was no checkpoint, and there is none."""
     stage(tmp_path / "m.keras")
-    assert run("repair", tmp_path).lines == [f"removed   .m.keras.tmp-{disk._host()}-{DEAD}-0123abcd"]
+    assert run("repair", tmp_path).lines == [f"removed   .m.keras.tmp-{staging._host()}-{DEAD}-0123abcd"]
     assert names(tmp_path) == []
 
 
@@ -115,7 +115,7 @@ def test_what_only_has_the_name_of_a_staging_directory_goes(kind: str, host: str
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "letter").write_text("precious")
-    path = model.with_name(f".{model.name}.tmp-{host or disk._host()}-{DEAD}-0123abcd")
+    path = model.with_name(f".{model.name}.tmp-{host or staging._host()}-{DEAD}-0123abcd")
     if kind == "link":
         path.symlink_to(elsewhere, target_is_directory=True)
     else:

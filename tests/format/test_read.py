@@ -322,7 +322,8 @@ def test_the_bottom_modules_load_no_heavy_library() -> None:
     heavy = {"tensorflow", "keras", "numpy", "h5py", "cloudpickle"}
     code = (
         "import sys\n"
-        "from callback_state import _atomic, _read, _statefile, _store\n"
+        "from callback_state._format import pickles, statefile\n"
+        "from callback_state._store import commit, recover\n"
         f"print(sorted(set(sys.modules) & {heavy!r}))"
     )
     done = subprocess.run(

@@ -11,9 +11,9 @@ import pytest
 from callback_state._store import disk
 
 
-def between(patch: pytest.MonkeyPatch, name: str, n: int, action: Callable[[], Any]) -> None:
-    """Let an action happen just after the n-th call (1-based) of a function of ``_atomic``."""
-    function, calls = getattr(disk, name), itertools.count(1)
+def between(patch: pytest.MonkeyPatch, name: str, n: int, action: Callable[[], Any], module: Any = disk) -> None:
+    """Let an action happen just after the n-th call (1-based) of a function of ``disk``, or of another module."""
+    function, calls = getattr(module, name), itertools.count(1)
 
     def call(*args: Any) -> Any:
         result = function(*args)
@@ -21,4 +21,4 @@ def between(patch: pytest.MonkeyPatch, name: str, n: int, action: Callable[[], A
             action()
         return result
 
-    patch.setattr(disk, name, call)
+    patch.setattr(module, name, call)

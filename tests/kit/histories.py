@@ -17,8 +17,7 @@ from saves import SUFFIX, Writer, listing, model_of, put, save, sealed, staged_n
 from strikes import Died, Fault
 
 from callback_state._format import statefile
-from callback_state._store import commit
-from callback_state._store import disk as _atomic
+from callback_state._store import commit, recover, staging
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class History:
             put(writer.directory, {name + SUFFIX: sealed(0, b"older")})
         if self.act == "recover":
             put(writer.directory, {staged_name(b"never moved", name): sealed(9, b"never moved")})
-            (writer.directory / f".{name}.tmp-{_atomic._host()}-{os.getpid()}-00000000").mkdir()
+            (writer.directory / f".{name}.tmp-{staging._host()}-{os.getpid()}-00000000").mkdir()
 
     def do(self, writer: Writer) -> int:
         """The act; the number that a reader must find afterwards."""
@@ -68,7 +67,7 @@ class History:
         if self.act == "state":
             commit.commit_state(path, sealed(self.before + 1, self.model(self.before)))
             return self.before + 1
-        assert commit.recover(path)
+        assert recover.recover(path)
         return self.before
 
     def entitled(self, writer: Writer, number: int, done: bool) -> dict[str, int]:
@@ -122,7 +121,7 @@ def _is_plain(model: Path) -> bool:
 def goes_on(history: History, root: Path, newest: int) -> None:
     """Another process starts, recovers, saves on: nothing is lost and nothing is left over."""
     writer = history.writer(root)
-    if commit.recover_all(writer.directory):
+    if recover.recover_all(writer.directory):
         raise Lost("recovery found a model file of which no state is left")
     if lost := _without_model(writer.directory):
         raise Lost(f"after recovery nobody can tell that {lost} are not all that is left of a model")

@@ -9,7 +9,8 @@ from typing import Any
 from states import tree_of
 
 from callback_state._format.statefile import seal
-from callback_state._store.pair import SUFFIX, staged_path
+from callback_state._store.pair import SUFFIX
+from callback_state._store.staging import staged_path
 
 
 def model_of(number: int) -> bytes:

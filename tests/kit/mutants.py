@@ -52,7 +52,7 @@ def _parsed(module: str, entry: str) -> Mutant:
     return Mutant(name, module, old, new, f"{path.relative_to(TESTS).as_posix()}::{function}")
 
 
-STORAGE = ("_store/commit", "_store/disk", "_store/pair", "_format/statefile")
+STORAGE = ("_store/commit", "_store/disk", "_store/pair", "_store/recover", "_store/staging", "_format/statefile")
 #: What stands between a file and memory.
 READERS = tuple(f"_format/{name}" for name in ("pickles", "table", "limits", "arrays", "generators", "kinds"))
 #: The command line.

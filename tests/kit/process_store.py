@@ -21,7 +21,7 @@ from typing import Any
 
 from saves import NAME, Writer, listing
 
-from callback_state._store import commit
+from callback_state._store import commit, recover
 
 #: Bytes of a model; large enough for a kill to hit its writing.
 SIZE = 400_000
@@ -47,7 +47,7 @@ def writers(directory: Path) -> tuple[Writer, Writer]:
 
 def loop(directory: Path, last: int) -> None:
     """Recover, say what is there, and save on until the number ``last``."""
-    commit.recover_all(directory)
+    recover.recover_all(directory)
     fixed, numbered = both = writers(directory)
     hidden = [name for name in listing(directory) if name.startswith(".")]
     say(found=max(fixed.newest(), numbered.newest()), hidden=hidden)

@@ -11,7 +11,8 @@ from typing import Any
 
 from callback_state._format import statefile
 from callback_state._store import commit as _store
-from callback_state._store.pair import SUFFIX, Pair, open_pair, scan
+from callback_state._store import recover
+from callback_state._store.pair import MODEL_SUFFIXES, SUFFIX, Pair, open_pair
 from callback_state.exceptions import CheckpointNotFoundError
 
 NAME = "m.keras"
@@ -81,10 +82,12 @@ def whole(directory: Path) -> dict[str, int]:
     """The checkpoints of a directory by name, each with its save; every model file must be part of one."""
     if not directory.is_dir():
         return {}
-    found = scan(directory)
-    halves = [str(item.error) for item in found if not isinstance(item, Pair) and not item.path.endswith(SUFFIX)]
-    assert halves == []
-    return {os.path.basename(i.model_path): number_in(i) for i in found if isinstance(i, Pair)}
+    models = sorted(directory / name for name in os.listdir(directory) if _is_model(name))
+    return {model.name: number_in(open_pair(model)) for model in models}
+
+
+def _is_model(name: str) -> bool:
+    return name.endswith(MODEL_SUFFIXES) and not name.startswith(".")
 
 
 def put(directory: Path, files: Content) -> None:
@@ -124,7 +127,7 @@ class Writer:
     def save(self, number: int) -> None:
         """Recover the directory before the first save; delete what is too many."""
         if not self.started:
-            _store.recover_all(self.directory)
+            recover.recover_all(self.directory)
         self.started = True
         save(self.path(number), number, self.model(number))
         for old in self.surplus(number):

@@ -21,8 +21,8 @@ from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, seen
 from pages import part
 from strikes import Fault
 
-from callback_state._store import commit
 from callback_state._store import disk as _atomic
+from callback_state._store import recover
 
 CASES = """\
 Every call of a save that opens, writes, syncs, renames or removes a file was made to fail, to be the last one, and
@@ -147,7 +147,7 @@ def next_process(history: History, done: Act) -> None:
     struck_dead = disk.dead
     disk.restart()
     newest = old_or_new(history, done)
-    assert commit.recover_all(writer.directory) == []
+    assert recover.recover_all(writer.directory) == []
     # After an error the new one may have been seen and not be durable.
     disk.promise(newest if struck_dead or not done.failed else history.before, {}, plain=struck_dead)
     writer.save(newest + 1)

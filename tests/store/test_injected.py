@@ -17,7 +17,7 @@ import pytest
 from saves import NAME, STATE
 from test_kills import ENVIRONMENT, PROGRAM
 
-from callback_state._store import commit
+from callback_state._store import recover
 
 #: Calls by the names that they have on one machine or another.
 CALLS = {
@@ -115,5 +115,5 @@ def test_every_call_of_a_real_save_fails_once(traced: Traced, call: str, error: 
     traced.close()
     left = {name for name in names if name not in (NAME, STATE)}
     assert left == set() or (call in ("unlink", "open") and all(".tmp-" in name for name in left))
-    assert commit.recover_all(traced.directory) == []
+    assert recover.recover_all(traced.directory) == []
     assert sorted(os.listdir(traced.directory)) == [NAME, STATE]

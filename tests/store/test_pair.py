@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from between import between
-from saves import NAME, STATE, Content, listing, model_of, number_of, put, save, sealed, staged_name
+from saves import NAME, STATE, Content, model_of, number_of, put, save, sealed, staged_name
 
 from callback_state._format import statefile
 from callback_state._store import disk
 from callback_state._store import pair as _pair
-from callback_state._store.commit import recover
-from callback_state._store.pair import SUFFIX, Pair, Rejected, open_pair, scan, states
+from callback_state._store.pair import SUFFIX, Pair, open_pair, states
+from callback_state._store.recover import recover
 from callback_state.exceptions import (
     CheckpointNotFoundError,
     CorruptCheckpointError,
@@ -165,70 +165,16 @@ def test_a_reader_gives_up_when_it_changes_all_the_time(tmp_path: Path, monkeypa
     assert len(looks) == 1
 
 
-# Scanning
-
-
-def test_a_scan_finds_every_checkpoint_and_every_half(tmp_path: Path) -> None:
-    """Sorted by name, each a Pair or Rejected with its error; nothing else there counts."""
-    for number, name in enumerate(["b.keras", "a.weights.h5", "c.h5"]):
-        save(tmp_path / name, number)
-    put(tmp_path, {"d.keras": model_of(1), staged_name(model_of(1), "d.keras"): sealed(1)})
-    put(tmp_path, {"e.keras": model_of(1), "e.keras" + SUFFIX: sealed(2)})
-    put(tmp_path, {"f.keras": model_of(1), "g.h5" + SUFFIX: sealed(1)})
-    put(tmp_path, {"log.csv": b"", "x.pkl": b"", SUFFIX: b"", ".h.keras": b"", "i" + SUFFIX: b""})
-    save(tmp_path / "below" / "j.keras", 1)
-    (tmp_path / "k.keras").mkdir()
-    found = [
-        (os.path.basename(item.model_path), int)
-        if isinstance(item, Pair)
-        else (os.path.basename(item.path), type(item.error))
-        for item in scan(tmp_path)
-    ]
-    assert found == [
-        ("a.weights.h5", int),
-        ("b.keras", int),
-        ("c.h5", int),
-        ("d.keras", int),
-        ("e.keras", MismatchError),
-        ("f.keras", CheckpointNotFoundError),
-        ("g.h5" + SUFFIX, CheckpointNotFoundError),
-    ]
-    assert scan(tmp_path)[1] == open_pair(tmp_path / "b.keras")
-
-
-def test_a_file_that_cannot_be_read_does_not_hide_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is rejected with what the system said."""
-    for name in ("a.keras", "b.keras"):
-        save(tmp_path / name, 1)
-    digest = disk.digest
-
-    def failing(path: str) -> Any:
-        if path.endswith("a.keras"):
-            raise PermissionError(13, "Permission denied", path)
-        return digest(path)
-
-    monkeypatch.setattr(disk, "digest", failing)
-    rejected, pair = scan(tmp_path)
-    assert isinstance(rejected, Rejected)
-    assert isinstance(rejected.error, CorruptCheckpointError)
-    assert "cannot be read: [Errno 13] Permission denied" in str(rejected.error)
-    assert isinstance(pair, Pair)
-
-
-def test_a_scan_changes_nothing(tmp_path: Path) -> None:
-    """Readers leave recovery to the next writer."""
-    put(tmp_path, {NAME: model_of(1), STATE: sealed(2), staged_name(model_of(1)): sealed(1)})
-    before = listing(tmp_path)
-    assert [type(found) for found in scan(tmp_path)] == [Pair]
-    assert listing(tmp_path) == before
+# Listing
 
 
 def test_the_states_of_a_directory_are_named_and_not_read(tmp_path: Path) -> None:
     """Each model file with every state that may be its own, also a damaged one, also that of a link."""
     put(tmp_path, {NAME: model_of(2), STATE: sealed(1), staged_name(model_of(2)): sealed(2)})
     put(tmp_path, {"n.keras": model_of(1), "o.keras" + SUFFIX: sealed(3), "p.h5" + SUFFIX: b""})
+    put(tmp_path, {"log.csv": b"", "x.pkl": b"", SUFFIX: b"", ".h.keras": b"", "i" + SUFFIX: b""})
+    save(tmp_path / "below" / "j.keras", 1)
+    (tmp_path / "k.keras").mkdir()
     (tmp_path / "elsewhere").mkdir()
     put(tmp_path / "elsewhere", {NAME: model_of(4), STATE: sealed(4)})
     (tmp_path / "q.keras").symlink_to(tmp_path / "elsewhere" / NAME)
@@ -240,13 +186,14 @@ def test_the_states_of_a_directory_are_named_and_not_read(tmp_path: Path) -> Non
         "p.h5": ["p.h5" + SUFFIX],
         "q.keras": [STATE],
     }
+    assert all(path.exists() for path in tmp_path.iterdir() if not path.is_symlink())
     assert dict(states(tmp_path))[str(tmp_path / "q.keras")] == [str(tmp_path / "elsewhere" / STATE)]
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
-def test_a_scan_needs_a_directory(tmp_path: Path, name: str) -> None:
+def test_a_listing_needs_a_directory(tmp_path: Path, name: str) -> None:
     """A missing directory is not an empty one."""
     put(tmp_path, {"file": b""})
     with pytest.raises(CheckpointNotFoundError, match="expected a directory of checkpoints"):
-        scan(tmp_path / name)
-    assert scan(tmp_path) == []
+        states(tmp_path / name)
+    assert states(tmp_path) == []

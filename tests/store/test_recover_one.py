@@ -12,16 +12,17 @@ from between import between
 from places import ROOT
 from saves import NAME, STATE, listing, model_of, number_of, put, save, sealed, staged_name
 
-from callback_state._store import disk
-from callback_state._store.commit import delete, recover
+from callback_state._store import staging
+from callback_state._store.commit import delete
 from callback_state._store.pair import SUFFIX
+from callback_state._store.recover import recover
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def stage(directory: Path, *, host: str | None = None, pid: int, name: str = NAME) -> str:
     """A staging directory as a writer would have left it."""
-    made = f".{name}.tmp-{host or disk._host()}-{pid}-0123abcd"
+    made = f".{name}.tmp-{host or staging._host()}-{pid}-0123abcd"
     (directory / made).mkdir()
     put(directory / made, {name: b"half a mod"})
     return made
@@ -40,7 +41,7 @@ def test_a_process_that_really_ends(tmp_path: Path) -> None:
     save(tmp_path / NAME, 1)
     code = (
         "import os, sys\n"
-        "from callback_state import _store\n"
+        "from callback_state._store import commit as _store\n"
         "def write_model(path):\n"
         "    open(path, 'wb').write(b'half')\n"
         "    os._exit(9)\n"
@@ -133,7 +134,7 @@ def test_a_state_that_is_staged_while_recovery_sweeps(tmp_path: Path, monkeypatc
     """Its writer began after recovery had looked for writers: it is nobody's leftover."""
     save(tmp_path / NAME, 1)
     new = {staged_name(model_of(2)): sealed(2)}
-    between(monkeypatch, "stagings", 1, lambda: put(tmp_path, new))
+    between(monkeypatch, "stagings", 1, lambda: put(tmp_path, new), sys.modules["callback_state._store.recover"])
     assert recover(tmp_path / NAME)
     assert listing(tmp_path) == {NAME: model_of(1), STATE: sealed(1)} | new
 

@@ -83,7 +83,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "the digest": (disk, "digest"),
     "reading the state": (Snapshot, "read"),
     "matching": (restore, "_match"),
-    "preparing": (Snapshot, "prepare"),
+    "preparing": (restore, "prepare_from"),
     "checking": (Expected, "check_variables"),
     "loading": (model_file, "load"),
     "the weights": (model_file, "_check_optimizer"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from saves import NAME, Writer, listing
 
-from callback_state._store import commit, disk
+from callback_state._store import commit, disk, staging
 
 
 def descriptors() -> int | None:
@@ -22,7 +22,7 @@ def descriptors() -> int | None:
 
 
 def held() -> tuple[int | None, int, int]:
-    kept = (disk._ACTIVE, disk._DURABLE, commit._FAILED)
+    kept = (staging._ACTIVE, disk._DURABLE, commit._FAILED)
     return descriptors(), threading.active_count(), sum(map(len, kept))
 
 

@@ -17,8 +17,9 @@ from saves import NAME, STATE, commit, listing, model_of, number_of, save, seale
 
 from callback_state._store import commit as _store
 from callback_state._store import disk
-from callback_state._store.commit import commit_state, recover
-from callback_state._store.pair import SUFFIX, Pair, open_pair, scan
+from callback_state._store.commit import commit_state
+from callback_state._store.pair import SUFFIX, open_pair, states
+from callback_state._store.recover import recover
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -60,7 +61,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: s
     assert open_pair(path).model_path == path
     assert open_pair(path).state_path == path + SUFFIX
     assert recover(path)
-    assert [type(found) for found in scan(os.path.dirname(path))] == [Pair]
+    assert [os.path.realpath(model) for model, _ in states(os.path.dirname(path))] == [os.path.realpath(path)]
 
 
 def test_a_writer_that_changes_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

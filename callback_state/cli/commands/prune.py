@@ -12,7 +12,7 @@ from ..._checkpoints.directory import Listed, Run
 from ..._checkpoints.retention import surplus
 from ..._checkpoints.snapshot import columns_of
 from ..._format.trust import Keys
-from ..._store import commit
+from ..._store import commit, recover
 from ..._store.pair import SUFFIX, states
 from ..._units import size_of
 from ...exceptions import CheckpointNotFoundError
@@ -79,7 +79,7 @@ def command(
     keys = keys_in(key_file)
     with contextlib.nullcontext() if dry_run else locked(directory):
         if not dry_run:
-            commit.recover_all(directory)
+            recover.recover_all(directory)
         runs = _runs(directory, keys)
         gone = doomed(runs, keep, keep_best, monitor, mode)
         for checkpoint in gone:

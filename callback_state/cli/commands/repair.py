@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..._store import commit, disk
+from ..._store import disk, recover
 from ..._store.pair import SUFFIX
 from ..shell.command import page
 from ..shell.exits import Exit
@@ -33,9 +33,9 @@ def command(directory: str) -> int:
     hour. The directory is locked meanwhile.
     """
     with locked(directory):
-        before, states = [*commit.leftovers(directory)], _states(directory)
-        evidence = [os.path.basename(model) for model in commit.recover_all(directory)]
-        after, finished = [*commit.leftovers(directory)], _states(directory).items() - states.items()
+        before, states = [*recover.leftovers(directory)], _states(directory)
+        evidence = [os.path.basename(model) for model in recover.recover_all(directory)]
+        after, finished = [*recover.leftovers(directory)], _states(directory).items() - states.items()
     _print(sorted(name.removesuffix(SUFFIX) for name, _ in finished), [n for n in before if n not in after])
     for model in evidence:
         say(f"{model}: none of its state files is whole; left as it is, with {', '.join(_of(model, after))}")

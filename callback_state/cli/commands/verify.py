@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._checkpoints.directory import Listed, files_of
 from ..._format.trust import Keys
-from ..._store.commit import leftovers
+from ..._store.recover import leftovers
 from ...exceptions import CheckpointNotFoundError, UntrustedError
 from ..runs.looks import look_at
 from ..shell.command import page

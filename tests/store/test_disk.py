@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -413,90 +412,6 @@ def test_identity_follows_the_file_not_the_name(tmp_path: Path) -> None:
     disk.rename(a, b)
     assert disk.identity(b) == of_a
     assert disk.identity(a) is None
-
-
-def test_a_staging_directory_lives_beside_its_file(tmp_path: Path) -> None:
-    """It is hidden, named after file, host and process, and gone in the end with its content."""
-    path = str(tmp_path / "m.keras")
-    with disk.staging(path) as stage, disk.staging(path) as second:
-        assert stage != second
-        name = f".m.keras.tmp-{disk._host()}-{os.getpid()}-"
-        assert stage.startswith(str(tmp_path / name))
-        Path(stage, "f").write_bytes(b"x")
-        dead, alive = disk.stagings(path)
-        assert (dead, sorted(alive)) == ([], sorted([stage, second]))
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_staging_directory_is_removed_after_an_error(tmp_path: Path, error: Any) -> None:
-    """The error comes through as it is."""
-    with pytest.raises(error, match="mine"), disk.staging(str(tmp_path / "m")) as stage:
-        Path(stage, "f").write_bytes(b"x")
-        raise error("mine")
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_staging_directory_that_cannot_be_removed_is_a_leftover(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That is no error of the write; the same process knows it for dead."""
-    with monkeypatch.context() as patch, disk.staging(str(tmp_path / "m")) as stage:
-        patch.setattr(disk, "remove_tree", raises(errno.EIO))
-    assert disk.stagings(str(tmp_path / "m")) == ([stage], [])
-
-
-@pytest.fixture(scope="module")
-def dead_pid() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(timeout=60)
-    return process.pid
-
-
-@pytest.mark.parametrize(
-    ("host", "pid", "dead"),
-    [
-        pytest.param("here", "dead", os.name != "nt", id="dead"),
-        pytest.param("here", "parent", False, id="alive"),
-        pytest.param("here", "own", True, id="earlier-process-of-our-number"),
-        pytest.param("elsewhere", "dead", False, id="other-host"),
-        pytest.param("here-1", "dead", False, id="host-that-begins-alike"),
-        pytest.param("here", "0", False, id="no-process"),
-        pytest.param("here", "12345678901234567890", False, id="no-number-of-a-process"),
-    ],
-)
-def test_only_what_is_known_to_be_dead_is_dead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_pid: int, host: str, pid: str, dead: bool
-) -> None:
-    """A process of this host that has ended left it; of all others nobody can know."""
-    monkeypatch.setattr(disk.socket, "gethostname", lambda: "here")
-    number = {"dead": dead_pid, "parent": os.getppid(), "own": os.getpid()}.get(pid, pid)
-    stage = tmp_path / f".m.tmp-{host}-{number}-0123abcd"
-    stage.mkdir()
-    (tmp_path / ".n.tmp-here-1-0123abcd").mkdir()
-    expected = ([str(stage)], []) if dead else ([], [str(stage)])
-    assert disk.stagings(str(tmp_path / "m")) == expected
-
-
-def test_a_process_that_may_not_be_asked_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It belongs to another user."""
-    monkeypatch.setattr(disk, "WINDOWS", False)
-    monkeypatch.setattr(os, "kill", raises(errno.EPERM))
-    assert disk._is_running(1)
-
-
-def test_on_windows_no_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the question would end it."""
-    monkeypatch.setattr(disk, "WINDOWS", True)
-    monkeypatch.setattr(os, "kill", lambda *args: pytest.fail("os.kill was called"))
-    assert disk._is_running(1)
-
-
-def test_a_strange_host_name_makes_a_plain_file_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No separator and no dash of it can be taken for a part of the name."""
-    monkeypatch.setattr(disk.socket, "gethostname", lambda: "gpu-01/../\u00e9.example")
-    assert disk._host() == "gpu_01_..__.example"
 
 
 def test_sync_and_digest_does_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

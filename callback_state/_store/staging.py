@@ -1,0 +1,160 @@
+"""The hidden files beside a model file ``M``, whose name is *base*: those of a save that is not complete.
+
+* ``.<base>.tmp-<host>-<pid>-<random>/``, the *staging directory* of one save;
+* ``.<base>.state-<32 hex digits>``, a *staged state*: the digits begin the SHA-256 of its model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from . import disk
+
+__all__ = ["Hidden", "all_staged", "cut", "hidden", "staged_path", "staging", "stagings"]
+
+_HIDDEN = re.compile(r"\.(?P<base>.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-(?P<digits>[0-9a-f]{32}))", re.ASCII)
+#: The staging directories that this process uses. One with the number of this process that is not here is older.
+_ACTIVE: set[str] = set()
+
+
+class Hidden(NamedTuple):
+    """What the name of a hidden file says.
+
+    Attributes:
+        base: the name of the model file.
+        is_state: whether it is a staged state; else it is a staging directory.
+    """
+
+    base: str
+    is_state: bool
+
+
+def hidden(name: str) -> Hidden | None:
+    """What a name says; None if it is not that of a hidden file of a save.
+
+    Example:
+        >>> hidden(".1.keras.state-0123456789abcdef0123456789abcdef")
+        Hidden(base='1.keras', is_state=True)
+    """
+    match = _HIDDEN.fullmatch(name)
+    return None if match is None else Hidden(match["base"], match["digits"] is not None)
+
+
+def staged_path(model: str, digest: bytes) -> str:
+    """The path of the staged state of a model file whose SHA-256 is ``digest``."""
+    directory, base = os.path.split(model)
+    return os.path.join(directory, f".{base}.state-{digest.hex()[:32]}")
+
+
+def all_staged(model: str) -> list[str]:
+    """The paths of all staged states of a model file. Raises OSError if its directory cannot be read."""
+    directory, base = os.path.split(model)
+    names = os.listdir(directory or os.curdir)
+    return [os.path.join(directory, name) for name in names if hidden(name) == (base, True)]
+
+
+@contextlib.contextmanager
+def staging(path: str) -> Iterator[str]:
+    """A new directory ``.<base>.tmp-<host>-<pid>-<random>`` beside a file, for the time of a ``with`` block.
+
+    If it cannot be removed at the end, that is no error. What is to last has been renamed out of it by then, and
+    the next process finds it with :func:`stagings`. Raises OSError if it cannot be made.
+    """
+    stage = f"{_stem(path)}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    _ACTIVE.add(stage)
+    try:
+        disk.make_directory(stage)
+        yield stage
+    finally:
+        try:
+            with contextlib.suppress(OSError):
+                disk.remove_tree(stage)
+        finally:
+            _ACTIVE.discard(stage)
+
+
+def stagings(path: str) -> tuple[list[str], list[str]]:
+    """The staging directories beside a file: (those that a dead process left, all others).
+
+    Only of processes of this host can be known whether they live; on Windows only that an earlier process with the
+    number of this one does not. Not guaranteed: that a number belongs to the same process as before; that two
+    containers with one host name, which cannot see each other's processes, take each other for alive.
+    """
+    directory, stem = os.path.split(_stem(path))
+    found = [os.path.join(directory, n) for n in os.listdir(directory) if n.startswith(stem)]
+    dead = [stage for stage in found if _is_dead(stage, _stem(path) + _host())]
+    return dead, [stage for stage in found if stage not in dead]
+
+
+def _stem(path: str) -> str:
+    directory, base = os.path.split(path)
+    return os.path.join(directory, f".{base}.tmp-")
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII)
+
+
+def _is_dead(stage: str, stem: str) -> bool:
+    tail = re.fullmatch(r"-([1-9][0-9]{0,8})-[0-9a-f]{8}", stage.removeprefix(stem))
+    if tail is None:
+        return False
+    pid = int(tail[1])
+    if pid == os.getpid():
+        return stage not in _ACTIVE
+    return not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    if disk.WINDOWS:  # signal 0 would not ask there, it would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def cut(path: str, size: int, kept: bytes = b"", *, anew: bool = False) -> None:
+    """Cut a file after some bytes, and append others; durable on return.
+
+    Args:
+        path: the file, not a link.
+        size: how many bytes of it stay.
+        kept: what follows them.
+        anew: make a new file also where the old one could be cut. What still has the old one open then writes into
+            a file without a name.
+
+    Raises:
+        OSError: the file is as it was.
+    """
+    if not kept and not anew:
+        os.truncate(path, size)
+        disk.sync_file(path)
+        return
+    for stage in stagings(path)[0]:
+        disk.remove_tree(stage)
+    with staging(path) as stage:
+        new = os.path.join(stage, os.path.basename(path))
+        _copy(path, new, size, kept)
+        shutil.copymode(path, new)
+        disk.sync_file(new)
+        disk.rename(new, path)
+    disk.sync_directory(os.path.dirname(path))
+
+
+def _copy(path: str, new: str, size: int, kept: bytes) -> None:
+    with open(path, "rb") as source, open(new, "xb") as target:
+        while size and (chunk := source.read(min(size, disk.READ_SIZE))):
+            target.write(chunk)
+            size -= len(chunk)
+        target.write(kept)
