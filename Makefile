@@ -43,7 +43,6 @@ check: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/test_imports.py
 
 docs: .venv/docs.stamp
-	$(BIN)/python docs/house.py
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html docs docs/_build/html
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder doctest docs docs/_build/doctest
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
+from pages import part
 from places import ROOT
 
 PACKAGE = ROOT / "callback_state"
@@ -164,6 +165,37 @@ def test_importing_the_package_is_light() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+#: What stands in no wing, in the drawing.
+OTHERS = {"root": "common", "faces": "faces"}
+PURPOSES = {
+    "root": "Errors, units, HTML, names that are imported late.",
+    "data": "Training data that can be entered at any epoch and batch.",
+    "faces": "The public names, and the demo.",
+}
+
+
+def drawing() -> str:
+    """The wings from the top down, each with its purpose, and a dot for each wing below that it imports."""
+    graph = {
+        (wing_of(module), wing_of(target))
+        for module, source in MODULES.items()
+        for _, target in of_the_package(module, source)
+    }
+    lines = []
+    for floor, wing in reversed([*enumerate(WINGS)]):
+        purpose = PURPOSES.get(wing) or (ast.get_docstring(ast.parse(MODULES[(wing, "__init__")])) or "")
+        first = purpose.split("\n\n")[0].replace("\n", " ").replace("``", "").rstrip(".")
+        dots = " ".join("●" if (wing, other) in graph else "·" for other in WINGS[:floor])
+        lines.append(f"    {floor:2}  {OTHERS.get(wing, wing):13} {first:64} {dots}".rstrip())
+    numbers = " ".join(f"{floor % 10}" for floor in range(len(WINGS) - 1))
+    return "\n".join([".. code-block:: text", "", *lines, f"{'':87}{numbers}", ""])
+
+
+def test_contributing_shows_the_house() -> None:
+    """The picture is what the imports are; ``WRITE_README=1`` draws it anew."""
+    part("house", drawing(), ROOT / "CONTRIBUTING.rst")
 
 
 #: A file is one noun, a function is seen at a glance.

@@ -1,0 +1,5 @@
+"""From a checkpoint back into ``fit``.
+
+Finds what was saved, matches it with the callbacks and the model of now, checks them, and puts everything back
+when ``fit`` begins. Nothing but the public names stands above this wing.
+"""

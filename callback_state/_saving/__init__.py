@@ -1,0 +1,5 @@
+"""When a checkpoint is saved, and which ones are deleted.
+
+``ModelCheckpointEnhanced`` and its parts: options, decision, ledger, save. This wing does not know how a run is
+resumed.
+"""

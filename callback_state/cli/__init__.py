@@ -1,6 +1,7 @@
-"""The command line ``callback-state``. It looks at checkpoints, imports no TensorFlow and unpickles nothing.
+"""The command line ``callback-state``: it looks at checkpoints.
 
-Each command is a module in ``commands``, which is imported only when the command is used.
+Each command is a module in ``commands``, which is imported only when the command is used. This wing imports no
+TensorFlow and unpickles nothing; it does not know how a run trains.
 """
 
 from __future__ import annotations

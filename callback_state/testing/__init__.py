@@ -1,6 +1,7 @@
-"""Unit tests for schedulers and other callbacks without training, and proofs that they resume exactly.
+"""Tests of callbacks without training, and proofs that they resume.
 
-Nothing here is needed for training. Importing this package imports neither Keras nor TensorFlow.
+``simulate`` drives callbacks as ``fit`` does; ``assert_resumes_exactly`` saves and restores them anywhere. Nothing
+here is needed for training, and no wing imports it. Importing it imports neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
