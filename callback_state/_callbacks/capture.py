@@ -17,6 +17,7 @@ from .._format.classes import attributes, class_name
 from .._format.decode import Decoder
 from .._format.encode import Encoder
 from .._format.table import PlainError
+from .._keras import stock_callbacks
 from ..exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
 from .adapter import Adapter
 from .arguments import Argument, Mark, argument_of, guess_arguments, mark_of
@@ -39,8 +40,8 @@ __all__ = [
     "wind_back",
 ]
 
-#: Attributes of every Keras callback that are neither state nor configuration.
-BASE = {"params", "_params", "_model", "validation_data", "set_model", "_callback_state_mark"}
+#: The attributes of every callback that are neither state nor configuration.
+BASE = {*stock_callbacks.BASE, "_callback_state_mark"}
 
 
 def saved_among(callbacks: list[Any]) -> list[Any]:

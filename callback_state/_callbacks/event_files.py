@@ -13,6 +13,7 @@ import warnings
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .._keras.stock_callbacks import flush_event_files
 from .._store import disk
 from .._store.staging import cut
 from .csv_log import is_remote, natural
@@ -29,8 +30,7 @@ _noted: WeakKeyDictionary[Any, tuple[frozenset[str], int]] = WeakKeyDictionary()
 
 def outside(callback: Any) -> dict[str, Any]:
     """The size in bytes of each event file, by its name relative to log_dir, and the time in seconds."""
-    for writer in callback._writers.values():
-        writer.flush()
+    flush_event_files(callback)
     return {"files": _sizes(callback.log_dir), "at": int(time.time())}
 
 

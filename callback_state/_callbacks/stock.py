@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._keras.classes import stock_name
+from .._keras.stock_callbacks import STOCK
 from . import csv_log, event_files
 from .adapter import Adapter, given_to
 from .csv_log import appending
@@ -17,109 +18,13 @@ from .stateful import registration_of
 
 __all__ = ["ADAPTERS", "adapter_of", "appending", "direction_of", "set_direction"]
 
-_BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
-_COUNTERS = (*_BATCHES, "_current_epoch")
-_SAVING = ("monitor", "verbose", "save_best_only", "save_weights_only", "mode", "save_freq")
-
-ADAPTERS: dict[str, Adapter] = {
-    "EarlyStopping": Adapter(
-        (
-            "monitor",
-            "min_delta",
-            "patience",
-            "verbose",
-            "mode",
-            "baseline",
-            "restore_best_weights",
-            "start_from_epoch",
-        ),
-        ("wait", "stopped_epoch", "best", "best_weights", "best_epoch"),
-        direction=True,
-    ),
-    "ReduceLROnPlateau": Adapter(
-        ("monitor", "factor", "patience", "verbose", "mode", "min_delta", "cooldown", "min_lr"),
-        ("best", "cooldown_counter", "wait"),
-        direction=True,
-    ),
-    "ModelCheckpoint": Adapter(_SAVING, ("best", *_COUNTERS), ("min_delta",), ("filepath",), direction=True),
-    "BackupAndRestore": Adapter(
-        ("save_freq", "double_checkpoint", "delete_checkpoint"),
-        _COUNTERS,
-        ("_weights_path", "_training_metadata_path", "_prev_weights_path", "_prev_training_metadata_path"),
-        ("backup_dir",),
-    ),
-    "OrbaxCheckpoint": Adapter(
-        (*_SAVING, "max_to_keep", "save_on_background"),
-        ("best", "_total_batches_seen", *_BATCHES),
-        ("min_delta", "checkpointer", "_async_futures", "_multihost_initialized"),
-        ("directory",),
-        direction=True,
-    ),
-    "SwapEMAWeights": Adapter(("swap_on_epoch",), ("_ema_weights_in_model",)),
-    "LearningRateScheduler": Adapter(("verbose",), by_hand=("schedule",)),
-    "TerminateOnNaN": Adapter(("raise_error",)),
-    "LambdaCallback": Adapter(
-        by_hand=(
-            "on_epoch_begin",
-            "on_epoch_end",
-            "on_train_begin",
-            "on_train_end",
-            "on_train_batch_begin",
-            "on_train_batch_end",
-        )
-    ),
-    # keys: which columns there are is decided at the first epoch of the file, not of the process.
-    "CSVLogger": Adapter(
-        ("append",),
-        ("keys",),
-        ("sep", "writer", "append_header", "csv_file"),
-        ("filename",),
-        kept_as={"separator": ("sep",)},
-        outside=csv_log.outside,
-        wind_back=csv_log.wind_back,
-        pick_up=csv_log.pick_up,
-    ),
-    "TensorBoard": Adapter(
-        (
-            "histogram_freq",
-            "write_graph",
-            "write_images",
-            "write_steps_per_second",
-            "update_freq",
-            "embeddings_freq",
-            "embeddings_metadata",
-        ),
-        ("_global_train_batch", "_global_test_batch"),
-        (
-            "_previous_epoch_iterations",
-            "_train_accumulated_time",
-            "_batch_start_time",
-            "_epoch_start_time",
-            "_summary_module",
-            "_writers",
-            "_prev_summary_state",
-            "_log_write_dir",
-            "_train_dir",
-            "_val_dir",
-            "_should_write_train_graph",
-            "_start_batch",
-            "_stop_batch",
-            "_profiler_started",
-            "_batch_trace_context",
-            "_is_tracing",
-            "_should_trace",
-        ),
-        ("log_dir",),
-        kept_as={"profile_batch": ("_start_batch", "_stop_batch")},
-        outside=event_files.outside,
-        note=event_files.note,
-        wind_back=event_files.wind_back,
-    ),
-    "RemoteMonitor": Adapter(("field", "send_as_json"), by_hand=("root", "path", "headers")),
-    # History is carried by the state of the run; the progress bar starts anew with every epoch.
-    "History": Adapter(other=("history", "epoch")),
-    "ProgbarLogger": Adapter(other=("seen", "progbar", "target", "verbose", "epochs", "_called_in_fit")),
+#: What the callbacks that write outside the process do there.
+_OUTSIDE: dict[str, dict[str, Any]] = {
+    "CSVLogger": {"outside": csv_log.outside, "wind_back": csv_log.wind_back, "pick_up": csv_log.pick_up},
+    "TensorBoard": {"outside": event_files.outside, "note": event_files.note, "wind_back": event_files.wind_back},
 }
+
+ADAPTERS = {name: Adapter(**vars(stock), **_OUTSIDE.get(name, {})) for name, stock in STOCK.items()}
 
 
 def adapter_of(cls: type) -> tuple[Adapter | None, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from .._callbacks.capture import is_registered
+from .._callbacks.capture import BASE, is_registered
 from .._callbacks.stock import adapter_of
 from .._checkpoints.doubt import BEGINS_ANEW, Doubt
 from .._format.encode import Encoder, PlainError, attributes
@@ -83,7 +83,7 @@ def _fingerprint(callback: Any) -> dict[str, str]:
     return {
         name: _print_of(value)
         for name, value in attributes(callback).items()
-        if not name.startswith("_callback_state") and name not in ("params", "_params", "_model")
+        if not name.startswith("_callback_state_") and name not in BASE
     }
 
 

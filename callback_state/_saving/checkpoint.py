@@ -20,6 +20,7 @@ from .._callbacks.capture import is_registered
 from .._callbacks.stateful import stateful
 from .._format.trust import Keys
 from .._keras.backend import check_backend
+from .._keras.stock_callbacks import decide_direction
 from .._loop.loop import join
 from .._loop.signals import numbers_of
 from ..exceptions import CallbackStateError
@@ -225,7 +226,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     def decide_direction(self) -> None:
         """Decide whether smaller or larger values are better, if Keras has not done so yet."""
         if self.monitor_op is None:
-            self._set_monitor_op()
+            decide_direction(self)
 
     # What other parts of the package ask for.
 

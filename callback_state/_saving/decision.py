@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from .._keras.stock_callbacks import decide_direction
+
 __all__ = ["Event", "Moment", "Recorder", "ask_keras", "number"]
 
 #: The 0-based epoch, and the 0-based batch that has ended in it; None at the epoch's end.
@@ -56,7 +58,7 @@ def ask_keras(checkpoint: Any, event: Event) -> None:
         stock.on_epoch_end(checkpoint, event.epoch, event.logs)
         return
     if checkpoint.save_best_only and checkpoint.monitor_op is None:
-        checkpoint._set_monitor_op()  # Keras does this only at the end of an epoch
+        decide_direction(checkpoint)  # Keras does this only at the end of an epoch
     stock.on_train_batch_end(checkpoint, event.batch, event.logs)
 
 

@@ -8,9 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-import keras
-
 from ..._keras.replaced import Replaced
+from ..._keras.stock_callbacks import orbax_saves_noted
 from ..._saving.checkpoint import ModelCheckpointEnhanced
 from ..._saving.keeper import Keeper
 
@@ -68,7 +67,7 @@ def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> It
     for keeper in keepers:
         keeper.checkpoint.use(keeper)
     try:
-        with Replaced(partial(_orbax, callbacks, note)):
+        with Replaced(partial(orbax_saves_noted, callbacks, note)):
             yield keepers
     finally:
         for keeper in keepers:
@@ -101,17 +100,3 @@ def _missing(filepath: Any) -> Iterator[str]:
     while not os.path.isdir(directory):
         yield directory
         directory = os.path.dirname(directory)
-
-
-def _orbax(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
-    """The replacement for the method of Keras's OrbaxCheckpoint that writes after it has decided."""
-    cls = getattr(keras.callbacks, "OrbaxCheckpoint", None)
-    if cls is None or not any(isinstance(callback, cls) for callback in callbacks):
-        return []
-    name = "_save_checkpoint"  # in every Keras that has the class, up to 3.15
-    if not hasattr(cls, name):
-        raise NotImplementedError(
-            f"keras {keras.__version__}: OrbaxCheckpoint has no method {name} any more, and would write in a "
-            f"simulation. Leave it out of the callbacks, and report this"
-        )
-    return [(cls, name, lambda self, step, logs=None: note(os.path.join(self.directory, str(step))))]

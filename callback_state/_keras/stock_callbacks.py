@@ -1,0 +1,176 @@
+"""Keras's own callbacks: which of their attributes mean what, and the private ones that are touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..exceptions import unsupported_keras
+
+__all__ = ["BASE", "STOCK", "StockCallback", "decide_direction", "flush_event_files", "orbax_saves_noted"]
+
+#: The attributes of every Keras callback that are neither state nor configuration.
+BASE = frozenset({"params", "_params", "_model", "validation_data", "set_model"})
+
+
+@dataclass(frozen=True)
+class StockCallback:
+    """The attributes of one of Keras's own callback classes.
+
+    Attributes:
+        arguments: the constructor's parameters that are kept in attributes of the same name.
+        state: attributes that change while training runs.
+        other: attributes that follow from the rest, or are handles that the callback opens itself.
+        by_hand: parameters that reach outside the process or are code; never taken from a file.
+        direction: whether the callback decides lazily if smaller or larger is better.
+        kept_as: for parameters of another name than the attributes that keep them, these attributes.
+    """
+
+    arguments: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+    direction: bool = False
+    kept_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+_BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
+_COUNTERS = (*_BATCHES, "_current_epoch")
+_SAVING = ("monitor", "verbose", "save_best_only", "save_weights_only", "mode", "save_freq")
+
+STOCK: dict[str, StockCallback] = {
+    "EarlyStopping": StockCallback(
+        (
+            "monitor",
+            "min_delta",
+            "patience",
+            "verbose",
+            "mode",
+            "baseline",
+            "restore_best_weights",
+            "start_from_epoch",
+        ),
+        ("wait", "stopped_epoch", "best", "best_weights", "best_epoch"),
+        direction=True,
+    ),
+    "ReduceLROnPlateau": StockCallback(
+        ("monitor", "factor", "patience", "verbose", "mode", "min_delta", "cooldown", "min_lr"),
+        ("best", "cooldown_counter", "wait"),
+        direction=True,
+    ),
+    "ModelCheckpoint": StockCallback(_SAVING, ("best", *_COUNTERS), ("min_delta",), ("filepath",), direction=True),
+    "BackupAndRestore": StockCallback(
+        ("save_freq", "double_checkpoint", "delete_checkpoint"),
+        _COUNTERS,
+        ("_weights_path", "_training_metadata_path", "_prev_weights_path", "_prev_training_metadata_path"),
+        ("backup_dir",),
+    ),
+    "OrbaxCheckpoint": StockCallback(
+        (*_SAVING, "max_to_keep", "save_on_background"),
+        ("best", "_total_batches_seen", *_BATCHES),
+        ("min_delta", "checkpointer", "_async_futures", "_multihost_initialized"),
+        ("directory",),
+        direction=True,
+    ),
+    "SwapEMAWeights": StockCallback(("swap_on_epoch",), ("_ema_weights_in_model",)),
+    "LearningRateScheduler": StockCallback(("verbose",), by_hand=("schedule",)),
+    "TerminateOnNaN": StockCallback(("raise_error",)),
+    "LambdaCallback": StockCallback(
+        by_hand=(
+            "on_epoch_begin",
+            "on_epoch_end",
+            "on_train_begin",
+            "on_train_end",
+            "on_train_batch_begin",
+            "on_train_batch_end",
+        )
+    ),
+    # keys: which columns there are is decided at the first epoch of the file, not of the process.
+    "CSVLogger": StockCallback(
+        ("append",),
+        ("keys",),
+        ("sep", "writer", "append_header", "csv_file"),
+        ("filename",),
+        kept_as={"separator": ("sep",)},
+    ),
+    "TensorBoard": StockCallback(
+        (
+            "histogram_freq",
+            "write_graph",
+            "write_images",
+            "write_steps_per_second",
+            "update_freq",
+            "embeddings_freq",
+            "embeddings_metadata",
+        ),
+        ("_global_train_batch", "_global_test_batch"),
+        (
+            "_previous_epoch_iterations",
+            "_train_accumulated_time",
+            "_batch_start_time",
+            "_epoch_start_time",
+            "_summary_module",
+            "_writers",
+            "_prev_summary_state",
+            "_log_write_dir",
+            "_train_dir",
+            "_val_dir",
+            "_should_write_train_graph",
+            "_start_batch",
+            "_stop_batch",
+            "_profiler_started",
+            "_batch_trace_context",
+            "_is_tracing",
+            "_should_trace",
+        ),
+        ("log_dir",),
+        kept_as={"profile_batch": ("_start_batch", "_stop_batch")},
+    ),
+    "RemoteMonitor": StockCallback(("field", "send_as_json"), by_hand=("root", "path", "headers")),
+    # History is carried by the state of the run; the progress bar starts anew with every epoch.
+    "History": StockCallback(other=("history", "epoch")),
+    "ProgbarLogger": StockCallback(other=("seen", "progbar", "target", "verbose", "epochs", "_called_in_fit")),
+}
+
+
+def decide_direction(callback: Any) -> None:
+    """Let a callback decide now if smaller or larger values are better; Keras does it at the end of an epoch.
+
+    Raises:
+        ResumeError: this Keras decides in another way (3.7 to 3.15: ``MonitorCallback._set_monitor_op``).
+    """
+    if not hasattr(callback, "_set_monitor_op"):
+        raise unsupported_keras(f"{type(callback).__name__} has no _set_monitor_op")
+    callback._set_monitor_op()
+
+
+def flush_event_files(tensorboard: Any) -> None:
+    """Let a ``TensorBoard`` write what it holds into its event files."""
+    for writer in tensorboard._writers.values():
+        writer.flush()
+
+
+def orbax_saves_noted(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
+    """Replacements for :class:`Replaced`: an ``OrbaxCheckpoint`` notes where it would save, and writes nothing.
+
+    Args:
+        callbacks: without an OrbaxCheckpoint among them nothing is replaced.
+        note: called with the path of each save.
+
+    Raises:
+        NotImplementedError: this Keras writes in another way.
+    """
+    import keras
+
+    cls = getattr(keras.callbacks, "OrbaxCheckpoint", None)
+    if cls is None or not any(isinstance(callback, cls) for callback in callbacks):
+        return []
+    name = "_save_checkpoint"  # in every Keras that has the class, up to 3.15
+    if not hasattr(cls, name):
+        raise NotImplementedError(
+            f"keras {keras.__version__}: OrbaxCheckpoint has no method {name} any more, and would write in a "
+            f"simulation. Leave it out of the callbacks, and report this"
+        )
+    return [(cls, name, lambda self, step, logs=None: note(os.path.join(self.directory, str(step))))]
