@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from harness import Run
-from killed import SAVING, start
+from reused import SAVING, start
 
 from callback_state import CallbackStateError, NotPicklableError, ResumeError, adapter, restore_callbacks, stateful
 from callback_state._callbacks.adapter import given_to

@@ -15,9 +15,8 @@ import keras
 import pytest
 import tensorflow as tf
 from harness import X_VAL, Y_VAL, X, Y
-from killed import SAVING, start
 from places import KIT, ROOT
-from reused import fresh_model
+from reused import SAVING, fresh_model, start
 from tensorflow.core.util import event_pb2
 
 from callback_state import CallbackStateError, ResumeError

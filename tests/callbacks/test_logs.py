@@ -16,8 +16,7 @@ import pytest
 from harness import fit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from killed import SAVING, start
-from reused import fresh_model
+from reused import SAVING, fresh_model, start
 
 from callback_state import ResumeError
 from callback_state._callbacks.capture import outside_of, pick_up, wind_back

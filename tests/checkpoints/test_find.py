@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listed import flip, model_of, put, put_staged, state_of
 from places import ROOT
+from states import flip, model_of, put, put_staged, state_of
 
 from callback_state import (
     CheckpointNotFoundError,

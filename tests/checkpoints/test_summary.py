@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listed import flip, model_of, put, state_of
-from states import contents, tree_of
+from states import contents, flip, model_of, put, state_of, tree_of
 
 from callback_state import CorruptCheckpointError, list_checkpoints
 from callback_state._callbacks.taken import take, take_state

@@ -14,9 +14,9 @@ from typing import Any
 import click
 import pytest
 from commands import put, put_run, run
-from listed import flip
 from places import GOLDEN, ROOT
 from recorded_runs import doubt
+from states import flip
 
 from callback_state._store import lock
 from callback_state._store.pair import SUFFIX

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from commands import put, put_run, run
-from listed import flip, put_staged
 from places import GOLDEN
+from states import flip, put_staged
 
 from callback_state._checkpoints.templates import name_of
 from callback_state._format.pickles import dump, parse_first

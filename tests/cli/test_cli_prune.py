@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import Died
 from commands import put, put_run, run
-from listed import flip, model_of, put_staged
 from mounts import MOUNT, UNSHARE, why_not_mount
 from places import ROOT
-from strikes import Died
+from states import flip, model_of, put_staged
 
 from callback_state import latest_checkpoint, list_checkpoints
 from callback_state._format.trust import Keys

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import put, run
-from listed import model_of, put_staged, state_of
+from states import model_of, put_staged, state_of
 
 from callback_state import list_checkpoints
 from callback_state._store import staging

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from commands import put, put_run, run
-from listed import flip, put_staged
+from states import flip, put_staged
 
 from callback_state._checkpoints.directory import look
 from callback_state._checkpoints.snapshot import Snapshot

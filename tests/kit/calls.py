@@ -9,19 +9,46 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from disk import File, Folder, State, after_cut, read
-from strikes import Died, Fault
 
 from callback_state._store import commit
-from callback_state._store import disk as _atomic
+from callback_state._store import disk as seam
 
 #: What a reader is entitled to: the newest save, those saves that must all be there, and whether the newest
 #: must have its plain names.
 Promise = tuple[int, frozenset[tuple[str, int]], bool]
+
+
+class Died(BaseException):
+    """The process ended here: nothing that it would have done later is done."""
+
+
+@dataclass
+class Fault:
+    """What happens to one system call, counted from 0.
+
+    Args:
+        at: its number.
+        error: the number of an error; None for the end of the process; 0 for a write that is cut short.
+        after: whether the call does its work before.
+        lasting: whether all later calls of its kind fail too.
+    """
+
+    at: int
+    error: int | None = None
+    after: bool = False
+    lasting: bool = False
+    kind: str = ""
+
+    def strikes(self, number: int, kind: str) -> bool:
+        if number == self.at:
+            self.kind = kind
+        return number == self.at or (self.lasting and number > self.at and kind == self.kind)
 
 
 class Now:
@@ -67,20 +94,20 @@ class Disk:
         self.cuts: dict[State, set[Promise]] = {}
         for name in ("open", "write", "fsync", "close", "link", "mkdir", "rmdir", "unlink", "replace"):
             patch.setattr(os, name, _watched(self, name, getattr(os, name)))
-        patch.setattr(_atomic, "ThreadPoolExecutor", Now)
-        patch.setattr(_atomic.shutil, "rmtree", _remove_tree)
+        patch.setattr(seam, "ThreadPoolExecutor", Now)
+        patch.setattr(seam.shutil, "rmtree", _remove_tree)
         listdir = os.listdir
         patch.setattr(os, "listdir", lambda path=".": sorted(listdir(path)))
-        patch.setattr(_atomic, "_DURABLE", set())
+        patch.setattr(seam, "_DURABLE", set())
         commit._FAILED.clear()
         # The same name in every run, so that the same state is looked at once.
         numbers = itertools.count(1)
-        patch.setattr(_atomic.secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
+        patch.setattr(seam.secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
 
     def restart(self) -> None:
         """Another process begins, which no fault strikes."""
         self.dead, self.fault = False, None
-        _atomic._DURABLE.clear()
+        seam._DURABLE.clear()
         commit._FAILED.clear()
 
     def promise(self, newest: int, all_of: dict[str, int], plain: bool = False) -> None:
@@ -182,7 +209,7 @@ def _remove_tree(path: str) -> None:
 
 
 def _open(disk: Disk, path: str, real: Any, args: Any) -> Any:
-    if args[1] & _atomic._NO_WAIT:  # by a reader, who closes it in a way that is not watched
+    if args[1] & seam._NO_WAIT:  # by a reader, who closes it in a way that is not watched
         return disk.step("open", real, lambda: None)
     new = bool(args[1] & os.O_CREAT)
     opened: list[int] = []
@@ -238,3 +265,16 @@ CALLS: dict[str, Callable[[Disk, str, Any, Any], Any]] = {
         "link", real, lambda: d.added(_below(d, args[1]) or "", d.node(path))
     ),
 }
+
+
+def between(patch: pytest.MonkeyPatch, name: str, n: int, action: Callable[[], Any], module: Any = seam) -> None:
+    """Let an action happen just after the n-th call (1-based) of a function of ``disk``, or of another module."""
+    function, calls = getattr(module, name), itertools.count(1)
+
+    def call(*args: Any) -> Any:
+        result = function(*args)
+        if next(calls) == n:
+            action()
+        return result
+
+    patch.setattr(module, name, call)

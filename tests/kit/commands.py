@@ -12,8 +12,7 @@ from typing import Any
 
 from hostile.files import described
 from hostile.tables import Liar
-from listed import model_of
-from states import META, RUN, summary
+from states import META, RUN, model_of, summary
 
 from callback_state._format.statefile import seal
 from callback_state._store.pair import SUFFIX
@@ -66,7 +65,7 @@ def state_of(
     """The state file of save ``number``, which is its ``saved_at`` and its epoch.
 
     Args:
-        number: as for ``listed.model_of``.
+        number: as for ``states.model_of``.
         states: by key the attributes of callbacks; what is no plain value is a ``hostile.tables.Raw``.
         arguments: what each of their constructors was given, as the file has it.
         pickles: the by-value section.

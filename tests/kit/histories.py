@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import Disk
+from calls import Died, Disk, Fault
 from disk import State
 from saves import SUFFIX, Writer, listing, model_of, put, save, sealed, staged_name, whole
-from strikes import Died, Fault
 
 from callback_state._format import statefile
 from callback_state._store import commit, recover, staging

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
-from harness import X_VAL, Y_VAL, X, Y
+from harness import X_VAL, Y_VAL, Killed, Run, Strike, X, Y, fit
 from tensorflow.python.ops import stateful_random_ops
 
 from callback_state._keras import randomness
@@ -54,3 +56,24 @@ def forget() -> None:
     keras.utils.set_random_seed(11)
     stateful_random_ops.global_generator = None
     randomness._put_back_keras(None)  # Keras 3.7 keeps it
+
+
+#: Arguments of :func:`start`: a checkpoint every two epochs of four batches each, or every three batches.
+SAVING: dict[str, dict[str, Any]] = {
+    "epochs": {"checkpoint": {"period": 2}},
+    "batches": {"checkpoint": {"save_freq": 3}, "name": "{epoch}-{batch}"},
+}
+
+
+def start(
+    directory: Path, make: Callable[[], list[Any]], *, kill: int | None = None, epochs: int = 6, **options: Any
+) -> Run | None:
+    """One start of a script, with the callbacks that ``make`` makes; None if it died, after ``kill`` steps."""
+
+    def callbacks() -> list[Any]:
+        return [*make(), *([] if kill is None else [Strike("train_batch_end", step=kill)])]
+
+    try:
+        return fit(directory, callbacks, model=fresh_model(), epochs=epochs, **options)
+    except Killed:
+        return None

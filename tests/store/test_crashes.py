@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import Now
+from calls import Fault, Now
 from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, seen
 from pages import part
-from strikes import Fault
 
 from callback_state._store import disk as _atomic
 from callback_state._store import recover

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from between import between
+from calls import between
 from saves import NAME, STATE, Content, model_of, number_of, put, save, sealed, staged_name
 
 from callback_state._format import statefile

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from between import between
+from calls import between
 from places import ROOT
 from saves import NAME, STATE, listing, model_of, number_of, put, save, sealed, staged_name
 

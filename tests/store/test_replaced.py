@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from harness import Batches, PerBatch, X, bytes_of, fit, make_model, states_of
-from listed import model_of, put, state_of
 from places import ROOT
+from states import model_of, put, state_of
 
 from callback_state import CallbackStateError, CheckpointNotFoundError, RestoreError, restore_callbacks
 from callback_state._checkpoints import find

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from between import between
+from calls import between
 from saves import NAME, STATE, commit, listing, model_of, number_of, save, sealed, staged_name, write_model
 
 from callback_state._store import commit as _store
