@@ -1,4 +1,4 @@
-"""What ``verbose=1`` says while training runs: one line for each save, and one for a resume."""
+"""The lines that ``verbose=1`` prints while training runs: one for each save, and one for a resume."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from .._units import size_of
 
 __all__ = ["bar_is_open", "improvement", "moment", "not_improved", "resumed", "saved", "say"]
 
-#: Whoever wants the lines in a file of his own configures the logger of this name.
+#: The same lines, for programs that want them in a file.
 _LOG = logging.getLogger("callback_state")
 
 
 def say(line: str, *, over_bar: bool = False) -> None:
-    """Print a line where Keras prints, and log it as information.
+    """Print a line where Keras prints, and log it with the level INFO.
 
-    Nothing is printed after ``keras.utils.disable_interactive_logging()``.
+    After ``keras.utils.disable_interactive_logging()`` it is only logged.
 
     Args:
-        over_bar: whether a progress bar stands in the line that is being written: it stays there, and goes on
-            below.
+        over_bar: whether Keras is writing a progress bar. The bar keeps its line, and continues below ours.
     """
     import keras
 
     _LOG.info("%s", line)
     if keras.utils.is_interactive_logging_enabled():
-        with contextlib.suppress(OSError, ValueError, LookupError):  # a stream that is gone ends no training
+        with contextlib.suppress(OSError, ValueError, LookupError):  # a closed stream must not end the training
             _write(sys.stdout, f"\n{line}\n" if over_bar else f"{line}\n")
 
 
@@ -43,19 +42,19 @@ def _write(stream: Any, text: str) -> None:
 
 
 def bar_is_open(batch: int | None, fit: Any) -> bool:
-    """Whether Keras's progress bar stands in the present line: within an epoch, in a file too."""
+    """Whether Keras is writing a progress bar now: inside an epoch, also if the output is a file."""
     return batch is not None and fit is not None and bool(fit.shows)
 
 
 def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str = "") -> str:
-    """What was saved.
+    """The line for a save.
 
     Args:
         path: the model file.
         moment: see :func:`moment`.
-        keys: of the callbacks whose state was saved.
-        seconds: that it took.
-        improved: what the best value was and is, where that is why.
+        keys: the callbacks whose state was saved.
+        seconds: how long the save took.
+        improved: see :func:`improvement`.
     """
     states = f"{', '.join(keys)} ({size_of(os.path.getsize(path + SUFFIX))})" if keys else "no callbacks"
     size = size_of(os.path.getsize(path))
@@ -63,25 +62,33 @@ def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str
 
 
 def moment(epoch: int, batch: int | None) -> str:
-    """A 0-based epoch, and the batch that has ended in it, counted as Keras prints them."""
+    """A 0-based epoch, and the last 0-based batch in it, counted from 1 as Keras prints them."""
     return f"Epoch {epoch + 1}" if batch is None else f"Epoch {epoch + 1}, batch {batch + 1}"
 
 
 def not_improved(moment: str, monitor: str, best: Any) -> str:
-    """Why nothing was saved."""
+    """The line for an epoch in which nothing was saved."""
     return f"{moment}: {monitor} did not improve from {best:.5f}"
 
 
 def improvement(monitor: str, before: Any, best: Any) -> str:
-    """How the best value has changed."""
+    """How the best value has changed, before "saved"; empty if it has not."""
     if best is None or best == before:
         return ""
     return f"{monitor} improved from {'None' if before is None else f'{before:.5f}'} to {best:.5f}, "
 
 
 def resumed(path: str, restored: list[str], missing: list[str], new: list[str], goes_on: str) -> str:
-    """What a resume has put back, what of the checkpoint it has not, and what the checkpoint does not know."""
-    parts = [f"{', '.join(restored) or 'no callbacks'} put back"]
-    parts += [f"not put back: {', '.join(missing)}"] if missing else []
-    parts += [f"without a state: {', '.join(new)}"] if new else []
+    """The line for a resume.
+
+    Args:
+        path: the model file.
+        restored: the keys of the callbacks that have got their state.
+        missing: the keys in the checkpoint that have no callback here.
+        new: the keys of the callbacks here that are not in the checkpoint.
+        goes_on: where the run continues.
+    """
+    parts = [f"restored {', '.join(restored) or 'no callbacks'}"]
+    parts += [f"not restored {', '.join(missing)}"] if missing else []
+    parts += [f"new {', '.join(new)}"] if new else []
     return f"Resumed {path}: {'; '.join(parts)}; {goes_on}"

@@ -1,8 +1,8 @@
-"""Signals that ask a run to stop: noted when they come, served at the next quiet point.
+"""Signals that ask a run to stop: noted when they come, acted on after the next save.
 
-A handler of Python's runs between any two instructions, in the middle of an epoch as well as of a save.
-So it only takes a note. It stays installed when an exception leaves ``fit``, of which nobody is told;
-then a signal finds no ``fit`` running any more, and does what it would have done without us.
+Python calls a signal handler between any two instructions, also in the middle of a save. So the handler only
+takes a note. If a loop of one's own ends with an exception, the handler stays installed, because nothing calls us
+then. It sees that the loop is not running any more, and lets the signal do what it did before.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from ..exceptions import CallbackStateError, StoppedBySignal
 
 __all__ = ["StopSignals", "numbers_of"]
 
-#: What ``save_on_signal=True`` means, as far as the system has them.
+#: The signals of ``save_on_signal=True``. Not every system has all of them.
 _USUAL = ("SIGTERM", "SIGUSR1", "SIGBREAK")
 _UNCATCHABLE = ("SIGKILL", "SIGSTOP")
 
 
 def numbers_of(chosen: Any) -> list[int]:
-    """The signals that ``save_on_signal=`` chooses.
+    """The numbers of the signals that ``save_on_signal=`` chooses.
 
     Args:
-        chosen: True for SIGTERM, SIGUSR1 and Windows' CTRL_BREAK; False or None for no signal; else a
-            list of ``signal.Signals``, numbers or names.
+        chosen: True for SIGTERM, SIGUSR1 and Windows' CTRL_BREAK; False or None for none; or a list of
+            ``signal.Signals``, numbers or names.
 
     Raises:
-        ValueError: one of them is no signal, or one that no process can catch.
+        ValueError: one of them is not a signal, or no process can catch it.
     """
     if chosen is None or chosen is False:
         return []
@@ -46,22 +46,22 @@ def _number_of(one: Any) -> int:
         found = signal.Signals[one] if isinstance(one, str) else signal.Signals(one)
     except (KeyError, ValueError):
         raise ValueError(
-            f"save_on_signal: {one!r} is no signal of this system; pass True or, for example, ['SIGTERM']"
+            f"save_on_signal: {one!r} is not a signal of this system. Pass True or, for example, ['SIGTERM']."
         ) from None
     if found.name in _UNCATCHABLE:
-        raise ValueError(f"save_on_signal: no process can catch {found.name}; save_every= is the way")
+        raise ValueError(f"save_on_signal: no process can catch {found.name}. Use save_every= instead.")
     return int(found)
 
 
 class StopSignals:
-    """The signals that are noted while one training goes on.
+    """The signals that are noted while one ``fit`` runs.
 
     Args:
-        frame: of the ``fit``, or of the hand-written loop, that is running.
-        exit_code: what the process ends with; None for a :class:`StoppedBySignal`.
+        frame: the frame of the ``fit``, or of the training loop of one's own.
+        exit_code: the exit code of the process; None to raise :class:`StoppedBySignal` instead.
 
     Attributes:
-        pending: the first signal that came; None before.
+        pending: the first signal that has come; None before.
     """
 
     def __init__(self, frame: FrameType, exit_code: int | None) -> None:
@@ -74,12 +74,12 @@ class StopSignals:
         """Note these signals from now on.
 
         Raises:
-            CallbackStateError: this is not the main thread, to which Python gives all signals.
+            CallbackStateError: this is not the main thread, the only one in which Python handles signals.
         """
         if threading.current_thread() is not threading.main_thread():
             raise CallbackStateError(
-                "save_on_signal: expected fit in the main thread, which alone hears of signals, found it in "
-                f"{threading.current_thread().name!r}. Call fit there, or use save_every=."
+                f"save_on_signal: fit runs in the thread {threading.current_thread().name!r}, but Python handles "
+                f"signals only in the main thread. Call fit there, or use save_every=."
             )
         for number in numbers:
             if number not in self._previous:
@@ -87,18 +87,18 @@ class StopSignals:
                 self._previous[number] = signal.signal(number, self._note)
 
     def restore(self) -> None:
-        """Put the previous handlers back; those that somebody has set since are left."""
+        """Install the previous handlers again, except where another one has been installed since."""
         for number, previous in self._previous.items():
             if signal.getsignal(number) == self._note:
-                # None: not a handler of Python's, which cannot be put back.
+                # None: the handler was not installed from Python, so it cannot be installed again.
                 signal.signal(number, signal.SIG_DFL if previous is None else previous)
         self._frame = None
 
     def stop(self) -> NoReturn:
-        """End the process or the run, when it is safe, and after the handler that was there before.
+        """End the process or the run; called when the run is saved. First the previous handler is called.
 
         Raises:
-            SystemExit, StoppedBySignal: or whatever that handler raises.
+            SystemExit, StoppedBySignal: always, unless the previous handler raises something else.
         """
         assert self.pending is not None
         previous = self._previous[self.pending]
@@ -126,7 +126,7 @@ class StopSignals:
 
 
 def _release_stale(number: int) -> None:
-    """What a ``fit`` has left that an exception ended."""
+    """Remove the handler of a loop that has ended with an exception."""
     owner = getattr(signal.getsignal(number), "__self__", None)
     if isinstance(owner, StopSignals) and not owner._is_running(sys._getframe()):
         owner.restore()

@@ -1,6 +1,6 @@
-"""The course of a run by the clock: when it was started, and what stood at the end of each epoch.
+"""When a run was started and when its epochs ended: for reports, over all restarts.
 
-It is told, never restored: two runs that are the same have been at work at different times.
+It is saved, but never put back into a run, so it cannot make two runs differ.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["Course"]
 
 
 class Course:
-    """What a run has been through, over its restarts.
+    """The starts of a run, and its trace: time and learning rate at the end of each epoch.
 
     Args:
-        meta: of the checkpoint that it goes on from; None for a run that begins.
+        meta: of the checkpoint that is resumed; None for a new run.
     """
 
     def __init__(self, meta: Meta | None = None) -> None:
@@ -30,13 +30,13 @@ class Course:
         self._has_started = False
 
     def start(self, epoch: int, batch: int) -> None:
-        """Training begins, or goes on, with this 0-based epoch and batch; heard once."""
+        """Training starts with this 0-based epoch and batch; only the first call counts."""
         if not self._has_started:
             self._has_started = True
             self._starts.append(Start(time.time_ns(), epoch, batch, self._from, self._due, 0))
 
     def end_epoch(self, epoch: int, model: Any) -> None:
-        """Everybody has heard the end of a 0-based epoch."""
+        """A 0-based epoch has ended."""
         rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
         self._trace.epochs.append(int(epoch))
         self._trace.learning_rate.append(None if rate is None else float(value_of(rate)))
@@ -46,7 +46,7 @@ class Course:
         """The starts and the trace, for a state file.
 
         Args:
-            beside: how many checkpoints of the file's run were in its directory when this start was made.
+            beside: how many checkpoints of this run were in the directory at this start.
         """
         starts = [*self._starts]
         if self._has_started:

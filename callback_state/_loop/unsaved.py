@@ -1,4 +1,4 @@
-"""What changes while training runs and is not saved: it stands in the next save, and is told once."""
+"""Callbacks that change while training runs and are not saved: named in a warning, and in the next checkpoint."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Watch"]
 class Watch:
     """The callbacks of a ``fit`` as they were when training began.
 
-    Of one that is not registered every attribute is watched; of a stock one its constructor's arguments,
-    which are configuration for us, whatever somebody does to them.
+    All attributes of a callback that is not registered are watched. Of a stock callback the arguments of its
+    constructor are watched: they count as configuration, and are not saved even if they change.
 
     Attributes:
-        found: a sentence for each that has changed so far.
+        found: a sentence for each callback that has changed so far.
     """
 
     def __init__(self, callbacks: list[Any]) -> None:
@@ -33,7 +33,7 @@ class Watch:
         self.found: list[Doubt] = []
 
     def look(self) -> None:
-        """Find the callbacks that have changed where nothing of it is saved."""
+        """Find the callbacks that have changed since training began."""
         for callback in self._callbacks:
             before = self._before.get(id(callback))
             if before is None:
@@ -46,7 +46,7 @@ class Watch:
                 self._untold.append(self.found[-1])
 
     def warn(self) -> None:
-        """Tell of those that were found, once."""
+        """Warn of each callback that was found, once."""
         while self._untold:
             warnings.warn(str(self._untold.pop(0)), stacklevel=2)
 
@@ -88,17 +88,17 @@ def _fingerprint(callback: Any) -> dict[str, str]:
 
 
 def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
-    """A variable by its value; an object by its attributes, as far as these are plain."""
+    """A variable as its value, another object as those of its attributes that are plain."""
     if is_variable(value):
         return ("variable", encoder.ref(value_of(value), path))
     if is_keras(value, "callbacks.Callback") or has_variables(value):
-        return ("other", id(value))  # the model, or a sibling that speaks for itself
+        return ("other", id(value))  # the model, or a callback that is watched itself
     plain = {n: v for n, v in attributes(value).items() if type(v) in SCALARS or is_variable(v)}
     return ("other", id(value), encoder.pairs(sorted(plain.items()), path, "."))
 
 
 def _print_of(value: Any) -> str:
-    """A text that changes when the value does; what is not plain is known by its identity."""
+    """A text that changes when the value does. A value that is not plain is compared by identity."""
     try:
         return repr(Encoder(_opaque, canonical=True).table(value))
     except PlainError:

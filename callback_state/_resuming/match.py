@@ -1,4 +1,4 @@
-"""Which live callback a stored state belongs to: by key, then by configuration; never by guessing."""
+"""Which callback a stored state belongs to: found by key, then by configuration, and never by a guess."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ __all__ = ["Change", "Matched", "match"]
 
 @dataclass(frozen=True)
 class Change:
-    """An argument of a constructor that is not what it was when the checkpoint was written."""
+    """An argument of a constructor that has changed since the checkpoint was written.
+
+    Attributes:
+        key: of the callback.
+        argument: its name.
+        saved: the value in the checkpoint.
+        now: the value here, which is used.
+    """
 
     key: str
     argument: str
@@ -33,7 +40,14 @@ class Change:
 
 @dataclass
 class Matched:
-    """Pairs of stored key and live callback, and what has no partner."""
+    """What :func:`match` has found.
+
+    Attributes:
+        pairs: the live callback for each stored key.
+        missing: the stored keys without a live callback.
+        unexpected: the keys of live callbacks without a stored state.
+        changed: the arguments that differ.
+    """
 
     pairs: dict[str, Any]
     missing: list[str]
@@ -47,10 +61,10 @@ def match(where: str, entries: list[SavedCallback], callbacks: list[Any]) -> Mat
     Args:
         where: the state file, for errors.
         entries: key, class and arguments of each stored callback.
-        callbacks: the live ones that can have state.
+        callbacks: the live callbacks that can have state.
 
     Raises:
-        RestoreError: several callbacks of one class could be meant.
+        RestoreError: several callbacks of one class fit equally well.
     """
     live = names(callbacks)
     pairs = {e.key: live[e.key] for e in entries if _has_given_key(live.get(e.key))}
@@ -110,9 +124,9 @@ def _match_group(where: str, name: str, stored: list[SavedCallback], live: list[
         pairs[left[0][0].key] = left[1][0]
     elif left[0] and left[1]:
         raise RestoreError(
-            f"{where}: {len(stored)} callbacks of class {name} were saved and {len(live)} are here, and "
-            f"which is which cannot be told: their arguments changed or are the same. Give each a name, "
-            f"stateful(callback, key=...), when they are saved and when they are restored."
+            f"{where}: {len(stored)} callbacks of class {name} were saved, and {len(live)} are here. It is not "
+            f"clear which is which, because their arguments have changed or are equal. Give each one a name: "
+            f"stateful(callback, key=...), both where they are saved and where they are restored."
         )
     return pairs
 
@@ -127,7 +141,7 @@ def _changes(entry: SavedCallback, callback: Any) -> list[Change]:
 
 
 def _shown(kind: str, data: Any, now: Any) -> Any:
-    """A stored argument to be shown; its classes are those of the value that is there now."""
+    """A stored argument for a message. Its classes are taken from the value that is here now."""
     if kind != "value" or not isinstance(data, tuple):
         return data
     try:

@@ -1,4 +1,4 @@
-"""Callbacks made again from a state file alone: class by name, constructor with the stored arguments."""
+"""Callbacks from a state file alone: each is made by its class, with the stored arguments of its constructor."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ __all__ = ["OWN", "rebuild"]
 _REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|uri|root|host)s?$")
 #: The second letter of a dtype, or of the name of one of ml_dtypes, of which no array holds texts.
 _NUMERIC = frozenset("biufcmMln")
-#: How a number may be written in the name of a file: no wider than a name.
+#: The formats that a placeholder in a file name may have. A wide one could make a name of any length.
 _SPEC = r"([^{}/\\\\]?[<>=^])?[-+ ]?#?0?[0-9]{0,2}[,_]?(\.[0-9]{1,2})?[a-zA-Z%]?"
 OWN = "callback_state.ModelCheckpointEnhanced"
 
 
 def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, Any]:
-    """New callbacks, by key, for every one in the snapshot.
+    """Make every callback of a checkpoint again, by key.
 
     Args:
         snapshot: the checkpoint.
-        trust: whether arguments that are code, or reach outside the process, may come from the file.
-        directory: the checkpoint's directory, to which our own checkpoint's path is relative.
+        trust: whether the file may give arguments that are code or paths.
+        directory: the directory of the checkpoint. The path of a checkpoint callback is relative to it.
 
     Raises:
-        NotRebuildableError: some cannot be made from data alone; names each of them and says why.
-        NotRegisteredError: a class is not registered here.
+        NotRebuildableError: some cannot be made from data alone. The message names each one and says why.
+        NotRegisteredError: a class is not registered in this process.
     """
     where, entries = snapshot.where, snapshot.meta.callbacks
     try:
@@ -52,9 +52,9 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
         raise CorruptCheckpointError(where, f"holds arguments that cannot be decoded ({error})") from error
     if refused:
         raise NotRebuildableError(
-            f"{where}: cannot be rebuilt from the file alone: {'; '.join(refused)}. Make them "
-            f"yourself and restore with into=[...]"
-            + ("." if trust.everything else ", or, if you trust whoever wrote the file, with trusted=True.")
+            f"{where}: these callbacks cannot be made from the file alone: {'; '.join(refused)}. Make them in "
+            f"your script and pass them: restore_callbacks(..., into=[...])."
+            + ("" if trust.everything else " Or pass trusted=True, if you trust the origin of the file.")
         )
     builders = Builders(where, None, opener, {})
     calls = {}
@@ -68,7 +68,7 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     named = names(list(made.values()))
     for key, callback in made.items():
         if named.get(key) is not callback:
-            stateful(callback, key=key)  # it was given by the user
+            stateful(callback, key=key)  # the user had given it this key
             named = names(list(made.values()))
     return made
 
@@ -91,25 +91,25 @@ def _reasons(entry: SavedCallback, cls: Any, trust: Trust, opener: Opener) -> li
     """Why a callback cannot be made from the file, argument by argument."""
     key, found = entry.key, []
     if entry.class_ == OWN and not trust.everything and not _is_template(entry.arguments.get("filepath")):
-        found.append(f"{key}: filepath is no name of a model file")
+        found.append(f"{key}: filepath is not the name of a model file")
     for name, (kind, data, index) in entry.arguments.items():
         if entry.class_ == OWN and name == "filepath":
             continue
         if kind == "digest":
-            found.append(f"{key}: {name} was too large to be stored")
+            found.append(f"{key}: {name} was too large to be saved")
         elif kind == "opaque" and (index is None or not opener.allows(index)):
             found.append(f"{key}: {name} was {data}")
         elif kind == "value" and not trust.everything:
-            found += [f"{key}: {name} is a path or an address ({text!r})" for text in _reaching(name, data)]
+            found += [f"{key}: {name} is a path or a URL ({text!r})" for text in _reaching(name, data)]
             if _is_stock(entry) and _is_no_argument(name, data):
-                found.append(f"{key}: {name} is {data!r:.50}, where a path or a function belongs")
+                found.append(f"{key}: {name} is {data!r:.50}, expected a path or a function")
     if _is_stock(entry):
         found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry.arguments]
     return found
 
 
 def _is_template(argument: Any) -> bool:
-    """Whether it is a path with placeholders that are filled with numbers and nothing else."""
+    """Whether it is a file name, with placeholders that can only become numbers."""
     if argument is None or argument[0] != "value" or not isinstance(argument[1], str):
         return False
     try:
@@ -125,13 +125,13 @@ def _is_stock(entry: SavedCallback) -> bool:
 
 
 def _is_no_argument(name: str, data: Any) -> bool:
-    """A number for a path would be an open file of this process; a text for a function is called later."""
+    """Whether a stock callback must not get this: a number for a path (an open file), or data for a function."""
     of_functions = name == "schedule" or name.startswith("on_")
     return data is not None and (of_functions or (type(data) is int and bool(_REACHES_OUT.search(name))))
 
 
 def _reaching(name: str, data: Any) -> Iterator[str]:
-    """The texts in an argument that look as if they led out of the process."""
+    """The texts in an argument that look like paths or URLs."""
     if not isinstance(data, tuple):
         texts = [(name, data)]
     else:
@@ -143,7 +143,7 @@ def _reaching(name: str, data: Any) -> Iterator[str]:
 
 
 def _texts(name: str, node: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    """(what it is called, scalar) for the scalars in one node of an argument."""
+    """The scalars in one node of an argument, each with the name that it has there."""
     kind, *rest = node
     flat = rest[-1] if rest and isinstance(rest[-1], list) else rest
     if kind.endswith("Path"):
@@ -194,10 +194,10 @@ def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any
 
 
 def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a constructor as positional and keyword ones.
+    """The stored arguments as positional and keyword arguments of the constructor.
 
     Raises:
-        NotRebuildableError: it does not take them any more.
+        NotRebuildableError: the constructor does not take them any more.
     """
     signature = inspect.signature(cls)
     args: list[Any] = []
@@ -213,8 +213,8 @@ def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[li
             rest = {}
         elif p.name not in rest:
             if p.default is p.empty:
-                raise _does_not_take(where, key, cls, f"its parameter {p.name} is new and has no default")
-            if extra or p.kind is p.POSITIONAL_ONLY:  # stands before others
+                raise _does_not_take(where, key, cls, f"the parameter {p.name} is new and has no default")
+            if extra or p.kind is p.POSITIONAL_ONLY:  # others follow by position
                 args.append(p.default)
         elif p.kind is p.POSITIONAL_ONLY or (extra and p.kind is p.POSITIONAL_OR_KEYWORD):
             args.append(rest.pop(p.name))
@@ -222,7 +222,7 @@ def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[li
             kwargs[p.name] = rest.pop(p.name)
     if rest or extra:
         gone = ", ".join(rest) or "*args"
-        raise _does_not_take(where, key, cls, f"it has no parameter {gone} any more")
+        raise _does_not_take(where, key, cls, f"it has no parameter {gone} now")
     return args, kwargs
 
 
@@ -231,13 +231,13 @@ def _construct(where: str, key: str, cls: Any, args: list[Any], kwargs: dict[str
         return cls(*args, **kwargs)
     except CallbackStateError:
         raise
-    except Exception as error:  # whatever somebody's constructor raises
+    except Exception as error:  # the constructor may raise anything
         raise _does_not_take(where, key, cls, f"{type(error).__name__}: {error}") from error
 
 
 def _does_not_take(where: str, key: str, cls: Any, why: str) -> NotRebuildableError:
     return NotRebuildableError(
-        f"{where}: {key}: the constructor {cls.__name__}{inspect.signature(cls)} does not take what it was "
-        f"given when the checkpoint was written ({why}). Make the callback yourself and restore with "
-        f"into=[...]."
+        f"{where}: {key}: the constructor {cls.__name__}{inspect.signature(cls)} does not take the arguments "
+        f"that were saved ({why}). Make the callback in your script and pass it: "
+        f"restore_callbacks(..., into=[...])."
     )

@@ -1,4 +1,4 @@
-"""``restore_callbacks``: from a checkpoint to callbacks and a model that go on."""
+"""``restore_callbacks``: from a checkpoint to callbacks and a model that continue the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .resume import Resume
 
 __all__ = ["restore_callbacks"]
 
-#: How often a checkpoint is looked for anew because a writer replaced it while it was being loaded.
+#: How often the checkpoint is looked for again if a writer has replaced it while it was loaded.
 REPLACED = 100
 
 
@@ -38,39 +38,39 @@ def restore_callbacks(
     missing_ok: bool = False,
     strict: bool = True,
 ) -> Restored:
-    """Restore the callbacks of a checkpoint, and with ``model`` all of the run, so that ``fit`` goes on.
+    """Restore the callbacks of a checkpoint, and with ``model`` the whole run, so that ``fit`` continues it.
 
     Args:
-        path: a model file, a state file, or a directory; then the newest checkpoint in it that
-            verifies, of those that the checkpoint callback in ``into``, if there is one, has written.
-        into: the callbacks to put the state into, as they will be passed to ``fit``. Without it they
-            are made again from the file, which works where their constructors took data.
-        model: also load weights, optimizer and seeds into this model (built and compiled), whatever the
-            format of the file.
-        trusted: True: read code from the file, that is, let whoever wrote it run any program here, with
-            your rights. A list of full names (``["package.module.Class"]``): read these too, and what they do
-            when they are called or made. See :func:`untrusted` for what a file would need. With ``into=`` it
-            is seldom needed.
-        key: the secret that the file has to be signed with (see :class:`ModelCheckpointEnhanced`), or a list of
-            them; by default what the environment has in ``CALLBACK_STATE_KEY``. A file that is not rightly
-            signed is refused; in one that is, code is read.
-        missing_ok: where there is no checkpoint at all, return a :class:`Restored` that starts anew,
-            instead of an error. A checkpoint that is there and damaged is an error all the same.
-        strict: a callback with state that is only in ``into`` or only in the checkpoint is an error, and
-            so is a ``fit`` that goes on from something else than the checkpoint. If false: a warning.
+        path: a model file, a state file, or a directory. In a directory, the newest checkpoint that is not
+            damaged is taken. If ``into`` has a checkpoint callback, only its own checkpoints count.
+        into: the callbacks that get the state. Pass the same objects to ``fit``. Without ``into``, the
+            callbacks are made from the file, which works if their constructors took only data.
+        model: a model, built and compiled. Its weights, optimizer and seeds are loaded too, from any of the
+            file formats.
+        trusted: True: also read code from the file. Then the author of the file can run any program here,
+            with your rights. A list of full names (``["package.module.Class"]``): read only these, and run
+            what they do. :func:`untrusted` lists what a file needs. With ``into`` this is seldom necessary.
+        key: the secret with which the file must be signed (see :class:`ModelCheckpointEnhanced`), or a list of
+            secrets. The default is the environment variable ``CALLBACK_STATE_KEY``. Code is read from a file
+            with a valid signature; other files are refused.
+        missing_ok: if there is no checkpoint, return a :class:`Restored` that starts a new run, instead of an
+            error. A checkpoint that is damaged or cannot be read is always an error.
+        strict: whether it is an error if a callback with state is only in ``into`` or only in the checkpoint,
+            or if ``fit`` does not continue from the checkpoint. If False, it is a warning.
 
     Returns:
-        A :class:`Restored`. The next ``fit`` with its callbacks and ``restored.initial_epoch`` goes on.
+        A :class:`Restored`. Pass its callbacks and its ``initial_epoch`` to the next ``fit``.
 
     Raises:
-        CheckpointNotFoundError: there is none.
-        CorruptCheckpointError, UnsupportedFormatError, MismatchError: it is damaged, newer, or the two
-            files do not belong together.
-        UntrustedError: it needs code to be run, and ``trusted`` is false; or it is not rightly signed. The
-            error lists what it needs, by callback and attribute.
-        RestoreError: it does not fit ``into`` or ``model``. NotRegisteredError and NotRebuildableError
-            are of this kind.
-        In every case nothing has changed.
+        CheckpointNotFoundError: there is no checkpoint.
+        CorruptCheckpointError, UnsupportedFormatError, MismatchError: the checkpoint is damaged, of a newer
+            format, or its two files do not belong together.
+        UntrustedError: the file needs code and ``trusted`` does not allow it, or its signature is not valid.
+            The error lists what the file needs, by callback and attribute.
+        RestoreError: the checkpoint does not fit ``into`` or ``model``. NotRegisteredError and
+            NotRebuildableError are subclasses.
+
+        After an error, callbacks and model are as before.
 
     Example:
         >>> from callback_state import restore_callbacks
@@ -94,7 +94,7 @@ def restore_callbacks(
         except UntrustedError as error:
             raise _listing(error, needs_of(found.snapshot)) from error
         except RestoreError as error:
-            # Keras opens the file again by its name; by then a writer may have put another there.
+            # Keras opens the file again by its name. A writer may have replaced it since.
             if model is None or not found.is_replaced():
                 raise
             problem = error
@@ -144,7 +144,7 @@ def _as_list(into: Any) -> list[Any] | None:
     callbacks = list(into)
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.Callback):
-            raise RestoreError(f"into= holds {callback!r}, which is no keras.callbacks.Callback")
+            raise RestoreError(f"into= has {callback!r}, which is not a keras.callbacks.Callback")
     return callbacks
 
 
@@ -152,15 +152,15 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
     live = saved_among(callbacks)
     matched = match(snapshot.where, snapshot.meta.callbacks, live)
     stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
-    # Without a checkpoint callback nothing is saved any more: what it knew is of no use then.
+    # A checkpoint callback may be left out: then nothing is saved any more.
     own = {e.key for e in snapshot.meta.callbacks if e.class_ == OWN}
     missing = [key for key in matched.missing if key in stateful_keys - own]
     keyed = names(live)
     unexpected = [key for key in matched.unexpected if state_of(keyed[key])]
-    problems = [f"{key} is in the checkpoint and not in into=" for key in missing]
-    problems += [f"{key} is in into= and not in the checkpoint" for key in unexpected]
+    problems = [f"{key} is in the checkpoint, but not in into=" for key in missing]
+    problems += [f"{key} is in into=, but not in the checkpoint" for key in unexpected]
     if problems:
-        message = f"{snapshot.where}: {'; '.join(problems)}. With strict=False the rest is restored."
+        message = f"{snapshot.where}: {'; '.join(problems)}. With strict=False, the others are restored."
         if strict:
             raise RestoreError(message)
         warnings.warn(message, stacklevel=4)
@@ -168,7 +168,7 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
 
 
 def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Report:
-    """Made before anything is put back, so that new attributes can be told from restored ones."""
+    """What the restore does. It is made first, while the callbacks are still as the constructor made them."""
     stored, appeared = snapshot.stored(), []
     for entry in snapshot.meta.callbacks:
         if (callback := keyed.get(entry.key)) is not None:
@@ -195,9 +195,9 @@ def _differ(saved: dict[str, str], here: dict[str, str], name: str) -> bool:
 def _warn_of_h5(path: str) -> None:
     if path.endswith(".h5") and not path.endswith(".weights.h5"):
         warnings.warn(
-            f"{path}: keras.models.load_model loads a whole model in .h5 without what its optimizer knows, "
-            f"or not at all. Build and compile the model as before and write "
-            f"restore_callbacks(..., model=model), which puts back both; or save as .keras.",
+            f"{path}: keras.models.load_model cannot load an .h5 model completely: the state of the optimizer is "
+            f"lost. Build and compile the model as before, and call restore_callbacks(..., model=model); or save "
+            f"as .keras.",
             stacklevel=4,
         )
 
@@ -206,7 +206,7 @@ def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
     if changed:
         listed = "; ".join(map(str, changed))
         warnings.warn(
-            f"{path}: other arguments than in the checkpoint, and the new ones hold: {listed}", stacklevel=4
+            f"{path}: arguments have changed since the checkpoint; the new ones are used: {listed}", stacklevel=4
         )
 
 

@@ -11,7 +11,7 @@ from .match import Change
 
 __all__ = ["Report", "Restored"]
 
-#: What a notebook shows of a report, where there is something.
+#: The parts of a report that a notebook shows, if they are not empty.
 _SHOWN = ("missing", "unexpected", "changed", "appeared", "differences", "doubts")
 
 
@@ -20,16 +20,16 @@ class Report:
     """What a restore did.
 
     Attributes:
-        restored: the keys of the callbacks that got their state.
-        missing: keys in the checkpoint for which ``into`` has no callback.
-        unexpected: keys of callbacks in ``into`` of which the checkpoint knows nothing.
-        changed: constructor arguments that are not what they were; the new ones hold.
-        appeared: attributes (``"Key.name"``) of which the checkpoint knows nothing; they are as the constructor
-            made them.
+        restored: the keys of the callbacks that have got their state.
+        missing: the keys that are in the checkpoint and not in ``into``.
+        unexpected: the keys of the callbacks that are in ``into`` and not in the checkpoint.
+        changed: the constructor arguments that have changed. The new values are used.
+        appeared: the attributes (``"Key.name"``) that are not in the checkpoint. They keep the value that the
+            constructor has given them.
         versions: the software that wrote the checkpoint.
-        differences: what of it is of another release here (of Python, Keras, TensorFlow, NumPy: another minor
-            version); numbers may then differ in the last bits.
-        doubts: why the run may not be resumed exactly, as it was told when it was saved.
+        differences: the software that has another minor version here (Python, Keras, TensorFlow, NumPy). The
+            results may then differ in the last bits.
+        doubts: the reasons, noted when the checkpoint was saved, why the resumed run may differ.
     """
 
     restored: tuple[str, ...] = ()
@@ -44,18 +44,20 @@ class Report:
 
 @dataclass(frozen=True)
 class Restored:
-    """What :func:`restore_callbacks` returns: iterable, and indexable by key or 0-based position.
+    """The callbacks of a checkpoint, and where the run continues.
+
+    It can be iterated, and indexed by key or by 0-based position.
 
     Attributes:
-        callbacks: the callbacks, in the order of ``into``, or in which they were saved.
-        epoch: the 0-based epoch that the checkpoint was saved in or after; None without a checkpoint.
-        batch: the 0-based batch after which it was saved; None at the end of an epoch.
-        initial_epoch: what to pass to ``fit``; 0 without a checkpoint.
+        callbacks: the callbacks, in the order of ``into`` or in the order in which they were saved.
+        epoch: the 0-based epoch of the checkpoint; None without a checkpoint.
+        batch: the 0-based batch after which it was saved; None if at the end of the epoch.
+        initial_epoch: the argument for ``fit``; 0 without a checkpoint.
         model_path: the model file; None without a checkpoint.
-        history: ``epochs`` (0-based) and one list per series.
-        training_args: the arguments that the user had stored.
-        finished: whether the run had ended by itself, or by early stopping.
-        report: what was restored, missing, unexpected, changed.
+        history: ``epochs`` (0-based) and one list for each series of logs.
+        training_args: the arguments that were given to the checkpoint callback.
+        finished: whether the run had ended, by itself or by early stopping.
+        report: what was restored, and what was not.
     """
 
     callbacks: list[Any]
@@ -79,9 +81,9 @@ class Restored:
         return self.callbacks[key] if isinstance(key, int) else self._keyed[key]
 
     def first_batch(self, epoch: int) -> int:
-        """The 0-based batch with which this 0-based epoch goes on, for a training loop of your own.
+        """The 0-based batch with which this 0-based epoch begins, for a training loop of your own.
 
-        0, but for the epoch that was interrupted. ``fit`` finds it by itself.
+        It is 0, except in the epoch that was interrupted. ``fit`` does not need it.
 
         Example:
             >>> from callback_state import Restored

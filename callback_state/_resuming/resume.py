@@ -167,8 +167,8 @@ class Resume(Listener):
         shapes = [[(v.shape, v.dtype) for v in m.weights] for m in (model, self._model)]
         if shapes[0] == shapes[1]:
             self._expected.complain(
-                "this fit trains a model that was not given to restore_callbacks(..., model=model), but looks "
-                "the same. Build the model first, then restore."
+                "this fit trains another model than the one that was passed to restore_callbacks(..., "
+                "model=model), although both look alike. Build the model once, and restore after that."
             )
         return True
 
@@ -182,8 +182,8 @@ class Resume(Listener):
             self._look_at(snapshot, path)
         elif not self._meta.exact_end:
             warnings.warn(
-                f"{self._path}: the end of the run replaced the weights of its last epoch, and those were not "
-                f"saved. Training goes on from the replaced weights.",
+                f"{self._path}: at its end the run replaced the weights of the last epoch, which were not saved. "
+                f"Training continues with the weights after the end.",
                 stacklevel=2,
             )
 
@@ -243,8 +243,9 @@ class Resume(Listener):
             for owner, name in self._skipped:
                 if owner == id(callback) and getattr(callback, name, None) is None:
                     raise ResumeError(
-                        f"{self._path}: {type(callback).__name__}.{name} was code or a part of the model, and "
-                        f"is None now. Make it in the constructor or in on_train_begin, or pass trusted=True."
+                        f"{self._path}: {type(callback).__name__}.{name} was code or a part of the model. It is "
+                        f"not in the checkpoint as data, and is None now. Set it in the constructor or in "
+                        f"on_train_begin, or pass trusted=True to restore_callbacks."
                     )
 
     # The end.

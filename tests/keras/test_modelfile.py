@@ -319,7 +319,7 @@ def test_restore_callbacks_says_what_does_not_fit(tmp_path: Path) -> None:
     from callback_state import ModelCheckpointEnhanced
 
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch:03d}.keras")
-    with pytest.raises(RestoreError, match="another one than was saved: weight 0"):
+    with pytest.raises(RestoreError, match="not the model that was saved: weight 0"):
         restore_callbacks(tmp_path, into=[saver], model=other)
     assert everything(other) == before
 

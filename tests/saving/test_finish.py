@@ -100,7 +100,7 @@ def test_where_the_last_epoch_was_not_saved_going_on_says_so(tmp_path: Path) -> 
     options = {"checkpoint": {"save_best_only": True}, "name": "best"}
     fit(tmp_path, stopping, **options)
     assert names(tmp_path) == ["best.final.keras"]
-    with pytest.warns(UserWarning, match="replaced the weights of its last epoch"):
+    with pytest.warns(UserWarning, match="replaced the weights of the last epoch"):
         fit(tmp_path, stopping, epochs=EPOCHS + 1, **options)
 
 

@@ -29,7 +29,7 @@ from callback_state._store.pair import SUFFIX, open_pair
 
 ENDINGS = (".keras", ".weights.h5", ".h5")
 Version = tuple[bytes, bytes]
-pytestmark = pytest.mark.filterwarnings("ignore:.*is in the checkpoint and not in into")
+pytestmark = pytest.mark.filterwarnings("ignore:.*is in the checkpoint, but not in into")
 
 
 def make() -> list[Any]:
