@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from .._store.pair import MODEL_SUFFIXES
 
-__all__ = ["final_name", "fits", "interim_name"]
+__all__ = ["final_name", "fits", "interim_name", "is_ours"]
 
 _PLACEHOLDER = re.compile(r"(\{[^{}]*\})")
 _NUMBER = re.compile(r"\{(epoch|batch)\b")
@@ -37,6 +38,11 @@ def fits(name: str, template: str) -> bool:
 def _end_of_digits(name: str, start: int) -> int:
     digits = re.compile(r"[0-9]*").match(name, start)
     return start if digits is None else digits.end()
+
+
+def is_ours(callback: Any) -> bool:
+    """Whether a callback is a ``ModelCheckpointEnhanced``, found out without importing its module and Keras."""
+    return hasattr(type(callback), "template")
 
 
 def interim_name(template: str) -> str:

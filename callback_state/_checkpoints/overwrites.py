@@ -7,18 +7,14 @@ from typing import Any
 
 from .._store.pair import MODEL_SUFFIXES, SUFFIX
 from ..exceptions import CheckpointNotFoundError
-from .names import fits, interim_name
+from .names import fits, interim_name, is_ours
 
 __all__ = ["names_of", "refuse_to_begin_anew", "templates_of"]
 
 
 def templates_of(callbacks: list[Any] | None) -> set[str]:
     """The names under which the checkpoint callbacks among some callbacks write."""
-    return {
-        c.template
-        for c in callbacks or ()
-        if hasattr(type(c), "template")  # ours, told without importing Keras
-    }
+    return {c.template for c in callbacks or () if is_ours(c)}
 
 
 def names_of(template: str, directory: str) -> tuple[list[str], list[str]]:
@@ -46,7 +42,7 @@ def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
             or the model files are there and their state files are not.
     """
     for callback in callbacks:
-        if not hasattr(type(callback), "template"):
+        if not is_ours(callback):
             continue
         directory = callback.root
         whole, bare = names_of(callback.template, directory)

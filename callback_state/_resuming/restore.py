@@ -9,6 +9,7 @@ from typing import Any
 from .._callbacks.capture import names, note_outside, saved_among, state_of
 from .._callbacks.prepare import prepare_from
 from .._checkpoints.find import Found, find
+from .._checkpoints.names import is_ours
 from .._checkpoints.needs import Need, needs_of
 from .._checkpoints.overwrites import refuse_to_begin_anew
 from .._checkpoints.snapshot import Snapshot, columns_of
@@ -81,9 +82,8 @@ def restore_callbacks(
     """
     trust = Trust.of(trusted, key)
     callbacks = _as_list(into)
-    for callback in callbacks or []:
-        if hasattr(type(callback), "template"):  # ours, told without importing its module
-            callback.notices.with_live_callbacks = True
+    for callback in filter(is_ours, callbacks or []):
+        callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
         found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
         if found is None:

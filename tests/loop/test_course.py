@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 import pytest
-from harness import Killed, Strike, X, Y, make_model
+from harness import Killed, Strike, X, Y
+from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
 from callback_state._checkpoints.schema import Start, Trace
@@ -29,7 +30,7 @@ class Halving(keras.callbacks.Callback):
 def start(directory: Path, *more: Any, name: str = "{epoch}.keras", strict: bool = True, **options: Any) -> None:
     """A start of the script: three epochs of four batches."""
     saver = ModelCheckpointEnhanced(directory / name, **options)
-    model, callbacks = make_model(), [Halving(), saver]
+    model, callbacks = fresh_model(), [Halving(), saver]
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True, strict=strict)
     initial = restored.initial_epoch if strict else 0
     model.fit(X, Y, epochs=3, batch_size=16, initial_epoch=initial, callbacks=[*callbacks, *more], verbose=0)
@@ -103,7 +104,7 @@ def test_a_run_without_a_learning_rate_has_none() -> None:
 def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Path) -> None:
     """It is another run, which writes over them."""
     killed(tmp_path, Strike("epoch_begin", at=2))
-    make_model().fit(X, Y, epochs=1, verbose=0, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
+    fresh_model().fit(X, Y, epochs=1, verbose=0, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
     (only,) = Snapshot.open(str(tmp_path / "1.keras")).meta.starts
     assert (only.from_, only.beside) == (None, 2)
 
@@ -121,7 +122,7 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
     killed(tmp_path, Strike("epoch_begin", at=1))
     assert newest(tmp_path).doubts == []
     with pytest.raises(Killed):
-        make_model().fit(
+        fresh_model().fit(
             X,
             Y,
             epochs=3,

@@ -7,15 +7,17 @@ from typing import Any
 
 import keras
 import pytest
-from harness import Batches, PerBatch, X, Y, bytes_of, make_model, states_of
+from harness import Batches, PerBatch, X, Y, bytes_of, states_of
+from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, ResumeError, data, restore_callbacks
 from callback_state._checkpoints.snapshot import Snapshot
-from examples import is_short, start
+from examples import start
 
 BATCHES = 4
 
 
+@pytest.mark.heavy
 def test_the_example_goes_on_at_the_batch_where_it_died(tmp_path: Path) -> None:
     """Killed in its second epoch by SIGKILL and started again, it ends with the weights of a whole run."""
     whole = start("custom_loop.py", tmp_path / "whole").stdout
@@ -30,14 +32,9 @@ def test_the_example_goes_on_at_the_batch_where_it_died(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-def test_the_example_is_short() -> None:
-    """A complete program, shorter than sixty lines."""
-    assert is_short("custom_loop.py")
-
-
 def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool = True) -> Any:
     """One start of a loop that trains with ``train_on_batch``; None if it was killed before that batch."""
-    model, batches = make_model(), Batches()
+    model, batches = fresh_model(), Batches()
     mean = model.mean_loss = keras.metrics.Mean("mean_loss")
     source = data.shuffled(X, Y, batch_size=16, seed=5)
     saver = ModelCheckpointEnhanced(directory / "last.keras", "loss", save_freq=1)
@@ -73,8 +70,18 @@ def step_on(model: Any, x: Any, y: Any) -> float:
     return float(loss)
 
 
-@pytest.mark.parametrize("history", [True, False], ids=["history", "no history"])
-@pytest.mark.parametrize("kill", [(0, 1), (1, 2), (1, BATCHES)], ids=str)
+@pytest.mark.parametrize(
+    ("kill", "history"),
+    [
+        ((1, 2), True),
+        ((1, BATCHES), False),
+        *(
+            pytest.param(kill, history, marks=pytest.mark.heavy)
+            for kill, history in [((0, 1), True), ((0, 1), False), ((1, 2), False), ((1, BATCHES), True)]
+        ),
+    ],
+    ids=str,
+)
 def test_own_loop_is_exact(tmp_path: Path, kill: tuple[int, int], history: bool) -> None:
     """Weights, optimizer, history, averages, batches and states are those of the loop that nobody killed,
     also after an epoch's last batch."""
@@ -86,7 +93,7 @@ def test_own_loop_is_exact(tmp_path: Path, kill: tuple[int, int], history: bool)
 def test_first_batch_of_other_epochs_is_0(tmp_path: Path) -> None:
     """Only the epoch that was interrupted begins further on."""
     train(tmp_path, kill=(1, 2))
-    model = make_model()
+    model = fresh_model()
     model.mean_loss = keras.metrics.Mean("mean_loss")
     restored = restore_callbacks(tmp_path, into=[PerBatch(0.02), Batches()], model=model, strict=False)
     assert (restored.epoch, restored.batch, restored.initial_epoch) == (1, 1, 1)
@@ -97,7 +104,7 @@ def test_fit_does_not_go_on_where_an_own_loop_was(tmp_path: Path) -> None:
     """Inside an epoch it cannot know how far the data had been read; asked to, it begins the epoch again."""
     train(tmp_path, kill=(1, 2))
     for strict in (True, False):
-        model = make_model()
+        model = fresh_model()
         model.mean_loss = keras.metrics.Mean("mean_loss")
         made = [PerBatch(0.02), Batches(), ModelCheckpointEnhanced(tmp_path / "last.keras", "loss", save_freq=1)]
         restored = restore_callbacks(tmp_path, into=made, model=model, strict=strict)
@@ -114,7 +121,7 @@ def test_fit_does_not_go_on_where_an_own_loop_was(tmp_path: Path) -> None:
 def test_metrics_that_are_not_there_are_warned_of(tmp_path: Path) -> None:
     """Metrics whose sums were saved, and that this loop's model does not have yet, are named."""
     train(tmp_path, kill=(1, 2))
-    model = make_model()
+    model = fresh_model()
     made = [PerBatch(0.02), Batches(), ModelCheckpointEnhanced(tmp_path / "last.keras", "loss", save_freq=1)]
     callbacks = keras.callbacks.CallbackList(made, model=model, epochs=3, steps=BATCHES)
     restore_callbacks(tmp_path, into=callbacks, model=model)

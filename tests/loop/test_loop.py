@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 from harness import Batches, PerBatch, X, Y, bytes_of
 from places import ENVIRONMENT
@@ -176,7 +174,7 @@ class Notes(keras.callbacks.Callback):
         self.events.append(f"{self.name} end")
 
 
-@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("position", [0, pytest.param(1, marks=pytest.mark.heavy), 2])
 def test_before_and_after_everybody(position: int) -> None:
     """Wherever a listener stands, it hears before anybody, and after everybody, has heard an event."""
     events: list[str] = []
@@ -205,7 +203,7 @@ def test_before_and_after_everybody(position: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("form", ["dict", "nested"])
+@pytest.mark.parametrize("form", ["dict", pytest.param("nested", marks=pytest.mark.heavy)])
 def test_batches_are_heard_before_what_follows(form: str) -> None:
     """Also of callbacks that are in no list, of which Keras may think that a thread can call them."""
     events: list[str] = []
@@ -260,7 +258,9 @@ FORMS: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", ["nested", *(pytest.param(f, marks=pytest.mark.heavy) for f in ("list", "tuple", "dict"))]
+)
 def test_any_form_of_callbacks(tmp_path: Path, form: str) -> None:
     """Every form that Keras takes, saving at batches too: each callback is saved once, as it is then."""
     seen, saver = Batches(), checkpoint(tmp_path, "{epoch}-{batch}.keras", save_freq=3)
@@ -280,7 +280,7 @@ def test_single_callback(tmp_path: Path) -> None:
     assert [Snapshot.open(str(tmp_path / n)).meta.batch for n in ("1-3.keras", "2-2.keras")] == [2, 1]
 
 
-@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("position", [0, *(pytest.param(i, marks=pytest.mark.heavy) for i in (1, 2))])
 def test_position_does_not_matter(tmp_path: Path, position: int) -> None:
     """The state saved is the one after everybody has heard the epoch's end, wherever the checkpoint stands."""
     callbacks = [Counter(), keras.callbacks.EarlyStopping("loss", patience=9)]
@@ -292,7 +292,7 @@ def test_position_does_not_matter(tmp_path: Path, position: int) -> None:
     assert stopping.best == restored.history["loss"][0]
 
 
-@pytest.mark.parametrize("task", ["evaluate", "predict"])
+@pytest.mark.parametrize("task", ["evaluate", pytest.param("predict", marks=pytest.mark.heavy)])
 def test_evaluate_and_predict_take_the_callbacks(tmp_path: Path, task: str) -> None:
     """They save nothing, and a fit after them is as without them."""
     model, saver, counter = fresh_model(), checkpoint(tmp_path), Counter()
@@ -385,8 +385,7 @@ def test_fit_of_another_keras_is_refused() -> None:
     assert Fit.find(model) is None
 
 
-@pytest.mark.parametrize("validation", [None, (X, Y)], ids=["alone", "validated"])
-@pytest.mark.parametrize("verbose", [0, 1, 2])
+@pytest.mark.parametrize(("verbose", "validation"), [(0, None), (1, (X, Y)), (2, None)], ids=["0", "1", "2"])
 def test_arguments_of_fit_are_read(verbose: int, validation: Any) -> None:
     """First and last epoch, bar, shuffle and data are those of the running fit."""
     model, found = fresh_model(), []
@@ -421,53 +420,6 @@ def test_another_model_of_the_same_fit_is_not_meant() -> None:
 
     fit([Look(look)], outer, epochs=1)
     assert {(a.epochs, b.epochs) for a, b in found} == {(1, 7)}
-
-
-# Siblings that were forgotten.
-
-
-class Forgotten(keras.callbacks.Callback):
-    """Nobody registered it, and it changes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count, self.values, self.name = 0, [0.5], "same"
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.count += 1
-        self.values.append(logs["loss"])
-
-
-class Constant(keras.callbacks.Callback):
-    """Nobody registered it, and it does not change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.options, self.lock, self.array = {"a": [1]}, object(), np.arange(3)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs["constant"] = 1.0
-
-
-def test_forgotten_sibling_is_named_once(tmp_path: Path) -> None:
-    """One warning names the class, the attributes that changed, and the line to add; no constant one is named."""
-    with pytest.warns(UserWarning, match="Forgotten") as caught:
-        fit([Forgotten(), Constant(), checkpoint(tmp_path)], epochs=3)
-    messages = [str(w.message) for w in caught if "not saved" in str(w.message)]
-    assert len(messages) == 1
-    assert "its count, values changed" in messages[0]
-    assert "Write @stateful above class Forgotten, or pass stateful(Forgotten(...))" in messages[0]
-
-
-@pytest.mark.parametrize("register", [stateful, lambda c: c], ids=["registered", "named explicitly"])
-def test_no_warning_of_what_is_saved(tmp_path: Path, register: Any) -> None:
-    """A sibling that is registered, or given by ``callbacks=``, is not named."""
-    forgotten = register(Forgotten())
-    saver = checkpoint(tmp_path, callbacks=[forgotten])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        fit([forgotten, saver])
-    assert keys(tmp_path, "1.keras") == ["Forgotten", "ModelCheckpointEnhanced"]
 
 
 # Where it runs.

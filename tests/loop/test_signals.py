@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import signal
 import tempfile
@@ -13,7 +14,8 @@ from typing import Any
 
 import keras
 import pytest
-from harness import X_VAL, Y_VAL, Batches, PerBatch, Run, fit, make_model
+from harness import X_VAL, Y_VAL, Batches, PerBatch, Run, fit
+from reused import fresh_model
 
 from callback_state import (
     CallbackStateError,
@@ -88,7 +90,7 @@ def start(directory: Path, sends: SignalAt | None = None, **options: Any) -> Run
     """One start of a script whose process gets signals."""
     sender = [] if sends is None else [sends]
     options = {"checkpoint": TERM, "epochs": EPOCHS, **options}
-    ended = fit(directory, lambda: [*own(), *sender], **options)
+    ended = fit(directory, lambda: [*own(), *sender], model=fresh_model(), **options)
     assert ended is not None
     return ended
 
@@ -118,27 +120,41 @@ MOMENTS: dict[str, tuple[tuple[Any, ...], tuple[int, int | None]]] = {
 }
 
 
-@pytest.mark.parametrize(("at", "moment"), MOMENTS.values(), ids=MOMENTS)
+#: The name of the files, the options of the checkpoint, and the signals.
+RUNS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
+    "every epoch": ("{epoch:03d}", {}, (signal.SIGTERM,)),
+    "two signals": ("{epoch:03d}", {}, (signal.SIGTERM, signal.SIGUSR1)),
+    "best only": ("best-{epoch}-{val_loss:.3f}", {"save_best_only": True}, (signal.SIGUSR1,)),
+    "every third epoch": ("last", {"period": 3}, (signal.SIGTERM, signal.SIGTERM)),
+}
+#: Each moment once, each run at least once; the others of the product are heavy.
+FEW = {
+    ("before the first batch", "two signals"),
+    ("before a batch", "best only"),
+    ("after a batch", "every epoch"),
+    ("after an epoch's last batch", "every third epoch"),
+    ("in a validation", "two signals"),
+    ("at the end of an epoch", "every third epoch"),
+    ("at the end of the last epoch", "best only"),
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "checkpoint", "numbers"),
+    ("moment", "run"),
     [
-        ("{epoch:03d}", {}, (signal.SIGTERM,)),
-        ("{epoch:03d}", {}, (signal.SIGTERM, signal.SIGUSR1)),
-        ("best-{epoch}-{val_loss:.3f}", {"save_best_only": True}, (signal.SIGUSR1,)),
-        ("last", {"period": 3}, (signal.SIGTERM, signal.SIGTERM)),
+        pytest.param(*pair, marks=[] if pair in FEW else pytest.mark.heavy)
+        for pair in itertools.product(MOMENTS, RUNS)
     ],
-    ids=["every epoch", "two signals", "best only", "every third epoch, two signals"],
 )
-def test_stopped_and_started_again_it_is_the_same_run(
-    tmp_path: Path, at: Any, moment: Any, name: str, checkpoint: dict[str, Any], numbers: tuple[int, ...]
-) -> None:
+def test_stopped_and_started_again_it_is_the_same_run(tmp_path: Path, moment: str, run: str) -> None:
     """The exit code says so, one newest checkpoint is of that moment, and in the end the same files are there."""
+    (at, place), (name, checkpoint, numbers) = MOMENTS[moment], RUNS[run]
     options = {"name": name, "checkpoint": {**TERM, **checkpoint}}
     with pytest.raises(SystemExit) as stopped:
         start(tmp_path, SignalAt(*at, numbers=numbers), **options)
     assert stopped.value.code == 75
     newest = list_checkpoints(tmp_path)[-1]
-    assert (newest.epoch, newest.batch, newest.finished) == (*moment, False)
+    assert (newest.epoch, newest.batch, newest.finished) == (*place, False)
     assert sum(".interim." in name for name in names(tmp_path)) in (0, 2)
     uninterrupted, files = whole(name, **checkpoint)
     assert start(tmp_path, SignalAt("never"), **options).differences(uninterrupted) == []
@@ -187,8 +203,9 @@ class Ends(keras.callbacks.Callback):
 def test_everybody_hears_the_end_once(tmp_path: Path) -> None:
     """Files are closed and flushed before the process exits."""
     ends = Ends()
+    callbacks = [ends, SignalAt("on_train_batch_end", 1, 1)]
     with pytest.raises(SystemExit):
-        fit(tmp_path, lambda: [ends, SignalAt("on_train_batch_end", 1, 1)], checkpoint=TERM, epochs=EPOCHS)
+        fit(tmp_path, lambda: callbacks, checkpoint=TERM, epochs=EPOCHS, model=fresh_model())
     assert ends.heard == 1
 
 
@@ -234,7 +251,7 @@ def test_what_is_no_signal_is_refused() -> None:
     """When the callback is made, and what no process can catch too."""
     assert numbers_of(None) == numbers_of(False) == []
     assert numbers_of(signal.SIGTERM) == numbers_of("SIGTERM") == [signal.SIGTERM]
-    with pytest.raises(ValueError, match="'SIGNOTHING' is no signal"):
+    with pytest.raises(ValueError, match="'SIGNOTHING' is not a signal"):
         ModelCheckpointEnhanced("x.keras", save_on_signal=["SIGNOTHING"])
     with pytest.raises(ValueError, match="no process can catch SIGKILL"):
         ModelCheckpointEnhanced("x.keras", save_on_signal=["SIGKILL"])
@@ -253,7 +270,7 @@ def test_in_another_thread_it_is_an_error(tmp_path: Path) -> None:
     thread = threading.Thread(target=train)
     thread.start()
     thread.join()
-    assert "expected fit in the main thread" in str(errors[0])
+    assert "Python handles signals only in the main thread" in str(errors[0])
 
 
 def test_without_signals_another_thread_may_train(tmp_path: Path) -> None:
@@ -273,7 +290,7 @@ def test_after_a_fit_that_failed_signals_do_what_they_did(tmp_path: Path) -> Non
     """Handlers are put back when an exception leaves fit."""
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ZeroDivisionError):
-        fit(tmp_path, lambda: [Fails()], checkpoint=TERM)
+        fit(tmp_path, lambda: [Fails()], checkpoint=TERM, model=fresh_model())
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -282,7 +299,7 @@ def test_a_signal_is_not_lost_where_fit_fails_before_it_could_stop(tmp_path: Pat
     sends = SignalAt("on_train_batch_begin", 0, 0)
     warns = pytest.warns(UserWarning, match="asked to stop, and failed before it could: ZeroDivisionError")
     with warns, pytest.raises(SystemExit) as stopped:
-        fit(tmp_path, lambda: [sends, Fails()], checkpoint=TERM)
+        fit(tmp_path, lambda: [sends, Fails()], checkpoint=TERM, model=fresh_model())
     assert stopped.value.code == 75
 
 
@@ -291,7 +308,7 @@ def test_a_handler_that_was_left_behind_steps_aside(tmp_path: Path) -> None:
     heard: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
     mine = signal.getsignal(signal.SIGUSR1)
-    model = make_model()
+    model = fresh_model()
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", save_on_signal=["SIGUSR1"])
 
     def loop() -> None:
@@ -312,7 +329,7 @@ def test_a_handler_that_was_left_behind_steps_aside(tmp_path: Path) -> None:
 
 def test_a_hand_written_loop_is_stopped_too(tmp_path: Path) -> None:
     """At the end of a batch that it tells its CallbackList of."""
-    model = make_model()
+    model = fresh_model()
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", save_on_signal=True)
     callbacks = keras.callbacks.CallbackList([saver], model=model, epochs=2)
     with pytest.raises(SystemExit):

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import pytest
 import tensorflow as tf
-from harness import X, Y, make_model
+from harness import X, Y
+from reused import fresh_model
 
-from callback_state import ModelCheckpointEnhanced
+from callback_state import ModelCheckpointEnhanced, stateful
 
 
 class Number(keras.callbacks.Callback):
@@ -78,26 +78,30 @@ class Ramp(keras.callbacks.ReduceLROnPlateau):
         super().on_epoch_end(epoch, logs)
 
 
-def said(tmp_path: Path, *callbacks: Any) -> list[str]:
-    """The warnings of a run of four epochs."""
-    saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")
+def said(tmp_path: Path, *callbacks: Any, saves: list[Any] | None = None) -> list[str]:
+    """The warnings of a run of two epochs."""
+    saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", callbacks=saves)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        make_model().fit(X, Y, epochs=4, verbose=0, callbacks=[*callbacks, saver])
+        fresh_model().fit(X, Y, epochs=2, verbose=0, callbacks=[*callbacks, saver])
     return [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 
-@pytest.mark.parametrize("cls", [Number, Variable, Object, FromTheClass])
-def test_an_unregistered_callback_that_changes_is_named_once(tmp_path: Path, cls: Any) -> None:
-    """With the attribute and the line to add."""
-    (message,) = said(tmp_path, cls())
-    assert f"{cls.__name__} is not saved" in message and "its held changed" in message
-    assert f"write @stateful above class {cls.__name__}" in message
+def test_each_unregistered_callback_that_changes_is_named_once(tmp_path: Path) -> None:
+    """With the attribute and the line to add, also where the attribute is the same object or one of the class."""
+    classes = (Number, Variable, Object, FromTheClass)
+    messages = said(tmp_path, *(cls() for cls in classes), Still())
+    assert len(messages) == len(classes)
+    for cls, message in zip(classes, messages, strict=True):
+        assert f"{cls.__name__} is not saved" in message and "its held changed" in message
+        assert f"write @stateful above class {cls.__name__}, or pass stateful({cls.__name__}(...))" in message
 
 
-def test_one_that_does_not_change_is_not_named(tmp_path: Path) -> None:
-    """Nothing would be lost."""
-    assert said(tmp_path, Still(), keras.callbacks.EarlyStopping("loss", patience=9)) == []
+def test_a_callback_that_is_saved_or_does_not_change_is_not_named(tmp_path: Path) -> None:
+    """Registered, named by ``callbacks=``, constant, or a stock one: nothing would be lost."""
+    registered, named = stateful(Number()), Number()
+    others = [Still(), keras.callbacks.EarlyStopping("loss", patience=9)]
+    assert said(tmp_path, registered, named, *others, saves=[registered, named]) == []
 
 
 def test_a_stock_argument_that_somebody_moves_is_named(tmp_path: Path) -> None:

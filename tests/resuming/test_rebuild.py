@@ -124,7 +124,7 @@ def test_paths_and_addresses_are_refused_without_trust(value: Any, what: str) ->
     """Wherever they stand in an argument; with trust they are taken."""
     with pytest.raises(NotRebuildableError) as info:
         remade(Takes(value))
-    assert f"Takes: value is a path or an address ({what!r})" in str(info.value)
+    assert f"Takes: value is a path or a URL ({what!r})" in str(info.value)
     assert remade(Takes(value), trusted=True).value == value
 
 
@@ -136,7 +136,7 @@ def test_other_texts_are_taken(value: Any) -> None:
 
 def test_an_argument_called_a_path_is_refused() -> None:
     """Whatever it looks like; None is none."""
-    with pytest.raises(NotRebuildableError, match="path is a path or an address"):
+    with pytest.raises(NotRebuildableError, match="path is a path or a URL"):
         remade(Takes(path="x"))
     assert remade(Takes(path=None)).path is None
 
@@ -156,10 +156,10 @@ def test_all_reasons_are_named_in_one_error_and_nothing_is_made() -> None:
     assert MADE == []
     for part in (
         WHERE,
-        "Takes: value is a path or an address ('/x')",
+        "Takes: value is a path or a URL ('/x')",
         "Takes: fn was builtin_function_or_method builtins.print",
         "Takes_1: value was an object of class",
-        "Takes_2: value was too large to be stored",
+        "Takes_2: value was too large to be saved",
         "LearningRateScheduler: schedule was function",
         "into=[...]",
         "trusted=True",
@@ -234,12 +234,12 @@ def _changing(source: str) -> Any:
 @pytest.mark.parametrize(
     ("before", "call", "after", "named"),
     [
-        ("a, b=1", "1", "a", "no parameter b any more"),
-        ("a", "1", "b=2", "no parameter a any more"),
+        ("a, b=1", "1", "a", "no parameter b now"),
+        ("a", "1", "b=2", "no parameter a now"),
         ("a", "1", "a, new", "parameter new is new and has no default"),
         ("a", "1", "a, *, new", "parameter new is new and has no default"),
-        ("*rest", "1, 2", "a=3", r"no parameter \*args any more"),
-        ("**more", "x=2", "a=3", "no parameter x any more"),
+        ("*rest", "1, 2", "a=3", r"no parameter \*args now"),
+        ("**more", "x=2", "a=3", "no parameter x now"),
         ("a", "1", "a, *, b=undefined()", None),
     ],
     ids=["gone", "renamed", "new and required", "new keyword", "*args gone", "**kwargs gone", "broken class"],
