@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import pytest
 from harness import Batches, PerBatch, X, Y, bytes_of, states_of
-from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, ResumeError, data, restore_callbacks
 from callback_state._checkpoints.snapshot import Snapshot
@@ -32,12 +31,30 @@ def test_the_example_goes_on_at_the_batch_where_it_died(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
+def network() -> Any:
+    """A small network with dropout, new each time: the loop gives it a metric."""
+    keras.utils.set_random_seed(3)
+    layers = [
+        keras.Input((6,)),
+        keras.layers.Dense(4),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(1, "sigmoid"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy(), jit_compile=False)
+    return model
+
+
+def checkpoint(directory: Path) -> ModelCheckpointEnhanced:
+    return ModelCheckpointEnhanced(directory / "last.weights.h5", "loss", save_weights_only=True, save_freq=1)
+
+
 def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool = True) -> Any:
     """One start of a loop that trains with ``train_on_batch``; None if it was killed before that batch."""
-    model, batches = fresh_model(), Batches()
+    model, batches = network(), Batches()
     mean = model.mean_loss = keras.metrics.Mean("mean_loss")
     source = data.shuffled(X, Y, batch_size=16, seed=5)
-    saver = ModelCheckpointEnhanced(directory / "last.keras", "loss", save_freq=1)
+    saver = checkpoint(directory)
     made = [PerBatch(0.02), batches, saver]
     callbacks = keras.callbacks.CallbackList(made, add_history=history, model=model, epochs=3, steps=BATCHES)
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
@@ -93,7 +110,7 @@ def test_own_loop_is_exact(tmp_path: Path, kill: tuple[int, int], history: bool)
 def test_first_batch_of_other_epochs_is_0(tmp_path: Path) -> None:
     """Only the epoch that was interrupted begins further on."""
     train(tmp_path, kill=(1, 2))
-    model = fresh_model()
+    model = network()
     model.mean_loss = keras.metrics.Mean("mean_loss")
     restored = restore_callbacks(tmp_path, into=[PerBatch(0.02), Batches()], model=model, strict=False)
     assert (restored.epoch, restored.batch, restored.initial_epoch) == (1, 1, 1)
@@ -104,9 +121,9 @@ def test_fit_does_not_go_on_where_an_own_loop_was(tmp_path: Path) -> None:
     """Inside an epoch it cannot know how far the data had been read; asked to, it begins the epoch again."""
     train(tmp_path, kill=(1, 2))
     for strict in (True, False):
-        model = fresh_model()
+        model = network()
         model.mean_loss = keras.metrics.Mean("mean_loss")
-        made = [PerBatch(0.02), Batches(), ModelCheckpointEnhanced(tmp_path / "last.keras", "loss", save_freq=1)]
+        made = [PerBatch(0.02), Batches(), checkpoint(tmp_path)]
         restored = restore_callbacks(tmp_path, into=made, model=model, strict=strict)
         arguments = {"x": X, "y": Y, "batch_size": 16, "epochs": 3, "verbose": 0, "callbacks": made}
         if strict:
@@ -121,8 +138,8 @@ def test_fit_does_not_go_on_where_an_own_loop_was(tmp_path: Path) -> None:
 def test_metrics_that_are_not_there_are_warned_of(tmp_path: Path) -> None:
     """Metrics whose sums were saved, and that this loop's model does not have yet, are named."""
     train(tmp_path, kill=(1, 2))
-    model = fresh_model()
-    made = [PerBatch(0.02), Batches(), ModelCheckpointEnhanced(tmp_path / "last.keras", "loss", save_freq=1)]
+    model = network()
+    made = [PerBatch(0.02), Batches(), checkpoint(tmp_path)]
     callbacks = keras.callbacks.CallbackList(made, model=model, epochs=3, steps=BATCHES)
     restore_callbacks(tmp_path, into=callbacks, model=model)
     callbacks.on_train_begin()
