@@ -90,6 +90,11 @@ class SavedCallback:
     arguments: dict[str, SavedArgument]
     outside: Any = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the ``ModelCheckpointEnhanced`` itself, which has saved the others."""
+        return self.class_ == "callback_state.ModelCheckpointEnhanced"
+
 
 @dataclass(frozen=True)
 class Start:

@@ -42,7 +42,7 @@ class Expected:
 
     def check_callbacks(self, keyed: dict[str, Any], callbacks: list[Any]) -> None:
         """The restored callbacks that have state must be among those of the ``fit``."""
-        own = {e.key for e in self._meta.callbacks if e.class_.startswith("callback_state.")}
+        own = {e.key for e in self._meta.callbacks if e.is_ours}
         here = {id(callback) for callback in callbacks}
         gone = [k for k, c in keyed.items() if k not in own and id(c) not in here and state_of(c)]
         if gone:

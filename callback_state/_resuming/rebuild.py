@@ -21,14 +21,13 @@ from .._format.table import PlainError, Table, order, two_by_two
 from .._format.trust import Trust
 from ..exceptions import CallbackStateError, CorruptCheckpointError, NotRebuildableError
 
-__all__ = ["OWN", "rebuild"]
+__all__ = ["rebuild"]
 
 _REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|uri|root|host)s?$")
 #: The second letter of a dtype, or of the name of one of ml_dtypes, of which no array holds texts.
 _NUMERIC = frozenset("biufcmMln")
 #: The formats that a placeholder in a file name may have. A wide one could make a name of any length.
 _SPEC = r"([^{}/\\\\]?[<>=^])?[-+ ]?#?0?[0-9]{0,2}[,_]?(\.[0-9]{1,2})?[a-zA-Z%]?"
-OWN = "callback_state.ModelCheckpointEnhanced"
 
 
 def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     calls = {}
     for entry in entries:
         arguments = {n: _value(where, entry.key, n, a, builders) for n, a in entry.arguments.items()}
-        if entry.class_ == OWN:
+        if entry.is_ours:
             _own_arguments(arguments, directory, snapshot.meta.training_args, trust)
         # All calls are checked before the first is made: a constructor may open a file.
         calls[entry.key] = _call(where, entry.key, classes[entry.key], arguments)
@@ -80,7 +79,7 @@ def _class_of(entry: SavedCallback) -> Any:
     module, _, last = name.rpartition(".")
     if module == "keras.callbacks" and last in ADAPTERS and hasattr(keras.callbacks, last):
         return getattr(keras.callbacks, last)
-    if name == OWN:
+    if entry.is_ours:
         from .._saving.checkpoint import ModelCheckpointEnhanced
 
         return ModelCheckpointEnhanced
@@ -90,10 +89,10 @@ def _class_of(entry: SavedCallback) -> Any:
 def _reasons(entry: SavedCallback, cls: Any, trust: Trust, opener: Opener) -> list[str]:
     """Why a callback cannot be made from the file, argument by argument."""
     key, found = entry.key, []
-    if entry.class_ == OWN and not trust.everything and not _is_template(entry.arguments.get("filepath")):
+    if entry.is_ours and not trust.everything and not _is_template(entry.arguments.get("filepath")):
         found.append(f"{key}: filepath is not the name of a model file")
     for name, (kind, data, index) in entry.arguments.items():
-        if entry.class_ == OWN and name == "filepath":
+        if entry.is_ours and name == "filepath":
             continue
         if kind == "digest":
             found.append(f"{key}: {name} was too large to be saved")

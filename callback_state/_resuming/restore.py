@@ -19,7 +19,7 @@ from ..exceptions import RestoreError, UntrustedError
 from .checks import Expected
 from .match import Change, Matched, match
 from .put_in import put_in
-from .rebuild import OWN, rebuild
+from .rebuild import rebuild
 from .restored import Report, Restored
 from .resume import Resume
 
@@ -153,7 +153,7 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
     matched = match(snapshot.where, snapshot.meta.callbacks, live)
     stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
     # A checkpoint callback may be left out: then nothing is saved any more.
-    own = {e.key for e in snapshot.meta.callbacks if e.class_ == OWN}
+    own = {e.key for e in snapshot.meta.callbacks if e.is_ours}
     missing = [key for key in matched.missing if key in stateful_keys - own]
     keyed = names(live)
     unexpected = [key for key in matched.unexpected if state_of(keyed[key])]

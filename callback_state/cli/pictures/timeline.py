@@ -203,7 +203,7 @@ def _numbers_over(run: Recorded) -> dict[str, list[Series]]:
     """For each callback's key its numbers, each with one point for every checkpoint that has it."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for state in run.states:
-        own = {e.key for e in state.meta.callbacks if e.class_.startswith("callback_state.")}
+        own = {e.key for e in state.meta.callbacks if e.is_ours}
         for key, numbers in numbers_of(state.snapshot).items():
             series = found.setdefault(key, {})
             for name, value in numbers.items():
