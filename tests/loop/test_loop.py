@@ -10,18 +10,11 @@ from typing import Any
 
 import keras
 import pytest
-from harness import Batches, PerBatch, X, Y, bytes_of
+from harness import Batches, X, Y
 from places import ENVIRONMENT
 from reused import fresh_model
 
-from callback_state import (
-    BackendError,
-    CallbackStateError,
-    ModelCheckpointEnhanced,
-    ResumeError,
-    restore_callbacks,
-    stateful,
-)
+from callback_state import BackendError, ModelCheckpointEnhanced, ResumeError, restore_callbacks, stateful
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._keras.fit import Fit
 from callback_state._loop import loop as _loop
@@ -280,18 +273,6 @@ def test_single_callback(tmp_path: Path) -> None:
     assert [Snapshot.open(str(tmp_path / n)).meta.batch for n in ("1-3.keras", "2-2.keras")] == [2, 1]
 
 
-@pytest.mark.parametrize("position", [0, *(pytest.param(i, marks=pytest.mark.heavy) for i in (1, 2))])
-def test_position_does_not_matter(tmp_path: Path, position: int) -> None:
-    """The state saved is the one after everybody has heard the epoch's end, wherever the checkpoint stands."""
-    callbacks = [Counter(), keras.callbacks.EarlyStopping("loss", patience=9)]
-    callbacks.insert(position, checkpoint(tmp_path))
-    fit(callbacks, epochs=1)
-    counter, stopping = Counter(), keras.callbacks.EarlyStopping("loss", patience=9)
-    restored = restore_callbacks(tmp_path / "1.keras", into=[counter, stopping, checkpoint(tmp_path)])
-    assert counter.count == 1
-    assert stopping.best == restored.history["loss"][0]
-
-
 @pytest.mark.parametrize("task", ["evaluate", pytest.param("predict", marks=pytest.mark.heavy)])
 def test_evaluate_and_predict_take_the_callbacks(tmp_path: Path, task: str) -> None:
     """They save nothing, and a fit after them is as without them."""
@@ -304,70 +285,6 @@ def test_evaluate_and_predict_take_the_callbacks(tmp_path: Path, task: str) -> N
     fit([counter, saver], model)
     assert models(tmp_path) == ["1.keras", "2.keras"]
     assert keys(tmp_path, "2.keras") == ["Counter", "ModelCheckpointEnhanced"]
-
-
-# Where nobody calls fit.
-
-
-def drive(model: Any, callbacks: Any, epochs: range) -> None:
-    """A training loop as one writes it by hand."""
-    model.stop_training = False
-    callbacks.on_train_begin()
-    for epoch in epochs:
-        callbacks.on_epoch_begin(epoch)
-        for batch in range(4):
-            callbacks.on_train_batch_begin(batch)
-            rows = slice(16 * batch, 16 * batch + 16)
-            logs = model.train_on_batch(X[rows], Y[rows], return_dict=True)
-            callbacks.on_train_batch_end(batch, logs)
-        values = {name: float(value) for name, value in logs.items()}
-        callbacks.on_epoch_end(epoch, values)
-        model.reset_metrics()
-    callbacks.on_train_end()
-
-
-def test_hand_written_loop_resumes_exactly(tmp_path: Path) -> None:
-    """A loop that drives a CallbackList is saved and resumed as one of fit is."""
-
-    def begin(directory: Path, kill: int | None) -> tuple[list[bytes], Any]:
-        model = fresh_model()
-        callbacks = [PerBatch(0.05), keras.callbacks.EarlyStopping("loss", patience=9), Batches()]
-        saver = checkpoint(directory)
-        restored = restore_callbacks(directory, into=[*callbacks, saver], model=model, missing_ok=True)
-        callback_list = listed(model, [saver, *callbacks], epochs=4)
-        drive(model, callback_list, range(restored.initial_epoch, 4 if kill is None else kill))
-        states = (callbacks[0].step, callbacks[1].best, callbacks[2].seen, model.history.history)
-        return bytes_of([*model.weights, *model.optimizer.variables]), states
-
-    whole = begin(tmp_path / "whole", None)
-    begin(tmp_path / "killed", 2)
-    assert begin(tmp_path / "killed", None) == whole
-
-
-def test_checkpoint_without_a_list_names_the_way_out(tmp_path: Path) -> None:
-    """Called by no CallbackList, a checkpoint says how to name the callbacks; with them it saves."""
-    model = fresh_model()
-    saver = checkpoint(tmp_path)
-    saver.set_model(model)
-    with pytest.raises(CallbackStateError, match=r"Name them: ModelCheckpointEnhanced\(\.\.\., callbacks="):
-        saver.on_train_begin()
-    counter = Counter()
-    saver = checkpoint(tmp_path, callbacks=[counter])
-    saver.set_params({"epochs": 1})
-    saver.set_model(model)
-    saver.on_train_begin()
-    for callback in (saver, counter):
-        callback.on_epoch_begin(0)
-    for callback in (counter, saver):
-        callback.on_epoch_end(0, {"loss": 1.0})
-    assert keys(tmp_path, "1.keras") == ["Counter", "ModelCheckpointEnhanced"]
-
-
-def test_named_callbacks_only(tmp_path: Path) -> None:
-    """With ``callbacks=[...]`` those are saved and no other, in a fit too."""
-    one, other = Counter(), Batches()
-    fit([one, other, checkpoint(tmp_path, callbacks=[one])])
-    assert keys(tmp_path, "1.keras") == ["Counter", "ModelCheckpointEnhanced"]
 
 
 # The fit.

@@ -155,7 +155,7 @@ def test_data_too_short_for_the_batch_are_refused_on_demand_too(checkpoints: dic
     model, callbacks, arguments = resumed(checkpoints["inside"], "inside", "shorter", strict=False)
     with (
         pytest.warns(UserWarning, match="batches of an epoch: expected 4, found 1"),
-        pytest.raises(ResumeError, match=r"ended after 1 batches .*taken after 2"),
+        pytest.raises(ResumeError, match="ended after 1 batches, and the checkpoint was taken after 2"),
     ):
         model.fit(**{**arguments, "x": X[:16], "y": Y[:16]})
     assert callbacks[0].steps == 0

@@ -188,7 +188,7 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_changes(checkpoints: Path, 
     assert ([state_of(c) for c in callbacks], bytes_of(model.weights)) == before
 
 
-@pytest.mark.parametrize("damage", [d for d in DAMAGE if d not in ("state missing",)])
+@pytest.mark.parametrize("damage", ["model missing", "truncated", "one bit of the model flipped"])
 def test_a_directory_falls_back_to_the_newest_that_verifies(checkpoints: Path, damage: str) -> None:
     """The damaged one is named in a warning and left where it is."""
     DAMAGE[damage][0](checkpoints / "003.keras.callbacks.pkl")
@@ -484,12 +484,6 @@ def test_a_fit_without_the_restored_callbacks_is_refused(checkpoints: Path, forg
         passed = [*make()[:1], *callbacks[1:]]
     with pytest.raises(ResumeError, match=r"PerBatch.*: restored from the checkpoint, but not among"):
         model.fit(**FIT, epochs=8, callbacks=passed, initial_epoch=restored.initial_epoch)
-
-
-def test_a_misspelt_directory_does_not_begin_anew(checkpoints: Path) -> None:
-    """The checkpoint callback's own directory has checkpoints, which would be written over."""
-    with pytest.raises(CheckpointNotFoundError, match="which a new run would write over"):
-        restore_callbacks(checkpoints.with_name("ckptt"), into=[*make(), saver(checkpoints)], missing_ok=True)
 
 
 def test_stock_model_files_that_would_be_written_over_are_warned_of(tmp_path: Path) -> None:
