@@ -1,15 +1,21 @@
-"""What is taken out of the storage modules on purpose, and the test that turns red each time.
+"""What is taken out of the package on purpose, and the test that fails each time.
 
-``tests/mutations`` has a table for each module, in a folder for each wing: every sync, rename, order and check, as
-a small difference, below its name and its test; ``checker`` stands for a case of the model checker in
+``tests/mutations`` has a folder for each wing, and in it a table for each module: a line that matters, as a small
+difference, below its name and the name of its test. ``checker`` stands for a case of the model checker in
 test_crashes.py.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from typing import Any
 
-from places import ROOT, TESTS
+from places import ENVIRONMENT, KIT, ROOT, TESTS
 
 PACKAGE = ROOT / "callback_state"
 CHECKER = "test_crashes.py::test_the_old_or_the_new_checkpoint_is_whole"
@@ -52,24 +58,29 @@ def _parsed(module: str, entry: str) -> Mutant:
     return Mutant(name, module, old, new, f"{path.relative_to(TESTS).as_posix()}::{function}")
 
 
-STORAGE = ("_store/commit", "_store/disk", "_store/pair", "_store/recover", "_store/staging", "_format/statefile")
-#: What stands between a file and memory.
-READERS = tuple(f"_format/{name}" for name in ("pickles", "table", "limits", "arrays", "generators", "kinds"))
-#: The command line.
-COMMANDS = tuple(
-    f"cli/{name}"
-    for name in (
-        "commands/prune",
-        "runs/direction",
-        "runs/recorded",
-        "shell/options",
-        "shell/output",
-        "values/view",
-        "values/differences",
-        "pictures/series",
-    )
-)
-MUTANTS = {mutant.name: mutant for module in STORAGE + READERS + COMMANDS for mutant in table(module)}
-#: Those of the order of calls that the model checker has to notice.
-PROTOCOL = [mutant for mutant in MUTANTS.values() if CHECKER in mutant.test]
-CHECKS = [mutant for mutant in MUTANTS.values() if mutant not in PROTOCOL]
+def _tables() -> list[str]:
+    folder = TESTS / "mutations"
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.diff"))]
+
+
+#: Wings that cannot be tried without TensorFlow.
+TRAINING = ("_keras", "_input", "_callbacks", "_loop", "_saving", "_resuming", "testing")
+MUTANTS = {f"{mutant.module}-{mutant.name}": mutant for module in _tables() for mutant in table(module)}
+
+
+@functools.cache
+def _server(*libraries: str) -> Any:
+    """The process that those that try mutants are forked from; it ends when its standard input is closed."""
+    command = [sys.executable, str(KIT / "process_mutants.py"), *libraries]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    atexit.register(process.communicate)
+    return process
+
+
+def tried(name: str) -> tuple[int, str]:
+    """The exit status of pytest with this mutant (negative: a signal), and what it said."""
+    process = _server("keras") if MUTANTS[name].module.startswith(TRAINING) else _server()
+    process.stdin.write(f"{name}\n")
+    process.stdin.flush()
+    status, said = json.loads(process.stdout.readline())
+    return status, said

@@ -1,12 +1,14 @@
 """Tries mutants of the package, each in a process of its own that is forked from this one.
 
-    python process_mutants.py NAME [NAME ...]
+    python process_mutants.py [LIBRARY ...]
 
-Prints a line of JSON for each: its name, the exit status of pytest (negative: a signal), and what it said.
+Imports the libraries once. Reads a name on each line of the standard input; answers with a line of JSON: the exit
+status of pytest (negative: a signal), and what it said.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -43,7 +45,7 @@ def run(place: Path, mutant: Mutant) -> int:
     return int(status)
 
 
-def tried(mutant: Mutant) -> dict[str, object]:
+def tried(mutant: Mutant) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         child = os.fork()
@@ -56,9 +58,11 @@ def tried(mutant: Mutant) -> dict[str, object]:
                 sys.stderr.flush()
                 os._exit(status)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return {"name": mutant.name, "status": status, "said": (place / "output").read_text()[-2000:]}
+        return status, (place / "output").read_text()[-2000:]
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(json.dumps(tried(MUTANTS[name])), flush=True)
+    for library in sys.argv[1:]:
+        importlib.import_module(library)
+    for line in sys.stdin:
+        print(json.dumps(tried(MUTANTS[line.strip()])), flush=True)
