@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import harness
 import keras
-from harness import X_VAL, Y_VAL, Killed, Run, Strike, X, Y, fit
+from harness import X_VAL, Y_VAL, Killed, Run, Strike, X, Y
 from tensorflow.python.ops import stateful_random_ops
 
 from callback_state._keras import randomness
@@ -51,6 +52,11 @@ def fresh_model(*, ema: bool = False, steps_per_execution: int = 1) -> Any:
     return model
 
 
+def fit(directory: Path, make: harness.Make, **options: Any) -> Run | None:
+    """One start of a script, as :func:`harness.fit`, with the shared model."""
+    return harness.fit(directory, make, **{"model": fresh_model(), **options})
+
+
 def forget() -> None:
     """The global generators as in a new process that is seeded: none of TensorFlow's or Keras's own made yet."""
     keras.utils.set_random_seed(11)
@@ -74,6 +80,6 @@ def start(
         return [*make(), *([] if kill is None else [Strike("train_batch_end", step=kill)])]
 
     try:
-        return fit(directory, callbacks, model=fresh_model(), epochs=epochs, **options)
+        return fit(directory, callbacks, epochs=epochs, **options)
     except Killed:
         return None

@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import X_VAL, Y_VAL, Batches, Container, Killed, PerBatch, Strike, X, Y, fit, make_model
+from harness import X_VAL, Y_VAL, Batches, Container, Killed, PerBatch, Strike, X, Y
+from reused import fit, fresh_model
 
 from callback_state import (
     CallbackStateError,
@@ -55,8 +56,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["{epoch}-{val_loss:.3f}.keras", "best.keras"])
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("every epoch", "{epoch}-{val_loss:.3f}.keras"),
+        ("best only", "{epoch}-{val_loss:.3f}.keras"),
+        ("best accuracy", "best.keras"),
+        ("threshold", "best.keras"),
+        ("every 3 batches", "{epoch}-{val_loss:.3f}.keras"),
+    ],
+)
 def test_saves_when_and_where_the_stock_class_does(
     tmp_path: Path, setting: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,7 +76,7 @@ def test_saves_when_and_where_the_stock_class_does(
     results = []
     for cls in (keras.callbacks.ModelCheckpoint, ModelCheckpointEnhanced):
         saver = cls(os.path.join(tmp_path, cls.__name__, name), verbose=1, **options)
-        make_model().fit(**FIT, epochs=4, callbacks=[saver])
+        fresh_model().fit(**FIT, epochs=4, callbacks=[saver])
         directory = tmp_path / cls.__name__
         found = [n for n in (models(directory) if directory.exists() else []) if ".final" not in n]
         said = re.findall(r"improved? from [\w.]+(?: to [\d.]+)?", capsys.readouterr().out)
@@ -116,7 +125,7 @@ def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
             ModelCheckpointEnhanced(directory / "latest.keras"),
             ModelCheckpointEnhanced(directory / "best.keras", save_best_only=True),
         ]
-        model = make_model()
+        model = fresh_model()
         restored = restore_callbacks(directory, into=savers, model=model, missing_ok=True)
         try:
             model.fit(
@@ -154,10 +163,10 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
 
     monkeypatch.setattr(_store, "commit", dies)
     with pytest.raises(Killed):
-        make_model().fit(**FIT, epochs=6, callbacks=savers())
+        fresh_model().fit(**FIT, epochs=6, callbacks=savers())
     monkeypatch.undo()
     assert not (tmp_path / "best" / "best.keras").exists()
-    callbacks, model = savers(), make_model()
+    callbacks, model = savers(), fresh_model()
     restored = restore_callbacks(tmp_path, into=callbacks, model=model)
     with pytest.raises(Killed):
         model.fit(**FIT, epochs=6, initial_epoch=1, callbacks=[*callbacks, Strike("epoch_begin", at=1)])
@@ -178,7 +187,7 @@ def test_callbacks_names_them_explicitly(tmp_path: Path) -> None:
 
     counts = Counts()
     saver = ModelCheckpointEnhanced(tmp_path / "m.keras", callbacks=[counts])
-    make_model().fit(**FIT, epochs=3, callbacks=[saver, counts, PerBatch(0.01)])
+    fresh_model().fit(**FIT, epochs=3, callbacks=[saver, counts, PerBatch(0.01)])
     fresh = stateful(Counts())
     restored = restore_callbacks(tmp_path, into=[fresh], strict=False)
     assert fresh.n == 3
@@ -189,10 +198,10 @@ def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) ->
     """Called by somebody else's container: an error that says callbacks=, and with it the state is saved."""
     lost = ModelCheckpointEnhanced(tmp_path / "m.keras")
     with pytest.raises(CallbackStateError, match=r"callbacks=\[\.\.\.\]"):
-        make_model().fit(**FIT, epochs=2, callbacks=[Container([lost])])
+        fresh_model().fit(**FIT, epochs=2, callbacks=[Container([lost])])
     schedule = PerBatch(0.01)
     saver = ModelCheckpointEnhanced(tmp_path / "m.keras", callbacks=[schedule])
-    make_model().fit(**FIT, epochs=2, callbacks=[Container([schedule, saver])])
+    fresh_model().fit(**FIT, epochs=2, callbacks=[Container([schedule, saver])])
     fresh = PerBatch(0.01)
     restore_callbacks(tmp_path, into=[fresh], strict=False)
     assert fresh.step == 8
@@ -232,8 +241,8 @@ def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
     """Epoch and batch are 0-based; the epoch to go on with is the one that was interrupted."""
     saver = ModelCheckpointEnhanced(tmp_path / "m.keras", save_freq=3)
     with pytest.raises(Killed):
-        make_model().fit(**FIT, epochs=4, callbacks=[saver, Strike("epoch_begin", at=1)])
-    restored = restore_callbacks(tmp_path, into=[saver], model=make_model())
+        fresh_model().fit(**FIT, epochs=4, callbacks=[saver, Strike("epoch_begin", at=1)])
+    restored = restore_callbacks(tmp_path, into=[saver], model=fresh_model())
     assert (restored.epoch, restored.batch, restored.initial_epoch) == (0, 2, 0)
     assert "initial_epoch=0, after batch 2" in repr(restored)
 
@@ -241,7 +250,7 @@ def test_a_save_inside_an_epoch_says_where_it_was_taken(tmp_path: Path) -> None:
 def test_save_best_only_within_an_epoch(tmp_path: Path) -> None:
     """A training metric within an epoch chooses the best model; the stock class raises a TypeError."""
     saver = ModelCheckpointEnhanced(tmp_path / "best.keras", monitor="loss", save_best_only=True, save_freq=2)
-    make_model().fit(**FIT, epochs=3, callbacks=[saver])
+    fresh_model().fit(**FIT, epochs=3, callbacks=[saver])
     assert saver.best is not None and (tmp_path / "best.keras").exists()
 
 
@@ -259,7 +268,7 @@ def test_the_state_file_is_small(tmp_path: Path) -> None:
         keras.callbacks.ModelCheckpoint(tmp_path / "stock.keras", save_freq=10**9),
         ModelCheckpointEnhanced(tmp_path / "m.keras", period=100),
     ]
-    model = make_model()
+    model = fresh_model()
     history = {
         name: [0.1 + i for i in range(99)]
         for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "f1")
@@ -279,7 +288,7 @@ def test_keep_best_without_its_series_deletes_nothing(tmp_path: Path) -> None:
     """Which is best cannot be told: a warning, and all are kept."""
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", keep_best=1)
     with pytest.warns(UserWarning, match="keep_best=1 compares 'val_loss', and this epoch has no value of it"):
-        make_model().fit(X, Y, verbose=0, epochs=3, callbacks=[saver])
+        fresh_model().fit(X, Y, verbose=0, epochs=3, callbacks=[saver])
     assert models(tmp_path) == ["1.keras", "2.keras", "3.keras"]
 
 
@@ -291,7 +300,7 @@ def test_placeholders_in_the_directory_are_refused() -> None:
 
 def test_numpy_numbers_as_arguments_of_fit(tmp_path: Path) -> None:
     """epochs=np.int64(3) is written so that it can be read."""
-    make_model().fit(**FIT, epochs=np.int64(3), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
+    fresh_model().fit(**FIT, epochs=np.int64(3), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
     assert [c.finished for c in list_checkpoints(tmp_path)] == [True]
 
 

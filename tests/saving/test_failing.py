@@ -14,8 +14,9 @@ from typing import Any
 import keras
 import pytest
 import tensorflow as tf
-from harness import X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, X, Y, bytes_of, fit, make_model
+from harness import X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, X, Y, bytes_of
 from places import ROOT
+from reused import fit, fresh_model
 
 from callback_state import (
     CheckpointNotFoundError,
@@ -26,8 +27,7 @@ from callback_state import (
 )
 from callback_state._format import statefile
 from callback_state._keras import model_file
-from callback_state._saving import keeper as _keeper
-from callback_state._saving import rescue
+from callback_state._saving import keeper, rescue, writer
 from callback_state._saving.options import seconds_of
 from callback_state._store import commit, disk
 
@@ -89,10 +89,12 @@ def whole(**options: Any) -> tuple[Run, list[str]]:
 @pytest.mark.parametrize(
     ("step", "number"),
     [
-        *((step, errno.ENOSPC) for step in STEPS),
-        ("model", errno.EACCES),
-        ("model", errno.EDQUOT),
+        ("model", errno.ENOSPC),
+        ("state", errno.EDQUOT),
+        ("rename", errno.EACCES),
         ("sync", errno.EIO),
+        ("directory", errno.EACCES),
+        ("digest", errno.EIO),
     ],
 )
 def test_training_survives_a_save_that_fails(
@@ -165,7 +167,7 @@ def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
     acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "write", fails), epoch2=monkeypatch.undo)
     saver = ModelCheckpointEnhanced(tmp_path / "best.keras", "mine", save_best_only=True, mode="min")
     with pytest.warns(UserWarning, match="not saved"):
-        make_model().fit(X, Y, epochs=4, verbose=0, callbacks=[Losses(), acts, saver])
+        fresh_model().fit(X, Y, epochs=4, verbose=0, callbacks=[Losses(), acts, saver])
     saved = [c for c in list_checkpoints(tmp_path) if c.path.endswith("best.keras")]
     assert [(c.epoch, c.monitor) for c in saved] == [(2, ("mine", 3.0))]
 
@@ -202,8 +204,9 @@ def test_nothing_goes_for_a_successor_that_was_not_saved(tmp_path: Path, monkeyp
 SEAM = ("make_directory", "write_bytes", "sync_file", "sync_directory", "rename", "remove_tree")
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.heavy)])
 def test_ctrl_c_at_every_step_of_a_save_finishes_or_undoes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
     """KeyboardInterrupt before each operation of the second save: a new start goes on as the same run."""
     uninterrupted, _ = whole(name=OWN, epochs=3)
@@ -220,7 +223,7 @@ def test_ctrl_c_at_every_step_of_a_save_finishes_or_undoes_it(
 
         return call
 
-    for step in range(40):
+    for step in range(0, 40, every):
         directory, left = tmp_path / str(step), 0
 
         def arm(steps: int = step + 1) -> None:
@@ -240,15 +243,15 @@ def test_ctrl_c_at_every_step_of_a_save_finishes_or_undoes_it(
         resumed = start(directory, At(), name=OWN, epochs=3)
         assert resumed.differences(uninterrupted) == []
         assert [n for n in files(directory) if n != ".callback_state.lock"] == pair("latest.keras")
-    assert interrupted >= 8
+    assert interrupted >= 8 // every
 
 
 # Two writers
 
 HOLDS = """
 import sys
-from callback_state import _lock
-held = _lock.hold(sys.argv[1])
+from callback_state._store import lock
+held = lock.hold(sys.argv[1])
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -301,7 +304,7 @@ def every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("every_batch")
-@pytest.mark.parametrize("fails_at", [6, 7, 8, 9, 11])
+@pytest.mark.parametrize("fails_at", [7, *(pytest.param(n, marks=pytest.mark.heavy) for n in (6, 8, 9, 11))])
 def test_data_that_fail_lose_nothing(tmp_path: Path, fails_at: int) -> None:
     """The run goes on at the very batch that could not be read."""
     whole = start(tmp_path / "whole", x=stream(None), **STREAM)
@@ -347,16 +350,15 @@ class FailsAt(keras.callbacks.Callback):
 
 @pytest.mark.usefixtures("every_batch")
 @pytest.mark.parametrize(
-    ("event", "moment"),
+    ("event", "moment", "error"),
     [
-        ("on_epoch_begin", (0, None)),
-        ("on_train_batch_begin", (1, 1)),
-        ("on_train_batch_end", (1, 1)),
-        ("on_test_batch_begin", (1, 3)),
-        ("on_epoch_end", (1, 3)),
+        ("on_epoch_begin", (0, None), Broken),
+        ("on_train_batch_begin", (1, 1), KeyboardInterrupt),
+        ("on_train_batch_end", (1, 1), Broken),
+        ("on_test_batch_begin", (1, 3), KeyboardInterrupt),
+        ("on_epoch_end", (1, 3), Broken),
     ],
 )
-@pytest.mark.parametrize("error", [Broken, KeyboardInterrupt])
 def test_wherever_an_exception_comes_from_the_last_quiet_point_is_saved(
     tmp_path: Path, event: str, moment: Any, error: type[BaseException]
 ) -> None:
@@ -374,7 +376,7 @@ def test_wherever_an_exception_comes_from_the_last_quiet_point_is_saved(
 @pytest.mark.usefixtures("every_batch")
 def test_the_model_in_this_process_stays_as_the_exception_left_it(tmp_path: Path) -> None:
     """Only the file goes back to the quiet point."""
-    model = make_model()
+    model = fresh_model()
     seen: list[Any] = []
 
     class Spoils(keras.callbacks.Callback):
@@ -398,20 +400,20 @@ def test_copies_take_a_hundredth_of_the_time(tmp_path: Path, monkeypatch: pytest
     clock = Clock()
     monkeypatch.setattr(rescue, "time", clock)
     copied: list[Any] = []
-    take = _keeper.Keeper.take
+    take = keeper.Keeper.take
 
-    def takes_a_second(keeper: Any, event: Any, loop: Any, **meta: Any) -> Any:
+    def takes_a_second(self: Any, event: Any, loop: Any, **meta: Any) -> Any:
         clock.now += 1
         copied.append((event.epoch, event.batch))
-        return take(keeper, event, loop, **meta)
+        return take(self, event, loop, **meta)
 
-    monkeypatch.setattr(_keeper.Keeper, "take", takes_a_second)
+    monkeypatch.setattr(keeper.Keeper, "take", takes_a_second)
 
     def tick(batch: int, logs: Any) -> None:
         clock.now += 1
 
     saver = ModelCheckpointEnhanced(tmp_path / "a.keras", period=9, save_on_exception=True)
-    make_model().fit(X, Y, batch_size=1, epochs=2, verbose=0, callbacks=[OnBatchEnd(tick), saver])
+    fresh_model().fit(X, Y, batch_size=1, epochs=2, verbose=0, callbacks=[OnBatchEnd(tick), saver])
     # The last one is the end of the run; the one of batch 63 stands for what an epoch's end may lose.
     assert copied == [(0, 0), (0, 63), (0, None), (1, 63), (1, None), (1, None)]
 
@@ -438,6 +440,12 @@ class Clock:
         return 1
 
 
+def of_saves(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """Saves go by this clock."""
+    monkeypatch.setattr(keeper, "time", clock)
+    monkeypatch.setattr(writer, "time", clock)
+
+
 def ticks(clock: Clock, kill: int | None = None) -> Any:
     """A second for each batch; dies after so many."""
 
@@ -461,15 +469,15 @@ class OnBatchEnd(keras.callbacks.Callback):
 def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five seconds of four batches an epoch, counted from the last save; one interim file at most."""
     clock = Clock()
-    monkeypatch.setattr(_keeper, "time", clock)
+    of_saves(monkeypatch, clock)
     saved: list[Any] = []
-    write = _keeper.Keeper._write
+    write = writer.Writer.write
 
-    def noting(keeper: Any, path: str, taking: Any, *, interim: bool) -> None:
-        write(keeper, path, taking, interim=interim)
+    def noting(self: Any, path: str, taking: Any, *, interim: bool) -> None:
+        write(self, path, taking, interim=interim)
         saved.append((os.path.basename(path), taking.meta.epoch, taking.meta.batch))
 
-    monkeypatch.setattr(_keeper.Keeper, "_write", noting)
+    monkeypatch.setattr(writer.Writer, "write", noting)
     start(tmp_path, ticks(clock), checkpoint={"save_every": 5, "period": 3}, name="{epoch}", epochs=5)
     assert saved == [
         ("epoch.interim.keras", 1, 0),
@@ -481,14 +489,14 @@ def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch
     assert [n for n in files(tmp_path) if n.endswith(".keras")] == ["3.keras", "5.final.keras"]
 
 
-@pytest.mark.parametrize("kill", [4, 5, 7, 13])
+@pytest.mark.parametrize("kill", [5, 13, *(pytest.param(n, marks=pytest.mark.heavy) for n in (4, 7))])
 def test_killed_after_a_save_by_the_clock_it_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: int
 ) -> None:
     """From the interim file or from a newer regular one; in the end the interim file is gone."""
     options: dict[str, Any] = {"checkpoint": {"save_every": 3, "period": 2}, "name": "{epoch}"}
     clock = Clock()
-    monkeypatch.setattr(_keeper, "time", clock)
+    of_saves(monkeypatch, clock)
     whole = start(tmp_path / "whole", ticks(clock), **options)
     clock.now = 0
     assert fit(tmp_path / "killed", lambda: [*own(), ticks(clock, kill)], epochs=EPOCHS, **options) is None
@@ -503,7 +511,7 @@ def test_a_kill_before_the_interim_file_was_deleted_leaves_none_behind(
 ) -> None:
     """The next start finds it older than what it goes on from."""
     clock, delete = Clock(), commit.delete
-    monkeypatch.setattr(_keeper, "time", clock)
+    of_saves(monkeypatch, clock)
 
     def dies(path: str) -> None:
         if "interim" in path:
@@ -566,7 +574,7 @@ def test_validation_data_of_a_run_that_was_interrupted_are_forgotten(tmp_path: P
             if len(self.model.history.epoch) == 1:
                 signal.raise_signal(signal.SIGTERM)
 
-    model = make_model()
+    model = fresh_model()
     saver = ModelCheckpointEnhanced(tmp_path / "a.keras", save_on_signal=True)
     with pytest.raises(SystemExit):
         model.fit(X, Y, epochs=3, verbose=0, validation_data=(X_VAL, Y_VAL), callbacks=[saver, Sends()])

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import EPOCHS, X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, Strike, X, Y, bytes_of, fit, make_model
+from harness import EPOCHS, X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, Strike, X, Y, bytes_of, make_model
+from reused import fit, fresh_model
 
 from callback_state import (
     CallbackStateError,
@@ -58,13 +59,30 @@ def ema() -> list[Any]:
     return [Batches()]
 
 
-@pytest.mark.parametrize("make", [plain, stopping, ema])
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+@pytest.mark.parametrize(
+    ("make", "ending"),
+    [
+        (plain, ".keras"),
+        (stopping, ".weights.h5"),
+        (ema, ".h5"),
+        *(
+            pytest.param(make, ending, marks=pytest.mark.heavy)
+            for make, ending in [
+                (plain, ".weights.h5"),
+                (plain, ".h5"),
+                (stopping, ".keras"),
+                (stopping, ".h5"),
+                (ema, ".keras"),
+                (ema, ".weights.h5"),
+            ]
+        ),
+    ],
+)
 def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str) -> None:
     """A finished run has byte-identical weights, history and states when its script is run again."""
 
     def start() -> Run | None:
-        return fit(tmp_path, make, ending=ending, epochs=5, model=make_model(ema=make is ema))
+        return fit(tmp_path, make, ending=ending, epochs=5, model=fresh_model(ema=make is ema))
 
     first = start()
     files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -78,9 +96,9 @@ def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str)
 @pytest.mark.parametrize("make", [plain, ema])
 def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path, make: Any) -> None:
     """A finished run goes on as if the larger number had been given at once, EMA included."""
-    whole = fit(tmp_path / "whole", make, model=make_model(ema=make is ema))
-    fit(tmp_path / "parts", make, epochs=3, model=make_model(ema=make is ema))
-    on = fit(tmp_path / "parts", make, model=make_model(ema=make is ema))
+    whole = fit(tmp_path / "whole", make, model=fresh_model(ema=make is ema))
+    fit(tmp_path / "parts", make, epochs=3, model=fresh_model(ema=make is ema))
+    on = fit(tmp_path / "parts", make, model=fresh_model(ema=make is ema))
     assert on.restored.finished
     assert on.differences(whole) == [] or make is ema  # the list of files written differs by the final
     assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
@@ -119,12 +137,12 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
 
     model = make_model()
     model.layers[0].trainable = False
-    model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy())
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy(), run_eagerly=True)
     trained = []
     for part, epochs in enumerate((3, 4)):
         if part == 1:
             model.layers[0].trainable = True
-            model.compile(keras.optimizers.Adam(0.005), keras.losses.BinaryCrossentropy())
+            model.compile(keras.optimizers.Adam(0.005), keras.losses.BinaryCrossentropy(), run_eagerly=True)
         callbacks = [
             PerBatch(0.01),
             keras.callbacks.EarlyStopping("loss", patience=9),
@@ -149,7 +167,11 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:.*nothing to restore for this run")
-@pytest.mark.parametrize("kill", [(0, 1), (0, 2), (1, 0), (1, 1), (1, 3)], ids=str)
+@pytest.mark.parametrize(
+    "kill",
+    [(0, 1), (1, 1), *(pytest.param(k, marks=pytest.mark.heavy) for k in ((0, 2), (1, 0), (1, 3)))],
+    ids=str,
+)
 def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path, kill: tuple[int, int]) -> None:
     """Warm up, then fine-tune, in one directory under two names: killed in either."""
     expected = script(tmp_path / "whole")
@@ -160,7 +182,7 @@ def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path, kill: tu
 def continued(directory: Path, kill: int | None = None) -> Any:
     """Two fits that number their epochs through, with the same callbacks and one name."""
 
-    model = make_model()
+    model = fresh_model()
     callbacks = [
         PerBatch(0.01),
         keras.callbacks.EarlyStopping("loss", patience=9),
@@ -187,7 +209,7 @@ def continued(directory: Path, kill: int | None = None) -> Any:
     return histories[-1], bytes_of(model.weights), callbacks[0].step, callbacks[1].wait
 
 
-@pytest.mark.parametrize("kill", [1, 2, 4, 5])
+@pytest.mark.parametrize("kill", [2, 4, *(pytest.param(n, marks=pytest.mark.heavy) for n in (1, 5))])
 def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path, kill: int) -> None:
     """A fit without an epoch to run consumes nothing that was restored."""
     expected = continued(tmp_path / "whole")
@@ -211,7 +233,7 @@ def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_pat
     def folds(cls: Any, directory: Path) -> tuple[list[str], float]:
         saver = cls(os.path.join(directory, "best.keras"), save_best_only=True, monitor="val_loss")
         for fold in range(3):
-            make_model(seed=fold).fit(
+            fresh_model().fit(
                 X[fold * 16 :],
                 Y[fold * 16 :],
                 epochs=3,
@@ -229,8 +251,15 @@ def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_pat
     assert bytes_of(a.weights) == bytes_of(b.weights)
 
 
-@pytest.mark.parametrize("save_best_only", [False, True])
-@pytest.mark.parametrize("patience", [2, 99], ids=["stopped early", "all epochs"])
+@pytest.mark.parametrize(
+    ("patience", "save_best_only"),
+    [
+        (2, False),
+        (99, True),
+        pytest.param(2, True, marks=pytest.mark.heavy),
+        pytest.param(99, False, marks=pytest.mark.heavy),
+    ],
+)
 def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, save_best_only: bool) -> None:
     """Nothing more is trained, the end of the run is made up for, twice if it fails twice."""
 
@@ -254,8 +283,15 @@ def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, s
     assert again.restored.finished and again.differences(whole) == []
 
 
-@pytest.mark.parametrize("make", [plain, stopping], ids=["marked in place", "a final checkpoint"])
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+@pytest.mark.parametrize(
+    ("make", "ending"),
+    [
+        (plain, ".weights.h5"),
+        (stopping, ".keras"),
+        pytest.param(plain, ".keras", marks=pytest.mark.heavy),
+        pytest.param(stopping, ".weights.h5", marks=pytest.mark.heavy),
+    ],
+)
 def test_a_run_whose_mark_was_taken_off_goes_on(tmp_path: Path, make: Any, ending: str) -> None:
     """From its last epoch, not from the best weights; a run that has done all its epochs does nothing more."""
     ended = fit(tmp_path, make, ending=ending, epochs=6)
