@@ -64,19 +64,11 @@ class KLWeight(PerBatch):
 def begin(path=None, counter=0):
     """What a script does before it trains: the model, new or loaded, and the schedulers."""
     keras.utils.set_random_seed(1)
-    model = (
-        keras.models.load_model(path)
-        if path
-        else keras.Sequential(
-            [
-                keras.layers.Input((64,)),
-                keras.layers.Dense(16),
-                Latent(),
-                keras.layers.Dense(64, activation="sigmoid"),
-            ]
-        )
-    )
-    if not path:
+    if path:
+        model = keras.models.load_model(path)
+    else:
+        decode = keras.layers.Dense(64, activation="sigmoid")
+        model = keras.Sequential([keras.layers.Input((64,)), keras.layers.Dense(16), Latent(), decode])
         model.compile("adam", "binary_crossentropy")
     return model, [LearningRate(counter), KLWeight(counter)]
 
