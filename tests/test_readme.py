@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 from pages import README, block, part
+from programs import lines_of_code, path_of, start
 
 import callback_state
 import callback_state.testing
-from examples import is_short, path_of, start
 
 
 def test_the_program_and_its_output(tmp_path: Path) -> None:
     """The first thing in the README is examples/train.py, killed and started again, as it printed."""
     part("program", block("python", path_of("train.py").read_text(encoding="utf-8")))
-    whole = start("train.py", tmp_path / "whole").stdout
-    died = start("train.py", tmp_path, dies_at=110).stdout  # the 14th of the fourth epoch
-    resumed = start("train.py", tmp_path).stdout
+    whole = start("train.py", tmp_path / "whole").out
+    died = start("train.py", tmp_path, dies_at=110).out  # the 14th of the fourth epoch
+    resumed = start("train.py", tmp_path).out
     shown = f"$ python train.py\n{died}Killed\n$ python train.py\n{resumed}"
     part("output", block("console", shown))
     assert resumed.splitlines()[1:] == whole.splitlines()[-len(resumed.splitlines()) + 1 :]
@@ -39,7 +39,7 @@ def test_every_public_name_of_testing_is_in_the_readme(name: str) -> None:
 
 def test_the_program_is_short() -> None:
     """A complete program, shorter than sixty lines."""
-    assert is_short("train.py")
+    assert lines_of_code("train.py") < 60
 
 
 @pytest.mark.parametrize("name", [n for n in callback_state.__all__ if not n.endswith("Error")])

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from examples import is_short, start
+from programs import lines_of_code, start
 
 EXAMPLE = "third_party.py"
 
@@ -17,8 +17,8 @@ BAR = re.compile(r"([0-9.]+)/([0-9.]+) \[[^]]*?(?:(batch|epoch)/s|s/(batch|epoch
 
 def bars(directory: Path, **options: Any) -> list[tuple[str, float, float, str]]:
     """What the bars of one start showed, one after the other: (unit, done, of, metrics)."""
-    done = start(EXAMPLE, directory, COLUMNS="120", **options)
-    shown = [(m[3] or m[4], float(m[1]), float(m[2]), m[5]) for m in BAR.finditer(done.stderr)]
+    done = start(EXAMPLE, directory, environment={"COLUMNS": "120"}, **options)
+    shown = [(m[3] or m[4], float(m[1]), float(m[2]), m[5]) for m in BAR.finditer(done.err)]
     return [bar for bar, _ in itertools.groupby(shown)]
 
 
@@ -39,4 +39,4 @@ def test_bars_go_on_where_they_were(tmp_path: Path) -> None:
 
 def test_the_example_is_short() -> None:
     """A complete program, shorter than sixty lines."""
-    assert is_short(EXAMPLE)
+    assert lines_of_code(EXAMPLE) < 60

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from kept import kept
 
 from callback_state import ModelCheckpointEnhanced, Restored, restore_callbacks, stateful
 from callback_state._callbacks.capture import state_of
@@ -214,7 +215,7 @@ def fit(
     **options: Any,
 ) -> Run | None:
     """One start of a script: build, restore what is there, fit. None if it was killed."""
-    model = make_model() if model is None else model
+    model = kept(make_model) if model is None else model
     callbacks = make()
     saver = ModelCheckpointEnhanced(
         os.path.join(directory, name + ending), save_weights_only=ending == ".weights.h5", **(checkpoint or {})
@@ -270,3 +271,8 @@ def pairwise(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
         pairs -= pairs_of[best]
         rows.append(tuple(axis[k] for axis, k in zip(axes, best, strict=True)))
     return rows
+
+
+def each(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The fewest rows in which every value of every axis occurs: an axis that is short begins again."""
+    return [tuple(axis[i % len(axis)] for axis in axes) for i in range(max(map(len, axes)))]

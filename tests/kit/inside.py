@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from harness import Killed, PerBatch, Strike, X, Y, bytes_of, halve, states_of, stop
+from kept import kept
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, data, restore_callbacks, stateful
@@ -328,10 +329,7 @@ def _optimizer(cell: Cell) -> Any:
     return inner
 
 
-def model_of(cell: Cell) -> Any:
-    """Compiled; where the model is the plainest, the one that all runs share, which is faster."""
-    if (cell.model, cell.optimizer, cell.mode, cell.weights) == ("sequential", "adam", "graph", "none"):
-        return fresh_model(steps_per_execution=cell.steps_per_execution)
+def _compiled(cell: Cell) -> Any:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if cell.optimizer == "scale" else "float32")
     try:
@@ -351,6 +349,18 @@ def model_of(cell: Cell) -> Any:
         steps_per_execution=cell.steps_per_execution,
     )
     return model
+
+
+def model_of(cell: Cell, anew: bool = False) -> Any:
+    """Compiled, once for all runs; ``anew``, or where a model makes variables while it trains: for each run."""
+    parts = {
+        name: getattr(cell, name) for name in ("model", "optimizer", "mode", "steps_per_execution", "weights")
+    }
+    if Cell(**parts) == Cell(steps_per_execution=cell.steps_per_execution):
+        return fresh_model(steps_per_execution=cell.steps_per_execution)
+    if anew or cell.model in ("metric", "optimizers"):
+        return _compiled(cell)
+    return kept(_compiled, cell=Cell(**parts))
 
 
 # The run.
@@ -381,9 +391,11 @@ def start(
     save_freq: Any = 1,
     more: Callable[[], list[Any]] = list,
     verbose: int = 0,
+    anew: bool = False,
+    epochs: int = EPOCHS,
 ) -> Ended | None:
     """One start of a script that saves per batch; None if it was killed."""
-    model = model_of(cell)
+    model = model_of(cell, anew)
     heard = Heard()
     callbacks: list[Any] = [
         ModelCheckpointEnhanced(
@@ -402,7 +414,7 @@ def start(
     try:
         history = model.fit(
             **arguments_of(cell),
-            epochs=EPOCHS,
+            epochs=epochs,
             verbose=verbose,
             callbacks=[*callbacks, *strikes],
             initial_epoch=max(restored.initial_epoch, cell.initial_epoch),

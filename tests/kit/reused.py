@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import harness
 import keras
 from harness import X_VAL, Y_VAL, Killed, Run, Strike, X, Y
+from kept import kept
 from tensorflow.python.ops import stateful_random_ops
 
 from callback_state._keras import randomness
-from callback_state._keras.weights import put_back_variables, take_variables
-from callback_state._loop import waiting
 
 
-@functools.cache
-def _made(ema: bool, steps_per_execution: int) -> tuple[Any, list[Any]]:
+def _small(ema: bool, steps_per_execution: int) -> Any:
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [
@@ -35,20 +32,17 @@ def _made(ema: bool, steps_per_execution: int) -> tuple[Any, list[Any]]:
         jit_compile=False,
         steps_per_execution=steps_per_execution,
     )
-    model.optimizer.build(model.trainable_variables)
-    initial = take_variables(model)
+    return model
+
+
+def _trained(model: Any) -> None:
     model.fit(X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0)
-    return model, initial
 
 
 def fresh_model(*, ema: bool = False, steps_per_execution: int = 1) -> Any:
-    """The model as a new process makes it; what an earlier run holds of it changes with it."""
-    model, initial = _made(ema, steps_per_execution)
+    """A small model as a new process makes it; what an earlier run holds of it changes with it."""
+    model = kept(_small, warm=_trained, ema=ema, steps_per_execution=steps_per_execution)
     keras.utils.set_random_seed(3)
-    put_back_variables(initial)
-    model.reset_metrics()
-    waiting._of_models.pop(model, None)
-    model.stop_training, model._initial_epoch, model.history = False, None, None
     return model
 
 

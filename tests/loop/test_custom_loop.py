@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import pytest
 from harness import Batches, PerBatch, X, Y, bytes_of, states_of
+from programs import start
 
 from callback_state import ModelCheckpointEnhanced, ResumeError, data, restore_callbacks
 from callback_state._checkpoints.snapshot import Snapshot
-from examples import start
 
 BATCHES = 4
 
@@ -19,9 +19,9 @@ BATCHES = 4
 @pytest.mark.heavy
 def test_the_example_goes_on_at_the_batch_where_it_died(tmp_path: Path) -> None:
     """Killed in its second epoch by SIGKILL and started again, it ends with the weights of a whole run."""
-    whole = start("custom_loop.py", tmp_path / "whole").stdout
+    whole = start("custom_loop.py", tmp_path / "whole").out
     start("custom_loop.py", tmp_path / "killed", dies_at=38)
-    resumed = start("custom_loop.py", tmp_path / "killed").stdout
+    resumed = start("custom_loop.py", tmp_path / "killed").out
     assert "initial_epoch=1, after batch 14" in resumed.splitlines()[0]
     assert resumed.splitlines()[1:] == whole.splitlines()[2:]
     digests = [

@@ -13,8 +13,6 @@ import importlib
 import pathlib
 import random
 import signal
-import subprocess
-import sys
 import threading
 import types
 from collections.abc import Callable
@@ -26,7 +24,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from harness import Killed, Strike, X, Y
-from places import ENVIRONMENT
+from programs import Program
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, NotPicklableError, UntrustedError, restore_callbacks, stateful
@@ -312,7 +310,6 @@ def test_class_defined_in_a_notebook(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import os, signal, sys
 import keras
 from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
 
@@ -325,11 +322,6 @@ class Schedule(keras.callbacks.Callback):
         self.steps += 1
         self.window = [*self.window, logs["loss"]][-3:]
 
-class Die(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-
 def build():
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
@@ -339,7 +331,7 @@ def build():
 if __name__ == "__main__":
     from harness import X, Y
     build().fit(X, Y, batch_size=32, epochs=4, verbose=0, callbacks=[
-        ModelCheckpointEnhanced("{epoch}.weights.h5", save_weights_only=True), Schedule(0.5), Die()])
+        ModelCheckpointEnhanced("{epoch}.weights.h5", save_weights_only=True), Schedule(0.5)])
 """
 
 
@@ -347,15 +339,8 @@ def test_class_of_a_script_is_that_of_a_module(tmp_path: Path, monkeypatch: pyte
     """A script that was killed by SIGKILL is restored by a program that imports it: ``__main__.Schedule`` is
     ``train_once.Schedule``, with ``into=`` and from the file alone."""
     (tmp_path / "train_once.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "train_once.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        timeout=300,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    done = Program(str(tmp_path / "train_once.py"), str(tmp_path), struck_at=(KILL, 0)).run()
+    assert done.status == -signal.SIGKILL, done.err
     monkeypatch.syspath_prepend(tmp_path)
     script = importlib.import_module("train_once")
     new, model = script.Schedule(0.5), script.build()
@@ -530,7 +515,9 @@ def test_other_objects_are_warned_of_with_into_too(tmp_path: Path) -> None:
     """There into= is no way without trust; the warning says what is."""
     callbacks = [ByValue(len), checkpoint(tmp_path)]
     restore_callbacks(tmp_path, into=callbacks, missing_ok=True)
-    with pytest.warns(UserWarning, match=r"with into= too: ByValue\.foreign\. .* @stateful, or leave") as caught:
+    with pytest.warns(
+        UserWarning, match=r"also with into=: ByValue\.foreign\. .* @stateful, or exclude"
+    ) as caught:
         for _ in range(2):
             fresh_model().fit(X, Y, batch_size=32, verbose=0, epochs=0, callbacks=callbacks)
     assert len(caught) == 1

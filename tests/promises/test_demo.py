@@ -43,7 +43,7 @@ def test_identical_and_keras_not_is_a_success(
 @pytest.mark.parametrize(
     ("weights", "text"),
     [
-        ({"callback_state": "other", "BackupAndRestore": "other"}, "not the uninterrupted one"),
+        ({"callback_state": "other", "BackupAndRestore": "other"}, "differs from the uninterrupted one"),
         ({}, "shows nothing"),
     ],
     ids=["ours differs", "Keras's does not"],

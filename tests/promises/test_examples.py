@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
-from articles import SAID, Start, contents, files_below, lines_of_code, read_as_anyone, run_all
+from articles import SAID, contents, files_below, read_as_anyone
+from programs import lines_of_code, path_of, start
 
 from callback_state import load_meta
-from examples import path_of
 
 META, LSTM, CONVNET = "meta_checkpoint.py", "text_classification_lstm.py", "resume_convnet.py"
 ACCURATE, IMPROVEMENTS = "accurate_resume.py", "improvements_and_best.py"
@@ -21,7 +21,7 @@ ACCURATE, IMPROVEMENTS = "accurate_resume.py", "improvements_and_best.py"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
-@pytest.mark.parametrize("name", [META, LSTM, CONVNET, ACCURATE, IMPROVEMENTS])
+@pytest.mark.parametrize("name", sorted(path.name for path in path_of("").glob("*.py")))
 def test_an_example_is_short(name: str) -> None:
     """A complete program of less than sixty lines of code, which begins by saying what it shows."""
     assert lines_of_code(name) < 60
@@ -30,55 +30,87 @@ def test_an_example_is_short(name: str) -> None:
 
 def test_an_example_asked_for_help_trains_nothing(tmp_path: Path) -> None:
     """It says what it shows, and leaves no file."""
-    done = subprocess.run(
-        [sys.executable, path_of(ACCURATE), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0 and done.stdout.startswith("usage:")
+    assert start(ACCURATE, tmp_path, arguments=["--help"]).out.startswith("usage:")
     assert not [*tmp_path.iterdir()]
 
 
-def whole_and_resumed(name: str, directory: Path, *dies_at: tuple[int, int]) -> list[list[str]]:
+def whole_and_resumed(name: str, directory: Path, *dies_at: tuple[int, int], **options: Any) -> list[list[str]]:
     """What a run printed that nobody killed, and what the last start of one printed that was, at these moments."""
-    killed = [Start(name, directory / "killed", moment) for moment in (*dies_at, None)]
-    whole, *_, resumed = run_all(Start(name, directory / "whole"), *killed)
-    return [whole, resumed]
+    whole = start(name, directory / "whole", **options).lines
+    for moment in dies_at:
+        start(name, directory / "killed", dies_at=moment, **options)
+    return [whole, start(name, directory / "killed", **options).lines]
 
 
 def is_end_of(lines: list[str], whole: list[str]) -> bool:
     return len(lines) > 0 and lines == whole[-len(lines) :]
 
 
+#: Each loader of data gives what the real one gives, and little of it; its name is printed.
+LITTLE = """
+import keras, numpy as np, sklearn.datasets as datasets
+random, digits = np.random.default_rng(0), datasets.load_digits()
+few = {"images": digits.images[:160], "data": digits.data[:160], "target": digits.target[:160]}
+
+def load_digits(return_X_y=False):
+    return (few["data"], few["target"]) if return_X_y else type(digits)(**few)
+
+def images(name, *shape):
+    def load_data():
+        print(name)
+        pixels = random.integers(0, 256, (2, 64, *shape), "uint8")
+        return [(pixels[0], random.integers(0, 10, 64)), (pixels[1], random.integers(0, 10, (64, 1)))]
+    getattr(keras.datasets, name).load_data = load_data
+
+def texts(name, classes):
+    def load_data(num_words):
+        print(name)
+        rows = [list(random.integers(1, num_words, n + 1)) for n in range(64)]
+        return [(np.array(rows, object), random.permutation(64) % classes) for _ in range(2)]
+    getattr(keras.datasets, name).load_data = load_data
+
+datasets.load_digits = load_digits
+images("mnist", 28, 28), images("fashion_mnist", 28, 28), images("cifar10", 32, 32, 3)
+texts("imdb", 2), texts("reuters", 46)
+"""
+
+
 # 1: history, epoch and best value in the file.
 
-WAYS = [[*best, *many] for best in ([], ["--best"]) for many in ([], ["--many"])]
+SWITCHES = (("--best",), ("--many",), ("--weights",))
+WAYS = [[*itertools.chain(*way)] for way in itertools.product(*([(), switch] for switch in SWITCHES))]
 
 
-@pytest.mark.parametrize("weights", [[], ["--weights"]], ids=["whole models", "weights"])
-def test_every_way_to_save_resumes_exactly(tmp_path: Path, weights: list[str]) -> None:
-    """Best or latest, one file or many: killed in the sixth epoch, the directory is in the end as if nobody had,
-    and whoever reads a file with h5py and YAML finds in it what we do."""
-    ways = [[*way, *weights] for way in WAYS]
-    starts = [
-        Start(META, tmp_path / f"{kind} {i}", dies_at, way)
-        for kind, dies_at in (("whole", None), ("killed", (5, 20)), ("killed", None))
-        for i, way in enumerate(ways)
-    ]
-    output = run_all(*starts)
-    for i, way in enumerate(ways):
-        whole, killed = tmp_path / f"whole {i}", tmp_path / f"killed {i}"
-        losses = load_meta(whole / "meta")["val_loss"]
-        last = losses.index(min(losses[:5])) if "--best" in way else 4
-        first, *rest = output[2 * len(ways) + i]
-        assert first == f"last epoch: {last}, best val_loss: {min(losses[: last + 1]):.6f}", way
-        assert rest[0] == f"Epoch {last + 2}/8" and is_end_of(rest, output[i]), way
-        assert contents(killed) == contents(whole), way
-        for path in (killed / "meta").glob("*.h5"):
-            assert read_as_anyone(path) == load_meta(path), way
+def check_way(directory: Path, way: list[str], moment: tuple[int, int], epochs: int, **options: Any) -> None:
+    arguments = [*way, "--epochs", str(epochs)]
+    whole, (first, *rest) = whole_and_resumed(META, directory, moment, arguments=arguments, **options)
+    losses = load_meta(directory / "whole/meta")["val_loss"]
+    seen = losses[: moment[0]]
+    last = losses.index(min(seen)) if "--best" in way else moment[0] - 1
+    assert first == f"last epoch: {last}, best val_loss: {min(seen):.6f}"
+    assert rest[0] == f"Epoch {last + 2}/{epochs}" and is_end_of(rest, whole)
+    assert contents(directory / "killed") == contents(directory / "whole")
+    for path in (directory / "killed/meta").glob("*.h5"):
+        assert read_as_anyone(path) == load_meta(path)
+
+
+def test_a_killed_program_goes_on(tmp_path: Path) -> None:
+    """Killed in the third epoch, the directory is in the end as if nobody had, and whoever reads a file with h5py
+    and YAML finds in it what we do."""
+    check_way(tmp_path, ["--best", "--many"], (2, 2), 4, before=LITTLE)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+def test_every_way_to_save_resumes_exactly(tmp_path: Path, way: list[str]) -> None:
+    """Best or latest, one file or many, models or weights: the same, on all the data."""
+    check_way(tmp_path, way, (5, 20), 8)
 
 
 # 2: an LSTM, every five epochs.
 
 
+@pytest.mark.heavy
 def test_lstm_goes_on_from_the_newest_of_every_five_epochs(tmp_path: Path) -> None:
     """Killed in its ninth epoch and in its twelfth, it goes on from the fifth and from the tenth; what it saves at
     the end and by hand is what a whole run saves."""
@@ -100,6 +132,7 @@ def weights_of(directory: Path) -> list[bytes]:
 # 3: a convolutional network, from its best weights.
 
 
+@pytest.mark.heavy
 def test_convnet_goes_on_from_its_best_weights(tmp_path: Path) -> None:
     """Killed in the fourth epoch and in the sixth, it evaluates what it loads as it was evaluated when it was the
     best, and ends as a whole run."""
@@ -121,20 +154,30 @@ def numbers_in(line: str) -> list[float]:
 
 
 def test_only_counters_and_noise_together_are_the_same_run(tmp_path: Path) -> None:
-    """Begun anew the schedules are wrong, set by hand they are right and the weights are not, restored all is; and
-    the table is the same after a kill in the fourth epoch."""
+    """Begun anew the schedules are wrong, set by hand they are right and the weights are not, restored all is."""
+    check_table(start(ACCURATE, tmp_path, before=LITTLE).lines)
+
+
+@pytest.mark.heavy
+def test_the_table_is_the_same_after_a_kill(tmp_path: Path) -> None:
+    """In the fourth epoch, on all the data."""
     table, resumed = whole_and_resumed(ACCURATE, tmp_path, (3, 30))
+    check_table(table)
+    assert resumed == table
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def check_table(table: list[str]) -> None:
     uninterrupted, wrong, by_hand, ours = (line[15:].split() for line in table[1:])
     assert [row[-1] for row in (uninterrupted, wrong, by_hand, ours)] == ["yes", "no", "no", "yes"]
     assert uninterrupted == ours and uninterrupted[:3] == by_hand[:3]
     assert not set(uninterrupted[:3]) & set(wrong[:3])
-    assert resumed == table
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 # 5: improvements and the best.
 
 
+@pytest.mark.heavy
 def test_files_are_those_of_a_run_that_was_not_killed(tmp_path: Path) -> None:
     """Killed in the fifth epoch and in the sixth, the improvements have the same epochs and losses in their names,
     the best is the same, and nothing else is there."""
@@ -151,51 +194,23 @@ def test_files_are_those_of_a_run_that_was_not_killed(tmp_path: Path) -> None:
 
 # The real data sets, as far as that goes without downloading them.
 
-#: Each loader of Keras gives what the real one gives, and little of it; its name is printed.
-FAKES = """
-import keras
-import numpy as np
-random = np.random.default_rng(0)
 
-def images(name, *shape):
-    def load_data():
-        print(name)
-        pixels = random.integers(0, 256, (2, 64, *shape), "uint8")
-        return [(pixels[0], random.integers(0, 10, 64)), (pixels[1], random.integers(0, 10, (64, 1)))]
-    getattr(keras.datasets, name).load_data = load_data
-
-def texts(name, classes):
-    def load_data(num_words):
-        print(name)
-        rows = [list(random.integers(1, num_words, n + 1)) for n in range(64)]
-        return [(np.array(rows, object), random.permutation(64) % classes) for _ in range(2)]
-    getattr(keras.datasets, name).load_data = load_data
-
-images("mnist", 28, 28), images("fashion_mnist", 28, 28), images("cifar10", 32, 32, 3)
-texts("imdb", 2), texts("reuters", 46)
-"""
-
-
-#: What to load, in which example, and the shape of a weight that tells it.
-ASKED = [
-    ("mnist", META, (784, 64)),
-    ("cifar10", META, (3072, 64)),
-    ("fashion_mnist", CONVNET, (3, 3, 1, 32)),
-    ("cifar10", IMPROVEMENTS, (3, 3, 3, 32)),
-    ("imdb", LSTM, (32, 2)),
-    ("reuters", LSTM, (32, 46)),
-]
-
-
-def test_data_that_can_be_downloaded_is_used_when_it_is_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "name", "shape"),
+    [
+        pytest.param("mnist", META, (784, 64), marks=pytest.mark.heavy),
+        pytest.param("cifar10", META, (3072, 64), marks=pytest.mark.heavy),
+        ("fashion_mnist", CONVNET, (3, 3, 1, 32)),
+        ("cifar10", IMPROVEMENTS, (3, 3, 3, 32)),
+        pytest.param("imdb", LSTM, (32, 2), marks=pytest.mark.heavy),
+        ("reuters", LSTM, (32, 46)),
+    ],
+)
+def test_data_that_can_be_downloaded_is_used_when_it_is_asked_for(
+    tmp_path: Path, data: str, name: str, shape: tuple[int, ...]
+) -> None:
     """With ``--data`` the loader of that name is called once, and the model has its shape and its classes."""
-    output = run_all(
-        *(
-            Start(name, tmp_path / str(i), arguments=["--data", data, "--epochs", "1"], before=FAKES)
-            for i, (data, name, _) in enumerate(ASKED)
-        )
-    )
-    for i, (data, _, shape) in enumerate(ASKED):
-        assert output[i][0] == data and data not in output[i][1:]
-        models = [said[SAID.index("model")] for said in contents(tmp_path / str(i)).values()]
-        assert any(f" {shape} " in variable for model in models for variable in model["variables"])
+    first, *rest = start(name, tmp_path, arguments=["--data", data, "--epochs", "1"], before=LITTLE).lines
+    assert first == data and data not in rest
+    models = [said[SAID.index("model")] for said in contents(tmp_path).values()]
+    assert any(f" {shape} " in variable for model in models for variable in model.variables)

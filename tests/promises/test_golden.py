@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from golden_states import FILES, FIRST, KEY, STATES, VALUES, ByValue, values
 from harness import Batches, PerBatch, fit
+from kept import kept
 from plain_values import identical
 
 from callback_state import (
@@ -155,6 +156,13 @@ def test_training_arguments_are_read(directory: Path) -> None:
     assert restored(directory).training_args == load_meta(directory)["training_args"] == expected
 
 
+def make_model() -> Any:
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    return model
+
+
 @pytest.mark.parametrize(**named("stock callbacks", "inside an epoch"))
 def test_a_run_goes_on_here(directory: Path, tmp_path: Path) -> None:
     """From the end of an epoch or from within one, as a run of this Keras that was never interrupted."""
@@ -162,9 +170,7 @@ def test_a_run_goes_on_here(directory: Path, tmp_path: Path) -> None:
     where = Path(shutil.copytree(directory, tmp_path / "ckpt"))
     ends = []
     for start in (tmp_path / "none", where):
-        keras.utils.set_random_seed(1)
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.SGD(0.01), "mse")
+        model = kept(make_model)
         callbacks, checkpoint = STATES[directory.name.replace("-", " ")][0](), STATES["inside an epoch"][1]
         saver = ModelCheckpointEnhanced(
             start / "m.weights.h5",

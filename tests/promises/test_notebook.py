@@ -8,8 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
-
-from examples import path_of
+from programs import path_of
 
 NOTEBOOK = path_of("notebook.ipynb")
 
@@ -35,6 +34,7 @@ def text_of(outputs: list[Any]) -> str:
     return "\n".join([*displayed, *(output.text for output in outputs if output.get("name") == "stdout")])
 
 
+@pytest.mark.heavy
 def test_a_cell_is_interrupted_and_the_next_goes_on(outputs: list[Any]) -> None:
     """The run is saved at the very batch where it is interrupted, goes on after it, and ends with the weights and
     the history of a run that was not; nobody is warned of anything, and what is displayed has a table."""

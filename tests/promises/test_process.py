@@ -16,9 +16,46 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from places import KIT, ROOT
+from places import ENVIRONMENT, KIT
+from programs import Program
 
-SCRIPT = KIT / "process_script.py"
+SCRIPT, INSIDE = KIT / "process_script.py", KIT / "process_inside.py"
+
+
+# One signal of each kind, at a moment that the program itself counts.
+
+#: The script has a lambda, of which a run warns.
+BY_VALUE = "import warnings; warnings.filterwarnings('ignore', 'stored by value', UserWarning)"
+
+
+def result(directory: Path, saves: str, **strike: Any) -> Any:
+    """How a run that saves inside its epochs ended: its exit status, and its result if it came to its end."""
+    arguments = [str(directory), "2", "40", saves]
+    done = Program(str(INSIDE), str(directory.parent), arguments, before=BY_VALUE, **strike).run()
+    assert done.out.startswith("BEGINS"), done.err
+    _, _, found = done.out.partition("RESULT")
+    return done.status, json.loads(found) if found else None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize(
+    ("number", "saves", "status"),
+    [(signal.SIGKILL, "in batches", -signal.SIGKILL), (signal.SIGTERM, "on signals", 75)],
+    ids=["killed", "told to stop"],
+)
+def test_a_process_that_died_is_resumed_as_the_same_run(
+    tmp_path: Path, number: int, saves: str, status: int
+) -> None:
+    """Inside its second epoch, on a shuffled data set: weights, history, every hook with its logs and random
+    draws, and the rows of the log are those of the whole run; a signal to stop ends the process with 75."""
+    code, whole = result(tmp_path / "whole", saves)
+    assert code == 0 and [row[0] for row in whole["rows"]] == ["epoch", "0", "1"]
+    assert result(tmp_path / "struck", saves, struck_at=(1, 19), struck_by=number) == (status, None)
+    assert result(tmp_path / "struck", saves) == (0, whole)
+    assert sorted(os.listdir(tmp_path / "struck")) == sorted(os.listdir(tmp_path / "whole"))
+
+
+# Many, at moments that nobody chose.
 
 
 @contextmanager
@@ -27,9 +64,7 @@ def started(script: Path, *arguments: Any, options: tuple[str, ...] = ()) -> Ite
     command = [sys.executable, "-W", "error::UserWarning", *options, str(script), *map(str, arguments)]
     with (
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        ) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=ENVIRONMENT) as process,
     ):
 
         def written() -> str:
@@ -52,6 +87,7 @@ def run(directory: Path, ending: str, *, kill_after: int | None = None) -> Any:
     return None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("ending", "kills"), [(".keras", (2, 2, 5)), (".weights.h5", (4,))], ids=["keras", "weights-only"]
 )
@@ -66,9 +102,6 @@ def test_a_killed_process_is_resumed_as_the_same_run(tmp_path: Path, ending: str
     assert uninterrupted["epochs"] == list(range(12))
     assert uninterrupted["wait"] != 0
     assert run(tmp_path / "killed", ending) == {**resumed}  # started once more: nothing is trained
-
-
-INSIDE = SCRIPT.with_name("process_inside.py")
 
 
 class Ended(NamedTuple):
@@ -118,15 +151,9 @@ def check_random_kills(directory: Path, epochs: int, batches: int, kills: int) -
     assert [row[0] for row in uninterrupted["rows"]] == ["epoch", *map(str, range(epochs))]
 
 
-def test_a_process_killed_inside_its_epochs_is_resumed_as_the_same_run(tmp_path: Path) -> None:
-    """SIGKILL at random moments of a run that saves every seven batches of a shuffled data set: weights,
-    history, every hook with its logs and random draws, and the rows of the log are those of the whole run."""
-    check_random_kills(tmp_path, epochs=3, batches=200, kills=2)
-
-
 @pytest.mark.heavy
 def test_thirty_random_kills(tmp_path: Path) -> None:
-    """The same with thirty kills in a row."""
+    """SIGKILL at random moments of a run that saves every seven batches: it ends as the run that nobody killed."""
     check_random_kills(tmp_path, epochs=20, batches=500, kills=30)
 
 
@@ -147,14 +174,8 @@ def check_random_signals(directory: Path, epochs: int, batches: int, stops: int)
     assert sorted(os.listdir(directory / "stopped")) == sorted(os.listdir(directory / "whole"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGUSR1, and SIGTERM ends a process there")
-def test_a_process_stopped_by_signals_is_resumed_as_the_same_run(tmp_path: Path) -> None:
-    """SIGTERM, SIGUSR1, or one right after the other, at random moments; the process exits with 75."""
-    check_random_signals(tmp_path, epochs=4, batches=250, stops=3)
-
-
 @pytest.mark.heavy
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGUSR1, and SIGTERM ends a process there")
 def test_fifty_random_signals(tmp_path: Path) -> None:
-    """The same with fifty in a row."""
+    """SIGTERM, SIGUSR1, or one right after the other, at random moments; the process exits with 75."""
     check_random_signals(tmp_path, epochs=40, batches=1000, stops=50)

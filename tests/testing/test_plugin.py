@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from examples import path_of
+from programs import path_of
 
 pytest_plugins = ["pytester"]
 

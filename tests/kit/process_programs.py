@@ -1,9 +1,8 @@
 """Runs programs one after the other, each in a process of its own that is forked from this one.
 
-TensorFlow is imported once, and has no thread before it computes. What to run comes as JSON on the standard input:
-of each program its path, its arguments, its directory, code that runs before it, and the 0-based (epoch, batch)
-where its process is sent a SIGKILL, or null. Printed is, again as JSON, the exit status (negative: a signal), the
-output, and the errors of each.
+TensorFlow is imported once, and has no thread before it computes. What to run comes as a line of JSON on the
+standard input: the fields of a ``Program`` of programs.py. The answer is a line of JSON: the exit status, negative
+for a signal, the output, and the errors.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import signal
 import sys
 import tempfile
 from typing import Any
@@ -21,24 +19,42 @@ import sklearn.datasets
 import sklearn.model_selection  # noqa: F401 - so that no program has to import it
 
 
-def die_at(moment: tuple[int, int]) -> None:
-    """Before this batch is trained, the process that calls this is no more."""
+def signal_at(moment: int | list[int], number: int) -> None:
+    """Before this batch is trained, the process gets a signal.
+
+    Args:
+        moment: how many batches have begun, or the 0-based epoch and batch.
+        number: of the signal.
+    """
+    begun = 0
 
     def on_train_batch_begin(self: Any, batch: int, logs: Any = None) -> None:
-        if (self._epoch, batch) == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
+        nonlocal begun
+        begun += 1
+        if moment in (begun, [len(self.model.history.epoch), batch] if isinstance(moment, list) else None):
+            os.kill(os.getpid(), number)
 
     keras.callbacks.ModelCheckpoint.on_train_batch_begin = on_train_batch_begin
 
 
-def run(path: str, arguments: list[str], directory: str, before: str, dies_at: list[int] | None) -> None:
+def run(
+    path: str,
+    directory: str,
+    arguments: list[str],
+    before: str,
+    environment: dict[str, str],
+    struck_at: int | list[int] | None,
+    struck_by: int,
+) -> None:
     """In the new process: the program, as if it had been started with these arguments in this directory."""
     os.makedirs(directory, exist_ok=True)
     os.chdir(directory)
-    if dies_at is not None:
-        die_at((dies_at[0], dies_at[1]))
+    os.environ.update(environment)
+    if struck_at is not None:
+        signal_at(struck_at, struck_by)
     exec(before, {})
     sys.argv = [path, *arguments]
+    sys.path[0] = os.path.dirname(path)
     runpy.run_path(path, run_name="__main__")
 
 
@@ -53,8 +69,11 @@ def finished(program: dict[str, Any]) -> tuple[int, str, str]:
                 os.dup2(errors.fileno(), 2)
                 run(**program)
                 status = 0
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
             finally:
-                sys.excepthook(*sys.exc_info()) if status else None  # type: ignore[arg-type]
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(status)
@@ -65,4 +84,5 @@ def finished(program: dict[str, Any]) -> tuple[int, str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps([finished(program) for program in json.load(sys.stdin)]))
+    for line in sys.stdin:
+        print(json.dumps(finished(json.loads(line))), flush=True)
