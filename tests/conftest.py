@@ -1,11 +1,14 @@
 """Settings of the whole test suite."""
 
+import functools
 import gc
 import os
+import re
 import sys
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +20,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--one-in", type=int, default=1, metavar="N", help="run one test of N, always the same ones")
 
 
+#: Where it stands in a test file, its tests train models.
+TRAINS = re.compile(r"^from (harness|reused|inside|kept|programs) import|\.fit\(", re.MULTILINE)
+
+
+@functools.cache
+def trains(path: Path) -> bool:
+    return TRAINS.search(path.read_text(encoding="utf-8")) is not None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The same sample on every machine and after every change: the name of a test decides whether it is in."""
+    """Marks tests that train models, and takes the sample.
+
+    The name of a test decides whether it is in: the same ones on every machine and after every change.
+    """
+    for item in items:
+        if trains(item.path):
+            item.add_marker("fit")
     sample = config.getoption("--one-in")
     left_out = [item for item in items if zlib.crc32(item.nodeid.encode()) % sample]
     if left_out:
