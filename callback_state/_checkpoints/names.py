@@ -7,7 +7,10 @@ from typing import Any
 
 from .._store.pair import MODEL_SUFFIXES
 
-__all__ = ["final_name", "fits", "interim_name", "is_ours"]
+__all__ = ["LEDGER", "final_name", "fits", "interim_name", "is_ours"]
+
+#: The name in state files of the class that holds what a checkpoint callback has written.
+LEDGER = "callback_state.Ledger"
 
 _PLACEHOLDER = re.compile(r"(\{[^{}]*\})")
 _NUMBER = re.compile(r"\{(epoch|batch)\b")

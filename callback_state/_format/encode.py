@@ -66,8 +66,8 @@ class Encoder:
     Args:
         fallback: called with (encoder, value, path) for a value that is not plain; returns its node or
             raises. By default it raises :class:`PlainError`.
-        canonical: order sets, so that equal values have equal tables (for comparisons only: the
-            order of a restored set follows its iteration order).
+        canonical: order sets and the attributes of objects, so that equal values have equal tables (for
+            comparisons only: the order of a restored set follows its iteration order).
     """
 
     def __init__(self, fallback: Fallback = _refuse, *, canonical: bool = False) -> None:
@@ -112,7 +112,8 @@ class Encoder:
         fields = fields_of(value)
         if fields is not None:
             kind = "record" if isinstance(value, (enum.Enum, tuple)) else "object"
-            return (kind, stored_name(type(value)), self.pairs(fields.items(), path, "."))
+            named = sorted(fields.items()) if self._canonical and kind == "object" else fields.items()
+            return (kind, stored_name(type(value)), self.pairs(named, path, "."))
         return self._fallback(self, value, spell(path))
 
     def items(self, values: Iterable[Any], path: Place) -> list[Ref]:

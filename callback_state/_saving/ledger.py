@@ -12,13 +12,10 @@ from typing import Any
 
 from .._callbacks.stateful import stateful
 from .._checkpoints import retention
-from .._checkpoints.names import fits, interim_name
+from .._checkpoints.names import LEDGER, fits, interim_name
 from .._format.table import MISSING
 
-__all__ = ["KEY", "Ledger", "accept", "accepted"]
-
-#: The name of the class in a state file.
-KEY = "callback_state.Ledger"
+__all__ = ["Ledger", "accept", "accepted"]
 
 #: A longer file name is refused by every common file system.
 _LONGEST = 255
@@ -26,7 +23,7 @@ _LONGEST = 255
 _LATEST = 2**63 - 1
 
 
-@stateful(key=KEY, exclude=("replaced",))
+@stateful(key=LEDGER, exclude=("replaced",))
 @dataclass(frozen=True)
 class Ledger:
     """What one checkpoint callback has written.

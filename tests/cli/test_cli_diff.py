@@ -36,92 +36,48 @@ def compared(directory: Path, a: dict[str, Any], b: dict[str, Any]) -> Any:
     return done.json
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "found"),
-    [
-        (
-            {"epoch": 1},
-            {"epoch": 2},
-            {"moment": [{"path": "epoch", "a": 1, "b": 2}, {"path": "initial_epoch", "a": 2, "b": 3}]},
-        ),
-        ({"batch": 2, "epoch": 1}, {"batch": 3, "epoch": 1}, {"moment": [{"path": "batch", "a": 2, "b": 3}]}),
-        (
-            {"versions": {"keras": "3.7"}},
-            {"versions": {"keras": "3.15"}},
-            {"versions": [{"path": "keras", "a": "3.7", "b": "3.15"}]},
-        ),
-        (
-            {"training_args": {"a": [1, 2]}},
-            {"training_args": {"a": [1, 3], "b": 0}},
-            {"training_args": [{"path": "a[1]", "a": 2, "b": 3}, {"path": "b", "b": 0}]},
-        ),
-        (
-            {},
-            {"model": {"digest": "d", "iterations": 0, "variables": [], "optimizes": True}},
-            {"model": [{"path": "digest", "a": "", "b": "d"}]},
-        ),
-        (
-            {"states": {"C": {"x": 1, "y": [1]}}},
-            {"states": {"C": {"x": 2, "y": [1]}}},
-            {"C": [{"path": "x", "a": 1, "b": 2}]},
-        ),
-        ({"states": {"C": {"x": 1}}}, {"states": {"C": {"x": 1.0}}}, {"C": [{"path": "x", "a": 1, "b": 1.0}]}),
-        (
-            {"states": {"C": {"x": [1]}}},
-            {"states": {"C": {"x": (1,)}}},
-            {"C": [{"path": "x", "a": [1], "b": {"$type": "tuple", "items": [1]}}]},
-        ),
-        (
-            {"states": {"C": {"x": 0.0}}},
-            {"states": {"C": {"x": -0.0}}},
-            {"C": [{"path": "x", "a": 0.0, "b": -0.0}]},
-        ),
-        (
-            {"states": {"C": {"a b": {"c": (1, [2])}}}},
-            {"states": {"C": {"a b": {"c": (1, [3])}}}},
-            {"C": [{"path": "a b.c[1][0]", "a": 2, "b": 3}]},
-        ),
-        (
-            {"states": {"C": {"x": 1}}},
-            {"states": {"C": {"y": 1}}},
-            {"C": [{"path": "x", "a": 1}, {"path": "y", "b": 1}]},
-        ),
-        (
-            {"states": {"A": {}, "B": {}}},
-            {"states": {"B": {}, "D": {}}},
-            {"A": [{"path": "", "a": "package.A"}], "D": [{"path": "", "b": "package.D"}]},
-        ),
-        (
-            {"arguments": {"C": {"rate": ("value", 1, None)}}},
-            {"arguments": {"C": {"rate": ("value", 2, None)}}},
-            {"C": [{"path": "rate=", "a": 1, "b": 2}]},
-        ),
-        (
-            {"run": {"seeds": {"seeds": [1], "replicas": {}}}},
-            {"run": {"seeds": {"seeds": [2], "replicas": {}}}},
-            {"run": [{"path": "seeds.seeds[0]", "a": 1, "b": 2}]},
-        ),
-    ],
-    ids=[
-        "epoch",
-        "batch",
-        "version",
-        "arguments",
-        "weights",
-        "state",
-        "int-or-float",
-        "list-or-tuple",
-        "sign-of-zero",
-        "inside",
-        "appeared",
-        "callbacks",
-        "configuration",
-        "seeds",
-    ],
-)
-def test_a_difference_is_named(a: Any, b: Any, found: Any, tmp_path: Path) -> None:
+def of(**attributes: Any) -> dict[str, Any]:
+    """A checkpoint with one callback C that has these attributes."""
+    return {"states": {"C": attributes}}
+
+
+def at(path: str, *sides: Any) -> dict[str, Any]:
+    """One difference; a side may be missing at the end."""
+    return {"path": path, **dict(zip("ab", sides, strict=False))}
+
+
+ITERATED = {"digest": "d", "iterations": 0, "variables": [], "optimizes": True}
+TUPLE = {"$type": "tuple", "items": [1]}
+RATES = [{"states": {"C": {}}, "arguments": {"C": {"rate": ("value", rate, None)}}} for rate in (1, 2)]
+SEEDS = [{"run": {"seeds": {"seeds": [seed], "replicas": {}}}} for seed in (1, 2)]
+ARGUMENTS = [{"training_args": {"a": [1, 2]}}, {"training_args": {"a": [1, 3], "b": 0}}]
+DIFFERENT: dict[str, tuple[Any, Any, str, list[Any]]] = {
+    "epoch": ({"epoch": 1}, {"epoch": 2}, "moment", [at("epoch", 1, 2), at("initial_epoch", 2, 3)]),
+    "batch": ({"batch": None}, {"batch": 3}, "moment", [at("batch", None, 3), at("initial_epoch", 2, 1)]),
+    "version": (
+        {"versions": {"keras": "3.7"}},
+        {"versions": {"keras": "4"}},
+        "versions",
+        [at("keras", "3.7", "4")],
+    ),
+    "arguments": (*ARGUMENTS, "training_args", [at("a[1]", 2, 3), {"path": "b", "b": 0}]),
+    "weights": ({}, {"model": ITERATED}, "model", [at("digest", "", "d")]),
+    "state": (of(x=1, y=[1]), of(x=2, y=[1]), "C", [at("x", 1, 2)]),
+    "int-or-float": (of(x=1), of(x=1.0), "C", [at("x", 1, 1.0)]),
+    "list-or-tuple": (of(x=[1]), of(x=(1,)), "C", [at("x", [1], TUPLE)]),
+    "sign-of-zero": (of(x=0.0), of(x=-0.0), "C", [at("x", 0.0, -0.0)]),
+    "inside": (of(x={"c": (1, [2])}), of(x={"c": (1, [3])}), "C", [at("x.c[1][0]", 2, 3)]),
+    "appeared": (of(x=1), of(y=1), "C", [at("x", 1), {"path": "y", "b": 1}]),
+    "callbacks": ({"states": {"A": {}, "C": {}}}, {"states": {"C": {}}}, "A", [at("", "package.A")]),
+    "configuration": (*RATES, "C", [at("rate=", 1, 2)]),
+    "seeds": (*SEEDS, "run", [at("seeds.seeds[0]", 1, 2)]),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "part", "found"), DIFFERENT.values(), ids=DIFFERENT)
+def test_a_difference_is_named(a: Any, b: Any, part: str, found: Any, tmp_path: Path) -> None:
     """By its part and path, with both values, down to the bit and the type."""
-    assert compared(tmp_path, a, b)["differences"] == found
+    assert compared(tmp_path, a, b)["differences"] == {part: found}
 
 
 def saving(*stamps: int) -> dict[str, Any]:
@@ -129,22 +85,19 @@ def saving(*stamps: int) -> dict[str, Any]:
     return {f"C{i}": {"ledger": Ledger("m.keras", (("m.keras", None),), stamp=s)} for i, s in enumerate(stamps)}
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ({}, {}),
-        ({"saved_at": 5, "states": saving(5, 3)}, {"saved_at": 6, "states": saving(6, 4)}),
-        ({"run": {"seconds": 1.0}}, {"run": {"seconds": 2.0}}),
-        ({"starts": []}, {"starts": [{"at": 1, "epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}]}),
-        (
-            {"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [1]}},
-            {"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [2]}},
-        ),
-        ({"states": {"C": {"x": float("nan")}}}, {"states": {"C": {"x": float("nan")}}}),
-        ({"states": {"C": {"x": {0, 8}}}}, {"states": {"C": {"x": {8, 0}}}}),  # two orders in Python's table
-    ],
-    ids=["nothing", "moments-of-saves", "seconds", "starts", "trace", "NaN", "order-of-a-set"],
-)
+START = {"at": 1, "epoch": 0, "batch": 0, "from": None, "due": None, "beside": 0}
+SAME: dict[str, tuple[Any, Any]] = {
+    "nothing": ({}, {}),
+    "moments-of-saves": ({"saved_at": 5, "states": saving(5, 3)}, {"saved_at": 6, "states": saving(6, 4)}),
+    "seconds": ({"run": {"seconds": 1.0}}, {"run": {"seconds": 2.0}}),
+    "starts": ({"starts": []}, {"starts": [START]}),
+    "trace": tuple({"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [at]}} for at in (1, 2)),
+    "NaN": (of(x=float("nan")), of(x=float("nan"))),
+    "order-of-a-set": (of(x={0, 8}), of(x={8, 0})),  # two orders in Python's table
+}
+
+
+@pytest.mark.parametrize(("a", "b"), SAME.values(), ids=SAME)
 def test_what_is_the_same_is_no_difference(a: Any, b: Any, tmp_path: Path) -> None:
     """Also where the clock was another, and where a value does not equal itself."""
     assert compared(tmp_path, a, b)["same"] is True
@@ -173,34 +126,25 @@ def series(**values: list[Any]) -> dict[str, Any]:
     return {"history": {"epochs": [*range(len(next(iter(values.values()))))], "series": values}}
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "found", "line"),
-    [
-        (
-            series(loss=[1.0, 2.0]),
-            series(loss=[1.0, 2.0, 3.0]),
-            {"epochs": [2, 3], "first": None},
-            "  the same in all epochs that both have",
-        ),
-        (
-            series(loss=[1.0, 2.0, 3.0], acc=[1, 1, 1]),
-            series(loss=[1.0, 5.0, 6.0], acc=[1, 1, 2]),
-            {"epochs": [3, 3], "first": {"epoch": 1, "series": {"loss": [2.0, 5.0]}}},
-            "  different from epoch 1 on:",
-        ),
-        (
-            series(loss=[1.0]),
-            series(acc=[1.0]),
-            {"epochs": [1, 1], "first": {"epoch": 0, "series": {"loss": [1.0, None], "acc": [None, 1.0]}}},
-            "    loss  1.0 -> None",
-        ),
-    ],
-    ids=["longer", "other-values", "other-series"],
-)
-def test_the_first_epoch_that_differs_is_named(a: Any, b: Any, found: Any, line: str, tmp_path: Path) -> None:
+OTHER = {"epoch": 0, "series": {"loss": [1.0, None], "acc": [None, 1.0]}}
+HISTORIES: dict[str, tuple[Any, Any, Any, str]] = {
+    "longer": (series(loss=[1.0]), series(loss=[1.0, 2.0]), None, "the same in all epochs that both have"),
+    "other-values": (
+        series(loss=[1.0, 2.0, 3.0], acc=[1, 1, 1]),
+        series(loss=[1.0, 5.0, 6.0], acc=[1, 1, 2]),
+        {"epoch": 1, "series": {"loss": [2.0, 5.0]}},
+        "different from epoch 1 on:",
+    ),
+    "other-series": (series(loss=[1.0]), series(acc=[1.0]), OTHER, "loss  1.0 -> None"),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "first", "line"), HISTORIES.values(), ids=HISTORIES)
+def test_the_first_epoch_that_differs_is_named(a: Any, b: Any, first: Any, line: str, tmp_path: Path) -> None:
     """With the series and both values; a longer history is told from another one."""
-    assert compared(tmp_path, a, b)["history"] == found
-    assert line.strip() in [text.strip() for text in run("diff", tmp_path / "a", tmp_path / "b").lines]
+    lengths = [len(side["history"]["epochs"]) for side in (a, b)]
+    assert compared(tmp_path, a, b)["history"] == {"epochs": lengths, "first": first}
+    assert line in [text.strip() for text in run("diff", tmp_path / "a", tmp_path / "b").lines]
 
 
 def test_differences_are_printed_in_pairs(tmp_path: Path) -> None:

@@ -267,3 +267,12 @@ def test_no_other_file_is_written_over(name: str, target: str, tmp_path: Path, c
     assert main([name, str(ckpt), "-o", str(ckpt / target)]) == 2
     assert "expected a name that ends with ." in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in ckpt.iterdir()} == before
+
+
+def test_a_long_run_has_lines_without_dots(tmp_path: Path) -> None:
+    """Of three hundred epochs every value is in the page, in a table and on a line, and a dot for none."""
+    write_run(tmp_path, epochs=300, restarts=False)
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "r.html")]) == 0
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count("<polyline") == 6 and text.count("<circle") == 0
+    assert text.count("<td>300</td>") == 5 and len(text) < 1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from harness import X, Y
+from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, stateful
 from callback_state.testing import Event, Record, simulate
@@ -44,15 +47,8 @@ class Hears(keras.callbacks.Callback):
         return note
 
 
-def real_model() -> Any:
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
-    return model
-
-
-X = np.arange(16, dtype="float32").reshape(8, 2) / 16
-Y = X.sum(axis=1)
+#: As many samples as four batches of two need.
+X, Y = X[:8], Y[:8]
 
 
 def replayed(heard: list[tuple[Any, ...]]) -> Any:
@@ -68,14 +64,30 @@ def replayed(heard: list[tuple[Any, ...]]) -> Any:
     return lambda epoch, batch: found[epoch, batch]
 
 
-@pytest.mark.parametrize("stop", [None, ("on_train_batch_end", 1), ("on_epoch_end", 1)], ids=str)
-@pytest.mark.parametrize("validation", [False, True])
-@pytest.mark.parametrize("first", [0, 1])
+INSIDE, AT_THE_END = ("on_train_batch_end", 1), ("on_epoch_end", 1)
+#: Each value with each value of the two others.
+PAIRS = {
+    (0, True, None),
+    (1, False, None),
+    (0, False, INSIDE),
+    (1, True, INSIDE),
+    (1, False, AT_THE_END),
+    (0, True, AT_THE_END),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "validation", "stop"),
+    [
+        pytest.param(*case, marks=[] if case in PAIRS else pytest.mark.heavy)
+        for case in itertools.product((0, 1), (False, True), (None, INSIDE, AT_THE_END))
+    ],
+)
 def test_the_hooks_of_fit(first: int, validation: bool, stop: Any) -> None:
     """Each hook with its index, logs and the way in which they are passed, as in a real ``fit``."""
     real, simulated = Hears(stop), Hears(stop)
     more: dict[str, Any] = {"validation_data": (X[:2], Y[:2])} if validation else {}
-    model = real_model()
+    model = fresh_model()
     model.fit(X, Y, batch_size=2, epochs=3, initial_epoch=first, verbose=0, callbacks=[real], **more)
     steps = 2 if stop == ("on_train_batch_end", 1) else 4
     logs = replayed(real.heard)
@@ -102,12 +114,12 @@ def _early(heard: list[tuple[Any, ...]]) -> Any:
 def test_the_hooks_of_evaluate_and_predict() -> None:
     """The same for a whole ``evaluate`` and ``predict``."""
     real, simulated = Hears(), Hears()
-    real_model().evaluate(X, Y, batch_size=2, verbose=0, callbacks=[real])
+    fresh_model().evaluate(X, Y, batch_size=2, verbose=0, callbacks=[real])
     seen = [event[2] for event in real.heard if event[0] == "on_test_batch_end"]
     simulate(simulated, epochs=1, steps_per_epoch=4, method="evaluate", logs=lambda epoch, batch: seen[batch])
     assert simulated.heard == real.heard and simulated.params == real.params
     real, simulated = Hears(), Hears()
-    real_model().predict(X, batch_size=2, verbose=0, callbacks=[real])
+    fresh_model().predict(X, batch_size=2, verbose=0, callbacks=[real])
     simulate(simulated, epochs=1, steps_per_epoch=4, method="predict")
     assert [event[:2] for event in simulated.heard if len(event) == 4] == [
         event[:2] for event in real.heard if len(event) == 4
@@ -160,7 +172,7 @@ def test_what_the_stand_in_has_not_is_named() -> None:
 
 def test_a_real_model_is_driven_as_it_is() -> None:
     """``model=`` is what the callbacks get; nothing is trained."""
-    model = real_model()
+    model = fresh_model()
     before = model.get_weights()
     record = simulate(Warmup(0.1), epochs=1, steps_per_epoch=4, model=model)
     assert record.learning_rate[-1] == float(model.optimizer.learning_rate.numpy()) == float(np.float32(0.1))
@@ -227,13 +239,13 @@ def test_our_checkpoint_decides_as_in_a_fit(tmp_path: Any, name: str, options: d
     def callbacks(directory: str) -> list[Any]:
         return [ModelCheckpointEnhanced(tmp_path / directory / name, **options), Adds()]
 
-    real_model().fit(X, Y, batch_size=2, epochs=5, verbose=0, callbacks=callbacks("real"))
+    fresh_model().fit(X, Y, batch_size=2, epochs=4, verbose=0, callbacks=callbacks("real"))
     files = {path.name for path in (tmp_path / "real").iterdir() if path.name.endswith((".keras", ".h5"))}
     written = {name for name in files if ".final." not in name}  # how a run ends is not simulated
     simulated = callbacks("simulated")
-    record = simulate(simulated, epochs=5, steps_per_epoch=4)
+    record = simulate(simulated, epochs=4, steps_per_epoch=4)
     assert {os.path.basename(save.path) for save in record.saves} == written != set()
-    with_a_model = simulate(callbacks("simulated"), epochs=5, steps_per_epoch=4, model=real_model())
+    with_a_model = simulate(callbacks("simulated"), epochs=4, steps_per_epoch=4, model=fresh_model())
     assert with_a_model.saves == record.saves
     assert not any(path.is_file() for path in (tmp_path / "simulated").rglob("*"))
 
@@ -264,7 +276,7 @@ def test_a_checkpoint_that_was_simulated_saves_in_a_fit_afterwards(tmp_path: Any
     simulate(checkpoint, epochs=3, steps_per_epoch=1, logs={"loss": [0.2, 0.1, 0.0]})
     assert {name: repr(value) for name, value in vars(checkpoint).items()} == before
     assert list(tmp_path.iterdir()) == []
-    real_model().fit(X, Y, epochs=1, verbose=0, callbacks=[checkpoint])
+    fresh_model().fit(X, Y, epochs=1, verbose=0, callbacks=[checkpoint])
     assert (tmp_path / "runs" / "1.keras").exists()
     simulate(checkpoint, epochs=2, steps_per_epoch=1)
     assert (

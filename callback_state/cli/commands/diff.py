@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ..._checkpoints.names import LEDGER
 from ..._format.table import MISSING
-from ..._saving.ledger import KEY
 from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import as_json, opened
@@ -96,8 +96,8 @@ def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
 
 
 def _stampless(value: Any) -> Any:
-    """A value; of the ledger of a checkpoint callback without the time of its last save."""
-    if isinstance(value, dict) and value.get("class") == KEY:
+    """Leave out the time of the last save, if the value is the ledger of a checkpoint callback."""
+    if isinstance(value, dict) and value.get("class") == LEDGER:
         return {**value, "fields": {name: v for name, v in value["fields"].items() if name != "stamp"}}
     return value
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from ..._checkpoints.names import LEDGER
 from ..._checkpoints.snapshot import Snapshot
 from ..._format.decode import Decoder
 from ..._format.table import Node, PlainError, Ref, Table, two_by_two
 
-__all__ = ["attributes_of", "number_of", "numbers_of"]
+__all__ = ["number_of", "numbers_of"]
 
 #: The most elements of an array that count as numbers, and the most bytes of such an array.
 _ELEMENTS, _LARGEST = 8, 128
@@ -27,13 +28,15 @@ def numbers_of(snapshot: Snapshot) -> dict[str, dict[str, float]]:
     1.0; a number that is too large for a float is infinite.
     """
     nodes = snapshot.state.nodes
-    return {key: dict(_numbers(nodes, found)) for key, found in attributes_of(snapshot).items()}
+    found = {key: _shown(nodes, dict(_items(nodes, ref))) for key, ref in _items(nodes, snapshot.state.root)}
+    return {key: dict(_numbers(nodes, attributes)) for key, attributes in found.items()}
 
 
-def attributes_of(snapshot: Snapshot) -> dict[str, dict[str, Ref]]:
-    """For each callback's key its attributes, by name, each as the reference of its value."""
-    nodes = snapshot.state.nodes
-    return {key: dict(_items(nodes, ref)) for key, ref in _items(nodes, snapshot.state.root)}
+def _shown(nodes: list[Node], attributes: dict[str, Ref]) -> dict[str, Ref]:
+    """Leave out how a checkpoint callback of this package, which has a ledger, keeps its files."""
+    ledgers = {name for name, ref in attributes.items() if _node(nodes, ref)[:2] == ("object", LEDGER)}
+    hidden = {*ledgers, *(name for name in attributes if ledgers and name.startswith("_"))}
+    return {name: ref for name, ref in attributes.items() if name not in hidden}
 
 
 def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[str, float]]:

@@ -203,10 +203,8 @@ def _numbers_over(run: Recorded) -> dict[str, list[Series]]:
     """For each callback's key its numbers, each with one point for every checkpoint that has it."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for state in run.states:
-        own = {e.key for e in state.meta.callbacks if e.is_ours}
         for key, numbers in numbers_of(state.snapshot).items():
             series = found.setdefault(key, {})
             for name, value in numbers.items():
-                if not (key in own and name.startswith("_")):  # how our own checkpoint keeps its files
-                    series.setdefault(name, []).append((place_of(state.meta), value))
+                series.setdefault(name, []).append((place_of(state.meta), value))
     return {key: [Series(n, tuple(p)) for n, p in series.items()] for key, series in found.items()}
