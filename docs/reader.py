@@ -17,14 +17,14 @@ def unseal(data, model=None, key=None):
     Args:
         data: the bytes of the state file.
         model: the bytes of the model file, to see whether it is the right one.
-        key: (secret, base name of the model file), to check the signature of a file of format 2.
+        key: (secret, base name of the model file), to check the signature of a signed file.
     """
     fields, own = data[-124:-32], data[-32:]
-    magic, number, size, digest, model_digest, model_size = struct.unpack("<8sIQ32s32sQ", fields)
+    magic, number, flags, size, digest, model_digest, model_size = struct.unpack("<8sHHQ32s32sQ", fields)
     assert magic == b"\x89CBST\r\n\x1a" and hashlib.sha256(fields).digest() == own, "damaged, or no state file"
-    assert number in (1, 2), f"format {number} is newer than this reader"
+    assert number == 1 and flags in (0, 1), f"format {number}, flags {flags}: newer than this reader"
     payload, signature = data[:size], data[size:-124]
-    assert len(signature) == (32 if number == 2 else 0), "cut short, or lengthened"
+    assert len(signature) == (32 if flags else 0), "cut short, or lengthened"
     assert hashlib.sha256(payload).digest() == digest, "damaged"
     assert model is None or (hashlib.sha256(model).digest(), len(model)) == (model_digest, model_size)
     if key is not None:

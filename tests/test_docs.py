@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 import golden_states
 import keras
 import pytest
-from golden_states import FILES, FIRST, KEY
+from golden_states import FILES, KEY
 from places import ROOT
 
 import callback_state
@@ -225,15 +225,12 @@ def test_every_argument_of_a_model_checkpoint_is_in_the_migration() -> None:
 
 # The format.
 
-GOLDEN_ROOT = FIRST.parent
-GOLDEN = sorted(GOLDEN_ROOT.rglob("*.callbacks.pkl"))
 
-
-@pytest.mark.parametrize("state", GOLDEN, ids=lambda path: str(path.relative_to(GOLDEN_ROOT)))
-def test_a_reader_made_from_the_page_alone_reads_every_file(state: Path) -> None:
+@pytest.mark.parametrize("directory", FILES.values(), ids=FILES.keys())
+def test_a_reader_made_from_the_page_alone_reads_every_file(directory: Path) -> None:
     """Both digests, the signature, every key, attribute and number, and the history, as the package reads them."""
-    model = Path(str(state).removesuffix(".callbacks.pkl"))
-    signed = state.parents[1].name == "format-2"
+    model, state = directory / "m.weights.h5", directory / "m.weights.h5.callbacks.pkl"
+    signed = directory.name.startswith("signed-")
     found = reader.read(state.read_bytes(), model.read_bytes(), (KEY, model.name) if signed else None)
     snapshot = Snapshot.open(str(model))
     assert {key: set(attributes) for key, attributes in found["state"].items()} == snapshot.stored()
@@ -241,13 +238,13 @@ def test_a_reader_made_from_the_page_alone_reads_every_file(state: Path) -> None
     for key, value in to_plain(snapshot.meta).items():
         if key != "callbacks":  # whose arguments are tables of their own, which stay tables
             assert repr(value) == repr(found["meta"][key]), key  # of NaN too
-    assert len(GOLDEN) > len(FILES) and [c["key"] for c in found["meta"]["callbacks"]] == list(snapshot.versions)
+    assert [c["key"] for c in found["meta"]["callbacks"]] == list(snapshot.versions)
     assert found["run"]["seconds"] == snapshot.run.seconds
 
 
 def held(name: str) -> Any:
     """The value of a golden file, as the reader reads it."""
-    state = FILES[f"0.1.0-keras-3.7/format-1/{name}"] / "m.weights.h5.callbacks.pkl"
+    state = FILES[f"keras-3.7/{name}"] / "m.weights.h5.callbacks.pkl"
     return reader.read(state.read_bytes())["state"]["Holds"]["value"]
 
 
@@ -276,7 +273,7 @@ def test_the_reader_keeps_what_is_shared() -> None:
 
 def test_the_reader_reads_the_numbers_of_stock_callbacks() -> None:
     """What early stopping knows, as it is restored."""
-    directory = FILES["0.1.0-keras-3.7/format-1/stock-callbacks"]
+    directory = FILES["keras-3.7/stock-callbacks"]
     found = reader.read((directory / "m.weights.h5.callbacks.pkl").read_bytes())["state"]["EarlyStopping"]
     restored = restore_callbacks(directory)["EarlyStopping"]
     for name in ("wait", "best", "best_epoch", "stopped_epoch"):
@@ -287,7 +284,7 @@ def test_the_reader_reads_the_numbers_of_stock_callbacks() -> None:
 @pytest.mark.parametrize("at", [0, 100, -200, -100, -1])
 def test_the_reader_refuses_a_damaged_file(at: int) -> None:
     """One bit in the payload, the digests, the trailer; and a file that is cut."""
-    sound = (FIRST / "002.keras.callbacks.pkl").read_bytes()
+    sound = (FILES["keras-3.15/numbers"] / "m.weights.h5.callbacks.pkl").read_bytes()
     damaged = bytearray(sound)
     damaged[at] ^= 1
     for content in (bytes(damaged), sound[:-1], sound[1:]):
@@ -297,7 +294,7 @@ def test_the_reader_refuses_a_damaged_file(at: int) -> None:
 
 def test_the_reader_refuses_another_key_and_another_model() -> None:
     """Whoever follows the page finds a stranger."""
-    directory = FILES["0.1.0-keras-3.15/format-2/numbers"]
+    directory = FILES["keras-3.15/signed-numbers"]
     state, model = ((directory / f"m.weights.h5{end}").read_bytes() for end in (".callbacks.pkl", ""))
     for wrong in ((b"another key", "m.weights.h5"), (KEY, "n.weights.h5")):
         with pytest.raises(AssertionError, match="signed"):
@@ -333,8 +330,8 @@ def test_the_page_has_the_trailer() -> None:
     offsets = [sum(size for _, size in found[:i]) for i in range(len(found))]
     assert [offset for offset, _ in found] == offsets
     assert sum(size for _, size in found) == statefile.TRAILER_SIZE
-    widths = re.findall(r"\d+s|[IQ]", statefile._FIELDS.format)
-    expected = [{"I": 4, "Q": 8}.get(width) or int(width[:-1]) for width in widths]
+    widths = re.findall(r"\d+s|[HQ]", statefile._FIELDS.format)
+    expected = [{"H": 2, "Q": 8}.get(width) or int(width[:-1]) for width in widths]
     assert [size for _, size in found] == [*expected, 32]
 
 

@@ -22,6 +22,8 @@ __all__ = [
     "LARGE_ARGUMENT",
     "Argument",
     "Mark",
+    "Recorder",
+    "Signature",
     "argument_of",
     "describe",
     "guess_arguments",
@@ -157,20 +159,31 @@ def record_arguments(cls: Any) -> None:
     without arguments and overwrite the mark afterwards with that of the original.
     """
     own = cls.__dict__.get("__new__")
+    cls.__new__ = staticmethod(Recorder(cls, None if own is None else own.__func__))
+    if "__signature__" not in cls.__dict__:
+        cls.__signature__ = Signature()
 
-    def __new__(klass: Any, *args: Any, **kwargs: Any) -> Any:
-        new = own.__func__ if own is not None else super(cls, klass).__new__
+
+class Recorder:
+    """The ``__new__`` of a class, which notes the arguments of each new instance.
+
+    Args:
+        cls: the class.
+        own: the ``__new__`` that the class has itself; None if it has none.
+    """
+
+    def __init__(self, cls: Any, own: Any) -> None:
+        self._cls, self._own = cls, own
+
+    def __call__(self, klass: Any, /, *args: Any, **kwargs: Any) -> Any:
+        new = super(self._cls, klass).__new__ if self._own is None else self._own
         instance = new(klass) if new is object.__new__ else new(klass, *args, **kwargs)
         if isinstance(instance, klass):
             set_mark(instance, replace(mark_of(instance), arguments=_bind(klass, args, kwargs)))
         return instance
 
-    cls.__new__ = staticmethod(__new__)
-    if "__signature__" not in cls.__dict__:
-        cls.__signature__ = _Signature()
 
-
-class _Signature:
+class Signature:
     """``inspect.signature(cls)`` of a class or a subclass: its constructor's, not that of ``__new__``."""
 
     def __get__(self, instance: Any, cls: Any) -> inspect.Signature:

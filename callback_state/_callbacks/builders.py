@@ -24,6 +24,7 @@ from .._keras.backend import is_variable, raw_variable, tensor, value_of
 from .._keras.classes import has_variables, variables_in
 from ..exceptions import RestoreError, UntrustedError
 from .arguments import describe
+from .stateful import PARTS
 
 __all__ = ["Builders", "ModelVariable"]
 
@@ -143,9 +144,12 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
     def _persistent(self, name: Any) -> Any:
         if name == "model" and self._model is not None:
             return self._model
-        if isinstance(name, tuple) and name[1] in self._callbacks:
-            return self._callbacks[name[1]]
-        held = "model" if name == "model" else f"callback {name[1]}"
+        match name:
+            case ("callback", key) if key in self._callbacks:
+                return self._callbacks[key]
+            case ("stateful", part) if part in PARTS:
+                return PARTS[part]
+        held = "model" if name == "model" else f"callback {name[-1]}"
         raise RestoreError(f"{self._where}: what was stored by value holds the {held}; pass model= or into=")
 
 

@@ -11,20 +11,25 @@ import pickle
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from .._format.classes import attributes, class_name
 from .._format.encode import Encoder
+from .._format.opener import NAME
 from .._format.table import Node
 from .._keras.backend import is_tensor, is_variable, value_of
-from .._keras.classes import has_variables, is_keras, variables_in
+from .._keras.classes import has_variables, is_keras, public_name, variables_in
 from .._keras.randomness import layers_of
 from .._keras.weights import places_of
 from ..exceptions import NotPicklableError
 from .arguments import CODE, LARGE_ARGUMENT, describe
 from .builders import ModelVariable
+from .stateful import PARTS
 
 __all__ = ["ByValue"]
+
+_WRITTEN = (type, FunctionType, BuiltinFunctionType)
 
 
 @dataclass
@@ -129,6 +134,8 @@ class ByValue:
             return "model"
         if id(item) in self.callbacks:
             return ("callback", self.callbacks[id(item)])
+        if isinstance(item, _WRITTEN):
+            return _name_of(item)
         if _is_of_keras(item):
             raise TypeError("a part of Keras is never pickled; give the class that holds it to @stateful")
         return None
@@ -158,6 +165,14 @@ class ByValue:
             f"{describe(value)} cannot be saved ({reason}). If it is no state, leave it out: "
             f'@stateful(exclude=("{attribute}",)).',
         )
+
+
+def _name_of(written: Any) -> tuple[str, str] | None:
+    """How a class or function is named in a file if its module is private; None if pickle may name it."""
+    if written in PARTS.values():
+        return "stateful", next(name for name, part in PARTS.items() if part is written)
+    name = public_name(written)
+    return None if name is None else (NAME, name)
 
 
 def _is_of_keras(value: Any) -> bool:

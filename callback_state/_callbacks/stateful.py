@@ -14,9 +14,9 @@ from typing import Any, TypeVar, overload
 from .._format.classes import PLAIN, PlainMark, class_name
 from .._keras.classes import is_callback_class
 from ..exceptions import NotRegisteredError, RestoreError
-from .arguments import guess_arguments, mark_of, record_arguments, set_mark
+from .arguments import Recorder, Signature, guess_arguments, mark_of, record_arguments, set_mark
 
-__all__ = ["Registration", "find_class", "migrated", "registration_of", "stateful", "version_of"]
+__all__ = ["PARTS", "Registration", "find_class", "migrated", "registration_of", "stateful", "version_of"]
 
 T = TypeVar("T")
 Migrate = Callable[[dict[str, Any], int], dict[str, Any]]
@@ -41,6 +41,13 @@ class Registration:
 
 
 _registry: dict[str, Registration] = {}
+#: What ``@stateful`` puts on a class, by the names that stand for it in a by-value section.
+PARTS: dict[str, Any] = {
+    "PlainMark": PlainMark,
+    "Recorder": Recorder,
+    "Registration": Registration,
+    "Signature": Signature,
+}
 
 
 @overload

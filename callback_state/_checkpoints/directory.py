@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .._format.pickles import ReadError, parse_first
-from .._format.statefile import Sealed, unseal, unseal_first
+from .._format.statefile import Sealed, unseal_first
 from .._format.trust import Keys
 from .._store import pair
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
@@ -181,21 +181,18 @@ def _glance(state: str) -> Seen:
     """The first two nodes of a state file, its seal verified: summary, and the states by their keys."""
     data = pair.state_bytes(state)
     sealed = unseal_first(data, state)
-    summary, keys = Summary.from_node(sealed.tree), _keys_in(data)
-    if summary is None or keys is None:
-        from .snapshot import Snapshot
-
-        meta = Snapshot.read(state, unseal(data, state)).meta
-        summary, keys = Summary.of(meta), _keys_of(meta)
-    return summary, keys, sealed
+    return Summary.from_node(sealed.tree, state), _keys_in(data, state), sealed
 
 
-def _keys_in(data: bytes) -> tuple[str, ...] | None:
+def _keys_in(data: bytes, state: str) -> tuple[str, ...]:
+    """The second node is the dict of the states."""
     with contextlib.suppress(ReadError):
         match parse_first(data, skip=1):
             case ("dict", [*flat]) if len(flat) % 2 == 0 and all(type(key) is str for key in flat[::2]):
                 return tuple(map(str, flat[::2]))
-    return None
+    raise CorruptCheckpointError(
+        state, "no state file of this package (its second node is not that of the states)"
+    )
 
 
 def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) -> None:

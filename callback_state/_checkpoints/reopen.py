@@ -84,6 +84,5 @@ def _changed(tree: Any, meta: Meta) -> list[Any]:
     kind, flat = nodes[at]
     changed = ((key, _GOES_ON.get(key, value)) for key, value in two_by_two(flat))
     nodes[at] = (kind, [item for pair in changed for item in pair])
-    if Summary.from_node(nodes[0]) is not None:
-        nodes[0] = Summary.of(replace(meta, finished=False)).node()
+    nodes[0] = Summary.of(replace(meta, finished=False)).node()
     return [nodes, root, *rest]

@@ -17,7 +17,7 @@ from typing import Any
 from .._format.decode import Decoder
 from .._format.encode import Table
 from .._format.opener import Opener
-from .._format.statefile import Sealed, unseal, unseal_first
+from .._format.statefile import Sealed, unseal_first
 from .._format.table import two_by_two
 from .._format.trust import Keys, Trust
 from .._store import pair as _pair
@@ -91,13 +91,12 @@ def glance(path: str) -> tuple[Summary, Sealed]:
     """What the state file at ``path`` says of its moment, its seal verified, and nothing else of it.
 
     Raises:
-        CallbackStateError: as :func:`unseal`, and :meth:`Snapshot.read` of a file without a summary.
+        CallbackStateError: as :func:`unseal_first`; it begins with no summary.
         OSError: it cannot be read.
     """
     data = _pair.state_bytes(path)
     sealed = unseal_first(data, path)
-    summary = Summary.from_node(sealed.tree)
-    return summary or Summary.of(Snapshot.read(path, unseal(data, path)).meta), sealed
+    return Summary.from_node(sealed.tree, path), sealed
 
 
 def summary_of(path: str) -> Summary:
@@ -107,7 +106,7 @@ def summary_of(path: str) -> Summary:
         CallbackStateError, OSError: as :func:`_pair.open_pair` and :meth:`Snapshot.read`.
     """
     pair = _pair.open_pair(path, unseal_first)
-    return Summary.from_node(pair.sealed.tree) or Summary.of(Snapshot.open(path).meta)
+    return Summary.from_node(pair.sealed.tree, pair.state_path)
 
 
 def check_states(table: Table, keys: set[str]) -> None:

@@ -1,7 +1,6 @@
 """The first node of a state file: what a listing needs, so that the rest need not be parsed.
 
-Nothing refers to this node, so readers that do not know it find the file as it always was; files of the first days
-begin with another node. It says again what ``meta`` says, and a file in which the two differ is refused.
+No other node refers to it. It repeats what ``meta`` says, and a file in which the two differ is refused.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from ..exceptions import CorruptCheckpointError
 from .schema import Meta
-from .typed import BITS
+from .typed import BITS, SchemaError
 
 __all__ = ["PLACEHOLDER", "Summary"]
 
@@ -44,20 +44,24 @@ class Summary:
         return (KIND, *astuple(self))
 
     @classmethod
-    def from_node(cls, node: object) -> Summary | None:
-        """The summary in the first node of a file; None where it is another node."""
+    def from_node(cls, node: object, where: str) -> Summary:
+        """The summary in the first node of the state file ``where``.
+
+        Raises:
+            CorruptCheckpointError: it is another node.
+        """
         match node:
             case ("summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str()) if type(
                 node
             ) is tuple and not any(type(v) is int and v.bit_length() > BITS for v in node):
                 return cls(*node[1:])
-        return None
+        raise CorruptCheckpointError(where, "no state file of this package (it does not begin with a summary)")
 
     def check(self, first: tuple[Any, ...]) -> None:
         """Compare with the first node of the same file.
 
         Raises:
-            ValueError: it is a summary of another moment.
+            SchemaError: it is another summary.
         """
-        if first[0] == KIND and repr(first) != repr(self.node()):  # NaN is not equal to itself
-            raise ValueError("its summary and the rest are of two moments")
+        if repr(first) != repr(self.node()):  # NaN is not equal to itself
+            raise SchemaError("its summary and the rest are of two moments")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import pkgutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,10 @@ from typing import Any
 from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError, UntrustedError
 from .trust import Trust
 
-__all__ = ["Opener", "names_in"]
+__all__ = ["NAME", "Opener", "names_in"]
+
+#: The persistent id ``(NAME, "keras.activations.relu")`` stands for what has this public name.
+NAME = "name"
 
 
 def names_in(data: bytes) -> tuple[str, ...]:
@@ -30,6 +34,8 @@ def names_in(data: bytes) -> tuple[str, ...]:
                 found.add(str(argument).replace(" ", "."))
             elif opcode.name == "STACK_GLOBAL":
                 found.add(".".join(texts[-2:]) if len(texts) > 1 else "?")
+            elif opcode.name == "BINPERSID":
+                found |= _of_persistent(texts)
             elif opcode.name.startswith("EXT"):
                 found.add("?")
             elif opcode.name == "MEMOIZE" and texts:
@@ -41,6 +47,13 @@ def names_in(data: bytes) -> tuple[str, ...]:
     except Exception:  # whatever pickletools raises for what is no pickle
         found.add("?")
     return tuple(sorted(found))
+
+
+def _of_persistent(texts: list[str]) -> set[str]:
+    """The name that a persistent id gives, from the last texts of a pickle; see :data:`NAME`."""
+    if texts[-1:] == ["model"] or texts[-2:-1] in (["callback"], ["stateful"]):
+        return set()
+    return {texts[-1]} if texts[-2:-1] == [NAME] else {"?"}
 
 
 class Opener:
@@ -83,10 +96,18 @@ class Opener:
     def _load(self, data: bytes, persistent: Callable[[Any], Any]) -> Any:
         self._check_python(data)
         file = io.BytesIO(data)
+
+        def of_persistent(pid: Any) -> Any:
+            match pid:
+                case ("name", str(name)):
+                    self._trust.check(name, self._where)
+                    return pkgutil.resolve_name(name)
+            return persistent(pid)
+
         unpickler = (
-            _Trusting(file, persistent)
+            _Trusting(file, of_persistent)
             if self._trust.everything
-            else _Named(file, persistent, self._where, self._trust)
+            else _Named(file, of_persistent, self._where, self._trust)
         )
         try:
             return unpickler.load()
@@ -133,8 +154,11 @@ class _Named(pickle._Unpickler):
         return self._persistent(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        if "." in name or f"{module}.{name}" not in self._trust.names:
-            raise UntrustedError(self._where, f"needs {module}.{name}, which is not among the trusted names")
+        if "." in name:
+            raise UntrustedError(
+                self._where, f"needs {module}.{name}, which is not the name of a module's own part"
+            )
+        self._trust.check(f"{module}.{name}", self._where)
         return super().find_class(module, name)
 
     def get_extension(self, code: int) -> Any:

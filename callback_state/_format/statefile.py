@@ -1,25 +1,23 @@
 """The format of a state file: a pickle of plain data, and a trailer that seals it.
 
-    +---------------------+-----------------------------------------------------------------+
-    | payload             | trailer, 124 bytes, little-endian                               |
-    | a pickle of lists,  | magic | format | payload | payload | model   | model | SHA-256  |
-    | tuples and scalars  |       |        | length  | SHA-256 | SHA-256 | size  | of these |
-    |                     | 8     | 4      | 8       | 32      | 32      | 8     | 32       |
-    +---------------------+-----------------------------------------------------------------+
+    +---------------------+-----------+---------------------------------------------------------------------+
+    | payload             | signature | trailer, 124 bytes, little-endian                                   |
+    | a pickle of lists,  | 0 or 32   | magic | format | flags | payload | payload | model   | model | SHA-256|
+    | tuples and scalars  | bytes     |       |        |       | length  | SHA-256 | SHA-256 | size  | of it  |
+    |                     |           | 8     | 2      | 2     | 8       | 32      | 32      | 8     | 32     |
+    +---------------------+-----------+---------------------------------------------------------------------+
 
-The pickle comes first, so plain ``pickle.load`` reads the file; this package never does. The
-digests find damage and pair the file with its model file; they are no signature.
+The pickle comes first, so plain ``pickle.load`` reads the file; this package never does that. The digests find
+damage, and tell which model file belongs to the state file. They are no signature. Flag 1 says that there is one,
+see :mod:`.trust`.
 
-Format 2 is the same with a signature, 32 bytes between the two (see :mod:`._trust`). Files without one
-keep format 1.
+To raise the format number, when the payload means something else or a field is not what it was:
 
-To raise the format number (what the payload means changed, or a field is no longer what it was):
-
-1. Raise ``FORMAT`` and let :func:`unseal` return the old number for old files, which stay readable.
-2. Leave the trailer's size, its magic, the place of the number and the last digest as they are:
-   that is how an older release can say "this is format 2" instead of "this is damaged".
-3. Keep a file of the old format in ``tests/golden`` with a test that reads it.
-4. Say in the changelog from which release on files of the new format can be read.
+1. Raise ``FORMAT``, and let :func:`unseal` return the old number for old files, which stay readable.
+2. Leave the size of the trailer, its magic, the place of the number and the last digest as they are. So an older
+   release can say "this has format 2" instead of "this is damaged".
+3. Keep files of the old format in ``tests/golden``, with a test that reads them.
+4. Say in the changelog which release is the first that reads the new format.
 """
 
 from __future__ import annotations
@@ -35,12 +33,13 @@ from .pickles import ReadError, dump, parse, parse_first
 
 __all__ = ["FORMAT", "TRAILER_SIZE", "Sealed", "check_end", "model_digest_in", "seal", "unseal", "unseal_first"]
 
-UNSIGNED, SIGNED = 1, 2
-FORMAT = SIGNED
+FORMAT = 1
+#: The one flag: there is a signature.
+SIGNED = 1
 # Bytes that a text mode, a 7-bit channel or an editor would change, as in the header of a PNG file.
 MAGIC = b"\x89CBST\r\n\x1a"
 
-_FIELDS = struct.Struct("<8sIQ32s32sQ")
+_FIELDS = struct.Struct("<8sHHQ32s32sQ")
 _DIGEST_SIZE = 32
 TRAILER_SIZE = _FIELDS.size + _DIGEST_SIZE
 _NO_TRAILER = "expected a trailer at the end, found none: the file is cut short, or is no state file"
@@ -51,14 +50,13 @@ _AGAIN = "use another checkpoint, or a copy of this file"
 class Sealed:
     """What a state file holds: data, the SHA-256 (32 bytes) and size (bytes) of its model file.
 
-    ``tree`` is None or the first node only, if that was asked for. ``fields`` is the trailer without its
-    own digest, and ``signature`` what signs it; whether rightly is not looked at here.
+    ``tree`` is only the first node, or None, if no more was asked for. ``fields`` is the trailer without its own
+    digest, and ``signature`` what signs it. Whether the signature is right is not checked here.
     """
 
     tree: object
     model_digest: bytes
     model_size: int
-    format: int
     fields: bytes = field(default=b"", compare=False, repr=False)
     signature: bytes | None = None
 
@@ -81,14 +79,14 @@ def seal(
         raise ValueError(f"model_digest: expected 32 bytes, found {len(model_digest)}")
     payload = dump(tree)
     fields = _FIELDS.pack(
-        MAGIC, UNSIGNED if sign is None else SIGNED, len(payload), _sha256(payload), model_digest, model_size
+        MAGIC, FORMAT, 0 if sign is None else SIGNED, len(payload), _sha256(payload), model_digest, model_size
     )
     signature = b"" if sign is None else sign(fields)
     return b"".join((payload, signature, fields, _sha256(fields)))
 
 
 def unseal(data: bytes, where: str, *, views: bool = True) -> Sealed:
-    """Judges the bytes of a state file and returns what they hold.
+    """Check the bytes of a state file, and return what they hold.
 
     Args:
         data: the whole file.
@@ -99,27 +97,27 @@ def unseal(data: bytes, where: str, *, views: bool = True) -> Sealed:
         CorruptCheckpointError: the file is not a state file or is damaged; the message says how.
         UnsupportedFormatError: the file is sound, but of a newer format.
 
-    Not guaranteed: that the file is from who you think. Whoever can write it can seal it.
+    Not guaranteed: who wrote the file. Whoever can write a file can seal it.
     """
     return _unseal(data, where, partial(parse, views=views))
 
 
 def unseal_first(data: bytes, where: str) -> Sealed:
-    """As :func:`unseal`, all digests included, with a ``tree`` that is only the first node of the table.
+    """As :func:`unseal`, with all digests, but ``tree`` is only the first node of the table.
 
-    The time it takes does not depend on how much else the file holds, but for its digest.
+    Apart from the digest, the time does not grow with the file.
     """
     return _unseal(data, where, parse_first)
 
 
 def check_end(end: bytes, where: str) -> None:
-    """Raises CorruptCheckpointError if a file that ends with these ``TRAILER_SIZE`` bytes is no state file."""
+    """Raise CorruptCheckpointError if a file whose last ``TRAILER_SIZE`` bytes are these is no state file."""
     if not _is_trailer(end):
         raise CorruptCheckpointError(where, f"{_NO_TRAILER}; {_AGAIN}")
 
 
 def model_digest_in(trailer: bytes) -> bytes | None:
-    """The SHA-256 of the model file that the last ``TRAILER_SIZE`` bytes of a state file give; None if none."""
+    """The SHA-256 of the model file that a trailer of ``TRAILER_SIZE`` bytes gives; None if it is no trailer."""
     return _FIELDS.unpack(trailer[: _FIELDS.size])[4] if _is_trailer(trailer) else None
 
 
@@ -128,15 +126,16 @@ def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Se
     body, trailer = view[:-TRAILER_SIZE], view[-TRAILER_SIZE:]
     if not _is_trailer(trailer):
         raise CorruptCheckpointError(where, f"{_diagnose(data)}; {_AGAIN}")
-    _, number, length, digest, model_digest, model_size = _FIELDS.unpack(trailer[: _FIELDS.size])
-    if not 1 <= number <= FORMAT:
+    _, number, flags, length, digest, model_digest, model_size = _FIELDS.unpack(trailer[: _FIELDS.size])
+    if number != FORMAT or flags & ~SIGNED:
+        found = f"format {number}" if number != FORMAT else f"the flags {flags}"
         raise UnsupportedFormatError(
             where,
-            f"the state file has format {number}, this release reads formats up to {FORMAT}; "
+            f"the state file has {found}, this release reads format {FORMAT} with the flags 0 and {SIGNED}; "
             "install a newer callback_state",
         )
     signature = None
-    if number == SIGNED:
+    if flags & SIGNED:
         body, signature = body[:-_DIGEST_SIZE], bytes(body[-_DIGEST_SIZE:])
     _judge(body, length, digest, where)
     try:
@@ -146,7 +145,7 @@ def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Se
             where, f"the digests are right, but this package never wrote that ({error}); {_AGAIN}"
         ) from error
     fields = bytes(trailer[: _FIELDS.size])
-    return Sealed(tree, model_digest, model_size, number, fields, signature)
+    return Sealed(tree, model_digest, model_size, fields, signature)
 
 
 def _judge(body: memoryview, length: int, digest: bytes, where: str) -> None:
@@ -171,7 +170,7 @@ def _is_trailer(part: bytes | memoryview) -> bool:
 
 
 def _diagnose(data: bytes) -> str:
-    """Why there is no good trailer at the end; only the words depend on it."""
+    """Why there is no sound trailer at the end; only for the message."""
     if not data:
         return "the file is empty"
     if len(data) < TRAILER_SIZE:

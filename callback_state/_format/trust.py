@@ -125,5 +125,14 @@ class Trust:
             raise TypeError("trusted=: expected True, False, or full names such as 'package.module.Class'")
         return cls(keys is not None, frozenset(names), keys)
 
+    def check(self, name: str, where: str) -> None:
+        """Refuse a full name that is not trusted, in the file ``where``.
+
+        Raises:
+            UntrustedError: it is not.
+        """
+        if not self.everything and name not in self.names:
+            raise UntrustedError(where, f"needs {name}, which is not among the trusted names")
+
     def __bool__(self) -> bool:
         return self.everything or bool(self.names)

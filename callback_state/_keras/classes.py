@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from types import ModuleType
 from typing import Any
 
-from .._format.classes import is_from
+from .._format.classes import is_from, public
 
 __all__ = [
     "derives_from_keras",
@@ -14,6 +17,7 @@ __all__ = [
     "is_hook",
     "is_keras",
     "is_of_keras",
+    "public_name",
     "stock_name",
     "variables_in",
 ]
@@ -26,6 +30,51 @@ def is_of_keras(written: Any) -> bool:
     False
     """
     return is_from(written, "keras")
+
+
+def public_name(written: Any) -> str | None:
+    """The full public name of a class or function that its library keeps in a private module.
+
+    Returns:
+        ``"keras.activations.relu"``; None if it has no such name, or is of another library than Keras, TensorFlow
+        and this one.
+    """
+    module = str(getattr(written, "__module__", None))
+    package = module.partition(".")[0]
+    if package == "callback_state":
+        ours = sys.modules[package]
+        name = getattr(written, "__name__", "")
+        return f"{package}.{name}" if name in ours.__all__ and getattr(ours, name) is written else None
+    if public(module) == module:
+        return None
+    if package == "keras":
+        name, found = _names_of_keras().get(id(written), ("", None))
+        return name if found is written else None
+    # TensorFlow notes on each part of its interface the names that it exports it by.
+    names = getattr(inspect.unwrap(written), "_tf_api_names", None) or ()
+    return f"{package}.{names[0]}" if names else None
+
+
+@functools.cache
+def _names_of_keras() -> dict[int, tuple[str, Any]]:
+    """The classes and functions of Keras's public modules by their ``id``, each with its shortest name."""
+    found: dict[int, tuple[str, Any]] = {}
+    modules = [("keras", sys.modules["keras"])]
+    seen = set()
+    for place, module in modules:  # grows meanwhile
+        for name, part in vars(module).items():
+            if name.startswith("_") or name in ("src", "api") or not _is_of_library(part):
+                continue
+            if not isinstance(part, ModuleType):
+                found.setdefault(id(part), (f"{place}.{name}", part))
+            elif id(part) not in seen:
+                seen.add(id(part))
+                modules.append((f"{place}.{name}", part))
+    return found
+
+
+def _is_of_library(part: Any) -> bool:
+    return part.__name__.partition(".")[0] == "keras" if isinstance(part, ModuleType) else is_from(part, "keras")
 
 
 def derives_from_keras(cls: type) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
-from states import contents, flip, model_of, put, state_of, tree_of
+from states import contents, flip, put, state_of, tree_of
 
-from callback_state import CorruptCheckpointError, list_checkpoints
+from callback_state import CorruptCheckpointError
 from callback_state._callbacks.taken import take, take_state
 from callback_state._checkpoints.snapshot import Snapshot, glance, summary_of
 from callback_state._checkpoints.summary import PLACEHOLDER, Summary
@@ -25,12 +24,12 @@ def test_a_summary_is_the_first_node_and_says_what_meta_says() -> None:
     meta = {"saved_at": 17, "epoch": 3, "batch": 2, "finished": True, "monitor": ("val_loss", 0.5)}
     tree = tree_of(**meta, template="{epoch}.keras")
     assert tree[0][0] == NOW.node()
-    assert Summary.from_node(tree[0][0]) == NOW
+    assert Summary.from_node(tree[0][0], "m") == NOW
     assert NOW.monitor == ("val_loss", 0.5)
 
 
-def test_a_reader_that_does_not_know_it_reads_the_file_as_before() -> None:
-    """No node refers to it: a reference to it would be one to node 0."""
+def test_no_node_refers_to_the_summary() -> None:
+    """The values of a file are read without it."""
     nodes, root, state, _ = tree_of()
     seen = [ref for node in nodes for item in node[1:] for ref in (item if isinstance(item, list) else [item])]
     assert (0,) not in [*seen, root, state] and (1,) in [*seen, state]
@@ -54,8 +53,9 @@ def test_a_reader_that_does_not_know_it_reads_the_file_as_before() -> None:
     ids=repr,
 )
 def test_another_node_is_no_summary(node: object) -> None:
-    """Of another kind, length or type: then all of the file is read."""
-    assert Summary.from_node(node) is None
+    """Of another kind, length or type: then it is no state file of this package."""
+    with pytest.raises(CorruptCheckpointError, match="does not begin with a summary"):
+        Summary.from_node(node, "m")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 0.1, 2])
@@ -75,20 +75,6 @@ def test_a_summary_of_another_moment_is_refused(field: int) -> None:
     tree[0][0] = tuple(node)
     with pytest.raises(CorruptCheckpointError, match="its summary and the rest are of two moments"):
         Snapshot.read("m", unseal(seal(tree, bytes(32), 0), "m"))
-
-
-def test_a_file_without_a_summary_is_read_in_full(tmp_path: Path) -> None:
-    """As every file of the first days is; what it says is the same."""
-    tree = tree_of(saved_at=9, epoch=4)
-    tree[0][0] = ("list", [])
-    data = seal(tree, hashlib.sha256(model_of(1)).digest(), len(model_of(1)))
-    put(tmp_path, "m.keras", 1)
-    (tmp_path / ("m.keras" + SUFFIX)).write_bytes(data)
-    summary, sealed = glance(str(tmp_path / ("m.keras" + SUFFIX)))
-    assert summary == Summary(9, 4, None, False, "val_loss", None, "m.keras")
-    assert summary == summary_of(str(tmp_path / "m.keras"))
-    assert sealed.model_size == len(model_of(1))
-    assert [c.saved_at for c in list_checkpoints(tmp_path)] == [9]
 
 
 def test_what_is_glanced_at_is_under_the_seal(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from callback_state._format import statefile
 from callback_state._format.pickles import dump
-from callback_state._format.statefile import FORMAT, TRAILER_SIZE, UNSIGNED, Sealed, seal, unseal
+from callback_state._format.statefile import FORMAT, TRAILER_SIZE, Sealed, seal, unseal
 from callback_state.exceptions import CorruptCheckpointError, UnsupportedFormatError
 
 MODEL = hashlib.sha256(b"a model").digest()
@@ -22,12 +22,13 @@ DATA = seal(TREE, MODEL, 7)
 WHERE = "run/007.keras.callbacks.pkl"
 
 
-def trailer(payload: bytes, *, number: int = UNSIGNED, length: int | None = None) -> bytes:
+def trailer(payload: bytes, *, number: int = FORMAT, flags: int = 0, length: int | None = None) -> bytes:
     """A trailer as a writer of another format, or one with an error, would have sealed it."""
     fields = struct.pack(
-        "<8sIQ32s32sQ",
+        "<8sHHQ32s32sQ",
         b"\x89CBST\r\n\x1a",
         number,
+        flags,
         len(payload) if length is None else length,
         hashlib.sha256(payload).digest(),
         MODEL,
@@ -143,7 +144,7 @@ def test_the_error_says_what_is_wrong(data: bytes, reason: str) -> None:
     assert reason in refused(data)
 
 
-@pytest.mark.parametrize("number", [0, FORMAT + 1, FORMAT + 7, 2**32 - 1])
+@pytest.mark.parametrize("number", [0, FORMAT + 1, FORMAT + 7, 2**16 - 1])
 def test_a_newer_format_is_not_called_damaged(number: int) -> None:
     """Its trailer is sound, so the error names both numbers and what to install."""
     payload = b"whatever that release writes"
@@ -151,9 +152,16 @@ def test_a_newer_format_is_not_called_damaged(number: int) -> None:
         unseal(payload + trailer(payload, number=number), WHERE)
     assert caught.value.path == WHERE
     assert str(caught.value) == (
-        f"{WHERE}: the state file has format {number}, this release reads formats up to {FORMAT}; "
+        f"{WHERE}: the state file has format {number}, this release reads format 1 with the flags 0 and 1; "
         "install a newer callback_state"
     )
+
+
+def test_a_flag_of_a_newer_release_is_not_called_damaged() -> None:
+    """What it changes is not known, so nothing is read."""
+    for flags in (2, 3, 2**15):
+        with pytest.raises(UnsupportedFormatError, match=f"has the flags {flags}, this release reads format 1"):
+            unseal(DATA[:-TRAILER_SIZE] + trailer(DATA[:-TRAILER_SIZE], flags=flags), WHERE)
 
 
 def test_a_trailer_of_another_kind_of_file() -> None:

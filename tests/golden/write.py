@@ -1,10 +1,9 @@
-"""Writes the checkpoints of ``golden_states.py``, each of format 1 and, signed, of format 2.
+"""Writes the checkpoints of ``golden_states.py``, some of them signed.
 
-    python tests/golden/write.py tests/golden/0.1.0-keras-3.7
+    python tests/golden/write.py tests/golden/keras-3.7
 
-Files that are there are never written anew. Those of ``format-1`` were written by the first release's
-predecessor, on Python 3.10, Keras 3.7.0, TensorFlow 2.18.1 and NumPy 1.26.4, those of ``0.1.0-keras-3.7`` on the
-same, those of ``0.1.0-keras-3.15`` on Python 3.11, Keras 3.15.1, TensorFlow 2.21 and NumPy 2.4.
+It writes only what is not there. The files of ``keras-3.7`` were written on Keras 3.7.0, TensorFlow 2.18 and NumPy
+1.26, those of ``keras-3.15`` on Keras 3.15.1, TensorFlow 2.21 and NumPy 2.4, both on Python 3.11.
 """
 
 import importlib
@@ -58,7 +57,6 @@ def write(name, directory, **options):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # "code by value" warns, as it should
     for name in states.STATES:
-        for form, options in (("format-1", {}), ("format-2", {"key": states.KEY})):
-            directory = Path(sys.argv[1]) / form / name.replace(" ", "-")
-            if not directory.exists():
-                write(name, directory, **options)
+        directory = Path(sys.argv[1]) / name.replace(" ", "-")
+        if not directory.exists():
+            write(name, directory, **({"key": states.KEY} if name.startswith("signed ") else {}))

@@ -23,15 +23,16 @@ from places import GOLDEN
 
 from callback_state import stateful
 
-#: The first file that there was, and those of every writer and format by their directory.
-FIRST = GOLDEN / "format-1"
+#: The files of every writer, by their directory.
 FILES = {
-    f"{directory.parents[1].name}/{directory.parent.name}/{directory.name}": directory
-    for directory in sorted((GOLDEN).glob("*/format-*/*"))
+    f"{directory.parent.name}/{directory.name}": directory
+    for directory in sorted(GOLDEN.glob("keras-*/*"))
     if directory.is_dir()
 }
 
-#: What signs those of format 2.
+#: The states of which there is a signed file too, ``"signed numbers"``.
+SIGNED = ("numbers", "an object by value", "code by value", "inside an epoch")
+#: What signs them.
 KEY = b"the key of the golden files"
 
 
@@ -237,3 +238,4 @@ STATES: dict[str, tuple[Callable[[], list[Any]], dict[str, Any]]] = {
     "code by value": (lambda: [ByValue(code=True)], {}),
     "training_args": (list, {"training_args": {"rate": 1e-5, "layers": [1, None, "é"]}}),
 }
+STATES |= {f"signed {name}": STATES[name] for name in SIGNED}

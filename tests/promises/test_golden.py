@@ -12,8 +12,7 @@ import golden_states
 import keras
 import numpy as np
 import pytest
-from golden_states import FILES, FIRST, KEY, STATES, VALUES, ByValue, values
-from harness import Batches, PerBatch, fit
+from golden_states import FILES, KEY, STATES, VALUES, ByValue, values
 from kept import kept
 from plain_values import identical
 
@@ -22,8 +21,6 @@ from callback_state import (
     Restored,
     RestoreError,
     UntrustedError,
-    latest_checkpoint,
-    list_checkpoints,
     load_meta,
     restore_callbacks,
     stateful,
@@ -32,38 +29,38 @@ from callback_state import (
 
 def named(*names: str) -> dict[str, Any]:
     """The golden files of these states, as the parameters of a test."""
-    found = {which: path for which, path in FILES.items() if path.name.replace("-", " ") in names}
+    found = {which: path for which, path in FILES.items() if state_of(path).removeprefix("signed ") in names}
     return {"argnames": "directory", "argvalues": found.values(), "ids": found.keys()}
 
 
 def key_of(directory: Path) -> dict[str, bytes]:
-    return {"key": KEY} if directory.parent.name == "format-2" else {}
+    return {"key": KEY} if state_of(directory).startswith("signed ") else {}
+
+
+def state_of(directory: Path) -> str:
+    """The name of a file's state in ``golden_states.py``."""
+    return directory.name.replace("-", " ")
 
 
 def restored(directory: Path, *callbacks: Any, **options: Any) -> Restored:
-    _, checkpoint = STATES[directory.name.replace("-", " ")]
+    _, checkpoint = STATES[state_of(directory)]
     saver = ModelCheckpointEnhanced(
         directory / "m.weights.h5", save_weights_only=True, **checkpoint, **key_of(directory)
     )
     return restore_callbacks(directory, into=[*callbacks, saver], **key_of(directory), **options)
 
 
-def test_there_is_a_file_of_each_state_format_and_writer() -> None:
-    """None has been forgotten or lost: two writers, two formats, more than a dozen states."""
+def test_there_is_a_file_of_each_state_and_writer() -> None:
+    """None has been forgotten or lost: two writers, more than a dozen states."""
     names = {name.replace(" ", "-") for name in STATES}
     assert len(names) > 12
-    assert set(FILES) == {
-        f"0.1.0-keras-{keras}/format-{form}/{name}"
-        for keras in ("3.7", "3.15")
-        for form in (1, 2)
-        for name in names
-    }
+    assert set(FILES) == {f"keras-{keras}/{name}" for keras in ("3.7", "3.15") for name in names}
 
 
 @pytest.mark.parametrize(**named(*VALUES, "classes"))
 def test_a_value_is_what_was_written(directory: Path) -> None:
     """Down to types, bits, order and sharing; and the same made anew from the file, where data are enough."""
-    name = directory.name.replace("-", " ")
+    name = state_of(directory).removeprefix("signed ")
     (callback,) = STATES[name][0]()
     expected = values(name)
     if name == "classes":  # which a file may only fill where objects of them are
@@ -171,12 +168,12 @@ def test_a_run_goes_on_here(directory: Path, tmp_path: Path) -> None:
     ends = []
     for start in (tmp_path / "none", where):
         model = kept(make_model)
-        callbacks, checkpoint = STATES[directory.name.replace("-", " ")][0](), STATES["inside an epoch"][1]
+        callbacks, checkpoint = STATES[state_of(directory)][0](), STATES["inside an epoch"][1]
         saver = ModelCheckpointEnhanced(
             start / "m.weights.h5",
             save_weights_only=True,
             **key_of(directory),
-            **(checkpoint if directory.name == "inside-an-epoch" else {}),
+            **(checkpoint if state_of(directory).endswith("inside an epoch") else {}),
         )
         found = restore_callbacks(
             start, into=[*callbacks, saver], model=model, missing_ok=True, **key_of(directory)
@@ -203,7 +200,7 @@ def test_a_run_goes_on_here(directory: Path, tmp_path: Path) -> None:
                 len(history.history["loss"]),
             )
         )
-    assert (found.epoch, found.batch) == ((2, 2) if directory.name == "inside-an-epoch" else (1, None))
+    assert (found.epoch, found.batch) == ((2, 2) if state_of(directory).endswith("inside an epoch") else (1, None))
     assert ends[0] == ends[1]
 
 
@@ -213,38 +210,3 @@ def test_no_stored_state_names_a_private_path_of_keras(directory: Path) -> None:
     data = (directory / "m.weights.h5.callbacks.pkl").read_bytes()
     assert b"keras.src" not in data and b"numpy._core" not in data and b"numpy.core" not in data
     assert {code.name for code, _, _ in pickletools.genops(data)}.isdisjoint({"GLOBAL", "STACK_GLOBAL", "REDUCE"})
-
-
-def test_the_first_file_goes_on_here(tmp_path: Path) -> None:
-    """It was written before there was a first release, without much that a file has now."""
-    first = restore_callbacks(FIRST)
-    assert (first["PerBatch"].step, first.initial_epoch) == (8, 2)
-    assert len(first["Batches"].seen) == 8
-    early, plateau = first["EarlyStopping"], first["ReduceLROnPlateau"]
-    assert early.wait == 1 and early.best == min(first.history["val_loss"]) and early.min_delta == -1e-3
-    assert plateau.wait in (0, 1) and plateau.patience == 1
-    assert load_meta(FIRST)["epochs"] == [0, 1]
-    moved = Path(shutil.copytree(FIRST, tmp_path / "ckpt"))
-
-    def make() -> list[keras.callbacks.Callback]:
-        return [
-            PerBatch(0.02),
-            Batches(),
-            keras.callbacks.EarlyStopping(patience=9, min_delta=1e-3),
-            keras.callbacks.ReduceLROnPlateau(patience=1),
-        ]
-
-    resumed = fit(moved, make, epochs=4, checkpoint={"max_to_keep": 1})
-    assert resumed is not None
-    assert resumed.restored.initial_epoch == 2
-    assert resumed.epochs == [0, 1, 2, 3]
-
-
-def test_the_first_file_is_listed() -> None:
-    """Verified or not, with what it says of its moment, though it has no summary at its beginning."""
-    listed = [list_checkpoints(FIRST, verify=verify) for verify in (True, False)]
-    assert listed[0] == listed[1] != []
-    last = listed[0][-1]
-    assert last.path == latest_checkpoint(FIRST)
-    assert (last.epoch, last.batch, last.monitor[0]) == (1, None, "val_loss")
-    assert last.monitor[1] == load_meta(FIRST)["val_loss"][-1]

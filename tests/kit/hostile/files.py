@@ -15,13 +15,13 @@ from callback_state._format.pickles import dump
 from .tables import Liar
 
 MODEL = b"a model file"
-FIELDS = struct.Struct("<8sIQ32s32sQ")
+FIELDS = struct.Struct("<8sHHQ32s32sQ")
 
 
 def sealed(payload: bytes) -> bytes:
     """What :func:`callback_state._format.statefile.seal` would write, had it not looked at the payload."""
     digests = hashlib.sha256(payload).digest(), hashlib.sha256(MODEL).digest()
-    fields = FIELDS.pack(b"\x89CBST\r\n\x1a", 1, len(payload), *digests, len(MODEL))
+    fields = FIELDS.pack(b"\x89CBST\r\n\x1a", 1, 0, len(payload), *digests, len(MODEL))
     return payload + fields + hashlib.sha256(fields).digest()
 
 
