@@ -141,6 +141,9 @@ class Resume(Listener):
                 self._finish()  # a later fit is another run
         if self._mode is not None and not self._mode.trains:
             set_first_epoch(running.model, None)
+
+    def leave(self, running: Running) -> None:
+        self._guard.close()  # it is open if a callback failed in on_train_begin
         self._mode, self._kept = None, None
 
     # Before the first step.

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import Batches, Killed, PerBatch, Strike, X, Y, bytes_of
+from harness import Batches, Killed, PerBatch, Strike, X, Y, bytes_of, die
 from harness import fit as fit_anew
 from places import ROOT
 from reused import fresh_model
@@ -407,6 +407,19 @@ def test_a_fit_that_died_at_once_can_be_tried_again(checkpoints: Path) -> None:
                 callbacks=[*callbacks, Strike("epoch_begin", at=3)],
             )
         assert restored.initial_epoch == 3
+
+
+def test_a_fit_that_fails_at_its_beginning_leaves_a_log_as_it_was(checkpoints: Path) -> None:
+    """While callbacks hear ``on_train_begin`` no log file is erased; after a failure a logger may erase again."""
+    logger = keras.callbacks.CSVLogger(str(checkpoints / "log.csv"))
+    callbacks, model = [*make(), saver(checkpoints), logger], fresh_model()
+    restored = restore_callbacks(checkpoints, into=callbacks, model=model, strict=False)
+    appends: list[bool] = []
+    strike = Strike("train_begin", act=lambda model: appends.append(logger.append) or die(model))
+    with pytest.raises(Killed):
+        model.fit(**FIT, epochs=8, initial_epoch=restored.initial_epoch, callbacks=[*callbacks, strike])
+    logger.csv_file.close()
+    assert appends == [True] and logger.append is False
 
 
 def test_a_whole_model_in_h5_says_what_to_do_instead_of_load_model(tmp_path: Path) -> None:
