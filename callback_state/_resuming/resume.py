@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -59,7 +60,10 @@ class Resume(Listener):
         trust: Trust,
         strict: bool,
     ) -> None:
-        self._keyed, self._model, self._trust, self._strict = keyed, model, trust, strict
+        self._keyed, self._trust, self._strict = keyed, trust, strict
+        # A resume that waits for ever must not keep the model alive.
+        self._model = None if model is None else weakref.ref(model)
+        self._shapes = _shapes_of(model)
         self._skipped = {(id(callback), name) for callback, name in skipped}
         self._look_at(snapshot, model_path)
         self._is_done = False
@@ -165,10 +169,9 @@ class Resume(Listener):
             expected.check_place(running.fit, self._run.data)
 
     def _is_of_another_model(self, model: Any) -> bool:
-        if self._model is None or model is self._model:
+        if self._model is None or model is self._model():
             return False
-        shapes = [[(v.shape, v.dtype) for v in m.weights] for m in (model, self._model)]
-        if shapes[0] == shapes[1]:
+        if _shapes_of(model) == self._shapes:
             self._expected.complain(
                 "this fit trains another model than the one that was passed to restore_callbacks(..., "
                 "model=model), although both look alike. Build the model once, and restore after that."
@@ -267,4 +270,8 @@ class Resume(Listener):
 
     def _finish(self) -> None:
         self._is_done = True
-        waiting.forget(self, [*self._keyed.values()], self._model)
+        waiting.forget(self, [*self._keyed.values()], None if self._model is None else self._model())
+
+
+def _shapes_of(model: Any) -> list[Any]:
+    return [] if model is None else [(v.shape, v.dtype) for v in model.weights]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -412,12 +414,12 @@ def test_a_fit_that_died_at_once_can_be_tried_again(checkpoints: Path) -> None:
 def test_a_fit_that_fails_at_its_beginning_leaves_a_log_as_it_was(checkpoints: Path) -> None:
     """While callbacks hear ``on_train_begin`` no log file is erased; after a failure a logger may erase again."""
     logger = keras.callbacks.CSVLogger(str(checkpoints / "log.csv"))
-    callbacks, model = [*make(), saver(checkpoints), logger], fresh_model()
-    restored = restore_callbacks(checkpoints, into=callbacks, model=model, strict=False)
+    callbacks, model = [*make(), saver(checkpoints)], fresh_model()
+    restored = restore_callbacks(checkpoints, into=callbacks, model=model)
     appends: list[bool] = []
     strike = Strike("train_begin", act=lambda model: appends.append(logger.append) or die(model))
     with pytest.raises(Killed):
-        model.fit(**FIT, epochs=8, initial_epoch=restored.initial_epoch, callbacks=[*callbacks, strike])
+        model.fit(**FIT, epochs=8, initial_epoch=restored.initial_epoch, callbacks=[*callbacks, logger, strike])
     logger.csv_file.close()
     assert appends == [True] and logger.append is False
 
@@ -476,6 +478,16 @@ def test_a_model_built_anew_after_the_restore_is_refused(checkpoints: Path) -> N
     restored = restore_callbacks(checkpoints, into=callbacks, model=fresh_model())
     with pytest.raises(ResumeError, match="trains another model than the one that was passed to"):
         another_model().fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch)
+
+
+def test_a_restored_model_that_is_not_trained_is_freed(checkpoints: Path) -> None:
+    """A script may restore only to look: what waits for a ``fit`` does not keep the model in memory."""
+    model, callbacks = another_model(), [*make(), saver(checkpoints)]
+    restore_callbacks(checkpoints, into=callbacks, model=model)
+    dies = weakref.ref(model)
+    del model
+    gc.collect()
+    assert dies() is None and callbacks[0].step == 12
 
 
 def test_a_finished_run_with_model_forgotten_is_refused(tmp_path: Path) -> None:
