@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mutants import MUTANTS, PACKAGE, tried
-from places import TESTS
 
 #: pytest's exit status if a test failed.
 RED = 1
@@ -46,8 +46,8 @@ def test_the_table_is_up_to_date(name: str) -> None:
     """What is to be taken out is there, once, and so is its test."""
     mutant = MUTANTS[name]
     assert mutant.mutated()
-    file, function = mutant.test.split("::")
-    assert f"def {function.partition('[')[0]}(" in (TESTS / file).read_text(encoding="utf-8")
+    file, function = mutant.where
+    assert f"def {function.partition('[')[0]}(" in Path(file).read_text(encoding="utf-8")
 
 
 def test_no_step_is_forgotten() -> None:

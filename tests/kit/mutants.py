@@ -31,6 +31,15 @@ class Mutant:
     new: str
     test: str
 
+    @property
+    def where(self) -> tuple[str, str]:
+        """The file of the test, and its function. Raises LookupError if the table is out of date."""
+        file, _, function = self.test.partition("::")
+        paths = [*TESTS.rglob(file)]
+        if len(paths) != 1:
+            raise LookupError(f"{self.module}.diff: {file} is there {len(paths)} times, not once")
+        return str(paths[0]), function
+
     def mutated(self) -> str:
         """The text of the module with the one change. Raises LookupError if the table is out of date."""
         source = (PACKAGE / f"{self.module}.py").read_text(encoding="utf-8")
@@ -51,11 +60,9 @@ def _parsed(module: str, entry: str) -> Mutant:
     name, test = head.split(": ", 1)
     if test.startswith("checker "):
         test = f"{CHECKER}[{test.removeprefix('checker ')}]"
-    file, _, function = test.partition("::")
-    [path] = TESTS.rglob(file)
     old = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
     new = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
-    return Mutant(name, module, old, new, f"{path.relative_to(TESTS).as_posix()}::{function}")
+    return Mutant(name, module, old, new, test)
 
 
 def _tables() -> list[str]:

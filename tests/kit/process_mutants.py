@@ -38,7 +38,7 @@ def run(place: Path, mutant: Mutant) -> int:
     sys.path.insert(0, str(place))
     sys.dont_write_bytecode = True
     os.chdir(TESTS)
-    status = pytest.main([*OPTIONS, f"--basetemp={place / 'tmp'}", str(TESTS / mutant.test)])
+    status = pytest.main([*OPTIONS, f"--basetemp={place / 'tmp'}", "::".join(mutant.where)])
     assert sys.modules[f"{PACKAGE.name}.{mutant.module.replace('/', '.')}"].__file__ == str(
         package / f"{mutant.module}.py"
     )
