@@ -1,7 +1,7 @@
-"""What is known of a class that is not decorated: which attributes are state, what it does outside.
+"""What is known of a class that is not decorated: which attributes are its state, and what it does outside.
 
-Keras's own classes are described by the table in :mod:`.stock`, others by whoever uses them, with
-:func:`adapter`. Outside is what lives longer than the process: a log file, a run on a server.
+The table in :mod:`.stock` describes Keras's own classes. A user describes other classes with :func:`adapter`.
+"Outside" is what lives longer than the process: a log file, a run on a server.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _FUNCTIONS = ("outside", "note", "wind_back", "pick_up")
 
 @dataclass(frozen=True)
 class Adapter:
-    """Which attributes of a class mean what, and what its callbacks do outside the process.
+    """What the attributes of a class mean, and what its callbacks do outside the process.
 
     Attributes:
         arguments: the constructor's parameters that are kept in attributes of the same name.
         state: attributes that change while training runs.
-        other: attributes that follow from the rest, or are handles that the callback opens itself.
-        by_hand: parameters that reach outside the process or are code; never taken from a file.
-        direction: whether the callback decides lazily if smaller or larger is better.
-        kept_as: for parameters of another name than the attributes that keep them, these attributes.
-        closed: whether what is not in ``state`` is no state; otherwise every attribute not named here is.
-        exclude: attributes that are no state.
-        outside: ``outside(callback) -> plain data``: what is outside at this moment.
-        note: ``note(callback, taken)``: called at the restore, before anybody opens a file.
-        wind_back: ``wind_back(callback, taken)``: bring the outside back to when it was taken.
-        pick_up: ``pick_up(callback, taken)``: bring what the callback has opened itself there too.
-        accept: ``accept(callback, state) -> state``: look at a stored state before it is put back; raises
-            ValueError if no run has saved it.
+        other: attributes that are computed from the others, or hold what the callback has opened.
+        by_hand: parameters that reach outside the process or are code. They are never taken from a file.
+        direction: whether the callback decides during training if smaller or larger values are better.
+        kept_as: the attributes that hold a parameter, if they have other names than the parameter.
+        closed: True: only ``state`` is state. False: so is every attribute that is not named here.
+        exclude: attributes that are not state.
+        outside: ``outside(callback) -> plain data``: describes the outside at this moment.
+        note: ``note(callback, taken)``: called at the restore, before a callback opens a file.
+        wind_back: ``wind_back(callback, taken)``: brings the outside back to the moment of ``taken``.
+        pick_up: ``pick_up(callback, taken)``: does the same with what the callback has opened since.
+        accept: ``accept(callback, state) -> state``: checks a stored state before it is put back. It raises
+            ValueError if no run can have saved this state.
     """
 
     arguments: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Adapter:
     accept: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
 
     def given(self, callback: Any) -> dict[str, Any]:
-        """What the constructor was given, by the name of the parameter; not what it was not given."""
+        """The arguments that the constructor was given, by the names of the parameters."""
         now = vars(callback)
         given = {name: now[name] for name in self.arguments if name in now}
         given |= {name: now[name] for name in self.by_hand if now.get(name) is not None}
@@ -76,9 +76,9 @@ class Adapter:
         return attribute in names or (self.direction and attribute in ("monitor_op", "mode"))
 
     def over(self, base: Adapter) -> Adapter:
-        """What this says of a class, and where it says nothing, what ``base`` says of its base.
+        """This adapter, completed by what ``base`` says of the base class.
 
-        The functions go together: who gives one of them speaks for all that is outside.
+        The functions go together: an adapter that has one of them describes all that is outside.
         """
         functions = self if any(getattr(self, name) for name in _FUNCTIONS) else base
         return replace(
@@ -100,30 +100,30 @@ def adapter(
     wind_back: Act | None = None,
     pick_up: Act | None = None,
 ) -> T:
-    """Say of somebody else's callback class what its state is, and how its effects outside are resumed.
+    """Describe the state of another package's callback class, and how its effects outside are resumed.
 
-    The class is registered with it, as with ``@stateful``; so are its subclasses. ``outside`` is asked at
-    every save, when all callbacks have heard the event. In the ``fit`` that goes on, what it said is handed
-    to the two others. Where it said None, neither is called.
+    This also registers the class and its subclasses, as ``@stateful`` does. ``outside`` is called at every save,
+    after all callbacks have heard the event. A resumed ``fit`` passes its result to the two other functions. If
+    the result was None, they are not called.
 
     Args:
-        cls: the class, derived from ``keras.callbacks.Callback``; Keras's own need no adapter.
-        state: names of the attributes that are its state; None: every one that changes.
-        exclude: names of attributes that are not.
-        outside: ``outside(callback) -> plain data``: what its effects outside the process are now, such as
-            the size of a file or the identifier of a run. Numbers, text, lists and dicts.
-        wind_back: ``wind_back(callback, taken)``: called before anybody hears ``on_train_begin``, and after
-            ``set_model``: takes out of the file or the run what was written since.
-        pick_up: ``pick_up(callback, taken)``: called when everybody has heard ``on_train_begin``, within
-            an epoch ``on_epoch_begin`` too, and all state is back: brings what the callback has opened
-            itself, such as a progress bar, to where it was.
+        cls: the class, derived from ``keras.callbacks.Callback``. Keras's own classes need no adapter.
+        state: names of the attributes that are state. None: every attribute that changes.
+        exclude: names of attributes that are not state.
+        outside: ``outside(callback) -> plain data``: describes the effects outside the process at this moment,
+            such as the size of a file or the identifier of a run, as numbers, text, lists and dicts.
+        wind_back: ``wind_back(callback, taken)``: removes from the file or the run what was written later. It is
+            called after ``set_model``, before any callback hears ``on_train_begin``.
+        pick_up: ``pick_up(callback, taken)``: brings what the callback itself has opened, such as a progress bar,
+            to where it was. It is called when all callbacks have heard ``on_train_begin`` (inside an epoch,
+            ``on_epoch_begin`` too) and all state has been put back.
 
     Returns:
         The class.
 
     Raises:
-        TypeError: ``cls`` is no callback class or one of Keras's own, ``state`` or ``exclude`` are no
-            sequences of names, or what is to be called is no function.
+        TypeError: ``cls`` is not a callback class, or is one of Keras's own; ``state`` or ``exclude`` is not a
+            sequence of names; or a function is not callable.
 
     Example:
         >>> import keras
@@ -158,7 +158,7 @@ def adapter(
 
 
 def give(cls: type, said: Adapter) -> None:
-    """Let this be what is known of a class."""
+    """Give a class its adapter."""
     setattr(cls, _ADAPTER, said)
 
 
@@ -172,8 +172,8 @@ def _check_class(cls: Any) -> None:
         )
     if stock_name(cls) is not None:
         raise TypeError(
-            f"adapter({cls.__qualname__}): Keras's own callbacks have their adapters; derive a class from it "
-            f"and write adapter(Derived, ...)"
+            f"adapter({cls.__qualname__}): Keras's own callbacks already have adapters; derive a class and write "
+            f"adapter(Derived, ...)"
         )
 
 
@@ -187,6 +187,6 @@ def _names(option: str, names: Any) -> tuple[str, ...]:
 
 
 def given_to(cls: type) -> Adapter | None:
-    """What :func:`adapter` was told about this very class; not about a base."""
+    """The adapter of this class itself; not that of a base class."""
     said: Adapter | None = cls.__dict__.get(_ADAPTER)
     return said

@@ -1,4 +1,4 @@
-"""What an instance remembers: its key, what not to save, and what its constructor was given."""
+"""What is remembered of a callback: its key, the attributes to leave out, and its constructor's arguments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import inspect
 import itertools
 import types
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from .._format.classes import attributes, class_name, public
 from .._format.decode import copy
-from .._format.encode import Encoder, same
+from .._format.encode import Encoder
 from .._format.table import MISSING, SCALARS, Node, PlainError, Table
 from .._keras.backend import is_variable
 from .._keras.classes import derives_from_keras, is_callback_class
@@ -34,7 +34,7 @@ __all__ = [
 
 #: A constructor argument above this many bytes is kept as its digest only.
 LARGE_ARGUMENT = 64 * 1024
-#: Classes of objects that do something, and have no state to speak of.
+#: Classes of objects that are code, and have no state of their own.
 CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, partial)
 _MARK = "_callback_state_mark"
 _never_again = itertools.count()
@@ -46,8 +46,8 @@ class Argument:
 
     Attributes:
         kind: "value", "digest" or "opaque".
-        data: the copy; the hexadecimal digest; what was given, in words.
-        given: for "opaque" the object itself, to know it again.
+        data: the copy, the hexadecimal digest, or a description.
+        given: for "opaque" the object itself, to recognise it later.
     """
 
     kind: str
@@ -64,7 +64,7 @@ class Argument:
         self.__init__(*state)  # type: ignore[misc]
 
     def to_plain(self) -> tuple[str, Any]:
-        """What a file says of it; a value as a table of its own, which can be read without its classes."""
+        """Its kind and data in a state file. A value is a table of its own, which is read without its classes."""
         if self.kind != "value" or type(self.data) in SCALARS:
             return (self.kind, self.data)
         table = Encoder(canonical=True).table(self.data)
@@ -74,15 +74,20 @@ class Argument:
         """Whether ``value`` is still what was given."""
         if self.kind == "opaque":
             return value is self.given and _look(value) == self._looked
-        if self.kind == "digest":
-            now = argument_of(value)
-            return now.kind == "digest" and now.data == self.data
-        return same(value, self.data)
+        try:
+            return _digest(Encoder(canonical=True).table(value))[1] == self._digest
+        except PlainError:
+            return False
+
+    @cached_property
+    def _digest(self) -> str:
+        """The digest of the canonical form: equal values have equal digests."""
+        return self.data if self.kind == "digest" else _digest(Encoder(canonical=True).table(self.data))[1]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What this package remembers of one instance; copies of the instance may share it."""
+    """What is remembered of one instance. Copies of the instance may share it."""
 
     arguments: dict[str, Argument] = field(default_factory=dict)
     registered: bool = False
@@ -91,7 +96,7 @@ class Mark:
 
 
 def mark_of(callback: Any) -> Mark:
-    """What is remembered of an instance; an empty mark where there is nothing."""
+    """The mark of an instance; an empty one if it has none."""
     return vars(callback).get(_MARK) or Mark()
 
 
@@ -120,7 +125,7 @@ def _digest(table: Table) -> tuple[int, str]:
 
 
 def describe(value: Any) -> str:
-    """What a value is, in words that are the same in another process."""
+    """A description of a value that is the same in every process."""
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
         module = getattr(value, "__module__", None)  # a generator has none
@@ -129,17 +134,17 @@ def describe(value: Any) -> str:
 
 
 def _look(value: Any) -> tuple[str, list[Any]]:
-    """What can be seen of an object without knowing its class, to see whether it has changed.
+    """A digest of an object of any class, to find out later whether the object has changed.
 
-    Plain parts by value, others by identity and their plain attributes. The list keeps the parts alive,
-    so that their identities stay theirs.
+    Plain parts count by value, others by identity and by their plain attributes. The list keeps these parts
+    alive, so that no new object gets the identity of an old one.
     """
     parts: list[Any] = []
 
     def fallback(encoder: Encoder, item: Any, path: str) -> Node:
         parts.append(item)
         if is_variable(item) or is_callback_class(type(item)):
-            return ("variable", next(_never_again))  # holds state, so it is never mere configuration
+            return ("variable", next(_never_again))  # it holds state, so it is never equal to what was given
         if isinstance(item, CODE) or derives_from_keras(type(item)):
             return ("part", id(item))
         plain = {k: v for k, v in attributes(item).items() if type(v) in SCALARS}
@@ -152,11 +157,11 @@ def _look(value: Any) -> tuple[str, list[Any]]:
 
 
 def record_arguments(cls: Any) -> None:
-    """Let every new instance remember its arguments, from before its constructor can change them.
+    """Let every new instance remember its arguments as they are before the constructor can change them.
 
-    In ``__new__``, which the class of the instance goes through once, whereas a wrapped ``__init__``
-    would also see what a subclass computes for its parent. ``copy`` and ``pickle`` call ``__new__``
-    without arguments and overwrite the mark afterwards with that of the original.
+    This is done in ``__new__``, which runs once for each instance. A wrapped ``__init__`` would also see the
+    arguments that a subclass computes for its parent. ``copy`` and ``pickle`` call ``__new__`` without arguments,
+    and then replace the mark by that of the original.
     """
     own = cls.__dict__.get("__new__")
     cls.__new__ = staticmethod(Recorder(cls, None if own is None else own.__func__))
@@ -184,7 +189,7 @@ class Recorder:
 
 
 class Signature:
-    """``inspect.signature(cls)`` of a class or a subclass: its constructor's, not that of ``__new__``."""
+    """Makes ``inspect.signature(cls)`` give the signature of ``__init__``, not of ``__new__``."""
 
     def __get__(self, instance: Any, cls: Any) -> inspect.Signature:
         if instance is not None:
@@ -194,7 +199,7 @@ class Signature:
 
 
 def guess_arguments(callback: Any) -> None:
-    """For a class that nobody decorated: take the attributes that are named like arguments for them."""
+    """For a class that is not decorated: take the attributes that are named like arguments as the arguments."""
     mark = mark_of(callback)
     if not mark.arguments:
         names = inspect.signature(type(callback).__init__).parameters
@@ -204,15 +209,15 @@ def guess_arguments(callback: Any) -> None:
 
 
 def _bind(cls: Any, args: Any, kwargs: Any) -> dict[str, Argument]:
-    """Arguments by the name of their parameter, defaults included; ``*args`` is ``"*args"``.
+    """The arguments by the names of their parameters, defaults included; ``*args`` is ``"*args"``.
 
-    What ``**kwargs`` took stands under its own name, or under ``"**name"`` beside a parameter ``name``.
+    An argument of ``**kwargs`` has its own name, or ``"**name"`` if there is a parameter ``name`` too.
     """
     signature = inspect.signature(cls.__init__)
     try:
         bound = signature.bind(None, *args, **kwargs)
     except TypeError:
-        return {}  # the constructor is about to say it better
+        return {}  # the constructor is called next, and raises the better error
     bound.apply_defaults()
     found: dict[str, Argument] = {}
     for name, value in list(bound.arguments.items())[1:]:

@@ -1,13 +1,13 @@
-"""What a callback holds that is not plain: variables, parts of the model, code.
+"""Putting back what a callback holds that is not plain: variables, parts of the model, code.
 
-The encoder's fallback (:mod:`._byvalue`) makes a node of it, the builders put it back:
+The encoder's fallback (:mod:`.by_value`) makes nodes of these kinds, and the builders read them:
 
     variable   a Keras or TensorFlow variable: its value, or its place in the model
     tensor     an eager tensor: its value
     variables  a model, layer, optimizer or metric of the callback's own: the values of its variables
-    reference  a part of the model, or another callback: whatever stands there when training goes on
-    code       a function or class: pickled by value, needed only where none stands in its place
-    value      any other object: pickled by value, read only on trust
+    reference  a part of the model, or another callback: the live callback's object is kept
+    code       a function or class: pickled by value, and read only if the live callback has none
+    value      any other object: pickled by value, and read only from a trusted file
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = ["Builders", "ModelVariable"]
 
 
 class ModelVariable:
-    """Stands for the variable of a model that is not there yet; replaced when ``fit`` begins.
+    """A placeholder for the variable of a model that does not exist yet. ``fit`` replaces it.
 
-    Not a dataclass: that would be plain data, and stay what it is.
+    It is no dataclass, because a dataclass is plain data and would not be replaced.
     """
 
     def __init__(self, group: str, index: int) -> None:
@@ -48,8 +48,8 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
 
     Args:
         where: the state file, for errors.
-        model: the model to take variables from, or None where there is none yet.
-        opener: reads the by-value section; None where there is none.
+        model: the model whose variables are meant; None if it does not exist yet.
+        opener: reads the by-value section; None if there is none.
         callbacks: the callbacks by key.
     """
 
@@ -66,7 +66,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         self._callbacks = callbacks
 
     def keep(self, kept: list[Any]) -> None:
-        """Build from a table that never left the process."""
+        """Also build from a table that was made in this process, with these objects."""
         self["kept"] = lambda decoder, node, live: kept[node[1]]
 
     def _variable(self, decoder: Decoder, node: Node, live: Any) -> Any:
@@ -89,12 +89,12 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
 
     def _variables(self, decoder: Decoder, node: Node, live: Any) -> Any:
         _, name, arrays = node
-        # Two that were apart cannot both be put into one.
+        # Two objects that were different cannot both be put into one.
         variables = variables_in(live) if has_variables(live) and decoder.claim(live) is live else []
         if len(variables) != len(arrays):
             raise RestoreError(
-                f"{self._where}: {name} has {len(arrays)} variables saved, and what stands in its place "
-                f"now is {describe(live)}. Build it in the constructor as before, or leave it out with "
+                f"{self._where}: {name} was saved with {len(arrays)} variables, and in its place is "
+                f"{describe(live)} now. Build it in the constructor as before, or leave it out with "
                 f"exclude=."
             )
         for variable, array in zip(variables, arrays, strict=True):
@@ -119,25 +119,25 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
             if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
                 warnings.warn(
-                    f"{self._where}: {path} was {name}, and is {describe(live)} here, which holds. If it was "
-                    f"switched while training ran, keep a name or a number in its place, or pass trusted=True.",
+                    f"{self._where}: {path} was {name}, and is {describe(live)} here, which is kept. If training "
+                    f"switches it, store a name or a number instead, or pass trusted=True.",
                     stacklevel=2,
                 )
             return live
         if kind == "code" and live is None and self._is_attribute(path):
-            return MISSING  # perhaps on_train_begin makes it
+            return MISSING  # on_train_begin may make it
         raise UntrustedError(
             self._where,
-            f"{path} is {name}, stored by value: reading it runs code from the file. If you trust whoever "
-            f"wrote it: restore_callbacks(..., trusted=True). Otherwise make its class plain data with "
-            f"@stateful, or leave it out with exclude= and let the constructor make it (into=).",
+            f"{path} is {name}, which is stored by value: reading it runs code from the file. If you trust the "
+            f"writer of the file, call restore_callbacks(..., trusted=True). Otherwise decorate its class with "
+            f"@stateful, or leave it out with exclude= and make it in the constructor (into=).",
         )
 
     def _is_attribute(self, path: Any) -> bool:
         return any(path[len(key) + 1 :].isidentifier() for key in self._callbacks if path.startswith(f"{key}."))
 
     def load(self, index: int) -> Any:
-        """Run the code of one entry of the by-value section; only ever called on trust."""
+        """Run the code of one entry of the by-value section. It is only called for a trusted file."""
         assert self._opener is not None
         return self._opener.open(index, self._persistent)
 
@@ -150,7 +150,9 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             case ("stateful", part) if part in PARTS:
                 return PARTS[part]
         held = "model" if name == "model" else f"callback {name[-1]}"
-        raise RestoreError(f"{self._where}: what was stored by value holds the {held}; pass model= or into=")
+        raise RestoreError(
+            f"{self._where}: an object that is stored by value holds the {held}; pass model= or into="
+        )
 
 
 def _exchange(variable: Any, array: Any) -> Callable[[], None]:

@@ -1,6 +1,6 @@
-"""What is not plain, while it is saved: a node for what Keras can put back, a pickle for the rest.
+"""Saving what is not plain: a node for what Keras can put back, a pickle for everything else.
 
-The model and the callbacks are never pickled, wherever an object holds them: they are only named.
+The model and the callbacks are never pickled. An object that holds one of them only names it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _WRITTEN = (type, FunctionType, BuiltinFunctionType)
 
 @dataclass
 class ByValue:
-    """The fallback of the encoder: collects what is pickled by value.
+    """The fallback of the encoder, which collects what is pickled by value.
 
     Attributes:
         model: the model being trained, or None.
         callbacks: the key of each callback that is saved, by its ``id``.
-        pickles: what was pickled by value, in the order of the indices in the nodes.
-        code: the attribute paths of functions and classes that no new process can import.
-        objects: those of other objects.
-        state_of: the state of a callback that another one holds, and that is not in the list itself.
-        kept: where this is a list, the table does not leave the process: objects go here instead.
+        pickles: the pickles; a node has the index of its pickle.
+        code: the attribute paths of functions and classes that a new process cannot import.
+        objects: the attribute paths of other objects.
+        state_of: gives the state of a callback that another callback holds and that is not saved itself.
+        kept: a list if the table does not leave the process. Objects go into this list, and are not pickled.
     """
 
     model: Any = None
@@ -83,7 +83,7 @@ class ByValue:
         return (kind, len(self.pickles) - 1, describe(value), path)
 
     def attempt(self, value: Any, path: str) -> int | None:
-        """The index of a constructor's argument in the by-value section; None if it cannot be there."""
+        """The index of a constructor's argument in the by-value section; None if it cannot be stored."""
         try:
             data = self._pickle(value, path)
         except NotPicklableError:
@@ -115,7 +115,7 @@ class ByValue:
     def _pickle(self, value: Any, path: str) -> bytes:
         try:
             return self._dumps(value)
-        except Exception as error:  # whatever an object's own way of pickling raises
+        except Exception as error:  # an object's own way of pickling may raise anything
             raise self._not_picklable(*self._blame(value, path, error)) from error
 
     def _dumps(self, value: Any) -> bytes:
@@ -137,11 +137,11 @@ class ByValue:
         if isinstance(item, _WRITTEN):
             return _name_of(item)
         if _is_of_keras(item):
-            raise TypeError("a part of Keras is never pickled; give the class that holds it to @stateful")
+            raise TypeError("a part of Keras is never pickled; decorate the class that holds it with @stateful")
         return None
 
     def _blame(self, value: Any, path: str, error: Exception) -> tuple[str, Any, Exception]:
-        """The path of the innermost part that cannot be pickled, what stands there, and why it cannot."""
+        """The innermost part that cannot be pickled: its path, the part, and the error."""
         seen = {id(value)}
         while True:
             for step, item in () if _is_of_keras(value) else _parts_of(value):

@@ -5,7 +5,7 @@
     state_of(callback)          the attributes that are state
     outside_of(callback)        what it has done outside the process so far
 
-and what brings the outside back in the run that goes on: note_outside, wind_back, pick_up.
+A resumed run brings the outside back with note_outside, wind_back and pick_up.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BASE = {*stock_callbacks.BASE, "_callback_state_mark"}
 
 
 def saved_among(callbacks: list[Any]) -> list[Any]:
-    """Those of a list that a checkpoint saves; Keras's own history and progress bar are not."""
+    """The callbacks of a list that a checkpoint saves, without Keras's history and progress bar."""
     import keras
 
     apart = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
@@ -59,13 +59,13 @@ def is_registered(callback: Any) -> bool:
 
 
 def remember(callback: Any) -> None:
-    """Where no recorder saw the constructor's arguments, take the attributes of their names for them."""
+    """If the constructor's arguments were not recorded, take the attributes of the same names."""
     if registration_of(type(callback)) is None and not adapter_of(type(callback))[1]:
         guess_arguments(callback)
 
 
 def names(callbacks: list[Any]) -> dict[str, Any]:
-    """The callbacks by key: the name given, else that of the class, with _1 for the second of it.
+    """The callbacks by key: the given name, or the name of the class, with _1 for the second of a class.
 
     Raises:
         RestoreError: two callbacks were given the same name.
@@ -135,7 +135,7 @@ def excluded_of(callback: Any) -> frozenset[str]:
 
 
 def _no_state(callback: Any) -> set[str]:
-    """What an adapter says is none."""
+    """The attributes that are no state, as the adapter says."""
     adapter, _ = adapter_of(type(callback))
     if adapter is None:
         return set()
@@ -147,15 +147,15 @@ def _is_configuration(mark: Mark, name: str, value: Any) -> bool:
     argument = mark.arguments.get(name)
     if argument is not None and argument.equals(value):
         return True
-    # Kept under another name: self._fn = fn.
+    # It may be kept under another name: self._fn = fn.
     return any(a.kind == "opaque" and a.equals(value) for a in mark.arguments.values())
 
 
 def outside_of(callback: Any) -> Any | None:
-    """What the callback's effects outside the process are at this moment: plain data, or None.
+    """What the callback has done outside the process, as plain data, or None.
 
     Raises:
-        NotPicklableError: its adapter gave something else.
+        NotPicklableError: its adapter returned something else.
         CallbackStateError: its adapter raised an error.
     """
     adapter, _ = adapter_of(type(callback))
@@ -167,18 +167,18 @@ def outside_of(callback: Any) -> Any | None:
     except PlainError as error:
         raise NotPicklableError(
             f"{type(callback).__name__}.outside{error.path}",
-            f"{error.message}. What outside= of callback_state.adapter(...) returns is numbers, text, lists "
-            f"and dicts.",
+            f"{error.message}. The function outside= of callback_state.adapter(...) must return numbers, text, "
+            f"lists and dicts.",
         ) from error
 
 
 def note_outside(callback: Any, taken: Any) -> None:
-    """At the restore, before a ``fit`` opens any file: look at what is outside."""
+    """Look at what is outside. This is called at the restore, before a ``fit`` opens any file."""
     _act(callback, "note", taken)
 
 
 def wind_back(callback: Any, taken: Any) -> None:
-    """Bring what is outside back to the moment when ``taken`` was: before anybody hears on_train_begin.
+    """Bring the outside back to the moment of ``taken``. No callback has heard ``on_train_begin`` yet.
 
     Raises:
         ResumeError: the adapter of the callback raised an error.
@@ -187,7 +187,7 @@ def wind_back(callback: Any, taken: Any) -> None:
 
 
 def pick_up(callback: Any, taken: Any) -> None:
-    """Bring what the callback has opened itself to where it was, when all state has been put back.
+    """Bring what the callback has opened to where it was. All state has been put back.
 
     Raises:
         ResumeError: the adapter of the callback raised an error.
@@ -199,7 +199,7 @@ def _act(callback: Any, what: str, taken: Any) -> None:
     adapter, _ = adapter_of(type(callback))
     if adapter is None or getattr(adapter, what) is None:
         return
-    if taken is not None or adapter.outside is None:  # None: there was nothing outside yet
+    if taken is not None or adapter.outside is None:  # None: nothing was outside yet
         _call(adapter, what, ResumeError, callback, taken)
 
 
@@ -209,7 +209,7 @@ def _call(adapter: Adapter, what: str, error_class: type[CallbackStateError], *a
         return function(*args)
     except (CallbackStateError, Warning):
         raise
-    except Exception as error:  # whatever somebody's function raises
+    except Exception as error:  # a user's function may raise anything
         name = type(args[0]).__name__
         raise error_class(
             f"{name}: {what}= of its adapter (callback_state.adapter) raised {type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
-"""The log of a ``CSVLogger``: how far it was written at a save, and without the rows that came later.
+"""The log of a ``CSVLogger``: how long it was at a save, and how the rows after that are removed.
 
-A killed run has written rows after its last checkpoint; the run that goes on writes them again. So they
-are taken out first. Lines that are no rows of the logger, such as somebody's remarks, stay where they are.
+A killed run has written rows after its last checkpoint, and the resumed run writes them again. So they are
+removed first. Other lines, such as a user's remarks, are kept.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from .._store.staging import cut
 
 __all__ = ["appending", "is_remote", "natural", "outside", "pick_up", "wind_back"]
 
-#: Bytes before the end of the log by which it is known again.
+#: How many bytes before the end of the log are compared, to recognise the log.
 _SEEN = 4096
 _REMOTE = re.compile(r"/(cns|cfs|gcs|hdfs|readahead|placer|tfhub)|.*://", re.DOTALL)  # as in Keras
 
 
 def outside(callback: Any) -> dict[str, Any]:
-    """The size of the log in bytes (None: there is no file), its end's digest, is the header still to come?"""
+    """The size of the log in bytes (None: no file), a digest of its end, and whether a header is missing."""
     size, end = None, None
     if not is_remote(callback.filename) and os.path.isfile(callback.filename):
         size = os.stat(callback.filename).st_size  # every row is flushed by Keras
         end = _digest_before(callback.filename, size)
-    # Without a writer a log is not opened yet, or closed: then its columns are known.
+    # A log without a writer is not opened yet, or it is closed. If it is closed, its columns are known.
     is_new = callback.writer is None and (callback.keys is None or size is None)
     return {"size": size, "end": end, "header": bool(callback.append_header and is_new)}
 
 
 def wind_back(callback: Any, taken: dict[str, Any]) -> None:
-    """Take out of the log the rows that were written since, and a torn last line.
+    """Remove the rows that were written later, and a last line that is incomplete.
 
-    A log that cannot be the one that was is left as it is, with a warning.
+    If this cannot be the same log, it is left as it is, with a warning.
     """
     opened = getattr(callback, "csv_file", None)
     if opened is not None:
-        opened.close()  # by a run that was killed within this process
+        opened.close()  # a run in this process was killed and left it open
     size = None if taken["size"] is None else natural(taken["size"])
     if size is None and not is_remote(callback.filename) and not os.path.exists(callback.filename):
         return
@@ -53,38 +53,38 @@ def wind_back(callback: Any, taken: dict[str, Any]) -> None:
             tail = _read(path, size or 0, os.stat(path).st_size)
             cut(path, size or 0, _without_rows(callback, path, tail, header=bool(taken["header"])))
     except OSError as error:
-        problem = f"rows that the killed run wrote cannot be taken out of it ({error})"
+        problem = f"the rows that the killed run wrote cannot be removed from it ({error})"
     if problem is not None:
         warnings.warn(
-            f"{type(callback).__name__}: {callback.filename}: {problem}. It is left as it is: epochs may "
-            f"stand in it twice, or be missing.",
+            f"{type(callback).__name__}: {callback.filename} {problem}. The file is left as it is, so epochs may "
+            f"be in it twice, or be missing.",
             stacklevel=2,
         )
 
 
 def pick_up(callback: Any, taken: dict[str, Any]) -> None:
-    """A header that was still to be written is to be written, whatever stands in the file already."""
+    """If the header was not written yet, let the logger write it, even if the file has content."""
     if taken["header"]:
         callback.append_header = True
 
 
 def _problem(callback: Any, size: int | None, end: str | None) -> str | None:
-    """Why the log cannot be wound back: what was expected, what was found."""
+    """Why the log cannot be wound back: a predicate to go after its name."""
     path = callback.filename
     if is_remote(path):
-        return "is not a local file, and only those are wound back"
+        return "is not a local file, and only local files are wound back"
     if not os.path.exists(path):
-        return f"had {size} bytes when the checkpoint was written, and is gone"
+        return f"had {size} bytes when the checkpoint was written, and does not exist now"
     if not os.path.isfile(path):
-        return "is no regular file"
+        return "is not a regular file"
     now = os.stat(path).st_size
     if size is None:
-        there = f"was not there when the checkpoint was written, and has {now} bytes"
-        return f"{there}, to which this logger appends" if callback.append and now else None
+        there = f"did not exist when the checkpoint was written, and has {now} bytes now"
+        return f"{there}, and this logger appends to them" if callback.append and now else None
     if now < size:
-        return f"had {size} bytes when the checkpoint was written, and has {now}"
+        return f"had {size} bytes when the checkpoint was written, and has {now} now"
     if end is not None and _digest_before(path, size) != end:
-        return f"does not say in its first {size} bytes what it said when the checkpoint was written"
+        return f"has other content in its first {size} bytes than when the checkpoint was written"
     return None
 
 
@@ -94,7 +94,7 @@ def is_remote(path: Any) -> bool:
 
 
 def natural(number: Any) -> int:
-    """A size or a time that a file names. Raises ValueError if it is none."""
+    """A size or a time from a file, checked. Raises ValueError if it is none."""
     if type(number) is not int or number < 0:
         raise ValueError(f"{number!r}: expected a natural number")
     return number
@@ -111,7 +111,7 @@ def _read(path: str, start: int, stop: int) -> bytes:
 
 
 def _without_rows(callback: Any, path: str, tail: bytes, *, header: bool) -> bytes:
-    """What of the end of a log was not written by the logger."""
+    """The lines at the end of a log that the logger has not written."""
     *lines, _torn = (line + b"\n" for line in tail.split(b"\n"))
     keys = callback.keys
     width = _width_of_header(path, callback.sep) if keys is None else len(keys) + 1
@@ -142,17 +142,17 @@ def _record(lines: Iterator[bytes], separator: str) -> tuple[list[str], int]:
     )
     try:
         fields = next(reader)
-    except csv.Error:  # somebody's remark with a quotation mark
+    except csv.Error:  # a remark with a quotation mark
         fields = []
     return fields or [""], reader.line_num
 
 
 @contextmanager
 def appending(callbacks: list[Any]) -> Iterator[list[Any]]:
-    """While the callbacks hear ``on_train_begin``, let none of them erase its log file.
+    """Keep the callbacks from erasing their log files while they hear ``on_train_begin``.
 
-    Gives those that would have. A CSVLogger remembers forever that its file had a header: when training
-    has ended, their ``append_header`` is to be true again.
+    Yields those that would erase them. A CSVLogger that has appended to a file does not write a header to another
+    one, so the caller sets their ``append_header`` to True again when training has ended.
     """
     import keras
 

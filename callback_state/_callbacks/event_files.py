@@ -1,7 +1,7 @@
-"""The event files of a ``TensorBoard``: how far they were written at a save, and without what came later.
+"""The event files of a ``TensorBoard``: how long they were at a save, and how the rest is removed.
 
-TensorFlow begins a new event file in each process, with the time in its name. Files that were there at
-the save are cut to the size that they had; those that the killed run has begun since are removed.
+TensorFlow begins a new event file in each process, with the time in its name. A file that existed at the save is
+cut to the size that it had then. A file that the killed run has begun later is removed.
 """
 
 from __future__ import annotations
@@ -24,34 +24,36 @@ __all__ = ["note", "outside", "wind_back"]
 _DIRECTORIES = ("train", "validation")
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\..*", re.DOTALL)
 
-#: For a callback that was restored: the event files that were there then, and the time in seconds.
+#: For a restored callback: the event files at the restore, and the time in seconds since 1970.
 _noted: WeakKeyDictionary[Any, tuple[frozenset[str], int]] = WeakKeyDictionary()
 
 
 def outside(callback: Any) -> dict[str, Any]:
-    """The size in bytes of each event file, by its name relative to log_dir, and the time in seconds."""
+    """The size in bytes of each event file, by its name relative to log_dir; and the seconds since 1970."""
     flush_event_files(callback)
     return {"files": _sizes(callback.log_dir), "at": int(time.time())}
 
 
 def note(callback: Any, taken: dict[str, Any]) -> None:
-    """Remember which event files are there before the ``fit`` that goes on begins one of its own."""
-    # The process number in a name does not tell them apart: a notebook restores where it was interrupted.
+    """Remember which event files exist before the resumed ``fit`` begins one of its own."""
+    # The process number in their names is no help: a notebook restores in the process that was interrupted.
     _noted[callback] = frozenset(_sizes(callback.log_dir)), int(time.time())
 
 
 def wind_back(callback: Any, taken: dict[str, Any]) -> None:
-    """Cut the event files that were there, and remove those that were begun since.
+    """Cut the event files that existed, and remove those that were begun later.
 
-    A name that only the checkpoint knows is never a path: only what stands in the directories is touched.
+    A name from the checkpoint is never used as a path. Only files found in the directories are changed.
     """
     then = {name: natural(size) for name, size in taken["files"].items()}
     noted, until = _noted.get(callback, (frozenset(), 0))
-    problems = ["is not a local directory, and only those are wound back"] if is_remote(callback.log_dir) else []
+    problems = (
+        ["it is not a local directory, and only local ones are wound back"] if is_remote(callback.log_dir) else []
+    )
     now = _sizes(callback.log_dir)
     for name, size in then.items():
         if now.get(name, -1) < size:
-            found = f"has {now[name]}" if name in now else "is gone"
+            found = f"has {now[name]} now" if name in now else "does not exist now"
             problems.append(f"{name} had {size} bytes when the checkpoint was written, and {found}")
     for name in now:
         try:
@@ -60,7 +62,7 @@ def wind_back(callback: Any, taken: dict[str, Any]) -> None:
             elif name in noted - then.keys() and natural(taken["at"]) <= _time_of(name) <= until:
                 disk.remove(os.path.join(callback.log_dir, name))
         except OSError as error:
-            problems.append(f"what the killed run wrote cannot be taken out of {name} ({error})")
+            problems.append(f"what the killed run wrote cannot be removed from {name} ({error})")
     if problems:
         warnings.warn(
             f"{type(callback).__name__}: {callback.log_dir}: {'; '.join(problems)}. Steps may be shown twice, or "
@@ -70,7 +72,7 @@ def wind_back(callback: Any, taken: dict[str, Any]) -> None:
 
 
 def _cut(path: str, size: int, now: int) -> None:
-    # A writer of this process that was never closed writes what it still holds when it is deleted.
+    # A writer of this process that was not closed still writes what it holds when it is deleted.
     if f".{os.getpid()}." in os.path.basename(path):
         cut(os.path.realpath(path), size, anew=True)
     elif size < now:
@@ -78,7 +80,7 @@ def _cut(path: str, size: int, now: int) -> None:
 
 
 def _sizes(log_dir: str) -> dict[str, int]:
-    """The event files, as ``train/events...``, in the order of their names."""
+    """The size of each event file, by a name such as ``train/events...``, in the order of the names."""
     found: dict[str, int] = {}
     for directory in _DIRECTORIES:
         path = os.path.join(log_dir, directory)
@@ -90,6 +92,6 @@ def _sizes(log_dir: str) -> dict[str, int]:
 
 
 def _time_of(name: str) -> int:
-    """The seconds in the name of an event file, when it was begun."""
+    """When an event file was begun, from its name: seconds since 1970."""
     match = _NAME.fullmatch(name.partition("/")[2])
     return -1 if match is None else int(match[1])

@@ -1,4 +1,4 @@
-"""Stored state on its way back into callbacks: decoded for them, then put in, all of it or nothing."""
+"""Putting stored state back into callbacks: it is decoded first, and then all of it is set, or nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Prepared:
 
     Attributes:
         attributes: (callback, attribute, value) of everything that will be set.
-        later: what sets variables and generators; each action returns the one that takes it back.
+        later: the actions that set variables and generators. Each returns the action that undoes it.
         skipped: (callback, attribute) of what only ``on_train_begin`` can make again.
     """
 
@@ -41,7 +41,7 @@ class Prepared:
     skipped: list[tuple[Any, str]] = field(default_factory=list)
 
     def put_back(self) -> None:
-        """Set everything; if something cannot be set, all that was set before is taken back.
+        """Set everything. If something cannot be set, what was set before is undone.
 
         Raises:
             RestoreError: an attribute or a variable refuses its value.
@@ -76,7 +76,7 @@ def _set(callback: Any, name: str, value: Any) -> None:
 
 
 def _reset(callback: Any, before: dict[str, Any]) -> None:
-    """Let a callback have exactly these attributes, past its setters, one of which has just failed."""
+    """Give a callback exactly these attributes. Its own setters are not used, as one of them has just failed."""
     now = attributes(callback)
     own = vars(callback)
     for name in now.keys() - before.keys():
@@ -92,7 +92,7 @@ def _reset(callback: Any, before: dict[str, Any]) -> None:
 
 
 def prepare_from(snapshot: Snapshot, keyed: dict[str, Any], *, model: Any, trust: Trust) -> Prepared:
-    """The state of some callbacks as a state file holds it, decoded for them; changes nothing.
+    """Decode the state of some callbacks from a state file. The callbacks do not change.
 
     Raises:
         CorruptCheckpointError: it cannot be decoded.
@@ -123,20 +123,20 @@ def prepare(
     kept: list[Any] | None = None,
     configured: Mapping[str, Container[str]] | None = None,
 ) -> Prepared:
-    """Decode the state of callbacks, changing none of them.
+    """Decode the state of some callbacks. The callbacks do not change.
 
     Args:
         table: holds {key: {attribute: value}}.
-        keyed: the live callbacks by the keys of the table; those of other keys are left out.
-        versions: the version of each key's state; None if it is this moment's.
+        keyed: the live callbacks by the keys of the table. The state of other keys is ignored.
+        versions: the version of each key's state; None if the state was taken in this process.
         where: the state file, for errors.
-        model: the model whose variables are meant, or None where there is none yet.
-        opener: reads the by-value section; None where there is none.
-        kept: the objects of a table that never left the process.
-        configured: the arguments of each key's constructor when the state was taken.
+        model: the model whose variables are meant; None if it does not exist yet.
+        opener: reads the by-value section; None if there is none.
+        kept: the objects of a table that was made in this process.
+        configured: the names of the constructor's arguments by key, when the state was taken.
 
     Raises:
-        RestoreError, UntrustedError, PlainError: the state does not fit; nothing has changed.
+        RestoreError, UntrustedError, PlainError: the state does not fit. Nothing has changed.
     """
     for callback in keyed.values():
         remember(callback)
@@ -164,11 +164,11 @@ def prepare(
 
 
 def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
-    """A callback that another one holds: its state goes into the one that stands there now."""
+    """A callback that another one holds. Its state goes into the live callback in the same place."""
     _, name, pairs = node
     if describe(live) != name:
         raise RestoreError(
-            f"{where}: {name} was saved inside another callback, and {describe(live)} stands in its place. "
+            f"{where}: {name} was saved inside another callback, and in its place is {describe(live)} now. "
             f"Make it in the constructor as before, or pass it to fit itself."
         )
     state = {key: decoder.ref(item) for key, item in two_by_two(pairs)}
@@ -187,7 +187,7 @@ def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
 def _only(table: Table, keys: Container[str]) -> tuple[Table, dict[str, dict[str, Any]]]:
     """The part of a table of states that belongs to some keys, and {key: {attribute: reference}}.
 
-    What other keys need is not looked at.
+    The states of other keys are not read.
     """
     flat = _pairs(table, table.root)
     kept = {key: ref for key, ref in flat.items() if type(key) is str and key in keys}
@@ -203,10 +203,10 @@ def _pairs(table: Table, ref: Any) -> dict[Any, Any]:
 
 
 def _is_absent(table: Table, ref: Any, absent: set[int], what: str) -> bool:
-    """Whether a value is, or consists of, parts of the model or code that are not here yet.
+    """Whether a value is made only of code, or of parts of a model, that do not exist yet.
 
     Raises:
-        RestoreError: it holds such parts beside other state, which would be lost.
+        RestoreError: it also holds other state, which would be lost.
     """
     reached = order(Table(table.nodes, ref)) if absent else []
     if absent.isdisjoint(reached):
@@ -214,13 +214,13 @@ def _is_absent(table: Table, ref: Any, absent: set[int], what: str) -> bool:
     if all(_is_of_parts(table.nodes[i]) for i in reached):
         return True
     raise RestoreError(
-        f"{what} holds parts of the model that are not here yet, beside other state. Make them in the "
-        f"constructor, or keep the two in different attributes."
+        f"{what} holds parts of the model that do not exist yet, together with other state. Make these parts in "
+        f"the constructor, or keep the two in different attributes."
     )
 
 
 def _is_of_parts(node: Node) -> bool:
-    """Whether a node is a part of the model or code, or holds nothing that is plain."""
+    """Whether a node is code or a part of the model, or holds nothing else."""
     match node:
         case ("reference" | "code", *_):
             return True
@@ -267,7 +267,7 @@ def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dic
 
 
 def _is_owned(adapter: Any, name: str) -> bool:
-    """Whether an attribute of a stock callback is none of its state: a path, say."""
+    """Whether an attribute of a stock callback is not its state, such as a path."""
     if adapter is None or name in adapter.state or (adapter.direction and name == "monitor_op"):
         return False
     return bool(adapter.owns(name))
@@ -276,7 +276,7 @@ def _is_owned(adapter: Any, name: str) -> bool:
 def _prepare_configuration(
     prepared: Prepared, callback: Any, state: dict[Any, Any], configured: Container[str]
 ) -> None:
-    """What was configuration when the state was taken, and has moved here since, becomes it again."""
+    """Set the attributes that were configuration when the state was taken, and have changed in this process."""
     arguments = mark_of(callback).arguments
     for name in state_of(callback).keys() - state.keys():
         argument = arguments.get(name)

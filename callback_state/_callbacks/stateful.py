@@ -1,7 +1,7 @@
 """``@stateful``: which classes have a state, and under which name.
 
-A class is known by its registered key or by its qualified name, never by what a file says: a file's
-name is only compared with the names in this registry.
+A class is found by its registered key or by its qualified name. A name from a file is only compared with the
+names in this registry; it is never imported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REGISTRATION = "_callback_state_registration"
 
 @dataclass(frozen=True)
 class Registration:
-    """What ``@stateful`` was told about a class."""
+    """What ``@stateful`` was given for a class."""
 
     cls: type
     key: str | None = None
@@ -80,30 +80,30 @@ def stateful(
     migrate: Migrate | None = None,
     aliases: Iterable[str] = (),
 ) -> Any:
-    """Say that the attributes of a callback are state, to be saved with every checkpoint.
+    """Register a callback, so that its attributes are saved as state with every checkpoint.
 
-    Decorates a callback class, with or without arguments, or takes an instance of somebody else's
-    class and returns that instance. Also decorates a plain class whose objects callbacks hold. Stock
-    Keras callbacks need none of this.
+    It decorates a callback class, with or without arguments. It also takes an instance of another package's
+    class, and returns this instance. And it decorates a plain class whose objects callbacks hold. Keras's own
+    callbacks do not need it.
 
-    Every attribute that changes while training runs is saved. One that is named like an argument of
-    the constructor and still equals what the constructor was given is configuration, and is not.
+    Every attribute that changes during training is saved. An attribute that is named like an argument of the
+    constructor, and is still equal to it, is configuration and not saved as state.
 
     Args:
         cls: the class, or an instance of a callback.
-        key: the name in checkpoints; by default the name of the class, with ``_1`` for the second
-            instance of it in a ``fit``. On an instance: the name of that one.
+        key: the name in checkpoints. The default is the name of the class, with ``_1`` for the second instance
+            in a ``fit``. For an instance, it is the name of this instance.
         exclude: names of attributes that are not saved, such as sockets and threads.
-        version: the number of the present form of the state, from 1.
-        migrate: ``migrate(state, from_version) -> state``, called with state of an older version.
+        version: the version of the state's form, from 1.
+        migrate: ``migrate(state, from_version) -> state``. It is called with state of an older version.
         aliases: former names of the class, as ``"package.module.Class"`` or as former keys.
 
     Returns:
-        What was given, registered.
+        The class or instance.
 
     Raises:
-        TypeError: an option is of the wrong type (``exclude`` a string, say), or one that a class has was
-            given for an instance, or one that a callback has for a plain class.
+        TypeError: an option has a wrong type (for example, ``exclude`` is a string), or is not allowed for an
+            instance or for a plain class.
 
     Example:
         >>> import keras
@@ -158,8 +158,8 @@ def _register_class(cls: type, registration: Registration) -> None:
     callback = is_callback_class(cls)
     if not callback and (registration.version, registration.migrate) != (1, None):
         raise TypeError(
-            f"{cls.__qualname__} is no callback: version= and migrate= are for callbacks, whose migrate "
-            f"function can change what they hold"
+            f"{cls.__qualname__} is not a callback: version= and migrate= are only for callbacks. The migrate "
+            f"function of a callback can change the objects that it holds"
         )
     setattr(cls, _REGISTRATION, registration)
     if callback:
@@ -170,8 +170,8 @@ def _register_class(cls: type, registration: Registration) -> None:
 
 
 def registration_of(cls: type) -> Registration | None:
-    """What ``@stateful`` said of this class or the nearest of its bases; the class itself is in it."""
-    # Kept on the class too: a notebook cell run again replaces the entry of a class that still lives.
+    """The registration of a class, or of the nearest base that has one."""
+    # It is kept on the class: if a notebook cell runs again, the registry has the new class only.
     found = (base.__dict__.get(_REGISTRATION) for base in cls.__mro__)
     return next((registration for registration in found if registration is not None), None)
 
@@ -210,7 +210,7 @@ def migrated(cls: type, state: dict[Any, Any], version: int, what: str) -> dict[
         )
     try:
         return dict(registration.migrate(dict(state), version))
-    except Exception as error:  # whatever the user's function raises
+    except Exception as error:  # the user's function may raise anything
         raise RestoreError(
             f"{what} has version {version}, and its migrate function could not convert it to version {known}: "
             f"{type(error).__name__}: {error}"
@@ -218,7 +218,7 @@ def migrated(cls: type, state: dict[Any, Any], version: int, what: str) -> dict[
 
 
 def find_class(name: str, *, callbacks: bool) -> Registration:
-    """The registered class that a file means by ``name``: its key, full name, alias, or last name.
+    """The registered class that a file means by ``name``: a key, a full name, an alias, or a last name.
 
     Raises:
         NotRegisteredError: there is none, or several share the name.
@@ -234,8 +234,8 @@ def find_class(name: str, *, callbacks: bool) -> Registration:
         if matches:
             found = ", ".join(class_name(r.cls) for r in matches)
             raise NotRegisteredError(
-                f"the checkpoint names the class {name}, and several registered classes are called so: "
-                f"{found}. Tell them apart with @stateful(key=...)."
+                f"the checkpoint names the class {name}, and several registered classes have this name: "
+                f"{found}. Give them different keys with @stateful(key=...)."
             )
     raise NotRegisteredError(
         f"the checkpoint needs the class {name}, which is not registered here. Import the module that "

@@ -1,7 +1,7 @@
-"""What the state of each stock Keras callback is, how it is made again, what it does outside: a table.
+"""The adapters of Keras's own callbacks, and the adapter of any class.
 
-No name of a private Keras module gets into a file: what Keras keeps as a private function
-(``monitor_op``) is stored as the word "less" or "greater".
+No name of a private Keras module gets into a file. ``monitor_op``, which Keras keeps as a private function, is
+stored as the word "less" or "greater".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ADAPTERS = {name: Adapter(**vars(stock), **_OUTSIDE.get(name, {})) for name, sto
 
 
 def adapter_of(cls: type) -> tuple[Adapter | None, bool]:
-    """What is known of a class, from the table and from ``adapter(...)``; whether it *is* a stock class."""
+    """The adapter of a class, from the table and from ``adapter(...)``; and whether it is one of Keras's own."""
     stock = next(filter(None, map(stock_name, cls.__mro__)), "")
     found = ADAPTERS.get(stock)
     for base in reversed(cls.__mro__):
@@ -46,19 +46,19 @@ def _is_decorated(cls: type) -> bool:
 
 
 def direction_of(callback: Any) -> str | None:
-    """Which values the callback takes for better, and of which series: ``"less val_loss"``.
+    """Which values the callback takes as better, and of which series: ``"less val_loss"``.
 
-    None where that is undecided.
+    None if that is not decided yet.
     """
     name = getattr(callback.monitor_op, "__name__", None)
     return f"{name} {callback.monitor}" if name in ("less", "greater") else None
 
 
 def set_direction(callback: Any, decided: str | None) -> None:
-    """Let the callback hold that decision, as if it had made it: once ``min_delta`` has its sign.
+    """Put a decision back into a callback, with the sign that ``min_delta`` gets from it.
 
-    Where the callback holds one already (an older Keras decides in ``on_train_begin``), or where its
-    configuration says otherwise by now, it stays.
+    Nothing changes if the callback has decided already (an older Keras decides in ``on_train_begin``), or if its
+    configuration now says something else.
     """
     direction, _, monitor = (decided or "").partition(" ")
     modes = {"less": ("min", "auto"), "greater": ("max", "auto")}.get(direction, ())

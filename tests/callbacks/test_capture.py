@@ -416,10 +416,14 @@ def test_an_older_state_is_migrated() -> None:
 @pytest.mark.parametrize(
     ("saved_version", "here", "message"),
     [
-        (3, _versioned(2), "has version 3, and the class here knows 2. Use the newer code"),
-        (1, _versioned(2), r"has version 1, and the class here has 2 without .*@stateful\(version=2, migrate="),
-        (1, _versioned(2, lambda s, v: s["gone"]), r"could not bring it to 2: KeyError: 'gone'"),
-        (1, _versioned(2, lambda s, v: None), r"could not bring it to 2: TypeError"),
+        (3, _versioned(2), "has version 3, and the class here knows version 2 only. Use the newer code"),
+        (
+            1,
+            _versioned(2),
+            r"has version 1, and the class here has version 2 and no function .*@stateful\(version=2, migrate=",
+        ),
+        (1, _versioned(2, lambda s, v: s["gone"]), r"could not convert it to version 2: KeyError: 'gone'"),
+        (1, _versioned(2, lambda s, v: None), r"could not convert it to version 2: TypeError"),
         (1, _versioned(2, lambda s, v: {"_model": 1}), "_model is not an attribute that can be state"),
     ],
     ids=["newer", "no migrate", "migrate raises", "migrate returns nothing", "migrate returns nonsense"],

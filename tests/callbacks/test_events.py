@@ -189,7 +189,7 @@ def test_another_directory_is_named(tmp_path: Path) -> None:
     taken = outside_of(trained(tmp_path / "monday"))
     callback = keras.callbacks.TensorBoard(str(tmp_path / "tuesday"))
     note_outside(callback, taken)
-    with pytest.warns(UserWarning, match=r"tuesday: train/events.*, and is gone; validation") as caught:
+    with pytest.warns(UserWarning, match=r"tuesday: train/events.*, and does not exist now; validation") as caught:
         wind_back(callback, taken)
     assert len(caught) == 1
 
@@ -200,7 +200,7 @@ def test_a_shorter_file_is_left_alone(tmp_path: Path) -> None:
     taken = outside_of(callback)
     name = next(iter(taken["files"]))
     (tmp_path / name).write_bytes(b"short")
-    with pytest.warns(UserWarning, match=rf"{name} had {taken['files'][name]} bytes when .* and has 5"):
+    with pytest.warns(UserWarning, match=rf"{name} had {taken['files'][name]} bytes when .* and has 5 now"):
         wind_back(callback, taken)
     assert (tmp_path / name).read_bytes() == b"short"
 
@@ -212,7 +212,7 @@ def test_a_directory_that_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = outside_of(callback)
     assert taken["files"] == {}
     note_outside(callback, taken)
-    with pytest.warns(UserWarning, match="gs://bucket/logs: is not a local directory"):
+    with pytest.warns(UserWarning, match="gs://bucket/logs: it is not a local directory"):
         wind_back(callback, taken)
 
 
@@ -232,7 +232,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function
     note_outside(callback, taken)
     monkeypatch.setattr(os, "getpid", lambda: 1)
     monkeypatch.setattr(os, function, refuse)
-    with pytest.warns(UserWarning, match=r"taken out of train/events.*Permission denied.* validation/") as w:
+    with pytest.warns(UserWarning, match=r"removed from train/events.*Permission denied.* validation/") as w:
         wind_back(callback, taken)
     assert len(w) == 1
     sizes = {name: len(data) for name, data in files(tmp_path).items()}

@@ -140,7 +140,9 @@ def test_no_file_at_the_save(path: Path, append: bool) -> None:
         wind_back(logger(path), taken)
         assert path.read_bytes() == REMARK
         return
-    with pytest.warns(UserWarning, match=r"log\.csv: was not there .* has 64 bytes, to which .* left as it is"):
+    with pytest.warns(
+        UserWarning, match=r"log\.csv did not exist .* has 64 bytes now, and this logger appends .* left as it is"
+    ):
         wind_back(logger(path, append=True), taken)
     assert path.read_bytes() == HEADER + row(0) + REMARK
 
@@ -199,9 +201,9 @@ def is_a_directory(path: Path) -> None:
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "shorter": (lambda path: path.write_bytes(HEADER), r"had 31 bytes when .* was written, and has 21"),
-    "gone": (lambda path: path.unlink(), r"had 31 bytes when .* was written, and is gone"),
-    "replaced": (replaced, "does not say in its first 31 bytes what it said"),
-    "a directory": (is_a_directory, "is no regular file"),
+    "gone": (lambda path: path.unlink(), r"had 31 bytes when .* was written, and does not exist now"),
+    "replaced": (replaced, "has other content in its first 31 bytes"),
+    "a directory": (is_a_directory, "is not a regular file"),
 }
 
 
@@ -213,7 +215,7 @@ def test_a_log_that_is_not_the_one_is_left_alone(path: Path, name: str) -> None:
     change, message = WRONG[name]
     change(path)
     found = path.read_bytes() if path.is_file() else None
-    with pytest.warns(UserWarning, match=rf"CSVLogger: .*log\.csv: {message}.*stand in it twice"):
+    with pytest.warns(UserWarning, match=rf"CSVLogger: .*log\.csv {message}.*be in it twice"):
         wind_back(logger(path), taken)
     assert (path.read_bytes() if path.is_file() else None) == found
 
@@ -224,7 +226,7 @@ def test_a_long_log_is_known_by_its_end(path: Path) -> None:
     assert wound_back(path, before, row(1), keys=KEYS) == before
     taken = outside_of(logger(path))
     path.write_bytes(before[:-9] + b"7" + before[-8:] + row(1))
-    with pytest.warns(UserWarning, match="what it said"):
+    with pytest.warns(UserWarning, match="has other content"):
         wind_back(logger(path, keys=KEYS), taken)
 
 
@@ -260,7 +262,7 @@ def test_no_permission(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -
 
     function, after = REFUSED[name]
     monkeypatch.setattr(os, function, refuse)
-    with pytest.warns(UserWarning, match=r"cannot be taken out of it \(\[Errno 13\] Permission denied\)"):
+    with pytest.warns(UserWarning, match=r"cannot be removed from it \(\[Errno 13\] Permission denied\)"):
         assert wound_back(path, HEADER, after, keys=KEYS) == HEADER + after
 
 

@@ -331,7 +331,7 @@ def test_what_is_neither_class_nor_callback_is_refused() -> None:
 
 def test_versions_of_plain_classes_are_refused() -> None:
     """They are not stored for the objects that callbacks hold, so they must not seem to work."""
-    with pytest.raises(TypeError, match="version= and migrate= are for callbacks"):
+    with pytest.raises(TypeError, match="version= and migrate= are only for callbacks"):
         stateful(version=2)(type("Held", (), {}))
 
 
@@ -375,7 +375,7 @@ def test_two_classes_of_one_name_are_told_apart_by_a_key() -> None:
     stateful(key="b")(b)
     assert find_class("b", callbacks=True).cls is b
     stateful(key="b")(a)
-    with pytest.raises(NotRegisteredError, match="several registered classes are called so"):
+    with pytest.raises(NotRegisteredError, match="several registered classes have this name"):
         find_class("b", callbacks=True)
     stateful(a)
 

@@ -201,7 +201,7 @@ def test_a_part_with_other_variables_is_refused() -> None:
     """A metric that is no longer there, or another: named, with what to do."""
     snapshot = saved(hold(part=keras.metrics.Mean()))
     for now in (None, keras.layers.Dense(3), keras.metrics.Sum()):
-        with pytest.raises(RestoreError, match=r"Mean has 2 variables saved.*exclude="):
+        with pytest.raises(RestoreError, match=r"Mean was saved with 2 variables.*exclude="):
             put_into(snapshot, hold(part=now))
 
 
@@ -257,7 +257,7 @@ def test_parts_that_are_made_when_training_begins_are_waited_for(model: Any) -> 
 def test_state_beside_parts_that_are_not_there_yet_is_not_lost_silently(model: Any) -> None:
     """A count next to a layer in one dict: an error that names the attribute."""
     snapshot = saved(hold(seen={"layer": model.layers[0], "count": 5}), model=model)
-    with pytest.raises(RestoreError, match=r"Holder\.seen holds parts of the model .* beside other state"):
+    with pytest.raises(RestoreError, match=r"Holder\.seen holds parts of the model .* together with other state"):
         put_into(snapshot, hold(seen={}))
 
 
@@ -414,7 +414,7 @@ def test_an_object_that_holds_a_callback_gets_the_one_that_is_there() -> None:
 
 def test_a_part_of_keras_in_an_unregistered_object_is_refused(model: Any) -> None:
     """Its weights would go into a pickle; the cure is named."""
-    with pytest.raises(NotPicklableError, match=r"Holder\.thing\.layer: .*give the class that holds it to "):
+    with pytest.raises(NotPicklableError, match=r"Holder\.thing\.layer: .*decorate the class that holds it"):
         saved(hold(thing=Anything(layer=keras.layers.Dense(3))), model=model)
 
 

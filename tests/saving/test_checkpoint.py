@@ -76,7 +76,7 @@ def test_saves_when_and_where_the_stock_class_does(
     results = []
     for cls in (keras.callbacks.ModelCheckpoint, ModelCheckpointEnhanced):
         saver = cls(os.path.join(tmp_path, cls.__name__, name), verbose=1, **options)
-        fresh_model().fit(**FIT, epochs=4, callbacks=[saver])
+        fresh_model().fit(**FIT, epochs=3, callbacks=[saver])
         directory = tmp_path / cls.__name__
         found = [n for n in (models(directory) if directory.exists() else []) if ".final" not in n]
         said = re.findall(r"improved? from [\w.]+(?: to [\d.]+)?", capsys.readouterr().out)
@@ -86,33 +86,33 @@ def test_saves_when_and_where_the_stock_class_does(
 
 def test_best_survives_a_restart(tmp_path: Path) -> None:
     """The first epoch after it does not overwrite a better model."""
-    options = {"checkpoint": {"save_best_only": True}, "name": "best"}
+    options = {"checkpoint": {"save_best_only": True}, "name": "best", "epochs": 4}
     whole = fit(tmp_path / "whole", lambda: [Batches()], **options)
-    assert fit(tmp_path / "killed", lambda: [Batches()], kill=5, **options) is None
+    assert fit(tmp_path / "killed", lambda: [Batches()], kill=3, **options) is None
     resumed = fit(tmp_path / "killed", lambda: [Batches()], **options)
     assert resumed.callbacks[0].best == whole.callbacks[0].best
     assert resumed.weights == whole.weights
 
 
 def test_every_period_epochs(tmp_path: Path) -> None:
-    """period=2 saves after the 2nd, 4th and 6th epoch, also across a restart."""
+    """period=2 saves after the 2nd and the 4th epoch, also across a restart."""
     options = {"checkpoint": {"period": 2}}
-    assert fit(tmp_path, list, kill=5, **options) is None
-    assert models(tmp_path) == ["002.keras", "004.keras"]
-    fit(tmp_path, list, epochs=7, **options)
-    assert models(tmp_path) == ["002.keras", "004.keras", "006.keras", "007.final.keras"]
+    assert fit(tmp_path, list, kill=3, **options) is None
+    assert models(tmp_path) == ["002.keras"]
+    fit(tmp_path, list, epochs=5, **options)
+    assert models(tmp_path) == ["002.keras", "004.keras", "005.final.keras"]
 
 
 def test_retention_keeps_the_newest_and_the_best_across_restarts(tmp_path: Path) -> None:
     """max_to_keep and keep_best together; what the run did not write stays."""
     options = {"checkpoint": {"max_to_keep": 2, "keep_best": 1}}
     (tmp_path / "mine.keras").write_text("mine")
-    for kill in (3, 5, None):
-        fit(tmp_path, lambda: [PerBatch(0.05)], kill=kill, **options)
+    for kill in (2, 4, None):
+        fit(tmp_path, lambda: [PerBatch(0.05)], kill=kill, epochs=6, **options)
     kept = [n for n in models(tmp_path) if n != "mine.keras"]
     history = load_meta(tmp_path)["val_loss"]
     best = f"{int(np.argmin(history)) + 1:03d}.keras"
-    assert set(kept) == {best, "007.keras", "008.keras"}
+    assert set(kept) == {best, "005.keras", "006.keras"}
     assert (tmp_path / "mine.keras").read_text() == "mine"
     assert [n for n in files(tmp_path) if n.endswith(".pkl")] == [f"{n}.callbacks.pkl" for n in kept]
 
@@ -130,7 +130,7 @@ def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
         try:
             model.fit(
                 **FIT,
-                epochs=6,
+                epochs=3,
                 initial_epoch=restored.initial_epoch,
                 callbacks=[*savers, *([] if kill is None else [Strike("epoch_begin", at=kill)])],
             )
@@ -139,7 +139,7 @@ def test_two_checkpoints_of_one_list_hear_of_each_other(tmp_path: Path) -> None:
         return savers[1].best, [load_meta(directory / n)["epochs"] for n in ("latest.keras", "best.keras")]
 
     whole = start(tmp_path / "whole")
-    assert start(tmp_path / "killed", 3) is None
+    assert start(tmp_path / "killed", 2) is None
     assert start(tmp_path / "killed") == whole
 
 
@@ -163,13 +163,13 @@ def test_what_a_kill_left_unwritten_is_written_at_the_restart(
 
     monkeypatch.setattr(_store, "commit", dies)
     with pytest.raises(Killed):
-        fresh_model().fit(**FIT, epochs=6, callbacks=savers())
+        fresh_model().fit(**FIT, epochs=2, callbacks=savers())
     monkeypatch.undo()
     assert not (tmp_path / "best" / "best.keras").exists()
     callbacks, model = savers(), fresh_model()
     restored = restore_callbacks(tmp_path, into=callbacks, model=model)
     with pytest.raises(Killed):
-        model.fit(**FIT, epochs=6, initial_epoch=1, callbacks=[*callbacks, Strike("epoch_begin", at=1)])
+        model.fit(**FIT, epochs=2, initial_epoch=1, callbacks=[*callbacks, Strike("epoch_begin", at=1)])
     assert restored.initial_epoch == 1
     assert load_meta(tmp_path / "best" / "best.keras")["epochs"] == [0]
 
@@ -187,10 +187,10 @@ def test_callbacks_names_them_explicitly(tmp_path: Path) -> None:
 
     counts = Counts()
     saver = ModelCheckpointEnhanced(tmp_path / "m.keras", callbacks=[counts])
-    fresh_model().fit(**FIT, epochs=3, callbacks=[saver, counts, PerBatch(0.01)])
+    fresh_model().fit(**FIT, epochs=2, callbacks=[saver, counts, PerBatch(0.01)])
     fresh = stateful(Counts())
     restored = restore_callbacks(tmp_path, into=[fresh], strict=False)
-    assert fresh.n == 3
+    assert fresh.n == 2
     assert restored.report.restored == ("Counts",)
 
 
@@ -299,8 +299,8 @@ def test_placeholders_in_the_directory_are_refused() -> None:
 
 
 def test_numpy_numbers_as_arguments_of_fit(tmp_path: Path) -> None:
-    """epochs=np.int64(3) is written so that it can be read."""
-    fresh_model().fit(**FIT, epochs=np.int64(3), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
+    """epochs=np.int64(2) is written so that it can be read."""
+    fresh_model().fit(**FIT, epochs=np.int64(2), callbacks=[ModelCheckpointEnhanced(tmp_path / "m.keras")])
     assert [c.finished for c in list_checkpoints(tmp_path)] == [True]
 
 
@@ -321,7 +321,7 @@ def test_nothing_is_ever_more_open_than_the_umask(
         monkeypatch.setattr(disk, name, lambda *args, real=real: (look(), real(*args), look())[1])
     before = os.umask(0o077)
     try:
-        assert fit(tmp_path / "ckpt", list, epochs=2, ending=ending) is not None
+        assert fit(tmp_path / "ckpt", list, epochs=1, ending=ending) is not None
     finally:
         os.umask(before)
     assert len(modes) > 6 and any(".tmp-" in name for name in modes)

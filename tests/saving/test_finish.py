@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import EPOCHS, X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, Strike, X, Y, bytes_of, make_model
+from harness import X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, Strike, X, Y, bytes_of, make_model
 from reused import fit, fresh_model
 
 from callback_state import (
@@ -23,10 +23,12 @@ from callback_state import (
 )
 from callback_state._store import lock
 
+EPOCHS = 5
+
 
 def stopping() -> list[Any]:
     """Stops early, and puts the best weights back after the last epoch has been heard."""
-    return [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)]
+    return [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True)]
 
 
 def plain() -> list[Any]:
@@ -39,16 +41,16 @@ def names(directory: Path) -> list[str]:
 
 def test_a_run_that_completed_is_marked_in_its_last_checkpoint(tmp_path: Path) -> None:
     """Where the end changed nothing, no further file is written."""
-    fit(tmp_path, plain, epochs=3)
-    assert names(tmp_path) == ["003.keras"]
-    assert len(list_checkpoints(tmp_path)) == 3
+    fit(tmp_path, plain, epochs=2)
+    assert names(tmp_path) == ["002.keras"]
+    assert len(list_checkpoints(tmp_path)) == 2
 
 
 def test_a_run_whose_end_changed_the_weights_has_a_final_checkpoint(tmp_path: Path) -> None:
     """restore_best_weights changes them after the last epoch: the last epoch's checkpoint is kept."""
-    ended = fit(tmp_path, stopping)
+    ended = fit(tmp_path, stopping, epochs=EPOCHS)
     last = len(ended.epochs)
-    assert 2 < last < EPOCHS
+    assert 1 < last < EPOCHS
     assert names(tmp_path) == [f"{last:03d}.final.keras"]
     assert os.path.exists(tmp_path / f"{last:03d}.keras")
     loaded = keras.models.load_model(tmp_path / f"{last:03d}.final.keras")
@@ -82,7 +84,7 @@ def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str)
     """A finished run has byte-identical weights, history and states when its script is run again."""
 
     def start() -> Run | None:
-        return fit(tmp_path, make, ending=ending, epochs=5, model=fresh_model(ema=make is ema))
+        return fit(tmp_path, make, ending=ending, epochs=3, model=fresh_model(ema=make is ema))
 
     first = start()
     files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -96,9 +98,9 @@ def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str)
 @pytest.mark.parametrize("make", [plain, ema])
 def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path, make: Any) -> None:
     """A finished run goes on as if the larger number had been given at once, EMA included."""
-    whole = fit(tmp_path / "whole", make, model=fresh_model(ema=make is ema))
-    fit(tmp_path / "parts", make, epochs=3, model=fresh_model(ema=make is ema))
-    on = fit(tmp_path / "parts", make, model=fresh_model(ema=make is ema))
+    whole = fit(tmp_path / "whole", make, epochs=3, model=fresh_model(ema=make is ema))
+    fit(tmp_path / "parts", make, epochs=2, model=fresh_model(ema=make is ema))
+    on = fit(tmp_path / "parts", make, epochs=3, model=fresh_model(ema=make is ema))
     assert on.restored.finished
     assert on.differences(whole) == [] or make is ema  # the list of files written differs by the final
     assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
@@ -106,7 +108,7 @@ def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path, make: Any) -> Non
 
 def test_after_an_early_stop_larger_epochs_go_on_from_the_last_epoch(tmp_path: Path) -> None:
     """Not from the best weights that the end had put back: the next epoch trains the last ones."""
-    ended = fit(tmp_path, stopping)
+    ended = fit(tmp_path, stopping, epochs=EPOCHS)
     last = len(ended.epochs)
     on = fit(tmp_path, stopping, epochs=EPOCHS + 1)
     assert on.history["loss"][:last] == ended.history["loss"]
@@ -116,19 +118,19 @@ def test_after_an_early_stop_larger_epochs_go_on_from_the_last_epoch(tmp_path: P
 def test_where_the_last_epoch_was_not_saved_going_on_says_so(tmp_path: Path) -> None:
     """save_best_only did not keep the last epoch, and the end replaced its weights: a warning."""
     options = {"checkpoint": {"save_best_only": True}, "name": "best"}
-    fit(tmp_path, stopping, **options)
+    fit(tmp_path, stopping, epochs=EPOCHS, **options)
     assert names(tmp_path) == ["best.final.keras"]
     with pytest.warns(UserWarning, match="replaced the weights of the last epoch"):
         fit(tmp_path, stopping, epochs=EPOCHS + 1, **options)
 
 
 def test_period_leaves_the_last_epoch_out_and_the_end_is_exact_all_the_same(tmp_path: Path) -> None:
-    """period=3 and five epochs: the final checkpoint is the fifth epoch's, and going on is exact."""
-    options = {"checkpoint": {"period": 3}}
-    whole = fit(tmp_path / "whole", plain, epochs=7, **options)
-    fit(tmp_path / "parts", plain, epochs=5, **options)
-    assert names(tmp_path / "parts") == ["005.final.keras"]
-    on = fit(tmp_path / "parts", plain, epochs=7, **options)
+    """period=2 and three epochs: the final checkpoint is the third epoch's, and going on is exact."""
+    options = {"checkpoint": {"period": 2}}
+    whole = fit(tmp_path / "whole", plain, epochs=4, **options)
+    fit(tmp_path / "parts", plain, epochs=3, **options)
+    assert names(tmp_path / "parts") == ["003.final.keras"]
+    on = fit(tmp_path / "parts", plain, epochs=4, **options)
     assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
 
 
@@ -139,7 +141,7 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
     model.layers[0].trainable = False
     model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy(), run_eagerly=True)
     trained = []
-    for part, epochs in enumerate((3, 4)):
+    for part, epochs in enumerate((2, 2)):
         if part == 1:
             model.layers[0].trainable = True
             model.compile(keras.optimizers.Adam(0.005), keras.losses.BinaryCrossentropy(), run_eagerly=True)
@@ -190,7 +192,7 @@ def continued(directory: Path, kill: int | None = None) -> Any:
     ]
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
     histories = []
-    for first, epochs in ((0, 3), (3, 6)):
+    for first, epochs in ((0, 2), (2, 4)):
         killer = [] if kill is None else [Strike("epoch_begin", at=kill)]
         try:
             histories.append(
@@ -209,7 +211,7 @@ def continued(directory: Path, kill: int | None = None) -> Any:
     return histories[-1], bytes_of(model.weights), callbacks[0].step, callbacks[1].wait
 
 
-@pytest.mark.parametrize("kill", [2, 4, *(pytest.param(n, marks=pytest.mark.heavy) for n in (1, 5))])
+@pytest.mark.parametrize("kill", [1, 3, *(pytest.param(n, marks=pytest.mark.heavy) for n in (0, 2))])
 def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path, kill: int) -> None:
     """A fit without an epoch to run consumes nothing that was restored."""
     expected = continued(tmp_path / "whole")
@@ -219,10 +221,10 @@ def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path, kill:
 
 def test_a_later_fit_is_not_affected_by_an_earlier_restore(tmp_path: Path) -> None:
     """What was restored is used once; fit called again starts its callbacks anew, as with Keras."""
-    fit(tmp_path, plain, kill=2)
-    resumed = fit(tmp_path, plain, epochs=4)
+    fit(tmp_path, plain, kill=1)
+    resumed = fit(tmp_path, plain, epochs=2)
     early = keras.callbacks.EarlyStopping("loss", patience=9)
-    history = resumed.model.fit(X, Y, epochs=2, verbose=0, callbacks=[*resumed.callbacks, early])
+    history = resumed.model.fit(X, Y, epochs=2, batch_size=16, verbose=0, callbacks=[*resumed.callbacks, early])
     assert history.epoch == [0, 1]
     assert "set_model" not in vars(resumed.callbacks[0])
 
@@ -232,11 +234,11 @@ def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_pat
 
     def folds(cls: Any, directory: Path) -> tuple[list[str], float]:
         saver = cls(os.path.join(directory, "best.keras"), save_best_only=True, monitor="val_loss")
-        for fold in range(3):
+        for fold in range(2):
             fresh_model().fit(
                 X[fold * 16 :],
                 Y[fold * 16 :],
-                epochs=3,
+                epochs=2,
                 verbose=0,
                 callbacks=[saver],
                 validation_data=(X_VAL, Y_VAL),
@@ -254,9 +256,9 @@ def test_cross_validation_with_one_checkpoint_behaves_as_the_stock_class(tmp_pat
 @pytest.mark.parametrize(
     ("patience", "save_best_only"),
     [
-        (2, False),
+        (1, False),
         (99, True),
-        pytest.param(2, True, marks=pytest.mark.heavy),
+        pytest.param(1, True, marks=pytest.mark.heavy),
         pytest.param(99, False, marks=pytest.mark.heavy),
     ],
 )
@@ -271,15 +273,15 @@ def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, s
         ]
 
     options = {"checkpoint": {"save_best_only": save_best_only, "monitor": "loss"}}
-    whole = fit(tmp_path / "whole", make, epochs=6, **options)
+    whole = fit(tmp_path / "whole", make, epochs=4, **options)
     for _ in range(2):
-        assert fit(tmp_path / "killed", lambda: [Strike("train_end"), *make()], epochs=6, **options) is None
-    resumed = fit(tmp_path / "killed", make, epochs=6, **options)
+        assert fit(tmp_path / "killed", lambda: [Strike("train_end"), *make()], epochs=4, **options) is None
+    resumed = fit(tmp_path / "killed", make, epochs=4, **options)
     assert resumed.differences(whole) == []
     assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
         p.name for p in (tmp_path / "whole").iterdir()
     )
-    again = fit(tmp_path / "killed", make, epochs=6, **options)
+    again = fit(tmp_path / "killed", make, epochs=4, **options)
     assert again.restored.finished and again.differences(whole) == []
 
 
@@ -294,19 +296,19 @@ def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, s
 )
 def test_a_run_whose_mark_was_taken_off_goes_on(tmp_path: Path, make: Any, ending: str) -> None:
     """From its last epoch, not from the best weights; a run that has done all its epochs does nothing more."""
-    ended = fit(tmp_path, make, ending=ending, epochs=6)
+    ended = fit(tmp_path, make, ending=ending, epochs=4)
     assert reopen(tmp_path) == list_checkpoints(tmp_path)[-1].path
     assert names(tmp_path) == []
     with pytest.raises(CallbackStateError, match="expected a checkpoint that is marked as finished"):
         reopen(tmp_path)
-    again = fit(tmp_path, make, ending=ending, epochs=6)
+    again = fit(tmp_path, make, ending=ending, epochs=4)
     assert not again.restored.finished
     if make is plain:
         assert again.epochs == ended.epochs and again.weights == ended.weights
     else:
         # One epoch more, after which the patience is used up again; as with a larger epochs=.
-        fit(tmp_path / "longer", make, ending=ending, epochs=6)
-        longer = fit(tmp_path / "longer", make, ending=ending, epochs=7)
+        fit(tmp_path / "longer", make, ending=ending, epochs=4)
+        longer = fit(tmp_path / "longer", make, ending=ending, epochs=5)
         assert len(again.epochs) == len(ended.epochs) + 1
         assert (again.weights, again.history) == (longer.weights, longer.history)
 
@@ -317,12 +319,12 @@ def test_a_run_that_stopped_early_is_taken_up_where_it_stood(tmp_path: Path) -> 
     def make(patience: int) -> Any:
         return lambda: [Batches(), PerBatch(0.05), keras.callbacks.EarlyStopping(patience=patience)]
 
-    fit(tmp_path / "short", make(2))
+    fit(tmp_path / "short", make(1), epochs=EPOCHS)
     assert names(tmp_path / "short") != []
     reopen(tmp_path / "short")
-    with pytest.warns(UserWarning, match="EarlyStopping.patience was 2, is 99"):
-        longer = fit(tmp_path / "short", make(99))
-    whole = fit(tmp_path / "long", make(99))
+    with pytest.warns(UserWarning, match="EarlyStopping.patience was 1, is 99"):
+        longer = fit(tmp_path / "short", make(99), epochs=EPOCHS)
+    whole = fit(tmp_path / "long", make(99), epochs=EPOCHS)
     assert (longer.weights, longer.optimizer, longer.history) == (whole.weights, whole.optimizer, whole.history)
 
 
