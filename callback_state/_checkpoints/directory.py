@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .._format.pickles import ReadError, parse_first
 from .._format.statefile import Sealed, unseal_first
 from .._format.trust import Keys
 from .._store import pair
+from .._store.staging import hidden
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
+from .names import template_of
 from .schema import Meta
 from .summary import Summary
-from .templates import name_of
 
-__all__ = ["Listed", "Run", "files_of", "look", "runs_in"]
+__all__ = ["Glance", "Listed", "Run", "files_of", "glance", "look", "runs_in"]
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,11 @@ def files_of(path: str) -> list[tuple[str, list[str]]]:
 def runs_in(directory: str, checkpoints: list[Listed]) -> list[Run]:
     """The checkpoints of a directory by run, each run oldest first; bare model files of a run's name included."""
     known = [*dict.fromkeys(c.summary.template for c in checkpoints if c.summary is not None)]
-    lost = [look(os.path.join(directory, name), []) for name in _bare(directory) if name_of(name, known)]
+    lost = [look(os.path.join(directory, name), []) for name in _bare(directory) if template_of(name, known)]
     runs: dict[str | None, Run] = {}
     for checkpoint in sorted([*checkpoints, *filter(None, lost)], key=lambda c: (c.saved_at, c.name)):
         said = None if checkpoint.summary is None else checkpoint.summary.template
-        template = name_of(checkpoint.name, known) if said is None else said
+        template = template_of(checkpoint.name, known) if said is None else said
         runs.setdefault(template, Run(template)).checkpoints.append(checkpoint)
     return list(runs.values())
 
@@ -106,7 +107,7 @@ def _bare(directory: str) -> list[str]:
     """The model files without a state file; the state file of a link is elsewhere."""
     names = {*os.listdir(directory or os.curdir)}
     models = [n for n in names if n.endswith(pair.MODEL_SUFFIXES) and not n.startswith(".")]
-    staged = {match[1] for n in names if (match := re.fullmatch(r"\.(.+)\.state-[0-9a-f]{32}", n))}
+    staged = {found.base for n in names if (found := hidden(n)) is not None and found.is_state}
     bare = [name for name in models if name + pair.SUFFIX not in names and name not in staged]
     return [name for name in bare if not os.path.islink(os.path.join(directory, name))]
 
@@ -120,7 +121,7 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
         verify: read the model file. If false only its size is looked at, where one state file is there.
         keys: what it has to be signed with; None for any.
     """
-    seen = _glanced(states)
+    seen = glance(states)
     problem: CallbackStateError | None = None
     meta = None
     try:
@@ -143,29 +144,34 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
 
 
 def _verified(model: str, keys: Keys | None) -> Meta:
-    from .find import Found
+    from .snapshot import Snapshot
 
-    return Found.open(model, keys).snapshot.meta
-
-
-Seen = tuple[Summary, tuple[str, ...], Sealed]
+    return Snapshot.open(model, keys).meta
 
 
-def _said(seen: Seen | CallbackStateError, meta: Meta | None) -> tuple[Summary, tuple[str, ...], bool] | None:
+class Glance(NamedTuple):
+    """The beginning of a state file whose digests are right: its moment, the keys of its callbacks, its seal."""
+
+    summary: Summary
+    callbacks: tuple[str, ...]
+    sealed: Sealed
+
+
+def _said(seen: Glance | CallbackStateError, meta: Meta | None) -> tuple[Summary, tuple[str, ...], bool] | None:
     """Summary, callbacks, and whether it is signed; of a verified checkpoint what its very state says."""
-    signed = not isinstance(seen, CallbackStateError) and seen[2].signature is not None
+    signed = not isinstance(seen, CallbackStateError) and seen.sealed.signature is not None
     if meta is not None:
         return Summary.of(meta), _keys_of(meta), signed
-    return None if isinstance(seen, CallbackStateError) else (*seen[:2], signed)
+    return None if isinstance(seen, CallbackStateError) else (seen.summary, seen.callbacks, signed)
 
 
 def _keys_of(meta: Meta) -> tuple[str, ...]:
     return tuple(entry.key for entry in meta.callbacks)
 
 
-def _glanced(states: list[str]) -> Seen | CallbackStateError:
-    """What the newest readable state file says, or why none is readable."""
-    found: list[Seen] = []
+def glance(states: list[str]) -> Glance | CallbackStateError:
+    """The beginning of the newest of some state files that can be read, or why none can."""
+    found: list[Glance] = []
     problem: CallbackStateError = CheckpointNotFoundError("", "")
     for state in reversed(states):
         try:
@@ -174,14 +180,14 @@ def _glanced(states: list[str]) -> Seen | CallbackStateError:
             problem = error
         except OSError as error:
             problem = CorruptCheckpointError(state, f"cannot be read: {error}")
-    return max(found, key=lambda seen: seen[0].saved_at) if found else problem
+    return max(found, key=lambda seen: seen.summary.saved_at) if found else problem
 
 
-def _glance(state: str) -> Seen:
+def _glance(state: str) -> Glance:
     """The first two nodes of a state file, its seal verified: summary, and the states by their keys."""
     data = pair.state_bytes(state)
     sealed = unseal_first(data, state)
-    return Summary.from_node(sealed.tree, state), _keys_in(data, state), sealed
+    return Glance(Summary.from_node(sealed.tree, state), _keys_in(data, state), sealed)
 
 
 def _keys_in(data: bytes, state: str) -> tuple[str, ...]:
@@ -195,7 +201,7 @@ def _keys_in(data: bytes, state: str) -> tuple[str, ...]:
     )
 
 
-def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) -> None:
+def _check_size(model: str, states: list[str], seen: Glance | CallbackStateError) -> None:
     """What can be told without reading the model file.
 
     Raises:
@@ -205,7 +211,7 @@ def _check_size(model: str, states: list[str], seen: Seen | CallbackStateError) 
         raise _half(model, states)
     if isinstance(seen, CallbackStateError):
         raise seen
-    sealed, size = seen[2], os.path.getsize(model)
+    sealed, size = seen.sealed, os.path.getsize(model)
     if sealed.model_size != size:
         raise MismatchError(
             model,

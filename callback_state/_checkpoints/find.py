@@ -6,7 +6,6 @@ at is looked at again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -24,8 +23,9 @@ from ..exceptions import (
     UnsupportedFormatError,
     UntrustedError,
 )
-from .overwrites import names_of, templates_of
-from .snapshot import Snapshot, columns_of, glance
+from .directory import glance
+from .names import files_named_by, templates_of
+from .snapshot import Snapshot, columns_of
 
 __all__ = ["Found", "find", "load_meta"]
 
@@ -73,10 +73,11 @@ def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys
 
     Raises:
         UntrustedError: it is not.
+        OSError: a directory or file cannot be read. That is never an answer, also with ``missing_ok``.
         CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError: of one file
             the message names another checkpoint of its directory that is whole.
     """
-    if os.path.isdir(path):
+    if disk.is_directory(path):
         found = _newest(path, templates_of(callbacks), keys)
         if found is None and not missing_ok:
             raise CheckpointNotFoundError(
@@ -94,9 +95,9 @@ def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys
 
 
 def _is_half_there(path: str) -> bool:
-    """A model without its state, or the reverse, is something lost, not something that never was."""
+    """Whether one of the two files is there, so that the other was lost. Raises OSError if that cannot be told."""
     model = path.removesuffix(_pair.SUFFIX)
-    return os.path.lexists(model) or os.path.lexists(model + _pair.SUFFIX)
+    return disk.is_there(model) or disk.is_there(model + _pair.SUFFIX)
 
 
 def _with_another(error: Any, path: str, keys: Keys | None) -> CallbackStateError:
@@ -153,15 +154,11 @@ class _Candidate:
     @classmethod
     def of(cls, model: str, states: list[str]) -> _Candidate:
         identity = disk.identity(model)
-        summaries = []
-        for state in states:
-            with contextlib.suppress(CallbackStateError, OSError):  # opening it will say what is wrong
-                summaries.append(glance(state)[0])
-        if not summaries:
+        seen = glance(states)
+        if isinstance(seen, CallbackStateError):
             # First, so that it is opened, warned of, and left aside.
             return cls(model, identity, float("inf"), None)
-        newest = max(summaries, key=lambda summary: summary.saved_at)
-        return cls(model, identity, newest.saved_at, newest.template)
+        return cls(model, identity, seen.summary.saved_at, seen.summary.template)
 
     def is_replaced(self) -> bool:
         """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
@@ -203,7 +200,7 @@ def _opened(
 
 def _warn_of_bare(directory: str, templates: set[str]) -> None:
     for template in sorted(templates):
-        whole, bare = names_of(template, directory)
+        whole, bare = files_named_by(template, directory)
         if whole and bare:
             warnings.warn(
                 f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files", stacklevel=5

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from dataclasses import dataclass
 
 from .._html import card
-from .._store import pair
+from .._store import disk, pair
 from .._units import time_of
-from ..exceptions import CallbackStateError, CorruptCheckpointError
+from ..exceptions import CorruptCheckpointError
+from .directory import look
 from .find import find
-from .snapshot import glance, summary_of
-from .summary import Summary
 
 __all__ = ["Checkpoint", "latest_checkpoint", "list_checkpoints"]
 
@@ -74,33 +72,14 @@ def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) 
     """
     listed = []
     for model, states in pair.states(directory):
-        try:
-            summary = (None if verify else _unverified(model, states)) or summary_of(model)
-        except CallbackStateError as error:
-            if any(map(os.path.lexists, (model, *states))):  # else a writer has deleted it meanwhile
-                _leave_aside(error)
-        except OSError as error:
-            _leave_aside(CorruptCheckpointError(model, f"cannot be read: {error}"))
-        else:
-            listed.append(
-                Checkpoint(
-                    model, summary.epoch, summary.batch, summary.finished, summary.monitor, summary.saved_at
-                )
-            )
+        found = look(model, states, verify=verify)
+        if found is None:  # a writer has deleted it meanwhile
+            continue
+        if found.problem is not None:
+            warnings.warn(f"left aside: {found.problem}", stacklevel=2)
+        elif (of := found.summary) is not None:
+            listed.append(Checkpoint(model, of.epoch, of.batch, of.finished, of.monitor, of.saved_at))
     return sorted(listed, key=lambda checkpoint: checkpoint.saved_at)
-
-
-def _leave_aside(error: CallbackStateError) -> None:
-    warnings.warn(f"left aside: {error}", stacklevel=3)
-
-
-def _unverified(model: str, states: list[str]) -> Summary | None:
-    """What the only state file of a model says; None where that is not plain, and has to be verified."""
-    with contextlib.suppress(CallbackStateError, OSError):
-        summary, sealed = glance(states[0])
-        if len(states) == 1 and os.path.getsize(model) == sealed.model_size:
-            return summary
-    return None
 
 
 def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
@@ -118,7 +97,7 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
         >>> latest_checkpoint("nowhere") is None
         True
     """
-    if not os.path.isdir(directory):
+    if not disk.is_directory(os.fspath(directory)):
         return None
     try:
         found = find(os.fspath(directory), None, missing_ok=True)

@@ -1,13 +1,26 @@
-"""The names that a run gives to files of its own making, next to those that its user chose."""
+"""Names of model files: which a template gives, which a run makes of it, and which a new run would write over."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from .._store.pair import MODEL_SUFFIXES
+from .._store.pair import MODEL_SUFFIXES, SUFFIX
+from ..exceptions import CheckpointNotFoundError
 
-__all__ = ["LEDGER", "final_name", "fits", "interim_name", "is_ours"]
+__all__ = [
+    "LEDGER",
+    "files_named_by",
+    "final_name",
+    "fits",
+    "interim_name",
+    "is_ours",
+    "refuse_to_begin_anew",
+    "template_of",
+    "templates_of",
+]
 
 #: The name in state files of the class that holds what a checkpoint callback has written.
 LEDGER = "callback_state.Ledger"
@@ -74,3 +87,78 @@ def final_name(path: str) -> str:
 def _inserted(path: str, word: str) -> str:
     ending = next(e for e in MODEL_SUFFIXES if path.endswith(e))
     return f"{path.removesuffix(ending)}.{word}{ending}"
+
+
+def template_of(name: str, templates: Iterable[str]) -> str | None:
+    """The template of the run to which a model file belongs that does not say it, told by its name.
+
+    Returns:
+        The first of some templates that may give a model file this name; None if none does.
+
+    Example:
+        >>> template_of("012.final.keras", ["best.keras", "{epoch:03d}.keras"])
+        '{epoch:03d}.keras'
+    """
+    return next((template for template in templates if _may_be(name, template)), None)
+
+
+def _may_be(name: str, template: str) -> bool:
+    if not template.endswith(MODEL_SUFFIXES):
+        return False
+    first, _, last = name.rpartition(".final.")
+    names = (name, f"{first}.{last}")
+    return name == interim_name(template) or any(fits(one, template) for one in names)
+
+
+def templates_of(callbacks: list[Any] | None) -> set[str]:
+    """The names under which the checkpoint callbacks among some callbacks write."""
+    return {c.template for c in callbacks or () if is_ours(c)}
+
+
+def files_named_by(template: str, directory: str) -> tuple[list[str], list[str]]:
+    """The model files of a directory that a template may name: those with a state file, and those without.
+
+    Only the names are read. A forged file may say a template that no model file can have; it names none.
+    """
+    if not template.endswith(MODEL_SUFFIXES):
+        return [], []
+    try:
+        names = set(os.listdir(directory or os.curdir))
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    interim = interim_name(template)
+    models = sorted(name for name in names if name == interim or fits(name, template))
+    with_state = [name for name in models if name + SUFFIX in names]
+    return with_state, [name for name in models if name + SUFFIX not in names]
+
+
+def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
+    """Refuse to begin a run anew where it would write over model files that are there.
+
+    Raises:
+        CheckpointNotFoundError: the checkpoint callback's directory is another one and has checkpoints,
+            or the model files are there and their state files are not.
+    """
+    for callback in callbacks:
+        if not is_ours(callback):
+            continue
+        directory = callback.root
+        whole, bare = files_named_by(callback.template, directory)
+        if whole and not _is_same(path, directory):
+            raise CheckpointNotFoundError(
+                path,
+                f"expected a checkpoint, found none; but {directory}, where ModelCheckpointEnhanced in into= "
+                f"writes, has {len(whole)}, which a new run would write over. "
+                f"Write restore_callbacks({directory!r}, ...).",
+            )
+        if bare and not whole:
+            raise CheckpointNotFoundError(
+                directory,
+                f"has {len(bare)} model files of this run's name without state files ({', '.join(bare[:3])}), "
+                f"which a new run would write over. Put the .callbacks.pkl files back, or, if the models "
+                f"are of another run, move them or choose another filepath.",
+            )
+
+
+def _is_same(path: str, directory: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(directory)

@@ -17,7 +17,7 @@ from typing import Any
 from .._format.decode import Decoder
 from .._format.encode import Table
 from .._format.opener import Opener
-from .._format.statefile import Sealed, unseal_first
+from .._format.statefile import Sealed
 from .._format.table import two_by_two
 from .._format.trust import Keys, Trust
 from .._store import pair as _pair
@@ -25,7 +25,7 @@ from ..exceptions import CorruptCheckpointError
 from .schema import Contents, Meta, Run, SchemaError
 from .summary import Summary
 
-__all__ = ["Snapshot", "check_states", "columns_of", "glance", "summary_of"]
+__all__ = ["Snapshot", "check_states", "columns_of"]
 
 
 def columns_of(meta: Meta) -> dict[str, list[Any]]:
@@ -85,28 +85,6 @@ class Snapshot:
         except ValueError as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")
-
-
-def glance(path: str) -> tuple[Summary, Sealed]:
-    """What the state file at ``path`` says of its moment, its seal verified, and nothing else of it.
-
-    Raises:
-        CallbackStateError: as :func:`unseal_first`; it begins with no summary.
-        OSError: it cannot be read.
-    """
-    data = _pair.state_bytes(path)
-    sealed = unseal_first(data, path)
-    return Summary.from_node(sealed.tree, path), sealed
-
-
-def summary_of(path: str) -> Summary:
-    """The moment of the checkpoint at ``path``, verified like :meth:`Snapshot.open`, without reading the rest.
-
-    Raises:
-        CallbackStateError, OSError: as :func:`_pair.open_pair` and :meth:`Snapshot.read`.
-    """
-    pair = _pair.open_pair(path, unseal_first)
-    return Summary.from_node(pair.sealed.tree, pair.state_path)
 
 
 def check_states(table: Table, keys: set[str]) -> None:

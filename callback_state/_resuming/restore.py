@@ -9,9 +9,8 @@ from typing import Any
 from .._callbacks.capture import names, note_outside, saved_among, state_of
 from .._callbacks.prepare import prepare_from
 from .._checkpoints.find import Found, find
-from .._checkpoints.names import is_ours
+from .._checkpoints.names import is_ours, refuse_to_begin_anew
 from .._checkpoints.needs import Need, needs_of
-from .._checkpoints.overwrites import refuse_to_begin_anew
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
 from .._keras.backend import versions

@@ -9,8 +9,7 @@ from typing import Any
 
 from .._callbacks.capture import remember, saved_among
 from .._callbacks.taken import take
-from .._checkpoints.names import final_name
-from .._checkpoints.overwrites import names_of
+from .._checkpoints.names import files_named_by, final_name
 from .._keras.epoch import history_of
 from .._loop.listener import Listener
 from .._loop.loop import Loop
@@ -78,7 +77,7 @@ class Keeper(Listener):
             loop.hear_batches()
         if checkpoint.save_on_exception and loop.trains:
             self._rescue = Rescue(self.copy)
-        whole, bare = names_of(checkpoint.template, checkpoint.root)
+        whole, bare = files_named_by(checkpoint.template, checkpoint.root)
         self._beside = len(whole)
         if not checkpoint.ledger.stamp:
             checkpoint.notices.warn_of_files(checkpoint.root, whole, bare)

@@ -188,6 +188,23 @@ def identity(path: str) -> tuple[int, int, int, int] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def is_there(path: str) -> bool:
+    """Whether there is something of this name, a link included. Raises OSError if that cannot be told."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def is_directory(path: str) -> bool:
+    """Whether a directory is there; a link is followed. Raises OSError if that cannot be told."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 class NoFileError(OSError):
     """The name is that of a pipe, a socket or a device, which may never end."""
 

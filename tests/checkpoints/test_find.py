@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from places import ROOT
 from states import flip, model_of, put, put_staged, state_of
 
 from callback_state import (
+    CallbackStateError,
     CheckpointNotFoundError,
     CorruptCheckpointError,
     MismatchError,
@@ -26,6 +28,7 @@ from callback_state import (
 )
 from callback_state._checkpoints import find as _find
 from callback_state._checkpoints.find import find
+from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._store import disk, pair
 from callback_state._store.pair import SUFFIX
 
@@ -50,7 +53,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "state cut": (lambda m: cut(Path(f"{m}{SUFFIX}")), "expected a trailer"),
     "state empty": (lambda m: Path(f"{m}{SUFFIX}").write_bytes(b""), "the file is empty"),
     "model flipped": (flip, "was changed or damaged since"),
-    "model cut": (cut, "belongs to another model file"),
+    "model cut": (cut, "it was cut short"),
     "model missing": (Path.unlink, "expected the model file"),
 }
 
@@ -187,7 +190,7 @@ def test_a_newer_format_names_the_next_good_one(tmp_path: Path) -> None:
 
     good, new = put(tmp_path, "a.keras", 1), put(tmp_path, "b.keras", 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statefile, "UNSIGNED", 9)
+        patch.setattr(statefile, "FORMAT", 9)
         Path(f"{new}{SUFFIX}").write_bytes(state_of(2))
     with pytest.raises(UnsupportedFormatError, match=f"newer callback_state. The newest whole .* is {good}$"):
         load_meta(new)
@@ -206,6 +209,30 @@ def test_half_a_checkpoint_is_not_a_first_start(tmp_path: Path, lost: str, given
 
 
 # A writer at work.
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO], ids=["permission", "disk"])
+@pytest.mark.parametrize("given", ["", "m.keras", f"m.keras{SUFFIX}"], ids=["directory", "model", "state"])
+@pytest.mark.parametrize("lost", ["", "m.keras", f"m.keras{SUFFIX}"], ids=["all", "model", "state"])
+def test_what_cannot_be_read_is_not_a_first_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, given: str, error: int
+) -> None:
+    """``missing_ok`` is for what is not there; what the system does not let us see may be a year of training."""
+    put(tmp_path / "ckpt", "m.keras", 1)
+    unreadable = str(tmp_path / "ckpt" / lost) if lost else str(tmp_path / "ckpt")
+    for name in ("stat", "lstat", "open", "listdir"):
+        true = getattr(os, name)
+
+        def call(path: Any, *args: Any, _true: Any = true, **options: Any) -> Any:
+            if str(path).startswith(unreadable) and (not lost or str(path) == unreadable):
+                raise OSError(error, os.strerror(error), path)
+            return _true(path, *args, **options)
+
+        monkeypatch.setattr(os, name, call)
+    with warnings.catch_warnings(), pytest.raises((OSError, CallbackStateError)) as caught:
+        warnings.simplefilter("ignore")
+        restore_callbacks(tmp_path / "ckpt" / given, into=[], missing_ok=True)
+    assert os.strerror(error) in str(caught.value)
 
 
 def test_a_writer_that_keeps_only_the_newest_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,12 +292,10 @@ def test_without_verifying_no_model_is_read_and_no_state_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the digests of the states are: a model file that was changed in place is listed."""
-    from callback_state._checkpoints import snapshot
-
     models = [put(tmp_path, f"{i}.keras", i) for i in range(3)]
     flip(models[1])
-    for module, name in ((disk, "digest"), (snapshot, "unseal"), (pair, "unseal")):
-        monkeypatch.setattr(module, name, lambda *args, name=name: pytest.fail(f"{name} was called"))
+    for owner, name in ((disk, "digest"), (Snapshot, "read")):
+        monkeypatch.setattr(owner, name, lambda *args, name=name: pytest.fail(f"{name} was called"))
     assert [c.epoch for c in list_checkpoints(tmp_path, verify=False)] == [0, 1, 2]
 
 

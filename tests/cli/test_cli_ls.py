@@ -14,8 +14,8 @@ import pytest
 from commands import put, put_run, run
 from states import flip, put_staged
 
+from callback_state._checkpoints.names import template_of
 from callback_state._checkpoints.snapshot import Snapshot
-from callback_state._checkpoints.templates import name_of
 from callback_state._format.pickles import dump, parse_first
 from callback_state._store import disk, pair
 from callback_state._store.pair import SUFFIX
@@ -164,13 +164,13 @@ def test_several_runs_are_told_apart(tmp_path: Path) -> None:
 )
 def test_a_file_is_of_the_run_whose_name_it_has(name: str, template: str | None) -> None:
     """Epochs and batches are digits; ends and what lies between epochs have names of their own."""
-    assert name_of(name, ["best.keras", "{epoch}-{val_loss:.1f}.keras", "{epoch:03d}.keras", "x"]) == template
+    assert template_of(name, ["best.keras", "{epoch}-{val_loss:.1f}.keras", "{epoch:03d}.keras", "x"]) == template
 
 
 def test_no_template_takes_for_ever() -> None:
     """As a regular expression it would."""
     start = time.perf_counter()
-    assert name_of("0" * 250 + ".h5", ["{a}" * 80 + "x.h5", "{epoch}" * 80 + "x.h5"]) is None
+    assert template_of("0" * 250 + ".h5", ["{a}" * 80 + "x.h5", "{epoch}" * 80 + "x.h5"]) is None
     assert time.perf_counter() - start < 5
 
 

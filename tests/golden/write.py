@@ -26,11 +26,8 @@ class Killed(BaseException):
 class Kill(keras.callbacks.Callback):
     """Ends the run in its third epoch, where four of six batches are over."""
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (2, 3):
+        if (len(self.model.history.epoch), batch) == (2, 3):
             raise Killed
 
 
