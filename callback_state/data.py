@@ -9,12 +9,12 @@
 >>> [batch.numpy().tolist() for batch in train.take(2)]             # what was left of it
 [[2.0, 0.0], [1.0, 4.0]]
 
-Each pass over such data is one epoch, counted from 0, and what it reads follows from that number alone, not from
-what was read before. ``fit`` makes iterators that nobody reads; a pass begins when its first element is read.
-Whatever reads the data counts: ``train.take(1)`` is a pass, and so is the batch that Keras reads under a
-``MirroredStrategy`` before it trains; a ``.repeat()`` after it begins passes ahead of training (``fit`` needs
-none). ``.map``, ``.prefetch`` and the like may follow; ``.cache()`` and ``.shuffle()`` make what ``fit`` reads
-depend on what was read before. Data of several worker processes are not supported.
+Each pass over such data is one epoch, counted from 0. What a pass reads follows from the number of its epoch
+alone, not from what was read before. A pass begins when its first element is read, so iterators that ``fit`` makes
+and does not read do not count. Everything that reads counts: ``train.take(1)`` is a pass, and so is the batch that
+Keras reads under a ``MirroredStrategy`` before it trains. A ``.repeat()`` begins passes ahead of training; ``fit``
+needs none. ``.map``, ``.prefetch`` and similar steps may follow. After ``.cache()`` or ``.shuffle()``, what
+``fit`` reads depends on what was read before. Data for several worker processes are not supported.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ __all__ = ["Enterable", "epochs", "shuffled"]
 
 
 def shuffled(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int, seed: int) -> Enterable:
-    """Arrays in batches, each epoch in an order of its own that follows from ``seed`` and its number alone.
+    """Arrays in batches, each epoch in an order of its own, which follows from ``seed`` and the epoch's number.
 
-    The order is one of this package: rows sorted by NumPy's ``Philox`` with the key (seed, epoch), of which NumPy
-    guarantees that it gives the same integers in every release ("Compatibility policy" of ``numpy.random``).
-    (TensorFlow's stateless operations "may change between versions of TensorFlow".) So it is the same on every
-    machine, and no generator is drawn from.
+    The order is made by this package: the rows are sorted by integers of NumPy's ``Philox`` with the key (seed,
+    epoch). NumPy guarantees the same integers in every release ("Compatibility policy" of ``numpy.random``), while
+    TensorFlow's stateless operations "may change between versions of TensorFlow". So the order is the same on
+    every machine. No global generator is used.
 
     Args:
         x, y, sample_weight: as ``fit`` takes them: NumPy arrays, dense tensors, or lists, tuples and dicts of
-            these, with as many rows each. Floating-point numbers become ``keras.config.floatx()``, as in ``fit``.
-            The data are copied once; later changes of the arrays are not seen.
+            these, with the same number of rows. Floating-point numbers become ``keras.config.floatx()``, as in
+            ``fit``. The data are copied once; later changes of the arrays are not seen.
         batch_size: rows in a batch; the last one of an epoch may be smaller.
         seed: an integer, 0 or more and below 2**64.
 
     Returns:
-        A dataset for ``model.fit(dataset, ...)``; entering it at a batch costs what any epoch's begin costs.
+        A dataset for ``model.fit(dataset, ...)``. To enter it at a batch takes as long as to begin an epoch.
 
     Raises:
         ValueError: an argument is not as described.
@@ -70,7 +70,7 @@ def shuffled(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: in
     rows, count = _rows_of(keras.utils.pack_x_y_sample_weight(x, y, sample_weight))
     whole = count // size
 
-    @functools.lru_cache(maxsize=1)  # an entered pass needs it twice
+    @functools.lru_cache(maxsize=1)  # a pass that is entered inside needs it twice
     def order_in(epoch: int) -> Any:
         return order_of(count, seed, epoch)
 
@@ -104,7 +104,7 @@ def order_of(count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.i
     """
     width = np.uint64((count - 1).bit_length())
     keys = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count)
-    # With its index in its lowest bits no key is there twice: every way of sorting gives the same.
+    # The lowest bits of a key are its index. So no two keys are equal, and every way of sorting gives one order.
     keys = (keys >> width << width) | np.arange(count, dtype=np.uint64)
     keys.sort()
     return (keys & ((np.uint64(1) << width) - np.uint64(1))).astype(np.int64)
@@ -129,25 +129,25 @@ def _rows_of(arrays: Any) -> tuple[Any, int]:
 
 
 def epochs(make_epoch: Callable[..., Any]) -> Enterable:
-    """Data of which you write one epoch: a function that is called with its number when it begins to be read.
+    """Data made by a function of yours that makes one epoch. It is called when the epoch begins to be read.
 
-    What the dataset yields has to follow from ``epoch`` alone: give every random operation a seed made from it
-    (and the script a ``keras.utils.set_random_seed``), and let a parallel map have stateless ones only. To enter
-    an epoch inside, what comes before is read and dropped (``Dataset.skip``). Name a second parameter ``batch``,
-    and you are given the 0-based batch to begin with, to return the rest of the epoch in less time.
+    What the dataset yields must follow from ``epoch`` alone: give every random operation a seed made from it, call
+    ``keras.utils.set_random_seed`` in the script, and use only stateless operations in a parallel map. To enter an
+    epoch at a batch, the earlier batches are read and dropped (``Dataset.skip``). If the function has a second
+    parameter ``batch``, it gets the 0-based batch to begin with, and can return the rest of the epoch faster.
 
     Args:
-        make_epoch: ``(epoch)`` or ``(epoch, batch)``, 0-based Python integers, to a ``tf.data.Dataset`` whose
-            elements are what ``fit`` takes, so batches. It is also called now, for epoch 0, whose length, if it is
-            known, and ``options()`` are those of all. What it raises later is raised by ``fit`` as an error of
-            TensorFlow's that quotes it.
+        make_epoch: ``(epoch)`` or ``(epoch, batch)``, 0-based Python integers, to a ``tf.data.Dataset`` of batches
+            for ``fit``. It is also called now, for epoch 0: all epochs have the ``options()`` of this one, and its
+            length if that is known. An error that it raises later reaches ``fit`` as an error of TensorFlow, which
+            quotes it.
 
     Returns:
         A dataset for ``model.fit(dataset, ...)``.
 
     Raises:
-        ValueError: it did not return a dataset, or one that is empty or never ends; or, in ``fit``, an epoch of
-            another length or with other shapes and types than epoch 0.
+        ValueError: it did not return a dataset, or the dataset is empty or never ends; in ``fit``: an epoch has
+            another length, or other shapes and types, than epoch 0.
 
     Example:
         >>> import tensorflow as tf
@@ -184,7 +184,7 @@ def epochs(make_epoch: Callable[..., Any]) -> Enterable:
 
 
 def _takes_batch(make_epoch: Callable[..., Any]) -> bool:
-    """Whether its second positional parameter is the batch; one that binds a value, as in ``n=n``, is not."""
+    """Whether the second positional parameter is the batch; one that binds a value, as in ``n=n``, is not."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = [p for p in inspect.signature(make_epoch).parameters.values() if p.kind in positional]
     second = parameters[1] if len(parameters) > 1 else None
@@ -192,7 +192,7 @@ def _takes_batch(make_epoch: Callable[..., Any]) -> bool:
 
 
 def _check(dataset: Any, where: str, spec: Any, length: int | None) -> None:
-    """Raise a ValueError if the dataset is none, or not what epoch 0 lets expect.
+    """Raise a ValueError if this is no dataset, or not one like epoch 0.
 
     Args:
         dataset: what ``make_epoch`` returned.
@@ -212,4 +212,4 @@ def _check(dataset: Any, where: str, spec: Any, length: int | None) -> None:
         raise ValueError(f"{where}: make_epoch returned elements of {dataset.element_spec}, in epoch 0 of {spec}.")
     found = int(dataset.cardinality())
     if length is not None and found not in (length, tf.data.UNKNOWN_CARDINALITY):
-        raise ValueError(f"{where}: make_epoch returned {found} batches, going by epoch 0 they must be {length}.")
+        raise ValueError(f"{where}: make_epoch returned {found} batches; epoch 0 had {length} from there on.")

@@ -1,7 +1,7 @@
 """The attributes of a user's data set that change while training runs.
 
-A ``keras.utils.PyDataset`` shuffles in ``on_epoch_end``: its order is an attribute, or follows from a
-generator that is one. Whatever differs from what it was when ``fit`` began is saved, and put back.
+A ``keras.utils.PyDataset`` shuffles in ``on_epoch_end``: its order is an attribute, or follows from a generator
+that is an attribute. Every attribute that is not as it was when ``fit`` began is saved and put back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._keras.fingerprint import fingerprint
 
 __all__ = ["Attributes"]
 
-#: Larger arrays, in bytes, are taken for the data themselves, and not looked at.
+#: Larger arrays, in bytes, are the data themselves, and are not compared.
 _LARGE = 1 << 28
 
 
@@ -28,7 +28,7 @@ class Attributes:
         dataset: a ``PyDataset`` whose ``fit`` has not begun.
 
     Attributes:
-        lost: the names of those that have changed and cannot be saved.
+        lost: the names of the attributes that have changed and cannot be saved.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -38,10 +38,10 @@ class Attributes:
         self.lost: set[str] = set()
 
     def take(self, memo: dict[int, Any] | None = None) -> dict[str, Any]:
-        """Copies of those that have changed since, by name.
+        """Copies of the attributes that have changed since, by name.
 
         Args:
-            memo: of :func:`copy.deepcopy`, where another data set may share a generator with this one.
+            memo: of :func:`copy.deepcopy`; two data sets that share a generator need one memo.
         """
         memo = {} if memo is None else memo
         taken = {}
@@ -57,18 +57,18 @@ class Attributes:
         return taken
 
     def put_back(self, taken: dict[str, Any], memo: dict[int, Any] | None = None) -> None:
-        """Let the data set have copies of them."""
+        """Give the data set copies of what :meth:`take` took."""
         self._changed |= taken.keys()
         for name, value in taken.items():
             object.__setattr__(self._dataset, name, copy.deepcopy(value, {} if memo is None else memo))
 
 
-#: How the print of a value begins that cannot be saved.
+#: The beginning of the print of a value that cannot be saved.
 _UNSAVED = "unsaved"
 
 
 def _print_of(value: Any, depth: int = 0) -> str:
-    """What changes when a value does."""
+    """A text that changes when the value does."""
     import numpy
 
     if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
@@ -77,7 +77,7 @@ def _print_of(value: Any, depth: int = 0) -> str:
         return f"{_UNSAVED} {value.tolist()}"
     if not _is_light(value):
         items = value.values() if isinstance(value, dict) else value
-        return f"{_UNSAVED} {[id(item) for item in items]}"  # arrays: not looked into, but known by their order
+        return f"{_UNSAVED} {[id(item) for item in items]}"  # arrays: only their order is compared
     try:
         return repr(Encoder(canonical=True).table(value))
     except PlainError:
@@ -86,7 +86,7 @@ def _print_of(value: Any, depth: int = 0) -> str:
 
 
 def _is_light(value: Any, depth: int = 0) -> bool:
-    """Whether a container holds only scalars, and small containers of them; what holds arrays is data."""
+    """Whether a container holds only scalars and containers of scalars; a container of arrays holds the data."""
     if not isinstance(value, (list, tuple, set, frozenset, dict, deque)):
         return depth == 0 or type(value) in SCALARS
     items = value.values() if isinstance(value, dict) else value

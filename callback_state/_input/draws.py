@@ -1,4 +1,4 @@
-"""Whether threads of the input draw from a global generator: looked at for a few batches, then no more."""
+"""Do threads of the input draw from a global generator? This is watched for a few batches."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ __all__ = ["InputDraws"]
 
 
 class InputDraws:
-    """Notices global generators that threads of the input draw from while the model is trained on a batch.
+    """Notices when a global generator moves while the model is trained on a batch.
 
-    The first batch of an epoch is passed over, since the order of the epoch may be drawn then, and the train
-    step is compiled. It is meant for a step that is compiled: an eager one may draw by itself.
+    The first batch of each epoch is left out: the order of the epoch may be drawn then, and the train step is
+    compiled. It is for compiled steps only, because an eager step may draw by itself.
+
+    Args:
+        batches: how many batches to watch.
 
     Attributes:
-        found: the generators that moved, of ``"python"`` and ``"numpy"``.
-        done: whether enough batches have been seen.
+        found: the generators that moved: ``"python"``, ``"numpy"`` or both.
     """
 
     def __init__(self, batches: int = 7) -> None:
@@ -28,10 +30,11 @@ class InputDraws:
 
     @property
     def done(self) -> bool:
+        """Whether enough batches have been watched."""
         return self._left == 0
 
     def new_epoch(self) -> None:
-        """The batch that comes next is the first of an epoch."""
+        """The next batch is the first of an epoch."""
         self._first = True
 
     def before(self) -> None:

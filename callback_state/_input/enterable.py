@@ -1,4 +1,4 @@
-"""The dataset behind :mod:`callback_state.data`: its iterators are epochs, and the next one is set by number."""
+"""The dataset behind :mod:`callback_state.data`: each iterator is an epoch, and the next one can be chosen."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ Make = Callable[[int, int], Any]
 
 
 class Enterable(WrappedDataset):
-    """A ``tf.data.Dataset`` of which every iterator that is read is the next epoch."""
+    """A ``tf.data.Dataset`` whose iterators are epochs: each one that is read is the next epoch."""
 
     def __init__(self, make: Make, spec: Any, batches: int | None, finish: Callable[[Any], Any]) -> None:
-        """Of a function that makes one epoch.
+        """A dataset from a function that makes one epoch.
 
         Args:
-            make: called when a pass begins, in a thread that is there for that.
+            make: called when a pass begins, in a thread of its own.
             spec: the ``element_spec`` of what it returns.
-            batches: how many elements each epoch has; None if it is not known.
-            finish: what is done to the dataset of all passes, and to that of one.
+            batches: how many elements each epoch has; None if that is not known.
+            finish: what is done to the dataset of all passes, and to the dataset of one pass.
         """
         self._make, self._finish = make, finish
         self._callback_state_passes = Passes(batches)
-        # Epochs are not made in the py_function that asks for them: there AutoGraph is off, also for the user's
-        # maps. The thread is kept, as the first operation in a new one takes TensorFlow milliseconds.
+        # Epochs are not made in the py_function that asks for them, because AutoGraph is off there, also for the
+        # user's maps. The thread is kept, because the first operation in a new thread takes milliseconds.
         self._thread = ThreadPoolExecutor(1, "callback_state.data")
         super().__init__(finish(self._begun(spec)))
 
     def enter(self, epoch: int, batch: int = 0) -> None:
-        """Let the next iterator that is read begin with this batch of this epoch; those after it go on from there.
+        """Let the next iterator that is read begin with this batch of this epoch; later ones go on from there.
 
-        That iterator still yields a whole epoch, as ``fit`` was told: after the last batch follow those before
-        ``batch``. Only data that cannot say their length end there.
+        That iterator still yields as many batches as an epoch has, as ``fit`` expects: after the last batch follow
+        the batches before ``batch``. Only data whose length is not known end with the last batch.
 
         Args:
             epoch: 0-based.
             batch: 0-based, within its epoch.
 
         Raises:
-            ValueError: there is no such batch, or one of the two is no natural number. Nothing is changed.
+            ValueError: there is no such batch, or one of the two is no natural number. Nothing changes.
 
         Example:
             >>> import numpy as np
@@ -61,7 +61,7 @@ class Enterable(WrappedDataset):
         self._callback_state_passes.enter(epoch, batch)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[int, Any]]:
-        """What is left of an epoch, for a training loop of your own; the passes of ``fit`` are not touched.
+        """The rest of an epoch, for a training loop of your own; it does not count as a pass.
 
         Args:
             epoch: 0-based.
@@ -89,14 +89,14 @@ class Enterable(WrappedDataset):
         return enumerate(iter(self._finish(self._make(epoch, first))), first)
 
     def _begun(self, spec: Any) -> Any:
-        """The dataset whose iterators each ask, when they are first read, which epoch they are."""
-        # TensorFlow keeps every py_function forever, so it must not hold the data. Iterators hold their dataset.
+        """The dataset whose iterators ask for their epoch when they are first read."""
+        # TensorFlow keeps every py_function for ever, so it must not hold the data. Iterators hold their dataset.
         weak = weakref.ref(self)
 
         def begin() -> Any:
             dataset = weak()
             if dataset is None:
-                raise ReferenceError("data of callback_state were read after nobody held their dataset any more.")
+                raise ReferenceError("data of callback_state were read after their dataset was deleted.")
             return tf.data.experimental.to_variant(dataset._thread.submit(dataset._next).result())
 
         def read(_: Any) -> Any:

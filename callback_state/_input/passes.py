@@ -1,4 +1,4 @@
-"""Where the next pass over some data begins: counted as passes begin, and set when a run is resumed."""
+"""Where the next pass over some data begins: counted while passes begin, and set when a run is resumed."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def natural(name: str, value: Any) -> int:
 
 
 class Passes:
-    """How many passes over the data have begun to be read, and where the next one begins.
+    """How many passes over the data have begun, and where the next one begins.
 
-    A pass begins when its first element is read, in a thread of tf.data, and is entered from the thread that
-    trains; hence the lock.
+    A pass begins in a thread of tf.data, when its first element is read. The thread that trains sets where it
+    begins; hence the lock.
 
     Attributes:
         batches: the number of batches of every epoch; None if it is not known.
@@ -55,7 +55,7 @@ class Passes:
 
     @property
     def begun(self) -> int:
-        """The 0-based epoch that the next iterator to be read will have, so how many have begun."""
+        """How many passes have begun; this is also the 0-based epoch of the next pass."""
         with self._lock:
             return self._next[0]
 
@@ -63,7 +63,7 @@ class Passes:
         """Let the next pass begin with the 0-based ``batch`` of the 0-based ``epoch``.
 
         Raises:
-            ValueError: one of them is no natural number, or an epoch has no such batch. Nothing is changed.
+            ValueError: one of them is no natural number, or an epoch has no such batch. Nothing changes.
         """
         position = (natural("epoch", epoch), natural("batch", batch))
         if self.batches is not None and position[1] >= self.batches:
@@ -75,7 +75,7 @@ class Passes:
             self._next = position
 
     def begin(self) -> tuple[int, int]:
-        """(0-based epoch, 0-based first batch) of the pass that begins now; the next one is one epoch later."""
+        """(0-based epoch, 0-based first batch) of the pass that begins now; the next pass is one epoch later."""
         with self._lock:
             epoch, batch = self._next
             self._next = (epoch + 1, 0)

@@ -1,9 +1,9 @@
-"""A fingerprint of a model's variables: are these the values that were saved?
+"""A fingerprint of arrays: are these the values that were saved?
 
-SHA-256 over hundreds of megabytes would cost a save more than writing the file does on a fast disk, and
-nobody attacks here: the model *file* has its SHA-256. So large arrays are first folded, at memory speed,
-into 16,384 lanes of 32 bits. Each step of a lane is a bijection of the lane and of the word that it takes
-in, so one changed word always changes the result, and other changes go unseen once in 2**32.
+A SHA-256 over hundreds of megabytes takes longer than writing the file to a fast disk. It is not needed against
+attacks, because the model *file* has its SHA-256. So large arrays are first folded, at the speed of memory, into
+16,384 lanes of 32 bits. Each step of a lane is a bijection of the lane and of the word that it takes, so one
+changed word always changes the result; other changes are not seen once in 2**32.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MULTIPLIER = 0x9E3779B1
 
 
 def fingerprint(arrays: Iterable[Any]) -> str:
-    """A hexadecimal fingerprint of NumPy arrays: order, shape, dtype and every bit of their values.
+    """A hexadecimal fingerprint of NumPy arrays: of their order, shape, dtype and every bit of their values.
 
     Args:
         arrays: of any shape and any dtype without objects.
@@ -45,14 +45,14 @@ def fingerprint(arrays: Iterable[Any]) -> str:
 
 
 def _fold(rows: Any) -> Any:
-    """Rows of lanes, mixed into one row."""
+    """Mix rows of lanes into one row."""
     import numpy
 
     lanes, shifted = numpy.zeros_like(rows[0]), numpy.empty_like(rows[0])
     for row in rows:
         numpy.add(lanes, row, out=lanes)
         numpy.multiply(lanes, numpy.uint32(_MULTIPLIER), out=lanes)
-        # Without it the highest bits of two words could cancel: a product keeps them highest.
+        # Without the shift the highest bits of two words could cancel: a product keeps them highest.
         numpy.right_shift(lanes, 15, out=shifted)
         numpy.bitwise_xor(lanes, shifted, out=lanes)
     return lanes

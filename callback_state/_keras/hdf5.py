@@ -1,4 +1,4 @@
-"""An HDF5 file that was just written, and whether its parts are what was meant; without Keras."""
+"""Comparing an HDF5 file, part by part, with what was meant to be in it; knows no Keras."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CHUNK = 1 << 18
 
 
 def refused(name: str, what: str) -> WriteError:
-    """The error for a file that is not what was meant; ``what`` says where, expected and found."""
+    """The error for a file that is not what was meant; ``what``: where, expected, found."""
     return WriteError(
         name,
-        f"{what}. So the new file was thrown away, and a checkpoint that was here before is as it was. Most "
-        f"likely the system refused to write and the library that wrote did not say so: is the disk full, or "
-        f"failing? Then start the run again; it goes on from its last checkpoint",
+        f"{what}. So the new file was removed, and a checkpoint that was here before is as it was. Most likely "
+        f"the system refused to write, and the library that wrote did not say so: is the disk full, or failing? "
+        f"When that is repaired, start the run again; it goes on from its last checkpoint",
     )
 
 
@@ -45,7 +45,7 @@ class Window(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fills the buffer, behind the end with zeros as HDF5 does; returns what was there, in bytes."""
+        """Fill the buffer, with zeros after the end of the file as HDF5 does; return the bytes that were there."""
         view = memoryview(buffer).cast("B")
         self._file.seek(self._start + self._at)
         there, read = max(0, min(len(view), self._size - self._at)), 0
@@ -57,14 +57,14 @@ class Window(io.RawIOBase):
 
 
 class Comparison:
-    """Takes what was meant, part by part, and remembers where the file says something else.
+    """Is told what was meant, part by part, and remembers where the file is different.
 
-    What it remembers counts when everything has been told: until then a part may be taken back.
+    The differences count when everything has been told: until then a part may be taken back.
 
     Args:
-        window: the file. Never its path: HDF5 knows a file again that it could not close, and would show
+        window: the file. It is no path, because HDF5 remembers a file that it could not close, and would show
             what it has in memory.
-        name: what to call the file in an error.
+        name: the name of the file in an error.
     """
 
     def __init__(self, window: Window, name: str) -> None:
@@ -92,7 +92,7 @@ class Comparison:
 
     @cached_property
     def _sample(self) -> Any:
-        """Where HDF5 shows what it makes of a value that is not just numbers."""
+        """A file in memory that shows what HDF5 makes of a value that is not an array of numbers."""
         return h5py.File(io.BytesIO(), "w", libver=LAYOUT)
 
     def group(self, path: str) -> None:
@@ -102,7 +102,7 @@ class Comparison:
             h5py.h5g.open(self._file.id, path.encode())
 
     def attribute(self, path: str, name: str, value: Any) -> None:
-        """The group or data set here was meant to have this attribute."""
+        """This attribute of a group or data set was meant."""
         expected = value if type(value) is str else self._in_sample(value)
         with self._looking(f"{path} (attribute {name})", _short(expected)):
             found = self._file[path or "/"].attrs[name]
@@ -131,7 +131,7 @@ class Comparison:
         del self._sample["value"]
 
     def take_back(self, path: str) -> None:
-        """What was meant here is not any more."""
+        """What was meant here is no longer meant."""
         self._meant.discard(path)
         for wrong in [w for w in self._wrong if w == path or w.startswith(f"{path} (")]:
             del self._wrong[wrong]
@@ -147,7 +147,7 @@ class Comparison:
         return self._file[path or "/"]
 
     def differences(self) -> dict[str, str]:
-        """By place: what was meant and is not there, or is another, and what is there and was not meant."""
+        """By place: what is missing, what is different, and what is there and was not meant."""
         parents = {m[:at] for m in self._meant for at, letter in enumerate(m) if letter == "/"}
         surplus = sorted(self._links.keys() - self._meant - parents - self._wrong.keys())
         return {**self._wrong, **dict.fromkeys(surplus, "expected nothing of this name, found it")}
@@ -219,7 +219,7 @@ def _type_of(dtype: Any) -> Any:
 
 
 def _same(expected: Any, found: Any) -> bool:
-    """Whether two values that h5py has read are of one type and have the same bytes, or texts."""
+    """Whether two values that h5py has read have one type, and the same bytes or texts."""
     a, b = numpy.asarray(expected), numpy.asarray(found)
     if a.dtype != b.dtype or a.shape != b.shape:
         return False

@@ -1,10 +1,10 @@
-"""Keras model files: writing one without spoiling the live model, and reading one into a live model.
+"""Keras model files: writing one without a change of the live model, and reading one into a live model.
 
-Three formats: ``.keras`` and ``.h5`` (whole models), ``.weights.h5`` (weights and optimizer).
+There are three formats: ``.keras`` and ``.h5`` (whole models), and ``.weights.h5`` (weights and optimizer).
 
-Of a whole model in ``.h5``, stock Keras (3.7 to 3.15) finds no loss or metric that was given by a short
-name such as ``"mse"``, and never the optimizer's variables, though they are in the file. This way gets
-everything: ``model = keras.models.load_model(path, compile=False)``, ``model.compile(...)`` as before,
+In a whole model in ``.h5``, stock Keras (3.7 to 3.15) does not find a loss or metric with a short name such as
+``"mse"``, nor the optimizer's variables, though they are in the file. This finds everything:
+``model = keras.models.load_model(path, compile=False)``, ``model.compile(...)`` as before,
 ``restore_callbacks(path, model=model)``.
 """
 
@@ -30,14 +30,14 @@ def write(
     """Write a plain Keras file that stock Keras loads.
 
     Args:
-        model: the live model; it and its compile configuration are left as they are.
-        path: where; its ending chooses the format.
+        model: the live model; it and its compile configuration do not change.
+        path: the file; its ending chooses the format.
         weights_only: whether to write weights and optimizer only (``.weights.h5``).
         meta: ``epochs``, one list per series, and ``training_args``; written into HDF5 files.
-        record: is to know what was meant.
+        record: records what Keras writes, for :func:`.verify.verify`.
 
     Raises:
-        OSError: the disk failed, as far as HDF5 says so.
+        OSError: the disk failed, and HDF5 says so.
         Exception: whatever Keras raises for a model that it cannot save.
     """
     record = Record() if record is None else record
@@ -58,7 +58,7 @@ def write(
 
 
 def _is_of_h5py(error: BaseException) -> bool:
-    """HDF5 tells of a full disk by RuntimeErrors too, for example when it cannot close the file."""
+    """HDF5 reports a full disk by RuntimeErrors too, for example when it cannot close the file."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -68,7 +68,7 @@ def _is_of_h5py(error: BaseException) -> bool:
 def _save_h5(model: Any, path: str) -> None:
     from absl import logging
 
-    # Keras calls the format legacy at every save; the user chose it once.
+    # Keras logs at every save that the format is legacy. The user has chosen it.
     level = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -79,8 +79,11 @@ def _save_h5(model: Any, path: str) -> None:
 
 @contextmanager
 def compile_configuration_kept(model: Any) -> Iterator[None]:
-    """Saving to ``.h5`` takes the optimizer out of the live model's compile configuration (Keras 3.15):
-    every later ``.keras`` file of that model would load with another optimizer."""
+    """Keep the compile configuration of a live model.
+
+    Saving to ``.h5`` removes the optimizer from it (Keras 3.15), and every later ``.keras`` file of that model
+    would load with another optimizer.
+    """
     configuration = getattr(getattr(model, "_compile_config", None), "config", None)
     kept = dict(configuration or {})
     try:
@@ -103,9 +106,9 @@ def _remembering(known: Any) -> Any:
     return functools.cache(known)
 
 
-#: Saving weights makes a layer, an optimizer, ... anew for every object that it comes across, to see what each
-#: has of its base class. Keras (3.7 to 3.15) means to remember that, but looks for it under another name; for a
-#: small model this took more than half of the time of a save. Where Keras does this elsewhere, saves take longer.
+#: To see which attributes an object has from its base class, Keras's saving makes a new layer, optimizer and so on
+#: for every object. Keras (3.7 to 3.15) wants to remember the result, but looks for it under another name. For a
+#: small model this took more than half of the time of a save. Where Keras changes, saves only take longer.
 SKIPSETS_REMEMBERED = Replaced(_skipsets)
 
 
@@ -117,19 +120,18 @@ def load(
     Args:
         model: built and, if the file holds an optimizer, compiled.
         path: a file of any of the three formats.
-        digest: :func:`digest_of` the model when the file was written. Keras only warns, or says nothing,
-            where a file does not fit; so what was loaded is compared.
-        optimizes: whether the optimizer had been built; a model whose train step has optimizers of its own
-            leaves it as it is.
-        then: is called when the file is loaded; if it raises, the model is put back too.
+        digest: :func:`digest_of` the model when the file was written. Keras only warns, or says nothing, where a
+            file does not fit, so what was loaded is compared with it.
+        optimizes: whether the optimizer had been built; a train step with optimizers of its own does not build it.
+        then: called when the file is loaded; if it raises, the model is put back too.
 
     Raises:
         RestoreError: the model does not fit the file; nothing in the model has changed.
     """
     if not model.built:
         raise RestoreError(
-            f"{path}: the model is not built yet, so it has no variables to restore. Give it an Input, or "
-            f"call it on one batch, before restore_callbacks(..., model=model)."
+            f"{path}: the model is not built yet, so it has no variables. Give it an Input, or call it on one "
+            f"batch, before restore_callbacks(..., model=model)."
         )
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built and optimizes:
@@ -152,7 +154,7 @@ def _load(model: Any, path: str, digest: str) -> None:
         if path.endswith(".h5") and not path.endswith(".weights.h5"):
             _load_h5_optimizer(getattr(model, "optimizer", None), path)
         if digest_of(model) != digest:
-            raise ValueError("after loading, weights or optimizer are not those that were saved")
+            raise ValueError("after loading, the weights or the optimizer are not those that were saved")
     except Exception as error:  # whatever Keras or h5py raise for a file that does not fit
         first = str(error).strip().split("\n")[0][:200]
         raise RestoreError(
@@ -163,24 +165,25 @@ def _load(model: Any, path: str, digest: str) -> None:
 
 
 def _unbuilt(model: Any) -> str:
-    """What else to do where a train step of one's own has optimizers that ``compile`` does not know."""
+    """What else to do for the optimizers of the user's own train step, which ``compile`` does not know."""
     own = [name for name, o in vars(model).items() if hasattr(o, "apply_gradients") and not o.built]
     listed = ", ".join(name for name in own if name not in ("optimizer", "_optimizer"))
     return f" First build its own optimizers ({listed}): optimizer.build(variables)." if listed else ""
 
 
 def _check_optimizer(model: Any, path: str, digest: str) -> None:
-    """The digest ends in the names of the optimizer's classes."""
+    """Compare the names of the optimizer's classes, with which the digest ends."""
     saved, here = digest.split("-")[1:], optimizers_of(model)
     if saved != here:
         raise RestoreError(
-            f"{path}: does not fit the model: it was compiled with the optimizer {'/'.join(saved) or None}, "
-            f"the model here has {'/'.join(here) or None}. Compile it as it was, then restore."
+            f"{path}: does not fit the model: the saved model was compiled with the optimizer "
+            f"{'/'.join(saved) or None}, the model here has {'/'.join(here) or None}. Compile it as it was, then "
+            f"restore."
         )
 
 
 def _load_h5_optimizer(optimizer: Any, path: str) -> None:
-    """Stock Keras loses the optimizer's variables of a whole model in ``.h5``; they are in the file."""
+    """Load the optimizer's variables of a whole model in ``.h5``, which stock Keras does not do."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -195,7 +198,7 @@ def _load_h5_optimizer(optimizer: Any, path: str) -> None:
 
 
 def _names(group: Any) -> list[str]:
-    """The attribute ``weight_names``, which Keras splits into ``weight_names0``, ... when it is long."""
+    """The attribute ``weight_names``; Keras splits a long one into ``weight_names0``, ``weight_names1``, ..."""
     if "weight_names" in group.attrs:
         parts = [group.attrs["weight_names"]]
     else:

@@ -74,8 +74,8 @@ def _warn_of_seed(saved: int | None, now: int | None) -> None:
     if saved is not None:
         call = f"Call keras.utils.set_random_seed({saved})"
     warnings.warn(
-        f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and "
-        f"random operations will differ. {call} before the data and the model are made.",
+        f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and random "
+        f"operations will be different. {call} before the data and the model are made.",
         stacklevel=3,
     )
 
@@ -135,7 +135,7 @@ def _put_back_keras(state: Any) -> None:
 
 
 def _packed(state: Any) -> tuple[Any, ...]:
-    """A state of Python's generator, its 625 words as one array: two kilobytes instead of four."""
+    """The state of a generator of Python, with its 625 words as one array: two kilobytes instead of four."""
     import numpy
 
     version, words, gauss = state

@@ -1,4 +1,4 @@
-"""Attributes of somebody else's module or class, replaced while at least one thread needs it."""
+"""Attributes of another package's module or class, replaced while at least one thread needs it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Replaced"]
 
 
 class Replaced:
-    """A context in which attributes are others; several threads may be in it at once.
+    """A context in which attributes are replaced. Several threads may be in it at once.
 
-    Every other thread meets the replacements too: they have to do for it what the originals do.
+    All other threads see the replacements too, so these must do for them what the originals do.
 
     Args:
-        replacements: called when the first thread comes; returns (owner, name, value) of each.
+        replacements: called when the first thread enters; returns (owner, name, value) for each attribute.
     """
 
     def __init__(self, replacements: Callable[[], list[tuple[Any, str, Any]]]) -> None:

@@ -1,7 +1,7 @@
-"""What Keras tells its store of weights while it saves, to be told again to what compares the file.
+"""A record of the calls that Keras makes to its store of weights while it saves, to repeat them.
 
-Keras finds what to save by walking over every attribute of every layer, which takes longer than writing a
-small model. So the second time, what it found is only repeated.
+Keras finds what to save by walking over every attribute of every layer, which takes longer than writing a small
+model. So the comparison of the file repeats the calls, and Keras walks once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _here = threading.local()
 
 
 class Record:
-    """The entries that were made in a store, in their order, with what was put into each.
+    """The entries that were made in a store, in their order, and what was put into each.
 
-    Arrays are copied. Of a variable its value at the time of :meth:`repeat` counts.
+    Arrays are copied. For a variable, its value at the time of :meth:`repeat` counts.
     """
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class Record:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """What this thread lets Keras save in this block is noted.
+        """Note what Keras saves in this thread, within the block.
 
-        Nothing is where this Keras has no such store (3.7 to 3.15 have), nor of a whole model in ``.h5``.
+        Nothing is noted for a whole model in ``.h5``, or where Keras has no such store (3.7 to 3.15 have it).
         """
         before = getattr(_here, "record", None)
         with _STORE:
@@ -48,11 +48,11 @@ class Record:
                 _here.record = before
 
     def note(self, act: str, *arguments: Any, **options: Any) -> None:
-        """One call of a store or of an entry of it."""
+        """Note one call of a store, or of an entry of it."""
         self._acts.append((act, tuple(map(_kept, arguments)), options))
 
     def repeat(self, store: Any) -> None:
-        """Makes the same entries in another store."""
+        """Make the same entries in another store."""
         entry = None
         for act, arguments, options in self._acts:
             if act == "make":
@@ -62,13 +62,13 @@ class Record:
 
 
 def _kept(value: Any) -> Any:
-    if isinstance(value, h5py.Dataset):  # read from an entry, and gone with it (Keras 3.7)
+    if isinstance(value, h5py.Dataset):  # read from an entry, and closed with it (Keras 3.7)
         return value[()]
     return value.copy() if isinstance(value, numpy.ndarray) else value
 
 
 def _hooks() -> list[tuple[Any, str, Any]]:
-    """The methods of Keras's store, which note what they are told where somebody listens."""
+    """Replacements for the methods of Keras's store, which note their calls where a thread listens."""
     from keras.src.saving import saving_lib
 
     store = getattr(saving_lib, "H5IOStore", None)

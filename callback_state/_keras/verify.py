@@ -1,18 +1,16 @@
-"""A model file that was just written, compared with what was meant: a failed write is never committed.
+"""Comparing a model file that was just written with what Keras meant to write: no failed write is committed.
 
-HDF5 may return normally after a write that the system refused (one ENOSPC or EIO), and leave a file that
-loads, with wrong weights. So the file is read again before it is committed, from the system and not from
-what HDF5 has of it in memory.
+HDF5 may return normally after the system refused a write (one ENOSPC or EIO). It then leaves a file that loads,
+with wrong weights. So the file is read again before it is committed, from the system and not from HDF5's memory.
 
-What was meant is told by Keras itself: what its saving put into its store is put once more into one whose
-HDF5 file compares where another would write. (Of a whole model in ``.h5``, and where that finds a
-difference, the saving itself runs once more.) So whatever layers, optimizers and classes of the user's write
-is compared, one variable at a time (of a whole model in ``.h5``: one layer, or the optimizer, as Keras
-writes it). This holds to names of Keras that are not public, the same from 3.7 to 3.15, and to what of h5py its
-saving uses; where these have changed an error says so.
+Keras itself says what it meant: the calls that its saving made to its store are repeated to another store, whose
+HDF5 file compares instead of writing. (For a whole model in ``.h5``, and where a difference is found, the saving
+runs once more.) So everything that layers, optimizers and classes of the user write is compared, one variable at a
+time. This uses private names of Keras, the same from 3.7 to 3.15, and the part of h5py that Keras's saving uses.
+Where these change, an error says so.
 
-Not looked at: bytes of the file that nothing in it speaks of; and whether the weights in a ``.keras`` file
-have the checksum of their entry, which Python's ``zipfile`` has written, and that reports errors.
+Two things are not compared: bytes of the file that belong to nothing in it, and the checksum of the weights in a
+``.keras`` file. Python's ``zipfile`` writes that checksum, and reports its errors.
 """
 
 from __future__ import annotations
@@ -45,26 +43,26 @@ def verify(
     record: Record | None = None,
     name: str | None = None,
 ) -> None:
-    """Compare a file with what :func:`_modelfile.write` was to write with the same arguments.
+    """Compare a file with what :func:`.model_file.write` had to write with the same arguments.
 
     Args:
         model: as it was when the file was written.
-        path: the file; it is closed.
+        path: the closed file.
         weights_only: as for writing.
         meta: as for writing.
-        record: the one of writing; without it Keras is asked once more.
-        name: what to call the file in an error, if not ``path``.
+        record: the one of writing; without it Keras's saving runs once more.
+        name: the name of the file in an error, if not ``path``.
 
     Raises:
         WriteError: the file is not what was meant, or cannot be read.
-        ResumeError: this Keras saves in a way that is not known here.
+        ResumeError: this Keras saves in another way.
     """
     name = name or path
     wrong = _differences(model, path, weights_only, meta, name, record)
     for _ in range(2 if wrong else 0):
-        # A class of the user's may save something else each time, the hour for example, change it while it
-        # saves, or go past Keras's store. What is meant there is not known: only where three looks agree, the
-        # file is wrong.
+        # A class of the user may save something else each time, for example the hour, or change it while it saves,
+        # or write past Keras's store. Nobody knows what it meant, so only a difference that is found three times
+        # counts.
         again = _differences(model, path, weights_only, meta, name)
         wrong = {where: what for where, what in wrong.items() if again.get(where) == what}
     if wrong:
@@ -90,7 +88,7 @@ def _differences(
 
 
 def _weights_of_archive(file: BinaryIO, name: str) -> Window:
-    """The weights within a ``.keras`` file, the other entries of which are compared with their checksums."""
+    """The weights within a ``.keras`` file. The other entries are compared with their checksums."""
     try:
         from keras.src.saving.saving_lib import _CONFIG_FILENAME, _METADATA_FILENAME, _VARS_FNAME_H5
     except ImportError as error:
@@ -118,7 +116,7 @@ def _weights_of_archive(file: BinaryIO, name: str) -> Window:
 
 
 def _save_state(model: Any, root: _Group, record: Record | None) -> None:
-    """What Keras runs, or has run, for ``.weights.h5`` and for the weights in a ``.keras`` file."""
+    """Save as Keras does for ``.weights.h5`` and for the weights in a ``.keras`` file, or repeat a record."""
     try:
         from keras.src.saving import saving_lib
 
@@ -135,7 +133,7 @@ def _save_state(model: Any, root: _Group, record: Record | None) -> None:
 
 
 def _store_of(kind: Any) -> Any:
-    """Keras's store for weights (it asks for this class), without its copy of each value (Keras 3.15)."""
+    """Keras's store for weights, without its copy of each value (Keras 3.15); Keras asks for this class."""
     import keras
 
     class Store(kind):
@@ -147,7 +145,7 @@ def _store_of(kind: Any) -> Any:
 
 
 class _Uncopied:
-    """A variable or array of which NumPy gets the memory itself where it asks for a copy; only to be read."""
+    """A variable or array that gives NumPy its own memory where NumPy asks for a copy; only for reading."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -161,7 +159,7 @@ class _Uncopied:
 
 
 def _save_h5(model: Any, root: _Group) -> None:
-    """What Keras runs for a whole model in ``.h5``."""
+    """Save as Keras does for a whole model in ``.h5``."""
     try:
         from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
     except ImportError as error:
@@ -171,9 +169,10 @@ def _save_h5(model: Any, root: _Group) -> None:
 
 
 class _Part(h5py.File):
-    """What Keras's saving takes for a part of an HDF5 file that is open for writing.
+    """A stand-in for a part of an HDF5 file that Keras writes.
 
-    Keras asks whether it is a file of h5py's; but nothing is opened, and what is not overridden raises.
+    Keras asks whether it is a file of h5py, hence the base class. No file is opened, and everything that is not
+    overridden raises.
     """
 
     def __init__(self, comparison: Comparison, path: str) -> None:
@@ -216,7 +215,7 @@ class _Group(_Part):
     def flush(self) -> None:
         """Nothing is to be written."""
 
-    # What was written may be asked for.
+    # Keras may read what it has written.
 
     def __delitem__(self, name: Any) -> None:
         self._comparison.take_back(self._at(name))
@@ -238,7 +237,7 @@ class _Group(_Part):
 
 
 class _Dataset(_Part):
-    """A data set, which is given its value at once."""
+    """A data set; it gets its value at once."""
 
     def __setitem__(self, where: Any, value: Any) -> None:
         self._comparison.dataset(self._path, value)

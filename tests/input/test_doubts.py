@@ -17,7 +17,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import config as tf_config
 
 from callback_state import data
-from callback_state._input.doubts import has_python, of_data, of_draws, of_step
+from callback_state._input.doubts import has_python, of_data, of_draws, of_reading, of_step
 from callback_state._input.draws import InputDraws
 from callback_state._keras.epoch_iterator import EpochIterator, kind_of
 from callback_state._keras.randomness import take_generators
@@ -269,7 +269,7 @@ def test_what_a_new_process_reads_otherwise_is_named(name: str) -> None:
     assert text in reason and reason.endswith(".") and "; " in reason
 
 
-@pytest.mark.parametrize("name", DOUBTFUL)
+@pytest.mark.parametrize("name", list(DOUBTFUL)[::4])
 def test_nothing_is_drawn_and_nothing_read(name: str) -> None:
     """Whoever asks leaves the generators as they were, and the pipeline reads what it would have read."""
     made = [epoch_iterator(DOUBTFUL[name][0]()) for _ in range(2)]
@@ -439,6 +439,29 @@ def test_arrays_are_read_without_python() -> None:
     assert not has_python(epoch_iterator(X, Y, shuffle=True))
 
 
+def repeated() -> Any:
+    return rows().shuffle(4, seed=1).repeat(2).batch(2)
+
+
+READING: dict[str, tuple[Any, bool, str]] = {
+    "repeated": (repeated, False, ".repeat(...) before .shuffle(...)"),
+    "Python": (HARMLESS["from_generator"], False, "callback_state.data.epochs(make_epoch)"),
+    "divided": (Pairs, True, "leave out steps_per_epoch"),
+    "repeated, one iterator": (repeated, True, ""),
+    "Python, one iterator": (HARMLESS["from_generator"], True, ""),
+    "PyDataset": (Pairs, False, ""),
+    "repeated before a shuffle": (lambda: rows().repeat(2).shuffle(4, seed=1).batch(2), False, ""),
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_cannot_be_passed_without_reading_is_named(name: str) -> None:
+    """With the cure; what is read again from its beginning, or has no state, is not."""
+    make, streams, cure = READING[name]
+    found = of_reading(epoch_iterator(make()), streams=streams)
+    assert [cure in doubt.cure for doubt in found] == [True] * bool(cure)
+
+
 # The train step.
 
 
@@ -490,15 +513,20 @@ class Stateless(Noise):
 
 
 def trained(*layers: Any, **options: Any) -> Any:
-    """A model after a ``fit`` of two epochs."""
+    """A model after a ``fit`` of three batches."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.layers.Input((2,)), *layers, keras.layers.Dense(1)])
-    model.compile("sgd", "mse", **options)
-    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    model.compile("sgd", "mse", **{"jit_compile": False, **options})
+    model.fit(X[:6], Y[:6], batch_size=2, verbose=0)
     return model
 
 
-WAYS: list[dict[str, Any]] = [{}, {"steps_per_execution": 3}, {"jit_compile": True}, {"jit_compile": False}]
+WAYS: list[Any] = [
+    {"steps_per_execution": 3},
+    {"jit_compile": True},
+    pytest.param({"jit_compile": "auto"}, marks=pytest.mark.heavy),
+    pytest.param({"jit_compile": False}, marks=pytest.mark.heavy),
+]
 
 
 @pytest.mark.parametrize("options", WAYS)
@@ -544,7 +572,7 @@ def test_a_step_of_the_users_own_is_looked_into() -> None:
             return super().train_step((given[0] + tf.random.uniform([2]), given[1]))
 
     model = Own([keras.layers.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     model.fit(X, Y, verbose=0)
     assert len(of_step(model.train_function)) == 1
 

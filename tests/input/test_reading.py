@@ -107,7 +107,11 @@ CASES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+#: Each finds its doubt at another moment; those of one moment are test_doubts.py's.
+DEFAULT = ("arrays", "train step", "own objects", "input threads")
+
+
+@pytest.mark.parametrize("name", [n if n in DEFAULT else pytest.param(n, marks=pytest.mark.heavy) for n in CASES])
 def test_doubt_is_told_once_with_its_cure_and_kept(tmp_path: Path, name: str) -> None:
     """In a new run and in a resumed one, whichever it is; the file says it to who restores."""
     make, data, save_freq, cure = CASES[name]
@@ -124,7 +128,7 @@ def test_doubt_is_told_once_with_its_cure_and_kept(tmp_path: Path, name: str) ->
     assert [text for text in kept if re.search(cure, text)] == [text for text in told if re.search(cure, text)]
 
 
-@pytest.mark.parametrize("save_freq", ["epoch", 2])
+@pytest.mark.parametrize("save_freq", [pytest.param("epoch", marks=pytest.mark.heavy), 2])
 def test_exact_runs_are_not_doubted(tmp_path: Path, save_freq: Any) -> None:
     """Seeded arrays, and data with a generator of its own."""
     told, _ = fit(tmp_path, fresh_model(), save_freq=save_freq, x=X, y=Y, batch_size=16)
