@@ -56,29 +56,27 @@ class Run:
             step = self.record.steps[-1] if self.record.steps else "none"
             error.add_note(f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}")
 
-    def hear(self, hook: str, *index: int, logs: Any = None) -> None:
-        """Call one hook of all callbacks; as in Keras, they share one dict of logs."""
+    def hear(self, hook: str, *index: int, logs: Any = None, named: bool = False) -> None:
+        """Call one hook of all callbacks; as in Keras, they share one dict of logs.
+
+        Args:
+            named: pass the logs as ``logs=``, as Keras does in the hooks of batches.
+        """
         heard = pythonified(logs or {})
+        arguments: tuple[Any, ...] = index if named else (*index, heard)
+        options = {"logs": heard} if named else {}
         dog = self._dog
         dog.event = hook, index
         for callback in self.callbacks:
             dog.callback = callback
-            getattr(callback, hook)(*index, heard)
+            getattr(callback, hook)(*arguments, **options)
         dog.event = None
         for saver in self._savers:
             saver.after_everybody()
 
     def hear_batch(self, hook: str, batch: int, logs: Any = None) -> None:
-        """The same for a hook of a batch, to which Keras passes ``logs=`` by name."""
-        heard = pythonified(logs or {})
-        dog = self._dog
-        dog.event = hook, (batch,)
-        for callback in self.callbacks:
-            dog.callback = callback
-            getattr(callback, hook)(batch, logs=heard)
-        dog.event = None
-        for saver in self._savers:
-            saver.after_everybody()
+        """Call one hook of a batch of all callbacks."""
+        self.hear(hook, batch, logs=logs, named=True)
 
     def epochs(self, start: Point, put_back: Callable[[], object], quiet: Callable[[Point], object]) -> None:
         first, entered = start
