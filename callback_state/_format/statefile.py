@@ -118,7 +118,7 @@ def check_end(end: bytes, where: str) -> None:
 
 def model_digest_in(trailer: bytes) -> bytes | None:
     """The SHA-256 of the model file that a trailer of ``TRAILER_SIZE`` bytes gives; None if it is no trailer."""
-    return _FIELDS.unpack(trailer[: _FIELDS.size])[4] if _is_trailer(trailer) else None
+    return _FIELDS.unpack(trailer[: _FIELDS.size])[5] if _is_trailer(trailer) else None
 
 
 def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Sealed:
