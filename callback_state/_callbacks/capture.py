@@ -1,6 +1,6 @@
 """The state and configuration of live callbacks.
 
-    names(callbacks)            a key for each callback of a list
+    keyed(callbacks)            a key for each callback of a list
     configuration(callback)     what its constructor was given
     state_of(callback)          the attributes that are state
     outside_of(callback)        what it has done outside the process so far
@@ -30,7 +30,7 @@ __all__ = [
     "configuration",
     "excluded_of",
     "is_registered",
-    "names",
+    "keyed",
     "note_outside",
     "outside_of",
     "pick_up",
@@ -64,7 +64,7 @@ def remember(callback: Any) -> None:
         guess_arguments(callback)
 
 
-def names(callbacks: list[Any]) -> dict[str, Any]:
+def keyed(callbacks: list[Any]) -> dict[str, Any]:
     """The callbacks by key: the given name, or the name of the class, with _1 for the second of a class.
 
     Raises:

@@ -11,7 +11,7 @@ from .._checkpoints.snapshot import Snapshot
 from .._format.classes import attributes, is_plain_class, is_special, stored_name
 from .._format.decode import Decoder
 from .._format.decode import copy as copy_plain
-from .._format.kinds import Later
+from .._format.generators import Later
 from .._format.opener import Opener
 from .._format.table import MISSING, Node, PlainError, Table, order, two_by_two
 from .._format.trust import Trust

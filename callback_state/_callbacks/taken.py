@@ -7,10 +7,11 @@ from typing import Any
 
 from .._checkpoints.schema import Contents, Meta, Run, SavedArgument, SavedCallback
 from .._checkpoints.summary import PLACEHOLDER, Summary
-from .._format.encode import Encoder, PlainError, Table
+from .._format.encode import Encoder
+from .._format.table import PlainError, Table
 from ..exceptions import NotPicklableError
 from .by_value import ByValue
-from .capture import class_of, configuration, names, outside_of, state_of
+from .capture import class_of, configuration, keyed, outside_of, state_of
 from .stateful import version_of
 
 __all__ = ["Taken", "TakenState", "keep", "take", "take_state"]
@@ -58,11 +59,11 @@ def take(callbacks: list[Any], model: Any, meta: Meta, run: Run) -> Taken:
     Raises:
         NotPicklableError: an attribute cannot be saved; the error names it.
     """
-    keyed, fallback = _fallback(callbacks, model)
-    meta = replace(meta, callbacks=[_described(key, c, fallback) for key, c in keyed.items()])
+    by_key, fallback = _fallback(callbacks, model)
+    meta = replace(meta, callbacks=[_described(key, c, fallback) for key, c in by_key.items()])
     plain = Contents(meta, run).to_plain()
     try:
-        state = _encoded(keyed, fallback)
+        state = _encoded(by_key, fallback)
         encoder = Encoder(fallback)
         encoder.nodes = [Summary.of(meta).node(), *state.nodes[1:]]
         contents = encoder.table(plain)
@@ -78,36 +79,36 @@ def take_state(callbacks: list[Any], model: Any) -> TakenState:
     Raises:
         NotPicklableError: as :func:`take`.
     """
-    keyed, fallback = _fallback(callbacks, model)
-    for key, callback in keyed.items():
+    by_key, fallback = _fallback(callbacks, model)
+    for key, callback in by_key.items():
         _arguments(key, callback, fallback)
     try:
-        table = _encoded(keyed, fallback)
+        table = _encoded(by_key, fallback)
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
     return TakenState(table, fallback.pickles, fallback.code, fallback.objects)
 
 
 def _fallback(callbacks: list[Any], model: Any) -> tuple[dict[str, Any], ByValue]:
-    keyed = names(callbacks)
-    return keyed, ByValue(model, {id(c): key for key, c in keyed.items()}, state_of=state_of)
+    by_key = keyed(callbacks)
+    return by_key, ByValue(model, {id(c): key for key, c in by_key.items()}, state_of=state_of)
 
 
-def _encoded(keyed: dict[str, Any], fallback: ByValue) -> Table:
+def _encoded(by_key: dict[str, Any], fallback: ByValue) -> Table:
     """The table of the states; its first node keeps the place of the summary."""
     encoder = Encoder(fallback)
     encoder.nodes.append(PLACEHOLDER)
-    return encoder.table(_states(keyed))
+    return encoder.table(_states(by_key))
 
 
-def _states(keyed: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {key: state_of(callback) for key, callback in keyed.items()}
+def _states(by_key: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {key: state_of(callback) for key, callback in by_key.items()}
 
 
-def keep(keyed: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
+def keep(by_key: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
     """The state of callbacks for use in this process: a table, and the objects it only points to."""
-    fallback = ByValue(model, {id(c): key for key, c in keyed.items()}, kept=[], state_of=state_of)
-    return Encoder(fallback).table(_states(keyed)), fallback.kept or []
+    fallback = ByValue(model, {id(c): key for key, c in by_key.items()}, kept=[], state_of=state_of)
+    return Encoder(fallback).table(_states(by_key)), fallback.kept or []
 
 
 def _described(key: str, callback: Any, fallback: ByValue) -> SavedCallback:

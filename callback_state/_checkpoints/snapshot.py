@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._format.decode import Decoder
-from .._format.encode import Table
 from .._format.opener import Opener
 from .._format.statefile import Sealed
-from .._format.table import two_by_two
+from .._format.table import Table, two_by_two
 from .._format.trust import Keys, Trust
 from .._store import pair as _pair
 from ..exceptions import CorruptCheckpointError

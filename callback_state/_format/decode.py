@@ -16,6 +16,7 @@ from ..exceptions import CallbackStateError
 from . import kinds as _kinds
 from .classes import is_plain_class, is_special, left_out, stored_name
 from .encode import FACTORIES, Encoder
+from .generators import Later
 from .limits import check_alike, check_work
 from .table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
 
@@ -47,7 +48,7 @@ class Decoder:
         builders: Mapping[str, Callable[[Decoder, Node, Any], Any]] | None = None,
     ) -> None:
         self.table = table
-        self.later: _kinds.Later = []
+        self.later: Later = []
         self._root_live = live
         self._find_class = find_class or class_of_live
         self._builders = builders or {}

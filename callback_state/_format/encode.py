@@ -24,11 +24,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from . import kinds
-from .classes import attributes, class_name, fields_of, stored_name
+from .classes import class_name, fields_of, stored_name
 from .limits import check_alike, check_work
-from .table import MISSING, SCALARS, Node, PlainError, Ref, Table, check_depth
+from .table import SCALARS, Node, PlainError, Ref, Table, check_depth
 
-__all__ = ["MISSING", "Encoder", "PlainError", "Table", "attributes", "class_name", "same", "spell"]
+__all__ = ["Encoder", "same", "spell"]
 
 #: An int of more bits is a node of its own: its bytes.
 MAX_BITS = 1 << 13

@@ -19,7 +19,7 @@ from typing import Any
 from . import arrays, generators
 from .generators import Later
 
-__all__ = ["COPYING", "IN_PLACE", "Later", "decode", "encode"]
+__all__ = ["COPYING", "IN_PLACE", "decode", "encode"]
 
 #: The bits of a fraction's parts.
 MAX_FRACTION = 1 << 14

@@ -56,9 +56,6 @@ class Table:
     nodes: list[Node]
     root: Ref
 
-    def to_tree(self) -> list[Any]:
-        return [self.nodes, self.root]
-
     @classmethod
     def from_tree(cls, tree: Any) -> Table:
         match tree:

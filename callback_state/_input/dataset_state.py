@@ -11,8 +11,8 @@ from collections import deque
 from typing import Any
 
 from .._format.classes import attributes
-from .._format.encode import Encoder, PlainError
-from .._format.table import SCALARS
+from .._format.encode import Encoder
+from .._format.table import SCALARS, PlainError
 from .._keras.fingerprint import fingerprint
 
 __all__ = ["Attributes"]

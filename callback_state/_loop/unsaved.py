@@ -8,8 +8,9 @@ from typing import Any
 from .._callbacks.capture import BASE, is_registered
 from .._callbacks.stock import adapter_of
 from .._checkpoints.doubt import BEGINS_ANEW, Doubt
-from .._format.encode import Encoder, PlainError, attributes
-from .._format.table import SCALARS
+from .._format.classes import attributes
+from .._format.encode import Encoder
+from .._format.table import SCALARS, PlainError
 from .._keras.backend import is_variable, value_of
 from .._keras.classes import has_variables, is_keras
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._callbacks.arguments import mark_of
-from .._callbacks.capture import class_of, configuration, names
+from .._callbacks.capture import class_of, configuration, keyed
 from .._callbacks.stateful import registration_of
 from .._checkpoints.schema import SavedCallback
 from .._format.decode import Decoder
@@ -66,7 +66,7 @@ def match(where: str, entries: list[SavedCallback], callbacks: list[Any]) -> Mat
     Raises:
         RestoreError: several callbacks of one class fit equally well.
     """
-    live = names(callbacks)
+    live = keyed(callbacks)
     pairs = {e.key: live[e.key] for e in entries if _has_given_key(live.get(e.key))}
     taken = {id(callback) for callback in pairs.values()}
     groups: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._callbacks.builders import Builders
-from .._callbacks.capture import names
+from .._callbacks.capture import keyed
 from .._callbacks.stateful import find_class, stateful
 from .._callbacks.stock import ADAPTERS
 from .._checkpoints.schema import SavedCallback
@@ -64,11 +64,11 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
         # All calls are checked before the first is made: a constructor may open a file.
         calls[entry.key] = _call(where, entry.key, classes[entry.key], arguments)
     made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
-    named = names(list(made.values()))
+    named = keyed(list(made.values()))
     for key, callback in made.items():
         if named.get(key) is not callback:
             stateful(callback, key=key)  # the user had given it this key
-            named = names(list(made.values()))
+            named = keyed(list(made.values()))
     return made
 
 

@@ -6,7 +6,7 @@ import os
 import warnings
 from typing import Any
 
-from .._callbacks.capture import names, note_outside, saved_among, state_of
+from .._callbacks.capture import keyed, note_outside, saved_among, state_of
 from .._callbacks.prepare import prepare_from
 from .._checkpoints.find import Found, find
 from .._checkpoints.names import is_ours, refuse_to_begin_anew
@@ -111,24 +111,24 @@ def _listing(error: UntrustedError, needs: list[Need]) -> UntrustedError:
 def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:
     snapshot = found.snapshot
     if callbacks is None:
-        keyed = rebuild(snapshot, trust=trust, directory=os.path.dirname(found.model_path))
-        callbacks = list(keyed.values())
-        report = _report(snapshot, keyed, Matched(keyed, [], [], []))
+        by_key = rebuild(snapshot, trust=trust, directory=os.path.dirname(found.model_path))
+        callbacks = list(by_key.values())
+        report = _report(snapshot, by_key, Matched(by_key, [], [], []))
     else:
-        keyed, report = _match(snapshot, callbacks, strict)
-    prepared = prepare_from(snapshot, keyed, model=model, trust=trust)
+        by_key, report = _match(snapshot, callbacks, strict)
+    prepared = prepare_from(snapshot, by_key, model=model, trust=trust)
     if model is not None:
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
         expected.check_variables(model)
     put_in(snapshot, found.model_path, prepared, model)
     for entry in snapshot.meta.callbacks:
-        if entry.key in keyed:
-            note_outside(keyed[entry.key], entry.outside)
-    Resume(snapshot, found.model_path, keyed, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
+        if entry.key in by_key:
+            note_outside(by_key[entry.key], entry.outside)
+    Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     _warn_of_changes(found.model_path, report.changed)
     if model is None:
         _warn_of_h5(found.model_path)
-    return _restored(found, callbacks, keyed, report)
+    return _restored(found, callbacks, by_key, report)
 
 
 def _as_list(into: Any) -> list[Any] | None:
@@ -154,8 +154,8 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
     # A checkpoint callback may be left out: then nothing is saved any more.
     own = {e.key for e in snapshot.meta.callbacks if e.is_ours}
     missing = [key for key in matched.missing if key in stateful_keys - own]
-    keyed = names(live)
-    unexpected = [key for key in matched.unexpected if state_of(keyed[key])]
+    by_key = keyed(live)
+    unexpected = [key for key in matched.unexpected if state_of(by_key[key])]
     problems = [f"{key} is in the checkpoint, but not in into=" for key in missing]
     problems += [f"{key} is in into=, but not in the checkpoint" for key in unexpected]
     if problems:
@@ -166,17 +166,17 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
     return matched.pairs, _report(snapshot, matched.pairs, matched)
 
 
-def _report(snapshot: Snapshot, keyed: dict[str, Any], matched: Matched) -> Report:
+def _report(snapshot: Snapshot, by_key: dict[str, Any], matched: Matched) -> Report:
     """What the restore does. It is made first, while the callbacks are still as the constructor made them."""
     stored, appeared = snapshot.stored(), []
     for entry in snapshot.meta.callbacks:
-        if (callback := keyed.get(entry.key)) is not None:
+        if (callback := by_key.get(entry.key)) is not None:
             new = state_of(callback).keys() - stored[entry.key] - entry.arguments.keys()
             appeared += [f"{entry.key}.{name}" for name in sorted(new)]
     saved, here = snapshot.meta.versions, versions()
     differences = [f"{name} {saved[name]}, here {here[name]}" for name in saved if _differ(saved, here, name)]
     return Report(
-        tuple(keyed),
+        tuple(by_key),
         tuple(matched.missing),
         tuple(matched.unexpected),
         tuple(matched.changed),
@@ -209,7 +209,7 @@ def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
         )
 
 
-def _restored(found: Found, callbacks: list[Any], keyed: dict[str, Any], report: Report) -> Restored:
+def _restored(found: Found, callbacks: list[Any], by_key: dict[str, Any], report: Report) -> Restored:
     meta = found.snapshot.meta
     return Restored(
         callbacks,
@@ -221,5 +221,5 @@ def _restored(found: Found, callbacks: list[Any], keyed: dict[str, Any], report:
         meta.training_args,
         meta.finished,
         report,
-        keyed,
+        by_key,
     )

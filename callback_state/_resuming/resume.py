@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from .._callbacks.capture import names, pick_up, saved_among, state_of, wind_back
+from .._callbacks.capture import keyed, pick_up, saved_among, state_of, wind_back
 from .._callbacks.prepare import prepare_from
 from .._callbacks.stock import appending
 from .._checkpoints.snapshot import Snapshot
@@ -42,7 +42,7 @@ class Resume(Listener):
     Args:
         snapshot: the contents of its state file.
         model_path: its model file.
-        keyed: the callbacks that its state was put into, by their keys in the checkpoint.
+        by_key: the callbacks that its state was put into, by their keys in the checkpoint.
         model: the model that it was loaded into, or None.
         skipped: (callback, attribute) of what only ``on_train_begin`` can make.
         trust: whether code may be read from the checkpoint.
@@ -53,14 +53,14 @@ class Resume(Listener):
         self,
         snapshot: Snapshot,
         model_path: str,
-        keyed: dict[str, Any],
+        by_key: dict[str, Any],
         *,
         model: Any,
         skipped: list[tuple[Any, str]],
         trust: Trust,
         strict: bool,
     ) -> None:
-        self._keyed, self._trust, self._strict = keyed, trust, strict
+        self._keyed, self._trust, self._strict = by_key, trust, strict
         # A resume that waits for ever must not keep the model alive.
         self._model = None if model is None else weakref.ref(model)
         self._shapes = _shapes_of(model)
@@ -72,7 +72,7 @@ class Resume(Listener):
         self._kept: Kept | None = None
         self._guard = ExitStack()
         self._logs: list[Any] = []
-        waiting.wait(self, [*keyed.values()], model)
+        waiting.wait(self, [*by_key.values()], model)
 
     def _look_at(self, snapshot: Snapshot, path: str) -> None:
         self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
@@ -260,7 +260,7 @@ class Resume(Listener):
         """Print what was put back and where the run goes on, if a checkpoint has verbose=1."""
         if self._mode is None or not any(listener.speaks for listener in running.listeners):
             return
-        live, known = names(saved_among(running.callbacks)), {id(callback) for callback in self._keyed.values()}
+        live, known = keyed(saved_among(running.callbacks)), {id(callback) for callback in self._keyed.values()}
         missing = [entry.key for entry in self._meta.callbacks if entry.key not in self._keyed]
         new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
         goes_on = in_words(self._mode, self._meta, running.epochs)

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from .._callbacks.capture import names
+from .._callbacks.capture import keyed
 from .._callbacks.taken import take_state
 from .._loop import messages
 from .decision import Event
@@ -105,7 +105,7 @@ class Notices:
         if checkpoint.save_best_only:
             improved = messages.improvement(checkpoint.monitor, of["best"], checkpoint.best)
         moment = messages.moment(*event.moment)
-        line = messages.saved(path, moment, [*names(of["callbacks"])], of["seconds"], improved)
+        line = messages.saved(path, moment, [*keyed(of["callbacks"])], of["seconds"], improved)
         messages.say(line, over_bar=messages.bar_is_open(event.batch, fit))
 
     def say_not_better(self, checkpoint: Any, event: Event) -> None:

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from .._format.decode import Decoder
-from .._format.encode import Encoder, PlainError
+from .._format.encode import Encoder
+from .._format.table import PlainError
 
 __all__ = ["ARGUMENTS", "as_dict", "check_options", "seconds_of"]
 

@@ -17,7 +17,7 @@ from harness import X_VAL, Y_VAL, X, Y, halve
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
-from callback_state._callbacks.capture import configuration, is_registered, names, state_of
+from callback_state._callbacks.capture import configuration, is_registered, keyed, state_of
 from callback_state._callbacks.stock import ADAPTERS, adapter_of, appending, direction_of, set_direction
 from callback_state.testing import simulate
 
@@ -298,7 +298,7 @@ def test_no_private_name_of_keras_is_in_a_file(tmp_path: Path) -> None:
 def test_keys_are_class_names() -> None:
     """Each is known by its class, the second of a class by a number too."""
     callbacks = [make("EarlyStopping"), make("CSVLogger"), make("EarlyStopping")]
-    assert list(names(callbacks)) == ["EarlyStopping", "CSVLogger", "EarlyStopping_1"]
+    assert list(keyed(callbacks)) == ["EarlyStopping", "CSVLogger", "EarlyStopping_1"]
 
 
 # Log files.

@@ -11,7 +11,7 @@ import pytest
 from states import put_into, saved
 
 from callback_state import RestoreError, stateful
-from callback_state._callbacks.capture import configuration, is_registered, names, state_of
+from callback_state._callbacks.capture import configuration, is_registered, keyed, state_of
 from callback_state._callbacks.prepare import prepare_from
 from callback_state._format.classes import attributes
 from callback_state._format.trust import Trust
@@ -167,8 +167,8 @@ def test_an_undecorated_subclass_of_a_stock_callback_has_both_states() -> None:
 )
 def test_names_of_callbacks(callbacks: list[Any], expected: list[str]) -> None:
     """The class's name, numbered from the second on; a given key as it was given."""
-    assert list(names(callbacks)) == expected
-    assert list(names(callbacks).values()) == callbacks
+    assert list(keyed(callbacks)) == expected
+    assert list(keyed(callbacks).values()) == callbacks
 
 
 def test_a_key_of_the_class() -> None:
@@ -181,13 +181,13 @@ def test_a_key_of_the_class() -> None:
     class Child(Warmup):
         pass
 
-    assert list(names([Warmup(), Warmup(), Child()])) == ["warm", "warm_1", "Child"]
+    assert list(keyed([Warmup(), Warmup(), Child()])) == ["warm", "warm_1", "Child"]
 
 
 def test_two_callbacks_of_one_key_are_an_error() -> None:
     """It names the key."""
     with pytest.raises(RestoreError, match=r"two callbacks have the key 'a': give each its own with key="):
-        names([stateful(Steps(), key="a"), stateful(MoreSteps(), key="a")])
+        keyed([stateful(Steps(), key="a"), stateful(MoreSteps(), key="a")])
 
 
 def test_the_user_s_new_configuration_wins() -> None:

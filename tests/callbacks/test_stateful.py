@@ -16,7 +16,7 @@ import pytest
 
 from callback_state import NotRegisteredError, stateful
 from callback_state._callbacks.arguments import LARGE_ARGUMENT, argument_of, describe, mark_of
-from callback_state._callbacks.capture import names, state_of
+from callback_state._callbacks.capture import keyed, state_of
 from callback_state._callbacks.stateful import find_class, registration_of
 
 Callback = keras.callbacks.Callback
@@ -139,7 +139,7 @@ def test_a_key_given_to_a_copy_is_not_the_original_s() -> None:
     """A shallow copy shares what it remembers only until one of the two is told something."""
     original = Parent(1.0)
     other = stateful(copy.copy(original), key="other")
-    assert list(names([original, other])) == ["Parent", "other"]
+    assert list(keyed([original, other])) == ["Parent", "other"]
 
 
 def test_arguments_are_copied_before_the_constructor_can_change_them() -> None:

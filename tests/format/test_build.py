@@ -32,8 +32,7 @@ from plain_values import (
 
 from callback_state import RestoreError
 from callback_state._format.decode import Decoder, copy
-from callback_state._format.encode import PlainError
-from callback_state._format.table import MISSING, Table, order
+from callback_state._format.table import MISSING, PlainError, Table, order
 
 KINDS = [
     "list",

@@ -15,9 +15,9 @@ from plain_values import NUMPY, OTHERS, VALUES, again, decode, encode, identical
 
 from callback_state._format import pickles
 from callback_state._format.decode import Decoder
-from callback_state._format.encode import Encoder, PlainError
+from callback_state._format.encode import Encoder
 from callback_state._format.pickles import dump, parse
-from callback_state._format.table import Table
+from callback_state._format.table import PlainError, Table
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -108,7 +108,7 @@ def test_what_stands_under_a_key_of_bytes_is_kept(large: int, monkeypatch: pytes
     monkeypatch.setattr(pickles, "LARGE", large)
     live, saved = random.Random(1), random.Random(2)
     table = Encoder().table({b"key": saved})
-    tree = parse(dump(table.to_tree()), views=True)
+    tree = parse(dump([table.nodes, table.root]), views=True)
     decoder = Decoder(Table.from_tree(tree), live={b"key": live})
     assert decoder.value()[b"key"] is live
     for action in decoder.later:

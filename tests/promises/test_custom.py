@@ -131,7 +131,7 @@ def text_of(value: Any) -> str:
     """A text that is equal if and only if the values are."""
     if dataclasses.is_dataclass(value):  # whose attributes have no order
         value = (type(value).__name__, *dataclasses.astuple(value))  # type: ignore[arg-type]
-    return repr(Encoder(canonical=True).table(value).to_tree())
+    return repr(Encoder(canonical=True).table(value))
 
 
 def checkpoint(directory: Path, **options: Any) -> ModelCheckpointEnhanced:

@@ -15,7 +15,7 @@ import pytest
 from states import WHERE, put_into, saved
 
 from callback_state import CallbackStateError, NotRebuildableError, NotRegisteredError, RestoreError, stateful
-from callback_state._callbacks.capture import names
+from callback_state._callbacks.capture import keyed
 from callback_state._checkpoints.schema import SavedArgument
 from callback_state._format.trust import Trust
 from callback_state._resuming.rebuild import rebuild
@@ -205,7 +205,7 @@ def test_stock_callbacks_that_write_somewhere_are_refused() -> None:
 def test_keys_given_by_the_user_are_given_again() -> None:
     """The next checkpoint of the rebuilt callbacks has the same keys."""
     made = remade(stateful(Takes(1), key="mine"), Takes(2), stateful(keras.callbacks.EarlyStopping(), key="stop"))
-    assert list(names(list(made.values()))) == ["mine", "Takes", "stop"]
+    assert list(keyed(list(made.values()))) == ["mine", "Takes", "stop"]
     assert [c.value for c in list(made.values())[:2]] == [1, 2]
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..._callbacks.capture import excluded_of, is_registered, names
+from ..._callbacks.capture import excluded_of, is_registered, keyed
 from ..._format.classes import is_from
 from .syntax import Source, is_self, locals_of, targets
 
@@ -50,10 +50,10 @@ def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> st
     Returns:
         ``"; <cause>"``; ``""`` if no usual mistake is found.
     """
-    keyed = names(callbacks)
+    by_key = keyed(callbacks)
     key, _, rest = found.partition(".")
-    attribute = re.match(r"\w*", rest)[0] if key in keyed else ""  # type: ignore[index]
-    suspects = [keyed[key]] if attribute else list(keyed.values())
+    attribute = re.match(r"\w*", rest)[0] if key in by_key else ""  # type: ignore[index]
+    suspects = [by_key[key]] if attribute else list(by_key.values())
     for callback in suspects:
         source = Source(callback)
         for cause in _causes_twice if twice else _causes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._callbacks.arguments import describe
-from ..._callbacks.capture import BASE, excluded_of, names
+from ..._callbacks.capture import BASE, excluded_of, keyed
 from ..._callbacks.stock import adapter_of
 from ..._format.classes import attributes
 from ..._format.decode import Decoder
@@ -63,7 +63,7 @@ def _no_class(name: str, live: Any) -> type:
 def look(callbacks: list[Any]) -> Look:
     """Copy all attributes of callbacks, but those of Keras's base class and those that are excluded."""
     found: Look = {}
-    for key, callback in names(callbacks).items():
+    for key, callback in keyed(callbacks).items():
         adapter, _ = adapter_of(type(callback))
         apart = BASE | excluded_of(callback) | set(adapter.other if adapter is not None else ())
         found[key] = {n: _value(v) for n, v in attributes(callback).items() if n not in apart}

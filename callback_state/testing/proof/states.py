@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..._callbacks.capture import names
+from ..._callbacks.capture import keyed
 from ..._callbacks.prepare import prepare_from
 from ..._callbacks.taken import take
 from ..._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds, Trace
@@ -69,4 +69,4 @@ def put_into(snapshot: Snapshot, callbacks: list[Any], model: Any = None, *, tru
         RestoreError: the state does not fit.
         UntrustedError: a part of it is stored by value.
     """
-    prepare_from(snapshot, names(callbacks), model=model, trust=Trust(trusted)).put_back()
+    prepare_from(snapshot, keyed(callbacks), model=model, trust=Trust(trusted)).put_back()

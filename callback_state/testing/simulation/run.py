@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ..._callbacks.capture import names
+from ..._callbacks.capture import keyed
 from .logs import pythonified
 from .plan import Plan, Point
 from .record import Event, Record, Save
@@ -35,9 +35,9 @@ class Run:
         self._dog = Watchdog(plan.timeout)
         self._savers: list[Noting] = []
         self._saves: list[str] = model.saves if isinstance(model, StandIn) else []
-        keyed = names(callbacks)
-        self._watched = [_watched(name, keyed) for name in plan.watch]
-        self._keyed = keyed
+        by_key = keyed(callbacks)
+        self._watched = [_watched(name, by_key) for name in plan.watch]
+        self._keyed = by_key
         self.record.watched = {name: [] for name in plan.watch}
 
     @contextmanager
@@ -145,15 +145,15 @@ def _rate(model: Any) -> float:
     return float("nan") if rate is None else float(rate.numpy() if hasattr(rate, "numpy") else rate)
 
 
-def _watched(name: str, keyed: dict[str, Any]) -> tuple[Any, str]:
+def _watched(name: str, by_key: dict[str, Any]) -> tuple[Any, str]:
     key, _, attribute = str(name).partition(".")
-    if key not in keyed:
-        raise _nothing_to_watch(name, keyed)
-    return keyed[key], attribute
+    if key not in by_key:
+        raise _nothing_to_watch(name, by_key)
+    return by_key[key], attribute
 
 
-def _nothing_to_watch(name: Any, keyed: dict[str, Any]) -> ValueError:
-    there = ", ".join(f"{key}.{a}" for key, callback in keyed.items() for a in vars(callback) if a[0] != "_")
+def _nothing_to_watch(name: Any, by_key: dict[str, Any]) -> ValueError:
+    there = ", ".join(f"{key}.{a}" for key, callback in by_key.items() for a in vars(callback) if a[0] != "_")
     return ValueError(f"watch={name!r}: expected a callback's key and one of its attributes; there are {there}")
 
 
