@@ -18,7 +18,7 @@ __all__ = ["last_logs", "meta_of", "run_of"]
 
 
 def meta_of(checkpoint: Any, model: Any, event: Event, loop: Running | None, *, beside: int = 0) -> Meta:
-    """Where the run is; the callbacks are not in it yet.
+    """Where the run is. The callbacks are added later.
 
     Args:
         beside: how many checkpoints of this run were in the directory when it was started.

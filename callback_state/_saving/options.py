@@ -39,13 +39,13 @@ def check_options(filepath: str, save_freq: Any, exit_code: Any, on_save_error: 
     if "{" in os.path.dirname(filepath):
         raise ValueError(
             f"filepath={filepath!r}: expected placeholders in the name of the file only, found one in its "
-            f"directory, where a restart would not look. Write them into the name: 'ckpt/{{epoch:03d}}.keras'."
+            f"directory, which a restart could not find. Write them into the name: 'ckpt/{{epoch:03d}}.keras'."
         )
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")
     if counts["period"] is not None and save_freq != "epoch":
-        raise ValueError(f"period goes with save_freq='epoch', found save_freq={save_freq!r}")
+        raise ValueError(f"period={counts['period']}: expected save_freq='epoch' with it, found {save_freq!r}")
     if exit_code is not None and (type(exit_code) is not int or not 0 <= exit_code <= 255):
         raise ValueError(f"exit_code={exit_code!r}: expected an integer from 0 to 255, or None")
     if on_save_error not in ("warn", "raise"):
@@ -53,10 +53,13 @@ def check_options(filepath: str, save_freq: Any, exit_code: Any, on_save_error: 
 
 
 def seconds_of(duration: Any) -> float | None:
-    """A time span in seconds: of a number, a ``timedelta``, or a text such as ``"10min"``; None of None.
+    """A time span in seconds; None if none was given.
+
+    Args:
+        duration: a number of seconds, a ``timedelta``, a text such as ``"10min"``, or None.
 
     Raises:
-        ValueError: it is none of these, or not positive.
+        ValueError: it is none of these, or it is not positive.
 
     Example:
         >>> seconds_of("10min"), seconds_of("1.5h"), seconds_of(90)
@@ -80,10 +83,10 @@ def seconds_of(duration: Any) -> float | None:
 
 
 def as_dict(training_args: Any) -> dict[str, Any]:
-    """The user's arguments as a dict of plain data, a copy as a file will give it, with no object of a class.
+    """A copy of the user's arguments as a dict of plain data, which a reader can make from the file alone.
 
     Raises:
-        TypeError: they are not.
+        TypeError: they hold something else.
     """
     try:
         args = {} if training_args is None else training_args

@@ -1,4 +1,4 @@
-"""One save: the state is taken, both files are written and committed; and the mark that a run has ended."""
+"""One save: both files are written and committed. And the mark that a run has ended."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Saver", "Taking"]
 
 @dataclass
 class _Last:
-    """The last quiet point that was looked at.
+    """The last moment that was saved or noted.
 
     Attributes:
-        path: the model file; None if it is not saved, or in a file that will not stay.
-        digest: of the model.
-        state: of the callbacks.
-        meta: what its state file says; None if it is not saved.
-        run: the same.
+        path: the model file; None if there is none, or if it is an interim file.
+        digest: the digest of the model.
+        state: the state of the callbacks.
+        meta: what the state file says of the moment; None if nothing was saved.
+        run: what it says of the run.
     """
 
     path: str | None
@@ -38,7 +38,7 @@ class _Last:
     run: Run | None = None
 
     def is_unchanged(self, callbacks: list[Any], model: Any) -> bool:
-        """Whether model and callbacks are still as they were then."""
+        """Whether the model and the callbacks have not changed since."""
         if self.digest != weights.digest_of(model):
             return False
         return self.state == take_state(callbacks, model)
@@ -46,7 +46,7 @@ class _Last:
 
 @dataclass(frozen=True)
 class Taking:
-    """What was taken of one quiet point, to be written."""
+    """What was taken at one moment, ready to be written."""
 
     taken: Taken
     meta: Meta
@@ -57,7 +57,7 @@ class Saver:
     """Writes the checkpoints of one ``fit``.
 
     Args:
-        keys: what signs them; None for nothing.
+        keys: the keys that sign the state files; None: they are not signed.
     """
 
     def __init__(self, keys: Keys | None) -> None:
@@ -72,13 +72,13 @@ class Saver:
 
         Args:
             path: the model file.
-            taking: of this moment; the model has not changed since.
+            taking: what was taken at this moment. The model has not changed since.
             model: the model to save.
-            weights_only: whether the model file holds weights and optimizer only.
-            interim: whether the file goes when a regular one is there.
+            weights_only: whether the model file holds only weights and optimizer.
+            interim: whether the file is deleted when the next regular one is written.
 
         Raises:
-            OSError: and whatever Keras raises; the checkpoint before is there.
+            OSError: it cannot be written. The checkpoint before is unchanged, also if Keras raises another error.
         """
         meta = taking.meta
         in_model = {**columns_of(meta), "training_args": meta.training_args}
@@ -93,20 +93,20 @@ class Saver:
         self._last = _Last(None if interim else path, meta.model.digest, taking.taken.state, meta, taking.run)
 
     def note(self, callbacks: list[Any], model: Any) -> None:
-        """Remember the last epoch, which is not saved: does the end of the run change it?"""
+        """Note the last epoch, which is not saved, to find out whether the end of the run changes anything."""
         self._last = _Last(None, weights.digest_of(model), take_state(callbacks, model))
 
     def adopt(self, path: str, callbacks: list[Any], model: Any) -> None:
-        """Take the checkpoint that a killed process wrote of this very moment for the last one."""
+        """Take over the checkpoint that a killed process has written of the present moment."""
         found = Snapshot.open(path)
         state = take_state(callbacks, model)
         self._last = _Last(path, weights.digest_of(model), state, found.meta, found.run)
 
     def mark_finished(self, epoch: int, callbacks: list[Any], model: Any) -> bool:
-        """Mark the checkpoint of the last epoch as the run's end, if it is one and the end changed nothing.
+        """Mark the checkpoint of the last epoch as finished, if there is one and the end has changed nothing.
 
         Returns:
-            Whether that was so; otherwise the end needs a checkpoint of its own.
+            Whether it is marked. If not, the end needs a checkpoint of its own.
         """
         last = self._last
         path = self._saved_at(epoch)
@@ -120,7 +120,7 @@ class Saver:
         return True
 
     def end_of(self, epoch: int, callbacks: list[Any], model: Any) -> dict[str, Any]:
-        """What the state file of the end says of the last epoch, as fields of ``Meta``."""
+        """The fields of ``Meta`` with which a checkpoint of the end differs from others."""
         path = self._saved_at(epoch)
         return {
             "finished": True,

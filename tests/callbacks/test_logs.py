@@ -165,7 +165,7 @@ LINES = st.lists(st.one_of(REMARKS, ROWS.map(lambda line: ("row", line))), max_s
 PREFIX = st.one_of(st.binary(max_size=60), LINES.map(lambda lines: b"".join(line for _, line in lines)))
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=PREFIX, tail=LINES, torn=st.one_of(st.just(b""), ROWS.map(lambda line: line.split(b"\n")[0][:-1])))
 def test_any_tail(path: Path, before: bytes, tail: list[tuple[str, bytes]], torn: bytes) -> None:
     """Prefix and remarks are there byte for byte and in their order; rows and torn line are gone."""
@@ -339,9 +339,24 @@ def loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         callback.csv_file.close()
 
 
-@pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
-@pytest.mark.parametrize("options", [{}, {"validation_freq": 2}], ids=["", "validation_freq"])
-@pytest.mark.parametrize("saving", SAVING)
+@pytest.mark.parametrize(
+    ("append", "options", "saving"),
+    [
+        (False, {}, "batches"),
+        (True, {"validation_freq": 2}, "epochs"),
+        *(
+            pytest.param(append, options, saving, marks=pytest.mark.heavy)
+            for append, options, saving in [
+                (False, {}, "epochs"),
+                (False, {"validation_freq": 2}, "epochs"),
+                (False, {"validation_freq": 2}, "batches"),
+                (True, {}, "epochs"),
+                (True, {}, "batches"),
+                (True, {"validation_freq": 2}, "batches"),
+            ]
+        ),
+    ],
+)
 def test_each_epoch_stands_once(loggers: Any, append: bool, options: dict[str, Any], saving: str) -> None:
     """Killed again and again after rows that no checkpoint knows, the first of them with the header: the log
     is that of the uninterrupted run."""
@@ -384,16 +399,23 @@ def test_a_finished_run_started_again_leaves_its_log(loggers: Any) -> None:
     """Nothing is left to train: not a byte of the log changes, remarks and all."""
     log = Path("log.csv")
     for _ in range(2):
-        start(Path("ckpt"), lambda: loggers(False))
+        start(Path("ckpt"), lambda: loggers(False), epochs=2)
         with log.open("ab") as file:
-            file.write(REMARK + row(6))
+            file.write(REMARK + row(2))
         expected = log.read_bytes()
-    start(Path("ckpt"), lambda: loggers(False))
+    start(Path("ckpt"), lambda: loggers(False), epochs=2)
     assert log.read_bytes() == expected
 
 
-@pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
-@pytest.mark.parametrize("saving", [{}, {"save_freq": 3}], ids=["epochs", "batches"])
+@pytest.mark.parametrize(
+    ("append", "saving"),
+    [
+        (False, {"save_freq": 3}),
+        (True, {}),
+        pytest.param(False, {}, marks=pytest.mark.heavy),
+        pytest.param(True, {"save_freq": 3}, marks=pytest.mark.heavy),
+    ],
+)
 def test_one_header_where_a_finished_run_goes_on(tmp_path: Path, append: bool, saving: dict[str, Any]) -> None:
     """With more epochs than it had, from the checkpoint that was marked when the log had been closed."""
 

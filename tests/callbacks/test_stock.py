@@ -384,8 +384,21 @@ def restored(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return made
 
 
-@pytest.mark.parametrize("with_checkpoint", [True, False], ids=["with checkpoint", "without checkpoint"])
-@pytest.mark.parametrize(("group", "name"), CASES, ids=IDS)
+@pytest.mark.parametrize(
+    ("group", "name", "with_checkpoint"),
+    [
+        # Each case once: with a checkpoint in the fit, or without one.
+        pytest.param(
+            group,
+            name,
+            with_checkpoint,
+            id=f"{name}-{'with' if with_checkpoint else 'without'} checkpoint",
+            marks=[] if with_checkpoint == (group != "data") else pytest.mark.heavy,
+        )
+        for group, name in CASES
+        for with_checkpoint in (True, False)
+    ],
+)
 def test_state_survives_on_train_begin(restored: Any, group: str, name: str, with_checkpoint: bool) -> None:
     """What is restored differs from what the constructor gives, and is there when the first epoch begins."""
     new, states, found = restored(group, with_checkpoint)
@@ -449,11 +462,11 @@ def test_early_stopping_stops_at_the_same_epoch(tmp_path: Path) -> None:
     def make() -> list[Any]:
         return [keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)]
 
-    whole = fit(tmp_path / "whole", make, model=fresh_model(), epochs=20)
-    assert fit(tmp_path / "killed", make, kill=2, model=fresh_model(), epochs=20) is None
-    run = fit(tmp_path / "killed", make, model=fresh_model(), epochs=20)
+    whole = fit(tmp_path / "whole", make, model=fresh_model(), epochs=9)
+    assert fit(tmp_path / "killed", make, kill=2, model=fresh_model(), epochs=9) is None
+    run = fit(tmp_path / "killed", make, model=fresh_model(), epochs=9)
     assert run.differences(whole) == []
-    assert len(run.epochs) < 20
+    assert len(run.epochs) < 9
     assert run.callbacks[-1].stopped_epoch == whole.callbacks[-1].stopped_epoch > 0
 
 
@@ -462,7 +475,7 @@ def test_code_is_warned_of_once(tmp_path: Path) -> None:
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")
     with pytest.warns(UserWarning, match=r": LearningRateScheduler\.schedule\..*into=callbacks") as caught:
-        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=2, callbacks=[scheduler, saver])
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=1, callbacks=[scheduler, saver])
     assert sum("by value" in str(w.message) for w in caught) == 1
 
 
@@ -475,7 +488,7 @@ def test_code_is_not_warned_of_where_the_script_has_its_own(tmp_path: Path) -> N
     restore_callbacks(tmp_path, into=callbacks, missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=2, callbacks=callbacks)
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=1, callbacks=callbacks)
 
 
 LOGS = [("outside", "new.csv"), ("outside", "append.csv"), ("columns", "new.csv")]
@@ -581,7 +594,7 @@ def test_inverted_rule_does_not_come_back(tmp_path: Path) -> None:
     def make() -> list[Any]:
         return [keras.callbacks.EarlyStopping(patience=30, min_delta=0.05)]
 
-    for kill in range(1, 4):
+    for kill in (1, 2):
         assert fit(tmp_path, make, kill=kill, model=fresh_model()) is None
     (stopping,) = make()
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch:03d}.keras")
