@@ -26,7 +26,8 @@ __all__ = [
 LEDGER = "callback_state.Ledger"
 
 _PLACEHOLDER = re.compile(r"(\{[^{}]*\})")
-_NUMBER = re.compile(r"\{(epoch|batch)\b")
+#: A placeholder that gives digits only; another format of a number may give spaces, signs or letters.
+_NUMBER = re.compile(r"\{(epoch|batch)(:(0[0-9]+)?d?)?\}")
 
 
 def fits(name: str, template: str) -> bool:
@@ -42,7 +43,7 @@ def fits(name: str, template: str) -> bool:
     for i, part in enumerate(_PLACEHOLDER.split(template)):
         if i % 2 == 0:
             ends = {end + len(part) for end in ends if name.startswith(part, end)}
-        elif _NUMBER.match(part):
+        elif _NUMBER.fullmatch(part):
             ends = {at for end in ends for at in range(end + 1, _end_of_digits(name, end) + 1)}
         else:
             ends = {*range(min(ends) + 1, len(name) + 1)}

@@ -25,6 +25,7 @@ from callback_state._checkpoints.names import final_name, fits, interim_name
         ("x-y-3-z.keras", "{name}-{epoch}-{other}.keras", True),
         ("12.keras", "{epoch}{batch}.keras", True),
         ("1.keras", "{epoch}{batch}.keras", False),
+        ("ff-  7.keras", "{epoch:x}-{batch:3d}.keras", True),
         ("a(b.keras", "a(b.keras", True),
     ],
 )
@@ -33,7 +34,7 @@ def test_whether_a_template_may_give_a_name(name: str, template: str, fitting: b
     assert fits(name, template) is fitting
 
 
-PARTS = ["{epoch}", "{epoch:03d}", "{batch}", "{loss:.3e}", "{loss}", "-", "a.b", "(+"]
+PARTS = ["{epoch}", "{epoch:03d}", "{batch}", "{batch:5d}", "{loss:.3e}", "{loss}", "-", "a.b", "(+"]
 
 
 @given(
