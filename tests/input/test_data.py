@@ -162,26 +162,6 @@ def test_the_order_is_frozen() -> None:
     assert hashlib.sha256(order.astype("<i8").tobytes()).hexdigest() == DIGEST
 
 
-@pytest.mark.heavy
-def test_another_process_reads_the_same(tmp_path: Path) -> None:
-    """The order depends on no seed of the process, and no hash of it; ``data`` needs no import of its own."""
-    code = (
-        "import sys, numpy as np, callback_state\n"
-        "assert 'keras' not in sys.modules\n"
-        "train = callback_state.data.shuffled(np.arange(20), batch_size=3, seed=1)\n"
-        "print([b.numpy().tolist() for b in train])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.stdout.strip() == str(read(numbers())), done.stderr[-2000:]
-
-
 def test_no_generator_is_drawn_from() -> None:
     """Making, entering and reading shuffled data leave every global generator of the process where it was."""
     keras.utils.set_random_seed(5)

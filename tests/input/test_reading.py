@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import warnings
 from collections.abc import Iterator
@@ -39,10 +38,6 @@ def drawing() -> Iterator[Any]:
         yield X[rows], Y[rows]
 
 
-def unseeded() -> Any:
-    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64).batch(16)
-
-
 def fit(directory: Path, model: Any, *, epochs: int = 3, save_freq: Any = "epoch", **options: Any) -> Any:
     """(the warnings, what was restored) of one start."""
     saver = ModelCheckpointEnhanced(directory / "{epoch}.keras", "loss", save_freq=save_freq)
@@ -52,22 +47,6 @@ def fit(directory: Path, model: Any, *, epochs: int = 3, save_freq: Any = "epoch
         model.fit(**options, epochs=epochs, initial_epoch=restored.initial_epoch, verbose=0, callbacks=[saver])
     told = [str(w.message) for w in caught if "may differ" in str(w.message)]
     return told, restored
-
-
-def repeated() -> Any:
-    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64, seed=1).repeat(2).batch(16)
-
-
-def counted() -> Any:
-    """A data set whose Python code counts its passes."""
-    passes = itertools.count()
-
-    def rows() -> Iterator[Any]:
-        for i in np.random.default_rng(next(passes)).permutation(len(X)):
-            yield X[i], Y[i]
-
-    spec = (tf.TensorSpec((6,)), tf.TensorSpec(()))
-    return tf.data.Dataset.from_generator(rows, output_signature=spec).batch(16)
 
 
 class Sampler:
@@ -95,23 +74,16 @@ class Sampled(keras.utils.PyDataset):
         self.random.shuffle(self.sampler.order)
 
 
+#: Each finds its doubt at another moment; test_doubts.py has the others of each moment.
 CASES: dict[str, Any] = {
     "arrays": (fresh_model, lambda: {"x": X, "y": Y, "batch_size": 16}, "epoch", r"set_random_seed"),
-    "tf.data": (fresh_model, lambda: {"x": unseeded()}, "epoch", r"shuffle.*seed"),
     "train step": (noisy_model, lambda: {"x": X, "y": Y, "shuffle": False}, "epoch", r"SeedGenerator|stateless"),
-    "repeated": (fresh_model, lambda: {"x": repeated()}, "epoch", r"\.repeat.* before \.shuffle"),
-    "Python in tf.data": (fresh_model, lambda: {"x": counted()}, "epoch", r"data\.epochs"),
     "own objects": (fresh_model, lambda: {"x": Sampled()}, "epoch", r"sampler changed.*array of indices"),
-    "divided": (fresh_model, lambda: {"x": Sampled(), "steps_per_epoch": 2}, 9, r"leave out steps_per_epoch"),
     "input threads": (fresh_model, lambda: {"x": drawing(), "steps_per_epoch": 12}, 6, r"default_rng"),
 }
 
 
-#: Each finds its doubt at another moment; those of one moment are test_doubts.py's.
-DEFAULT = ("arrays", "train step", "own objects", "input threads")
-
-
-@pytest.mark.parametrize("name", [n if n in DEFAULT else pytest.param(n, marks=pytest.mark.heavy) for n in CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_doubt_is_told_once_with_its_cure_and_kept(tmp_path: Path, name: str) -> None:
     """In a new run and in a resumed one, whichever it is; the file says it to who restores."""
     make, data, save_freq, cure = CASES[name]
@@ -128,10 +100,9 @@ def test_doubt_is_told_once_with_its_cure_and_kept(tmp_path: Path, name: str) ->
     assert [text for text in kept if re.search(cure, text)] == [text for text in told if re.search(cure, text)]
 
 
-@pytest.mark.parametrize("save_freq", [pytest.param("epoch", marks=pytest.mark.heavy), 2])
-def test_exact_runs_are_not_doubted(tmp_path: Path, save_freq: Any) -> None:
+def test_exact_runs_are_not_doubted(tmp_path: Path) -> None:
     """Seeded arrays, and data with a generator of its own."""
-    told, _ = fit(tmp_path, fresh_model(), save_freq=save_freq, x=X, y=Y, batch_size=16)
+    told, _ = fit(tmp_path, fresh_model(), save_freq=2, x=X, y=Y, batch_size=16)
     own = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64, seed=1).batch(16)
-    more, _ = fit(tmp_path / "own", fresh_model(), save_freq=save_freq, x=own)
+    more, _ = fit(tmp_path / "own", fresh_model(), save_freq=2, x=own)
     assert told == more == []

@@ -46,6 +46,12 @@ def test_shape_order_and_type_count(values: list[list[float]]) -> None:
         assert fingerprint([a.view("int32") for a in arrays]) != before
 
 
+def test_the_order_of_the_arrays_counts() -> None:
+    """Two variables of one shape that have exchanged their values are seen."""
+    zeros, ones = np.zeros(3), np.ones(3)
+    assert fingerprint([zeros, ones]) != fingerprint([ones, zeros])
+
+
 def test_any_memory_order_and_small_types() -> None:
     """Fortran order is the same value; bfloat16, bool and 0-d arrays are taken."""
     import ml_dtypes

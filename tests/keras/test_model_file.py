@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,6 @@ import keras
 import pytest
 from harness import bytes_of
 from keras_models import ENDINGS, MODELS, OPTIMIZERS, Make, built, by_turns, sequential, stepped, subclassed
-from places import ROOT
 
 from callback_state import RestoreError, restore_callbacks
 from callback_state._format.hdf5_meta import read_meta
@@ -243,25 +239,6 @@ def test_file_describes_itself(tmp_path: Path, ending: str) -> None:
     assert read_meta(str(path)) == META
 
 
-FULL = """
-import resource, signal, sys
-import keras
-from callback_state._keras import model_file
-
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-model = keras.Sequential([keras.layers.Input((100,)), keras.layers.Dense(400), keras.layers.Dense(100)])
-model.compile("adam", "mse")
-weights_only = sys.argv[1].endswith(".weights.h5")
-for limit in (3_000, 20_000, 200_000, 400_000):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    try:
-        model_file.write(model, sys.argv[1], weights_only=weights_only, meta={"epochs": [0]})
-        print("written", flush=True)
-    except OSError as error:
-        print("OSError", flush=True)
-"""
-
-
 @pytest.mark.parametrize(("module", "raised"), [("h5py._hl.files", OSError), ("mine", RuntimeError)])
 def test_an_error_of_hdf5_is_one_of_the_system(tmp_path: Path, module: str, raised: type[Exception]) -> None:
     """HDF5 tells of a full disk by RuntimeErrors too, which would look like a model that cannot be saved."""
@@ -271,18 +248,3 @@ def test_an_error_of_hdf5_is_one_of_the_system(tmp_path: Path, module: str, rais
     model.save_weights = there["save_weights"]
     with pytest.raises(raised, match="problem closing file"):
         write(model, tmp_path / "m.weights.h5")
-
-
-@pytest.mark.heavy
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path: Path, ending: str) -> None:
-    """The same for real, where the system limits the size of files."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / f"m{ending}")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    # HDF5 may end the process when it exits, so its exit code says nothing.
-    assert done.stdout.split() == ["OSError"] * 3 + ["written"], done.stderr

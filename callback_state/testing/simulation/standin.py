@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy
+
+from ..._keras.backend import adder
 
 __all__ = ["NumpyOptimizer", "StandIn", "count_step", "put_back", "values_of", "variables_of"]
 
@@ -77,17 +80,16 @@ class StandIn:
         if isinstance(optimizer, NumpyOptimizer):
             self.optimizer: Any = optimizer
             self.weights: list[Any] = [_value(0, "float32")]
-            self._counts = [partial(value.__iadd__, 1) for value in (self.weights[0], optimizer.iterations)]
+            self._counts: list[Callable[[], object]] = [
+                partial(value.__iadd__, 1) for value in (self.weights[0], optimizer.iterations)
+            ]
             return
         import keras
-        import tensorflow
 
         self.optimizer = keras.optimizers.get("sgd" if optimizer is None else optimizer)
         self.weights = [keras.Variable(0.0, name="steps")]
         self.optimizer.build(self.weights)
-        # The variables of TensorFlow themselves: Keras's take five times as long, and there are many steps.
-        counts = (self.weights[0].value, self.optimizer.iterations.value)
-        self._counts = [partial(v.assign_add, tensorflow.ones((), v.dtype), read_value=False) for v in counts]
+        self._counts = [adder(variable) for variable in (self.weights[0], self.optimizer.iterations)]
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
