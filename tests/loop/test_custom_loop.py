@@ -13,7 +13,7 @@ from programs import start
 from callback_state import ModelCheckpointEnhanced, ResumeError, data, restore_callbacks
 from callback_state._checkpoints.snapshot import Snapshot
 
-BATCHES = 4
+EPOCHS, BATCHES = 2, 4
 
 
 @pytest.mark.heavy
@@ -56,10 +56,10 @@ def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool
     source = data.shuffled(X, Y, batch_size=16, seed=5)
     saver = checkpoint(directory)
     made = [PerBatch(0.02), batches, saver]
-    callbacks = keras.callbacks.CallbackList(made, add_history=history, model=model, epochs=3, steps=BATCHES)
+    callbacks = keras.callbacks.CallbackList(made, add_history=history, model=model, epochs=EPOCHS, steps=BATCHES)
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
     callbacks.on_train_begin()
-    for epoch in range(restored.initial_epoch, 3):
+    for epoch in range(restored.initial_epoch, EPOCHS):
         mean.reset_state()
         callbacks.on_epoch_begin(epoch)
         for step, (x, y) in source.batches(epoch, restored.first_batch(epoch)):
@@ -125,14 +125,14 @@ def test_fit_does_not_go_on_where_an_own_loop_was(tmp_path: Path) -> None:
         model.mean_loss = keras.metrics.Mean("mean_loss")
         made = [PerBatch(0.02), Batches(), checkpoint(tmp_path)]
         restored = restore_callbacks(tmp_path, into=made, model=model, strict=strict)
-        arguments = {"x": X, "y": Y, "batch_size": 16, "epochs": 3, "verbose": 0, "callbacks": made}
+        arguments = {"x": X, "y": Y, "batch_size": 16, "epochs": EPOCHS, "verbose": 0, "callbacks": made}
         if strict:
             with pytest.raises(ResumeError, match="by a training loop of your own"):
                 model.fit(**arguments, initial_epoch=restored.initial_epoch)
             continue
         with pytest.warns(UserWarning, match="by a training loop of your own"):
             model.fit(**arguments, initial_epoch=restored.initial_epoch)
-        assert [seen[:2] for seen in made[1].seen[-8:]] == [(e, b) for e in (1, 2) for b in range(4)]
+        assert [seen[:2] for seen in made[1].seen[-BATCHES:]] == [(1, b) for b in range(BATCHES)]
 
 
 def test_metrics_that_are_not_there_are_warned_of(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_metrics_that_are_not_there_are_warned_of(tmp_path: Path) -> None:
     train(tmp_path, kill=(1, 2))
     model = network()
     made = [PerBatch(0.02), Batches(), checkpoint(tmp_path)]
-    callbacks = keras.callbacks.CallbackList(made, model=model, epochs=3, steps=BATCHES)
+    callbacks = keras.callbacks.CallbackList(made, model=model, epochs=EPOCHS, steps=BATCHES)
     restore_callbacks(tmp_path, into=callbacks, model=model)
     callbacks.on_train_begin()
     with pytest.warns(UserWarning, match="mean_loss/count, mean_loss/total have no variables yet"):

@@ -51,13 +51,15 @@ def start(
 
 
 def test_a_save_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The model, the states, how large, how long."""
+    """The model, the states, how large, how long; started again, that nothing is left to train."""
     start(tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     for epoch, line in enumerate(lines, 1):
         saved = rf"Epoch {epoch}: saved .*/{epoch}\.keras \({SIZE}\) with Counts, ModelCheckpointEnhanced"
         assert re.fullmatch(rf"{saved} \({SIZE}\) in \d+ ms", line)
+    start(tmp_path)
+    assert capsys.readouterr().out.splitlines()[0].endswith("; all epochs are trained")
 
 
 def test_without_verbose_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,14 +110,6 @@ def test_a_resume_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
         f"Resumed {tmp_path}/2.keras: restored Counts, ModelCheckpointEnhanced; new another; "
         f"goes on with epoch 3/3"
     )
-
-
-def test_a_finished_run_that_is_started_again_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is left to train."""
-    start(tmp_path)
-    capsys.readouterr()
-    start(tmp_path)
-    assert capsys.readouterr().out.splitlines()[0].endswith("; all epochs are trained")
 
 
 def test_a_resume_inside_an_epoch_names_the_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

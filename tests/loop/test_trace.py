@@ -134,4 +134,4 @@ def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None
             ],
         )
     (doubt,) = newest(tmp_path / "lost").doubts
-    assert doubt.startswith("Lost is not saved with the checkpoint, and its count changed")
+    assert str(doubt).startswith("Lost is not saved with the checkpoint, and its count changed")
