@@ -62,46 +62,46 @@ class Keeper(Listener):
     def hear(self, event: Event) -> None:
         """The callback hears an event. In a loop, other callbacks have yet to hear it."""
         self._event = event
-        if self.loop is None or self.loop.running is None:
+        if self.loop is None:
             self.decide(None)
             self.after_event(None)
 
     # What the loop calls.
 
-    def before_train(self, loop: Running) -> None:
-        check_nobody_waits(loop)
+    def before_train(self, running: Running) -> None:
+        check_nobody_waits(running)
         checkpoint = self.checkpoint
         checkpoint.ledger = checkpoint.ledger.without_due()
         self._writer.wrote_at = time.monotonic()
         if checkpoint.hears_batches:
-            loop.hear_batches()
-        if checkpoint.save_on_exception and loop.trains:
+            running.hear_batches()
+        if checkpoint.save_on_exception and running.trains:
             self._rescue = Rescue(self.copy)
         whole, bare = files_named_by(checkpoint.template, checkpoint.root)
         self._beside = len(whole)
         if not checkpoint.ledger.stamp:
             checkpoint.notices.warn_of_files(checkpoint.root, whole, bare)
-        if loop.trains:
+        if running.trains:
             self._writer.attempt(self._directory.hold, checkpoint.root)
             if checkpoint.save_on_signal:
-                loop.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
+                running.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
 
-    def after_train_begin(self, loop: Running) -> None:
+    def after_train_begin(self, running: Running) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         checkpoint = self.checkpoint
-        callbacks = self.registered(loop)
+        callbacks = self.registered(running)
         for callback in callbacks:
             remember(callback)
         checkpoint.notices.warn_of_pickles(callbacks, self.model)
         self._check_ledger()
-        if loop.trains:
+        if running.trains:
             if self._directory.has_replaced(checkpoint.ledger):
                 checkpoint.ledger = checkpoint.ledger.with_replaced()
             self._delete()
-        epochs = history_of(loop.model)["epochs"]
-        if epochs and loop.entry in (Entry.EPOCH, Entry.END):
-            self._write_what_is_due(Event(epochs[-1], None, last_logs(loop.model)), loop)
-        if loop.entry is not Entry.END:
+        epochs = history_of(running.model)["epochs"]
+        if epochs and running.entry in (Entry.EPOCH, Entry.END):
+            self._write_what_is_due(Event(epochs[-1], None, last_logs(running.model)), running)
+        if running.entry is not Entry.END:
             return
         if checkpoint.ledger.is_interim:  # as if this moment had not been saved
             checkpoint.ledger = checkpoint.ledger.without_due().without_interim()
@@ -110,10 +110,10 @@ class Keeper(Listener):
         else:
             self._saver.note(callbacks, self.model)
 
-    def after_arrival(self, loop: Running, epoch: int, batch: int) -> None:
-        self._write_what_is_due(Event(epoch, batch, loop.logs), loop)
+    def after_arrival(self, running: Running, epoch: int, batch: int) -> None:
+        self._write_what_is_due(Event(epoch, batch, running.logs), running)
 
-    def decide(self, loop: Running | None) -> None:
+    def decide(self, running: Running | None) -> None:
         """Change every attribute of the callback that is state; nothing is written yet."""
         event, checkpoint = self._event, self.checkpoint
         checkpoint.ledger = checkpoint.ledger.without_due()
@@ -123,45 +123,45 @@ class Keeper(Listener):
         name = checkpoint.ask(event)
         if name is not None:
             self._enter(name, number(event.logs.get(checkpoint.monitor)))
-        elif self._is_asked(loop) or self.is_time():
+        elif self._is_asked(running) or self.is_time():
             checkpoint.ledger = checkpoint.ledger.enter_interim()
         if checkpoint.ledger.due is not None:
-            checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(loop))
+            checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(running))
 
-    def after_event(self, loop: Running | None) -> None:
+    def after_event(self, running: Running | None) -> None:
         checkpoint, event, self._event = self.checkpoint, self._event, None
         if event is None:
             return
         due = checkpoint.ledger.due
-        is_watched = loop is not None and (due is not None or event.batch is None)
-        if loop is not None and is_watched:
-            loop.watch.look()
+        is_watched = running is not None and (due is not None or event.batch is None)
+        if running is not None and is_watched:
+            running.watch.look()
         if due is not None:
-            self.save(due, event, loop)
-            if loop is not None and self._is_asked(loop):
-                loop.interrupt()
-        elif event.batch is None and loop is not None and loop.is_last(event.epoch):
-            self._saver.note(self.registered(loop), self.model)
+            self.save(due, event, running)
+            if running is not None and self._is_asked(running):
+                running.interrupt()
+        elif event.batch is None and running is not None and running.is_last(event.epoch):
+            self._saver.note(self.registered(running), self.model)
         if due is None and self.speaks and event.batch is None and checkpoint.wants_better(event):
             checkpoint.notices.say_not_better(checkpoint, event)
-        if loop is not None and is_watched:
-            loop.watch.warn()
-        if loop is not None and self._rescue is not None:
+        if running is not None and is_watched:
+            running.watch.warn()
+        if running is not None and self._rescue is not None:
             is_saved = due is not None and checkpoint.ledger.due == due
-            self._rescue.note(event, loop, is_saved=is_saved)
+            self._rescue.note(event, running, is_saved=is_saved)
 
-    def after_last_batch(self, loop: Running) -> None:
+    def after_last_batch(self, running: Running) -> None:
         if self._rescue is not None:
-            self._rescue.renew(loop)
+            self._rescue.renew(running)
 
-    def after_train_end(self, loop: Running) -> None:
-        if loop.is_interrupted or loop.epoch is None or not self._marks_the_end(loop):
+    def after_train_end(self, running: Running) -> None:
+        if running.is_interrupted or running.epoch is None or not self._marks_the_end(running):
             return
-        epoch = loop.epoch
-        if self._writer.attempt(lambda: self._finish(epoch, loop), self.checkpoint.root):
-            loop.note_end(self.checkpoint.root)
+        epoch = running.epoch
+        if self._writer.attempt(lambda: self._finish(epoch, running), self.checkpoint.root):
+            running.note_end(self.checkpoint.root)
 
-    def after_failure(self, loop: Running) -> None:
+    def after_failure(self, running: Running) -> None:
         copy = self._rescue.copy if self._rescue is not None else None
         if copy is not None and copy.ledger.due is not None:
             self.checkpoint.ledger = copy.ledger
@@ -171,8 +171,8 @@ class Keeper(Listener):
                     lambda: self._writer.write(path, copy.taking, interim=True), path, may_raise=False
                 )
 
-    def leave(self, loop: Running) -> None:
-        if loop.has_end(self.checkpoint.root):
+    def leave(self, running: Running) -> None:
+        if running.has_end(self.checkpoint.root):
             self.checkpoint.ledger = self.checkpoint.ledger.without_interim()
             self._delete()
         self._directory.release()
@@ -180,42 +180,42 @@ class Keeper(Listener):
 
     # When.
 
-    def _is_asked(self, loop: Running | None) -> bool:
+    def _is_asked(self, running: Running | None) -> bool:
         """Whether a signal has come that makes this checkpoint save."""
-        return bool(self.checkpoint.save_on_signal) and loop is not None and loop.is_asked_to_stop
+        return bool(self.checkpoint.save_on_signal) and running is not None and running.is_asked_to_stop
 
     def is_time(self) -> bool:
         """Whether ``save_every`` seconds have passed since the last save."""
         seconds = self.checkpoint.save_every
         return seconds is not None and time.monotonic() - self._writer.wrote_at >= seconds
 
-    def next_stamp(self, loop: Running | None) -> int:
+    def next_stamp(self, running: Running | None) -> int:
         """Nanoseconds since 1970; more than at every save of the run, also where the clock was set back."""
-        stamps = [keeper.checkpoint.ledger.stamp for keeper in (self, *_keepers(loop))]
+        stamps = [keeper.checkpoint.ledger.stamp for keeper in (self, *_keepers(running))]
         return max(time.time_ns(), 1 + max(stamps))
 
     # What.
 
-    def registered(self, loop: Running | None) -> list[Any]:
+    def registered(self, running: Running | None) -> list[Any]:
         """The callbacks whose state is saved."""
         if self.checkpoint.callbacks is not None:
             return [*self.checkpoint.callbacks, self.checkpoint]
-        return saved_among([] if loop is None else loop.callbacks)
+        return saved_among([] if running is None else running.callbacks)
 
-    def take(self, event: Event, loop: Running | None, **changes: Any) -> Taking:
+    def take(self, event: Event, running: Running | None, **changes: Any) -> Taking:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
-        run = run_of(self.model, event, loop)
-        meta = replace(meta_of(self.checkpoint, self.model, event, loop, beside=self._beside), **changes)
-        if loop is not None and loop.reading is not None:
-            loop.reading.warn()
-        return Taking(take(self.registered(loop), self.model, meta, run), meta, run)
+        run = run_of(self.model, event, running)
+        meta = replace(meta_of(self.checkpoint, self.model, event, running, beside=self._beside), **changes)
+        if running is not None and running.reading is not None:
+            running.reading.warn()
+        return Taking(take(self.registered(running), self.model, meta, run), meta, run)
 
-    def copy(self, event: Event, loop: Running) -> Copy:
+    def copy(self, event: Event, running: Running) -> Copy:
         """Take an interim save of this moment and keep it in memory."""
         checkpoint, before = self.checkpoint, self.checkpoint.ledger
-        checkpoint.ledger = before.enter_interim().stamped(self.next_stamp(loop))
+        checkpoint.ledger = before.enter_interim().stamped(self.next_stamp(running))
         try:
-            return Copy(self.take(event, loop), checkpoint.ledger, self.model)
+            return Copy(self.take(event, running), checkpoint.ledger, self.model)
         finally:
             checkpoint.ledger = before
 
@@ -249,49 +249,49 @@ class Keeper(Listener):
 
     # How.
 
-    def save(self, name: str, event: Event, loop: Running | None) -> None:
+    def save(self, name: str, event: Event, running: Running | None) -> None:
         """Save under this name; if that fails, it is as if nothing had been decided."""
         checkpoint = self.checkpoint
         path, interim = self._directory.path_of(name), checkpoint.ledger.is_interim
         best, ledger = self._before
         began = time.monotonic()
-        taking = self.take(event, loop)
+        taking = self.take(event, running)
         if not self._writer.attempt(lambda: self._writer.write(path, taking, interim=interim), path):
             checkpoint.best = best
             checkpoint.ledger = ledger.without_due().stamped(checkpoint.ledger.stamp)
             return
         if self.speaks:
-            fit = None if loop is None else loop.fit
-            of = {"callbacks": self.registered(loop), "best": best, "seconds": time.monotonic() - began}
+            fit = None if running is None else running.fit
+            of = {"callbacks": self.registered(running), "best": best, "seconds": time.monotonic() - began}
             checkpoint.notices.say_saved(checkpoint, path, event, fit, **of)
         self._delete()
 
-    def _write_what_is_due(self, event: Event, loop: Running) -> None:
+    def _write_what_is_due(self, event: Event, running: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
         checkpoint, due = self.checkpoint, self.checkpoint.ledger.due
         if due is not None and self._directory.moment_of(due) != event.moment:
             self._before = checkpoint.best, checkpoint.ledger
-            self.save(due, event, loop)
+            self.save(due, event, running)
 
     # The end.
 
-    def _marks_the_end(self, loop: Running) -> bool:
+    def _marks_the_end(self, running: Running) -> bool:
         """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
         own = os.path.abspath(self.checkpoint.root)
-        here = [k for k in _keepers(loop) if os.path.abspath(k.checkpoint.root) == own]
+        here = [k for k in _keepers(running) if os.path.abspath(k.checkpoint.root) == own]
         return min(here, key=lambda k: k.checkpoint.save_best_only) is self
 
-    def _finish(self, epoch: int, loop: Running) -> None:
+    def _finish(self, epoch: int, running: Running) -> None:
         """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
-        callbacks, checkpoint = self.registered(loop), self.checkpoint
+        callbacks, checkpoint = self.registered(running), self.checkpoint
         if self._saver.mark_finished(epoch, callbacks, self.model):
             return
         end = self._saver.end_of(epoch, callbacks, self.model)  # before the stamp, which is state too
         event = Event(epoch, None, last_logs(self.model))
-        checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(loop))
+        checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(running))
         path = final_name(checkpoint.filepath.format(epoch=epoch + 1, batch=0, **event.logs))
-        self._writer.write(path, self.take(event, loop, **end), interim=False)
+        self._writer.write(path, self.take(event, running, **end), interim=False)
 
 
-def _keepers(loop: Running | None) -> list[Keeper]:
-    return [] if loop is None else [k for k in loop.listeners if isinstance(k, Keeper)]
+def _keepers(running: Running | None) -> list[Keeper]:
+    return [] if running is None else [k for k in running.listeners if isinstance(k, Keeper)]

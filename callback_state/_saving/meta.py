@@ -17,20 +17,20 @@ from .decision import Event, number
 __all__ = ["last_logs", "meta_of", "run_of"]
 
 
-def meta_of(checkpoint: Any, model: Any, event: Event, loop: Running | None, *, beside: int = 0) -> Meta:
+def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, *, beside: int = 0) -> Meta:
     """Where the run is. The callbacks are added later.
 
     Args:
         beside: how many checkpoints of this run were in the directory when it was started.
     """
-    epochs = (checkpoint.params or {}).get("epochs") if loop is None else loop.epochs
-    starts, trace = (Course() if loop is None else loop.course).taken(beside)
+    epochs = (checkpoint.params or {}).get("epochs") if running is None else running.epochs
+    starts, trace = (Course() if running is None else running.course).taken(beside)
     return Meta(
         saved_at=checkpoint.ledger.stamp,
         epoch=int(event.epoch),
         batch=None if event.batch is None else int(event.batch),
         epochs=None if epochs is None else int(epochs),
-        last=event.batch is None and loop is not None and loop.is_last(event.epoch),
+        last=event.batch is None and running is not None and running.is_last(event.epoch),
         finished=False,
         goes_on_from=None,
         exact_end=True,
@@ -41,8 +41,8 @@ def meta_of(checkpoint: Any, model: Any, event: Event, loop: Running | None, *, 
         history=History(**history_of(model)),
         model=_facts_of(model),
         stops=bool(model.stop_training),
-        data={} if loop is None else loop.described,
-        doubts=_doubts(loop),
+        data={} if running is None else running.described,
+        doubts=_doubts(running),
         starts=starts,
         trace=trace,
     )
@@ -57,23 +57,23 @@ def _facts_of(model: Any) -> ModelFacts:
     )
 
 
-def _doubts(loop: Running | None) -> list[Doubt]:
+def _doubts(running: Running | None) -> list[Doubt]:
     """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
-    if loop is None:
+    if running is None:
         return []
-    return [*(loop.reading.doubts if loop.reading is not None else ()), *loop.watch.found]
+    return [*(running.reading.doubts if running.reading is not None else ()), *running.watch.found]
 
 
-def run_of(model: Any, event: Event, loop: Running | None) -> Run:
+def run_of(model: Any, event: Event, running: Running | None) -> Run:
     """The generators, and how far the epoch and its data have come."""
     inside = event.batch is not None
-    reading = None if loop is None else loop.reading
+    reading = None if running is None else running.reading
     return Run(
         generators=randomness.take_generators(),
         seeds=Seeds(**randomness.take_seeds(model)),
         metrics=take_metrics(model) if inside else [],
-        logs=logs_of(loop.logs) if inside and loop is not None else {},
-        seconds=time.monotonic() - loop.began if inside and loop is not None else 0.0,
+        logs=logs_of(running.logs) if inside and running is not None else {},
+        seconds=time.monotonic() - running.began if inside and running is not None else 0.0,
         data=None if reading is None else reading.take(inside=inside),
     )
 

@@ -66,18 +66,18 @@ class Rescue:
         self._next = 0.0
         self.copy: Copy | None = None
 
-    def note(self, event: Event, loop: Running, *, is_saved: bool) -> None:
+    def note(self, event: Event, running: Running, *, is_saved: bool) -> None:
         """All callbacks have heard the end of a batch or of an epoch."""
         self._event = event
         if is_saved:
             self._event = self.copy = None
         elif event.batch is None or time.monotonic() >= self._next:
-            self.renew(loop)
+            self.renew(running)
 
-    def renew(self, loop: Running) -> None:
+    def renew(self, running: Running) -> None:
         """Copy the present moment, unless it is on disk."""
         if self._event is None:
             return
         began = time.monotonic()
-        self.copy = self._make(self._event, loop)
+        self.copy = self._make(self._event, running)
         self._next = began + (time.monotonic() - began) / SHARE

@@ -43,7 +43,7 @@ class Noting(Keeper):
         self.decide(None)
         self.after_event(None)
 
-    def next_stamp(self, loop: Any) -> int:
+    def next_stamp(self, running: Any) -> int:
         # A count instead of the time, so that two simulated runs are equal.
         stamp: int = self.checkpoint.ledger.stamp
         return stamp + 1
@@ -51,7 +51,7 @@ class Noting(Keeper):
     def is_time(self) -> bool:
         return False
 
-    def save(self, name: str, event: Any, loop: Any) -> None:
+    def save(self, name: str, event: Any, running: Any) -> None:
         self._note(self._directory.path_of(name))
 
 
