@@ -18,14 +18,14 @@ from typing import Any
 from .._format.hdf5_meta import write_meta
 from ..exceptions import RestoreError
 from .replaced import Replaced
-from .save_log import Record
+from .save_log import SaveLog
 from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 
 __all__ = ["SKIPSETS_REMEMBERED", "compile_configuration_kept", "load", "write"]
 
 
 def write(
-    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: Record | None = None
+    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: SaveLog | None = None
 ) -> None:
     """Write a plain Keras file that stock Keras loads.
 
@@ -40,7 +40,7 @@ def write(
         OSError: the disk failed, and HDF5 says so.
         Exception: whatever Keras raises for a model that it cannot save.
     """
-    record = Record() if record is None else record
+    record = SaveLog() if record is None else record
     try:
         with compile_configuration_kept(model), SKIPSETS_REMEMBERED, record.listening():
             if weights_only:

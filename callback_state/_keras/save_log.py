@@ -16,12 +16,12 @@ import numpy
 
 from .replaced import Replaced
 
-__all__ = ["Record"]
+__all__ = ["SaveLog"]
 
 _here = threading.local()
 
 
-class Record:
+class SaveLog:
     """The entries that were made in a store, in their order, and what was put into each.
 
     Arrays are copied. For a variable, its value at the time of :meth:`repeat` counts.

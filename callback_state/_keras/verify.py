@@ -29,7 +29,7 @@ from .._store import disk
 from ..exceptions import unsupported_keras
 from . import model_file
 from .hdf5 import Comparison, Window, refused
-from .save_log import Record
+from .save_log import SaveLog
 
 __all__ = ["verify"]
 
@@ -40,7 +40,7 @@ def verify(
     *,
     weights_only: bool,
     meta: dict[str, Any],
-    record: Record | None = None,
+    record: SaveLog | None = None,
     name: str | None = None,
 ) -> None:
     """Compare a file with what :func:`.model_file.write` had to write with the same arguments.
@@ -72,7 +72,7 @@ def verify(
 
 
 def _differences(
-    model: Any, path: str, weights_only: bool, meta: dict[str, Any], name: str, record: Record | None = None
+    model: Any, path: str, weights_only: bool, meta: dict[str, Any], name: str, record: SaveLog | None = None
 ) -> dict[str, str]:
     with open(path, "rb", buffering=0) as file:
         whole = Window(file, 0, os.fstat(file.fileno()).st_size)
@@ -115,7 +115,7 @@ def _weights_of_archive(file: BinaryIO, name: str) -> Window:
     return Window(file, weights.header_offset + 30 + sum(lengths), weights.file_size)
 
 
-def _save_state(model: Any, root: _Group, record: Record | None) -> None:
+def _save_state(model: Any, root: _Group, record: SaveLog | None) -> None:
     """Save as Keras does for ``.weights.h5`` and for the weights in a ``.keras`` file, or repeat a record."""
     try:
         from keras.src.saving import saving_lib

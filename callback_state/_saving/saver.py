@@ -13,7 +13,7 @@ from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format import statefile
 from .._format.trust import Keys
 from .._keras import model_file, verify, weights
-from .._keras.save_log import Record
+from .._keras.save_log import SaveLog
 from .._store import commit, pair
 
 __all__ = ["Saver", "Taking"]
@@ -82,7 +82,7 @@ class Saver:
         """
         meta = taking.meta
         in_model = {**columns_of(meta), "training_args": meta.training_args}
-        options: dict[str, Any] = {"weights_only": weights_only, "meta": in_model, "record": Record()}
+        options: dict[str, Any] = {"weights_only": weights_only, "meta": in_model, "record": SaveLog()}
         with commit.write(
             path,
             lambda staged: model_file.write(model, staged, **options),

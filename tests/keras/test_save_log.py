@@ -15,7 +15,7 @@ from harness import X
 from keras.src.saving import saving_lib
 
 from callback_state._keras import model_file, verify
-from callback_state._keras.save_log import Record
+from callback_state._keras.save_log import SaveLog
 
 META: dict[str, Any] = {"epochs": [0], "training_args": {}}
 ENDINGS = [".keras", ".weights.h5"]
@@ -37,8 +37,8 @@ def model(*layers: Any) -> Any:
     return made
 
 
-def save(saved: Any, path: Path) -> Record:
-    record = Record()
+def save(saved: Any, path: Path) -> SaveLog:
+    record = SaveLog()
     options: dict[str, Any] = {"weights_only": path.name.endswith(".h5"), "meta": META, "record": record}
     model_file.write(saved, str(path), **options)
     verify.verify(saved, str(path), **options)
@@ -102,7 +102,7 @@ def test_a_layer_meets_the_store_of_keras(tmp_path: Path, ending: str) -> None:
     looks = Looks()
     with_it = model(looks)
     with_it(X[:1])
-    store = Record()
+    store = SaveLog()
     options: dict[str, Any] = {"weights_only": ending != ".keras", "meta": META, "record": store}
     model_file.write(with_it, str(tmp_path / f"m{ending}"), **options)
     assert looks.kind.__module__.startswith("keras.")
@@ -141,7 +141,7 @@ def test_nothing_is_kept_alive(tmp_path: Path) -> None:
         def save_own_variables(self, store: Any) -> None:
             store["x"] = np.ones(3)
 
-    record = Record()
+    record = SaveLog()
     array = np.ones(3)
     with record.listening():
         saving_lib._save_state(model(Stores()), saving_lib.H5IOStore(tmp_path / "m.h5", mode="w"), None, "", set())

@@ -31,7 +31,7 @@ from callback_state import ModelCheckpointEnhanced, WriteError
 from callback_state._format.hdf5_meta import read_meta
 from callback_state._keras import model_file
 from callback_state._keras import verify as _verify
-from callback_state._keras.save_log import Record
+from callback_state._keras.save_log import SaveLog
 from callback_state._keras.weights import digest_of
 from callback_state._store import pair
 
@@ -48,11 +48,11 @@ def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 #: What Keras told its store, by the file that it wrote.
-RECORDS: dict[Path, Record] = {}
+RECORDS: dict[Path, SaveLog] = {}
 
 
 def write(saved: Any, path: Path) -> None:
-    record = RECORDS[path] = Record()
+    record = RECORDS[path] = SaveLog()
     weights_only = path.name.endswith(".weights.h5")
     model_file.write(saved, str(path), weights_only=weights_only, meta=META, record=record)
 
@@ -483,7 +483,7 @@ def test_keras_searches_the_model_once(
     write(small, tmp_path / f"m{ending}")
     monkeypatch.setattr(saving_lib, "_walk_saveable", Mock(side_effect=saving_lib._walk_saveable))
     monkeypatch.setattr(keras.layers.Layer, "__init__", Mock(side_effect=AssertionError))
-    path, record = tmp_path / f"n{ending}", Record()
+    path, record = tmp_path / f"n{ending}", SaveLog()
     options: dict[str, Any] = {"weights_only": ending == ".weights.h5", "meta": META, "record": record}
     model_file.write(small, str(path), **options)
     walks = saving_lib._walk_saveable.call_count

@@ -121,11 +121,11 @@ def save(saved: Any, path: Path) -> None:
     """Save and commit as the package does."""
     from callback_state._format import statefile
     from callback_state._keras import model_file, verify
-    from callback_state._keras.save_log import Record
+    from callback_state._keras.save_log import SaveLog
     from callback_state._store import commit
 
     weights_only = path.name.endswith(".weights.h5")
-    options: dict[str, Any] = {"weights_only": weights_only, "meta": META, "record": Record()}
+    options: dict[str, Any] = {"weights_only": weights_only, "meta": META, "record": SaveLog()}
     with commit.write(
         path,
         lambda staged: model_file.write(saved, staged, **options),
