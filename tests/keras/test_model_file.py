@@ -188,7 +188,8 @@ def test_another_model_is_refused_and_unchanged(tmp_path: Path, name: str, endin
     write(saved, path)
     other = OTHERS[name]()
     before = [(v, value.tobytes()) for v, value in take_variables(other)]
-    with pytest.raises(RestoreError, match=r"(?s)does not fit the model.*[Cc]ompile it as it was"):
+    says = "compiled with the optimizer Adam" if "optimizer" in name else "The model here has .* variables"
+    with pytest.raises(RestoreError, match=rf"(?s)does not fit the model.*{says}.*[Cc]ompile it as it was"):
         model_file.load(other, str(path), digest_of(saved))
     assert [value.tobytes() for _, value in take_variables(other)] == [value for _, value in before]
 
