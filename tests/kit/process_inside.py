@@ -33,7 +33,7 @@ class Trace(keras.callbacks.Callback):
         self.digest = hashlib.sha256(text.encode()).hexdigest()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.note("epoch", epoch)
+        self.note("epoch", epoch, float(keras.random.normal(())))
 
     def on_train_batch_begin(self, batch, logs=None):
         self.note("batch", batch)
@@ -59,16 +59,19 @@ model = keras.Sequential(
 )
 model.compile(keras.optimizers.Adam(0.01), keras.losses.BinaryCrossentropy(), metrics=["accuracy"])
 directory.mkdir(exist_ok=True)
+weights = directory / "last.weights.h5"
 callbacks = [
     Trace(),
     keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
     keras.callbacks.CSVLogger(directory / "log.csv"),
     keras.callbacks.EarlyStopping(patience=99),
-    ModelCheckpointEnhanced(
-        directory / "last.weights.h5",
-        save_weights_only=True,
-        **{"in batches": {"save_freq": 7}, "on signals": {"save_on_signal": True, "period": 2}}[saves],
-    ),
+    {
+        "in batches": lambda: ModelCheckpointEnhanced(weights, save_weights_only=True, save_freq=7),
+        "on signals": lambda: ModelCheckpointEnhanced(
+            weights, save_weights_only=True, save_on_signal=True, period=2
+        ),
+        "after epochs": lambda: ModelCheckpointEnhanced(directory / "{epoch}.keras", max_to_keep=2),
+    }[saves](),
 ]
 restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
 print("BEGINS", restored.epoch, restored.batch, flush=True)

@@ -22,12 +22,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from harness import Killed, Strike, X, Y
 from programs import Program
 from reused import fresh_model
 
-from callback_state import ModelCheckpointEnhanced, NotPicklableError, UntrustedError, restore_callbacks, stateful
+from callback_state import ModelCheckpointEnhanced, NotPicklableError, restore_callbacks, stateful
 from callback_state._format.encode import Encoder
 
 KILL = 2
@@ -183,101 +182,7 @@ def test_all_kinds_are_rebuilt(tmp_path: Path) -> None:
     assert [n for n in KINDS if text_of(getattr(rebuilt, n)) != text_of(getattr(trained, n))] == []
 
 
-@stateful
-class Holder(keras.callbacks.Callback):
-    """Holds what it is given, and changes it."""
-
-    def __init__(self, name: str = "", held: Any = None) -> None:
-        super().__init__()
-        self.name = name
-        self.mine = held if held is not None else []
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.mine.append(epoch)
-
-
-def test_objects_shared_by_two_callbacks_stay_shared(tmp_path: Path) -> None:
-    """Two callbacks that append to one list append to one list afterwards."""
-    shared: list[int] = []
-    train(tmp_path, [Holder("a", shared), Holder("b", shared)])
-    one, other = Holder("a", []), Holder("b", [])
-    go_on(tmp_path, [one, other])
-    assert one.mine == [0, 0, 1, 1]
-    assert one.mine is other.mine
-
-
-def test_cycles_come_back(tmp_path: Path) -> None:
-    """A list that holds itself, and callbacks that hold each other, do so again."""
-    one, other = Holder("a"), Holder("b")
-    one.mine.append(one.mine)
-    one.friend, other.friend = other, one
-    train(tmp_path, [one, other])
-    new, friend = Holder("a"), Holder("b")
-    new.friend, friend.friend = friend, new
-    go_on(tmp_path, [new, friend])
-    assert new.mine[0] is new.mine and new.mine[1:] == [0, 1]
-    assert new.friend is friend and friend.friend is new
-
-
-@stateful
-class Slotted(keras.callbacks.Callback):
-    """Keeps its state in slots."""
-
-    __slots__ = ("count", "never", "values")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count, self.values = 0, []
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.count += 1
-        self.values.append(logs["loss"])
-
-
-def test_slots(tmp_path: Path) -> None:
-    """Slots are attributes like others; an empty one stays empty."""
-    trained, restored = Slotted(), Slotted()
-    train(tmp_path, [trained])
-    go_on(tmp_path, [restored])
-    assert restored.count == KILL and restored.values == trained.values
-    assert not hasattr(restored, "never")
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)], ids=["same order", "another order"])
-def test_several_instances_of_one_class(tmp_path: Path, order: tuple[int, ...]) -> None:
-    """Each gets its own state back, told apart by its arguments."""
-    trained = [Holder(name, [name]) for name in "abc"]
-    train(tmp_path, trained)
-    new = [Holder("abc"[i], ["abc"[i]]) for i in order]
-    go_on(tmp_path, new)
-    assert [c.mine for c in new] == [["abc"[i], 0, 1] for i in order]
-
-
 # Where the class is defined.
-
-
-def local_class() -> Any:
-    @stateful
-    class Local(keras.callbacks.Callback):
-        """Defined in a function, where every call makes another class."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.count = 0
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.count += 1
-
-    return Local
-
-
-def test_class_defined_in_a_function(tmp_path: Path) -> None:
-    """It is known by its name, and restored into an instance of the class that the function makes now."""
-    train(tmp_path, [local_class()()])
-    new = local_class()()
-    go_on(tmp_path, [new])
-    assert new.count == KILL
-    assert restore_callbacks(tmp_path)[1].count == KILL
 
 
 CELL = """
@@ -349,96 +254,6 @@ def test_class_of_a_script_is_that_of_a_module(tmp_path: Path, monkeypatch: pyte
     assert (new.steps, len(new.window), restored.initial_epoch) == (4, 3, 2)
     rebuilt = restore_callbacks(tmp_path, model=script.build())["Schedule"]
     assert (rebuilt.peak, rebuilt.steps, rebuilt.window) == (0.5, 4, new.window)
-
-
-# Variables.
-
-
-class Penalised(keras.layers.Layer):
-    """Adds a loss whose weight is a variable."""
-
-    def build(self, shape: Any) -> None:
-        self.kl_weight = self.add_weight(shape=(), initializer="zeros", trainable=False, name="kl")
-
-    def call(self, x: Any) -> Any:
-        self.add_loss(self.kl_weight * keras.ops.mean(x**2))
-        return x
-
-
-def weighted() -> Any:
-    """A model with a variable that a callback sets: the weight of one part of its loss."""
-    keras.utils.set_random_seed(3)
-    model = keras.Sequential([keras.Input((6,)), Penalised(), keras.layers.Dense(1)])
-    model.compile("adam", "mse", run_eagerly=True)
-    return model
-
-
-@stateful
-class Anneal(keras.callbacks.Callback):
-    """Raises the weight of a part of the loss, in a variable that the model reads."""
-
-    def __init__(self, weight: Any = None) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.weight = self.model.layers[0].kl_weight
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.weight.assign_add(0.25)
-
-
-@pytest.mark.filterwarnings("ignore:.*Nothing was restored from them")
-@pytest.mark.parametrize("given", [True, False], ids=["in the constructor", "in on_train_begin"])
-def test_variable_of_the_model_stays_that_variable(tmp_path: Path, given: bool) -> None:
-    """After the restore the callback changes the variable that the new model reads, from the value saved."""
-
-    def make(model: Any) -> Any:
-        return Anneal(model.layers[0].kl_weight if given else None)
-
-    model = weighted()
-    train(tmp_path, [make(model)], model=model)
-    model = weighted()
-    anneal = make(model)
-    restored = go_on(tmp_path, [anneal], model=model)
-    weight = model.layers[0].kl_weight
-    assert float(weight.numpy()) == 0.25 * KILL
-    model.fit(
-        X,
-        Y,
-        batch_size=32,
-        verbose=0,
-        epochs=4,
-        initial_epoch=restored.initial_epoch,
-        callbacks=[checkpoint(tmp_path), anneal],
-    )
-    assert anneal.weight is weight
-    assert float(weight.numpy()) == 1.0
-
-
-@stateful
-class Own(keras.callbacks.Callback):
-    """Has variables of its own."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.total = (keras.Variable if kind == "keras" else tf.Variable)([0.0, 0.0])
-        self.parts = {"a": [tf.Variable(1)]}
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.total.assign_add([1.0, 2.0])
-        self.parts["a"][0].assign_add(1)
-
-
-@pytest.mark.parametrize("kind", ["keras", "tensorflow"])
-def test_value_goes_into_the_variable_held_now(tmp_path: Path, kind: str) -> None:
-    """A Keras or TensorFlow variable of the callback's own, also in a container, stays the one it is."""
-    train(tmp_path, [Own(kind)])
-    new = Own(kind)
-    total, part = new.total, new.parts["a"][0]
-    go_on(tmp_path, [new])
-    assert new.total is total and new.parts["a"][0] is part
-    assert total.numpy().tolist() == [2.0, 4.0] and int(part.numpy()) == 1 + KILL
 
 
 # What cannot be saved.
@@ -521,22 +336,6 @@ def test_other_objects_are_warned_of_with_into_too(tmp_path: Path) -> None:
         for _ in range(2):
             fresh_model().fit(X, Y, batch_size=32, verbose=0, epochs=0, callbacks=callbacks)
     assert len(caught) == 1
-
-
-@pytest.mark.filterwarnings("ignore:stored by value")
-def test_other_objects_come_back_on_trust_only(tmp_path: Path) -> None:
-    """Without trust an error names the attribute, and nothing is half restored; with trust they are there."""
-    step = 2
-    train(tmp_path, [ByValue(lambda count: count + step)])
-    new = ByValue(lambda count: count + 100)
-    with pytest.raises(UntrustedError, match=r"ByValue\.foreign is an object of class .*Foreign.*trusted=True"):
-        go_on(tmp_path, [new])
-    assert new.count == 0 and new.foreign == Foreign(0)
-    go_on(tmp_path, [new], trusted=True)
-    assert new.count == KILL * step and new.foreign == Foreign(KILL - 1 + 7)
-    assert new.function(0) == 100  # the user's own, now
-    rebuilt = restore_callbacks(tmp_path, trusted=True)["ByValue"]
-    assert (rebuilt.count, rebuilt.function(0)) == (KILL * step, step)
 
 
 def test_somebody_elses_callback(tmp_path: Path) -> None:
