@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness import each, pairwise
-from inside import AXES, BATCHES, Cell, Ended, start, start_stock
+from inside import AXES, BATCHES, EPOCHS, Cell, Ended, start, start_stock
 from pages import part
 
 pytestmark = [
@@ -90,7 +90,8 @@ def check_row(directory: Path, uninterrupted: Any, cell: Cell, kill: str, **opti
 @pytest.mark.parametrize(("cell", "kill"), EACH, ids=ids)
 def test_resumed_run_is_the_uninterrupted_run(tmp_path: Path, uninterrupted: Any, cell: Cell, kill: str) -> None:
     """Byte for byte, for every kind of data, model, optimizer and argument, and every moment of the kill."""
-    check_row(tmp_path, uninterrupted, cell, kill, epochs=cell.initial_epoch + 2)
+    short = cell.data == "arrays-steps"  # its second epoch has two batches: the data end
+    check_row(tmp_path, uninterrupted, cell, kill, epochs=EPOCHS if short else cell.initial_epoch + 2)
 
 
 @pytest.mark.heavy
