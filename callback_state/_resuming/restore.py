@@ -82,7 +82,7 @@ def restore_callbacks(
     trust = Trust.of(trusted, key)
     callbacks = _as_list(into)
     for callback in filter(is_ours, callbacks or []):
-        callback.notices.with_live_callbacks = True
+        callback.note_restore()
     for _ in range(REPLACED):
         found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
         if found is None:

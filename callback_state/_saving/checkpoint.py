@@ -230,6 +230,10 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     # What other parts of the package ask for.
 
+    def note_restore(self) -> None:
+        """The script has passed this callback to ``restore_callbacks(into=...)``."""
+        self.notices.with_live_callbacks = True
+
     def use(self, keeper: Keeper | None) -> None:
         """Let this keeper save for the callback from now on; None: nothing is saved."""
         self._keeper = keeper

@@ -21,6 +21,7 @@ from tensorflow.core.util import event_pb2
 
 from callback_state import CallbackStateError, ResumeError
 from callback_state._callbacks.capture import note_outside, outside_of, wind_back
+from callback_state._store.staging import cut
 from callback_state.testing import simulate
 
 EPOCHS = 6
@@ -253,19 +254,19 @@ def test_a_disk_that_fails_at_the_save(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_cut_file_can_be_read(tmp_path: Path) -> None:
     """The size after a flush lies between two records."""
-    board, cut = keras.callbacks.TensorBoard(str(tmp_path)), []
+    board, found = keras.callbacks.TensorBoard(str(tmp_path)), []
 
     def take(epoch: int, logs: Any) -> None:
         for name, size in outside_of(board)["files"].items():
             copy = tmp_path / "copy"
             copy.write_bytes((tmp_path / name).read_bytes() + b"\x18\x00torn")
             cut(str(copy), size)
-            cut.append((epoch, read(copy)[-1].step))
+            found.append((epoch, read(copy)[-1].step))
 
-    losses = {name: [1.0] * 20 for name in ("loss", "val_loss")}
+    losses = {name: [1.0] * 5 for name in ("loss", "val_loss")}
     takes = keras.callbacks.LambdaCallback(on_epoch_end=take)
-    simulate([board, takes], epochs=20, steps_per_epoch=1, logs=losses, model=fresh_model())
-    assert cut == [(epoch, epoch) for epoch in range(20) for _ in ("train", "validation")]
+    simulate([board, takes], epochs=5, steps_per_epoch=1, logs=losses, model=fresh_model())
+    assert found == [(epoch, epoch) for epoch in range(5) for _ in ("train", "validation")]
 
 
 # Whole runs.
