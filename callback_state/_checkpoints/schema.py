@@ -283,7 +283,6 @@ def _check_arguments(callbacks: list[SavedCallback]) -> None:
     _check_apart(callback.arguments for callback in callbacks)
     arguments = [argument for callback in callbacks for argument in callback.arguments.values()]
     tables = [argument.data for argument in arguments if type(argument.data) is tuple and argument.data]
-    _check_apart(tables)
     _check_apart(data[0] for data in tables if type(data[0]) is list)
     for callback in callbacks:
         for name, argument in callback.arguments.items():

@@ -41,7 +41,7 @@ def test_a_pair_is_opened_by_either_path(tmp_path: Path, given: str, staged: boo
 def newer() -> bytes:
     """A state file of the next format."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statefile, "UNSIGNED", statefile.FORMAT + 1)
+        patch.setattr(statefile, "FORMAT", statefile.FORMAT + 1)
         return sealed(1)
 
 
