@@ -60,7 +60,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     ("setting", "name"),
     [
         ("every epoch", "{epoch}-{val_loss:.3f}.keras"),
-        ("best only", "{epoch}-{val_loss:.3f}.keras"),
+        pytest.param("best only", "{epoch}-{val_loss:.3f}.keras", marks=pytest.mark.heavy),
         ("best accuracy", "best.keras"),
         ("threshold", "best.keras"),
         ("every 3 batches", "{epoch}-{val_loss:.3f}.keras"),
@@ -76,7 +76,7 @@ def test_saves_when_and_where_the_stock_class_does(
     results = []
     for cls in (keras.callbacks.ModelCheckpoint, ModelCheckpointEnhanced):
         saver = cls(os.path.join(tmp_path, cls.__name__, name), verbose=1, **options)
-        fresh_model().fit(**FIT, epochs=3, callbacks=[saver])
+        fresh_model().fit(**FIT, epochs=2, callbacks=[saver])
         directory = tmp_path / cls.__name__
         found = [n for n in (models(directory) if directory.exists() else []) if ".final" not in n]
         said = re.findall(r"improved? from [\w.]+(?: to [\d.]+)?", capsys.readouterr().out)
@@ -305,7 +305,9 @@ def test_numpy_numbers_as_arguments_of_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+@pytest.mark.parametrize(
+    "ending", [".keras", *(pytest.param(e, marks=pytest.mark.heavy) for e in (".weights.h5", ".h5"))]
+)
 def test_nothing_is_ever_more_open_than_the_umask(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
