@@ -28,7 +28,8 @@ class Need:
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.path} ({self.what}) needs {', '.join(self.names)}"
+        needs = f" needs {', '.join(self.names)}" if self.names else ""
+        return f"{self.path} ({self.what}){needs}"
 
 
 def untrusted(path: str | os.PathLike[str]) -> list[Need]:
