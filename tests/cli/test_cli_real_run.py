@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ENVIRONMENT
+from programs import Program
 from test_cli_doctor import HARMLESS, RIGHT, UNSAVED, callback
 
 from callback_state.cli.doctor.findings import findings_in
@@ -66,7 +64,10 @@ for how in sys.argv[1:]:
 
 
 def trained(directory: Path, *how: str) -> Path:
-    subprocess.run([sys.executable, "-c", PROGRAM, *how], cwd=directory, check=True, timeout=300, env=ENVIRONMENT)
+    """A directory in which the program has run."""
+    (directory / "program.py").write_text(PROGRAM)
+    done = Program(str(directory / "program.py"), str(directory), how).run()
+    assert done.status == 0, done.err
     return directory
 
 
