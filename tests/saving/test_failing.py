@@ -353,7 +353,7 @@ class FailsAt(keras.callbacks.Callback):
     ("event", "moment", "error"),
     [
         ("on_epoch_begin", (0, None), Broken),
-        ("on_train_batch_begin", (1, 1), KeyboardInterrupt),
+        pytest.param("on_train_batch_begin", (1, 1), KeyboardInterrupt, marks=pytest.mark.heavy),
         ("on_train_batch_end", (1, 1), Broken),
         ("on_test_batch_begin", (1, 3), KeyboardInterrupt),
         ("on_epoch_end", (1, 3), Broken),
