@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from disk import File, Folder, State, after_cut, read
 
-from callback_state._store import commit
+from callback_state._store import commit, staging
 from callback_state._store import disk as seam
 
 #: What a reader is entitled to: the newest save, those saves that must all be there, and whether the newest
@@ -102,7 +102,7 @@ class Disk:
         commit._FAILED.clear()
         # The same name in every run, so that the same state is looked at once.
         numbers = itertools.count(1)
-        patch.setattr(seam.secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
+        patch.setattr(staging.secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
 
     def restart(self) -> None:
         """Another process begins, which no fault strikes."""
