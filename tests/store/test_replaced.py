@@ -21,7 +21,7 @@ from callback_state import CallbackStateError, CheckpointNotFoundError, RestoreE
 from callback_state._checkpoints import find
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._keras import model_file
-from callback_state._resuming import restore
+from callback_state._resuming import put_in, restore
 from callback_state._resuming.checks import Expected
 from callback_state._store import commit as _store
 from callback_state._store import disk
@@ -85,11 +85,11 @@ POINTS: dict[str, tuple[Any, str]] = {
     "matching": (restore, "_match"),
     "preparing": (restore, "prepare_from"),
     "checking": (Expected, "check_variables"),
-    "loading": (model_file, "load"),
+    "loading": (put_in, "load"),
     "the weights": (model_file, "_check_optimizer"),
     "the optimizer": (model_file, "_load_h5_optimizer"),
     "comparing": (model_file, "digest_of"),
-    "the seeds": (restore, "put_back_seeds"),
+    "the seeds": (put_in, "put_back_seeds"),
 }
 
 
@@ -126,7 +126,7 @@ MOMENTS = [(point, "before") for point in POINTS]
 MOMENTS += [(point, "after") for point in ("the digest", "comparing", "the seeds")]
 
 
-@pytest.mark.parametrize(("given", "times"), [("file", 4), ("directory", 1)])
+@pytest.mark.parametrize(("given", "times"), [pytest.param("file", 4, marks=pytest.mark.heavy), ("directory", 1)])
 @pytest.mark.parametrize(("point", "when"), MOMENTS)
 def test_the_file_is_replaced_at_every_point(
     saved: dict[str, Any], tmp_path: Path, at: Any, point: str, when: str, times: int, given: str
@@ -189,7 +189,7 @@ def test_a_file_that_was_deleted_while_it_was_loaded(saved: dict[str, Any], tmp_
             _store.delete(old)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(model_file, "load", model_file.load)  # what `at` sets is taken back here
+            patch.setattr(put_in, "load", put_in.load)  # what `at` sets is taken back here
             at("loading", "before", move_on, 1)
             if given == "directory":
                 assert whole(directory) == saved["expected"][1]
