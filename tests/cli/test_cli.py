@@ -110,10 +110,13 @@ def test_a_command_line_is_completed(
     assert expected in capsysbinary.readouterr().out.decode().splitlines()
 
 
-@pytest.mark.parametrize("argv", [["nope"], ["ls", "--nope"], ["show"], ["prune", "ckpt"]], ids=" ".join)
-def test_a_wrong_command_line_is_told(argv: list[str], here: Path) -> None:
-    """On standard error, with status 2."""
-    done = run(*argv)
+WRONG = ["nope", "ls --nope", "show", "prune ckpt", "ls ckpt --watch --verify", "export ckpt --csv --json"]
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_command_line_is_told(line: str, here: Path) -> None:
+    """On standard error, with status 2; so are two options that exclude each other."""
+    done = run(*line.split())
     assert done.status == Exit.USAGE and done.out == "" and "Error: " in done.err
 
 
@@ -123,19 +126,6 @@ def test_what_is_not_there_is_told(name: str, here: Path) -> None:
     done = run(name, *READING[name], "nowhere")
     assert done.status == Exit.NOT_FOUND and done.out.count("\n") <= 2
     assert done.err.startswith("callback-state: nowhere: expected ") and "Traceback" not in done.err
-
-
-@pytest.mark.parametrize("name", [*READING, "prune", "repair"])
-@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="everything is permitted")
-def test_a_missing_permission_is_told(name: str, here: Path) -> None:
-    """As one message, and a status."""
-    os.chmod("ckpt", 0)
-    try:
-        options = ["--keep", "1"] if name == "prune" else READING.get(name, [])
-        done = run(name, *options, "ckpt")
-    finally:
-        os.chmod("ckpt", 0o700)
-    assert done.status == Exit.FAILED and "Permission denied" in done.err and "Traceback" not in done.err
 
 
 def test_an_error_of_the_system_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,11 +44,6 @@ def test_a_history_is_json(tmp_path: Path) -> None:
     }
 
 
-def test_both_formats_at_once_are_refused(tmp_path: Path) -> None:
-    """As one output cannot be both."""
-    assert run("export", tmp_path, "--csv", "--json").status == Exit.USAGE
-
-
 def test_a_model_that_has_lost_its_state_has_a_history(tmp_path: Path) -> None:
     """An HDF5 file carries one itself; where that is none of ours, it is damaged."""
     for name in ("ours.h5", "other.h5"):

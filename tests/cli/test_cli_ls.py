@@ -20,7 +20,7 @@ from callback_state._format.pickles import dump, parse_first
 from callback_state._store import disk, pair
 from callback_state._store.pair import SUFFIX
 from callback_state.cli.commands import ls
-from callback_state.cli.runs import looks, rows
+from callback_state.cli.runs import looks
 from callback_state.cli.runs.follow import follow
 from callback_state.cli.shell.exits import Exit
 
@@ -247,12 +247,6 @@ def test_a_staged_state_counts(tmp_path: Path) -> None:
     assert [(row["epoch"], row["verified"]) for row in found["checkpoints"]] == [(2, None)]
 
 
-def test_a_directory_without_checkpoints_is_told(tmp_path: Path) -> None:
-    """With a status of its own."""
-    done = run("ls", tmp_path)
-    assert done.status == Exit.NOT_FOUND and ".callbacks.pkl, found none" in done.err
-
-
 def watched(directory: Path, steps: list[Any], *, as_json: bool = False, capture: Any) -> list[str]:
     """What ``--watch`` prints while these steps are done, one in each pause."""
     todo = [*steps]
@@ -313,12 +307,6 @@ def test_a_watch_goes_on_where_the_directory_vanishes(
     assert [line.split(",")[0] for line in lines] == ["2.keras"]
 
 
-def test_a_watch_is_for_programs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One object a line, as those of the listing."""
-    lines = watched(tmp_path, [lambda: put(tmp_path, "m.keras", 3, finished=True)], as_json=True, capture=capsys)
-    assert len(lines) == 1 and json.loads(lines[0])["epoch"] == 3
-
-
 def test_a_watch_for_programs_says_what_the_listing_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -334,14 +322,6 @@ def test_a_watch_for_programs_says_what_the_listing_says(
     assert [row["best"] for row in run_["checkpoints"]] == [False, True, False, False]
 
 
-def test_a_watch_on_a_terminal_names_several_runs(tmp_path: Path) -> None:
-    """As the listing does."""
-    for name in ("a", "b"):
-        put(tmp_path, f"{name}-1.keras", 1, template=f"{name}-{{epoch}}.keras", finished=True)
-    titles = [table.title for table in rows.tables_of(ls._runs(str(tmp_path), False), None, 0)]
-    assert titles == ["a-{epoch}.keras", "b-{epoch}.keras"]
-
-
 def test_a_watch_on_a_terminal_shows_the_last_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that the terminal has room for, and ends with the run."""
     monkeypatch.setenv("COLUMNS", "120")
@@ -351,12 +331,6 @@ def test_a_watch_on_a_terminal_shows_the_last_rows(tmp_path: Path, monkeypatch: 
     done = run("ls", tmp_path, "--watch", terminal=True)
     assert done.status == Exit.OK
     assert "021.keras" in done.out and "finished" in done.out and "010.keras" not in done.out
-
-
-def test_a_watch_reads_no_model_files(tmp_path: Path) -> None:
-    """Again and again: both options together are refused."""
-    put(tmp_path, "m.keras", 1)
-    assert run("ls", tmp_path, "--watch", "--verify").status == Exit.USAGE
 
 
 def test_what_a_writer_deletes_meanwhile_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,13 +85,6 @@ def test_nothing_to_repair_is_told(tmp_path: Path) -> None:
     assert names(tmp_path) == before
 
 
-def test_a_first_save_that_was_interrupted_leaves_nothing(tmp_path: Path) -> None:
-    """There was no checkpoint, and there is none."""
-    stage(tmp_path / "m.keras")
-    assert run("repair", tmp_path).lines == [f"removed   .m.keras.tmp-{staging._host()}-{DEAD}-0123abcd"]
-    assert names(tmp_path) == []
-
-
 @pytest.mark.parametrize("state", ["whole", "none"])
 def test_two_files_are_repaired_one_by_one(state: str, tmp_path: Path) -> None:
     """One is finished, the other undone; a whole one beside them stays."""

@@ -20,7 +20,7 @@ from recorded_runs import doubt
 from test_cli import STEERS
 
 from callback_state._format.encode import Encoder
-from callback_state._units import age_of, size_of, time_of
+from callback_state._units import age_of, size_of
 from callback_state.cli.shell.exits import Exit
 from callback_state.cli.shell.output import printable
 from callback_state.cli.values.phrases import words
@@ -226,7 +226,7 @@ def test_configuration_is_shown(tmp_path: Path) -> None:
 
 def test_the_run_is_shown(tmp_path: Path) -> None:
     """Moment, versions, monitored value, model, arguments, history, starts and doubts."""
-    start = {"at": 10**18, "epoch": 2, "batch": 5, "from": None, "due": None, "beside": 0}
+    start = {"at": 10**18, "epoch": 2, "batch": 5, "from": 4, "due": (2, 5), "beside": 0}
     path = put(
         tmp_path,
         "m.keras",
@@ -259,7 +259,7 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
         assert re.search(line, text)
     found = run("show", path, "--json").json
     assert found["moment"]["batch"] == 6 and found["history"] == {"epochs": [0, 1], "series": {"loss": [1.0, 0.5]}}
-    assert found["starts"] == [start]
+    assert found["starts"] == [{**start, "due": {"$type": "tuple", "items": [2, 5]}}]
 
 
 def test_the_end_of_a_run_is_shown(tmp_path: Path) -> None:
@@ -304,48 +304,11 @@ def test_any_text_becomes_printable(text: str) -> None:
     assert found.isprintable() and (found == text or not text.isprintable())
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1 kB"),
-        (999_600, "1 MB"),
-        (1234567, "1.23 MB"),
-        (5 * 10**12, "5 TB"),
-        (5 * 10**15, "5000 TB"),
-    ],
-)
-def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
-    """In decimal units."""
-    assert size_of(size) == text
+SIZES = {0: "0 B", 999: "999 B", 1000: "1 kB", 999_600: "1 MB", 1234567: "1.23 MB", 5 * 10**15: "5000 TB"}
+AGES = {0: "0 s", -5: "0 s", 119: "119 s", 120: "2 min", 7199: "119 min", 7200: "2 h", 172800: "2 d"}
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (-5, "0 s"),
-        (119, "119 s"),
-        (120, "2 min"),
-        (7199, "119 min"),
-        (7200, "2 h"),
-        (172800, "2 d"),
-        (1e9, "11574 d"),
-    ],
-)
-def test_an_age_is_told_in_one_unit(seconds: float, text: str) -> None:
-    """The largest of which there are two."""
-    assert age_of(10**18, 1e9 + seconds) == text
-
-
-def test_no_moment_is_too_strange() -> None:
-    """A file may say anything."""
-    assert time_of(-(1 << 70)) and time_of(1 << 90)
-
-
-def test_starts_are_shown_as_they_are(tmp_path: Path) -> None:
-    """Their numbers stand for themselves, and what was due is the pair that it is."""
-    began = {"at": 1, "epoch": 2, "batch": 3, "from": 4, "due": (2, 3), "beside": 5}
-    path = put(tmp_path, "m.keras", 1, starts=[began])
-    assert run("show", path, "--json").json["starts"] == [{**began, "due": {"$type": "tuple", "items": [2, 3]}}]
+def test_sizes_and_ages_are_told_in_one_unit() -> None:
+    """Sizes in three digits and decimal units, ages in the largest unit of which there are two."""
+    assert {size: size_of(size) for size in SIZES} == SIZES
+    assert {seconds: age_of(10**18, 1e9 + seconds) for seconds in AGES} == AGES

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import put, put_run, run
@@ -85,36 +83,6 @@ def test_what_is_no_file_is_damaged(command: str, kind: str, half: str, tmp_path
     assert name in ("show", "prune") or "002.keras" in done.err
 
 
-@pytest.mark.parametrize("path", ["002.keras", f"002.keras{SUFFIX}"])
-def test_one_that_is_no_file_is_damaged(path: str, tmp_path: Path) -> None:
-    """Also where it is the only one asked for; a large one is refused by its end."""
-    put_run(tmp_path, [0.5, 0.25])
-    state = tmp_path / f"002.keras{SUFFIX}"
-    with state.open("ab") as file:
-        file.truncate(1 << 38)
-    done = run("verify", tmp_path / path)
-    assert done.status == Exit.DAMAGED and "expected a trailer at the end, found none" in done.err
-    if hasattr(os, "mkfifo"):
-        os.remove(state)
-        os.mkfifo(state)
-        done = run("verify", tmp_path / path)
-        assert done.status == Exit.DAMAGED and "expected a regular file, found a pipe" in done.err
-
-
-def test_a_file_of_no_run_is_not_looked_at(tmp_path: Path) -> None:
-    """A model that somebody has saved there by himself."""
-    put_run(tmp_path, [0.5])
-    (tmp_path / "export.keras").write_bytes(b"model")
-    assert run("verify", tmp_path).status == Exit.OK
-
-
-@pytest.mark.parametrize("name", ["", "m.keras", f"m.keras{SUFFIX}", "text"])
-def test_nothing_is_found(name: str, tmp_path: Path) -> None:
-    """An empty directory, or no file of that name."""
-    done = run("verify", tmp_path / name)
-    assert done.status == Exit.NOT_FOUND and "found" in done.err
-
-
 def signed(directory: Path, name: str, key: str = KEY) -> Path:
     return put(directory, name, 1, sign=Keys.of(key).signer(name))  # type: ignore[union-attr]
 
@@ -181,21 +149,6 @@ def test_leftovers_are_named(tmp_path: Path) -> None:
     assert run("verify", tmp_path, "--json").json["leftovers"] == [staged.name]
 
 
-def test_a_newer_format_is_told(tmp_path: Path) -> None:
-    """A sound file that this release cannot read."""
-    path = put(tmp_path, "m.keras", 1)
-    state = Path(f"{path}{SUFFIX}")
-    from callback_state._format import statefile
-
-    data = bytearray(state.read_bytes())
-    trailer = data[-statefile.TRAILER_SIZE :]
-    trailer[8:12] = (99).to_bytes(4, "little")
-    fields = bytes(trailer[: statefile._FIELDS.size])
-    state.write_bytes(bytes(data[: -statefile.TRAILER_SIZE]) + fields + statefile._sha256(fields))
-    done = run("verify", path)
-    assert done.status == Exit.DAMAGED and "install a newer callback_state" in done.err
-
-
 def snapshots() -> list[Snapshot]:
     return [kept for kept in gc.get_objects() if isinstance(kept, Snapshot)]
 
@@ -209,37 +162,15 @@ def test_no_state_is_kept(tmp_path: Path) -> None:
     assert {*map(id, snapshots())} <= before
 
 
-class Watched:
-    """Standard error as a terminal that remembers."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> int:
-        self.text += text
-        return len(text)
-
-    def flush(self) -> None:
-        return None
-
-    def isatty(self) -> bool:
-        return True
-
-    encoding = "utf-8"
-
-
-@pytest.mark.parametrize(("little", "bar"), [(0, True), (1 << 28, False)], ids=["long-work", "short-work"])
-def test_long_work_shows_a_bar(little: int, bar: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("little", [0, 1 << 28])
+def test_long_work_shows_a_bar(
+    little: int, terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On standard error, if that is a terminal and there is much to be read; the result is the same."""
     monkeypatch.setattr(progress, "_LITTLE", little)
     monkeypatch.setenv("TERM", "xterm")
-    files = []
-    for name in ("a", "b"):
-        (tmp_path / name).write_bytes(bytes(1000))
-        files.append(str(tmp_path / name))
-    seen: Any = Watched()
-    monkeypatch.setattr(sys, "stderr", seen)
-    assert [*progress.watched([1, 2], files)] == [1, 2]
-    assert ("\x1b[" in seen.text) is bar
-    seen.text, seen.isatty = "", lambda: False
-    assert [*progress.watched([1, 2], files)] == [1, 2] and seen.text == ""
+    put_run(tmp_path, [0.5, 0.25])
+    done = run("verify", tmp_path, terminal=terminal)
+    assert done.status == Exit.OK and done.out.count("whole") == 2
+    assert ("\x1b[" in done.err) is (terminal and not little)

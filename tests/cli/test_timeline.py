@@ -73,62 +73,6 @@ def test_the_learning_rate_of_the_logs_is_taken_where_no_other_is_known(tmp_path
     assert [panel.title for panel in timeline.metrics] == ["loss"]
 
 
-@pytest.mark.parametrize(
-    ("epochs", "values", "places"),
-    [
-        (6, [1, 2, 3], [2, 4, 6]),
-        (7, [1, 2, 3], [2, 4, 6]),
-        (5, [1], [3]),
-        (3, [], []),
-        (6, [1, 2, 3, 4], [3, 4, 5, 6]),
-        (3, [1, 2, 3], [1, 2, 3]),
-    ],
-    ids=["every other", "one epoch more", "one value", "none", "only at the end", "each"],
-)
-def test_a_series_with_fewer_values_than_epochs_is_placed(
-    tmp_path: Path, epochs: int, values: list[int], places: list[int]
-) -> None:
-    """With ``validation_freq=n`` each n-th epoch has a value; a series that begins late has the last epochs."""
-    write(tmp_path, "m.keras", history=history(epochs, val_loss=values), epoch=epochs - 1)
-    found = points(timeline_of(recorded(str(tmp_path))).metrics[0]).get("val_loss", {})
-    assert found == dict(zip(map(float, places), map(float, values), strict=True))
-
-
-@pytest.mark.parametrize(
-    ("value", "number"),
-    [
-        (3, 3.0),
-        (True, 1.0),
-        (2.5, 2.5),
-        (-math.inf, -math.inf),
-        (np.float32(0.5), 0.5),
-        (np.array(7), 7.0),
-        (np.array([[2]], "uint8"), 2.0),
-        (Variable(np.array(0.25)), 0.25),
-        (Variable(1.5), 1.5),
-        (10**400, math.inf),
-        (1 << 70, float(1 << 70)),
-        ("3", None),
-        (None, None),
-        (np.zeros(9), None),
-        ([3], None),
-        (1j, None),
-        (np.complex64(1), None),
-        (np.array("a"), None),
-        (np.zeros((0,)), None),
-        (Variable(np.zeros(9)), None),
-        (b"1", None),
-        (np.zeros(2, complex), None),
-    ],
-    ids=repr,
-)
-def test_what_counts_as_a_number(tmp_path: Path, value: Any, number: float | None) -> None:
-    """Python's and NumPy's real numbers, arrays and variables of one element under the name alone."""
-    write(tmp_path, "m.keras", {"C": {"value": value, "other": "text"}})
-    found = numbers_of(recorded(str(tmp_path)).newest.snapshot)
-    assert found == {"C": {} if number is None else {"value": number}}
-
-
 def test_each_element_of_a_small_array_is_a_number(tmp_path: Path) -> None:
     """Up to eight, of any shape and width, of variables and within dicts too; each is drawn if it changes."""
     for epoch in range(2):
@@ -156,12 +100,6 @@ def test_each_element_of_a_small_array_is_a_number(tmp_path: Path) -> None:
         "inner.pair[1]": 1,
     }
     assert [panel.title for panel in timeline_of(found).states["C"]] == ["rates[1]"]
-
-
-def test_a_value_that_is_no_number_is_told_from_zero(tmp_path: Path) -> None:
-    """NaN is kept as it is: the attribute is a number, at this moment none."""
-    write(tmp_path, "m.keras", {"C": {"value": math.nan}})
-    assert math.isnan(numbers_of(recorded(str(tmp_path)).newest.snapshot)["C"]["value"])
 
 
 def test_numbers_are_found_in_small_dicts_and_not_in_large_ones(tmp_path: Path) -> None:
@@ -262,39 +200,10 @@ def test_what_a_course_has_left_is_not_drawn(tmp_path: Path) -> None:
     assert [state.name for state in recorded(str(tmp_path)).states] == ["3.keras"]
 
 
-def test_the_best_is_by_the_direction_that_the_files_tell(tmp_path: Path) -> None:
-    """Whether less or more is better stands in the state of a callback that looks at the same series."""
-    for epoch, value in enumerate([0.5, 0.9, 0.7]):
-        for run, word in (("a", "less"), ("b", "greater")):
-            decided = {"Early": {"monitor_op": f"{word} score"}}
-            told = {"monitor": ("score", value), "saved_at": BEGAN + epoch, "template": f"{run}{{epoch}}.keras"}
-            write(tmp_path, f"{run}{epoch}.keras", decided, epoch=epoch, **told)
-    best = [recorded(str(tmp_path), f"{run}{{epoch}}.keras").best for run in "ab"]
-    assert [state and state.name for state in best] == ["a0.keras", "b1.keras"]
-
-
 def test_a_line_is_broken_where_a_value_cannot_be_drawn() -> None:
     """NaN, infinities, and what is too large for a picture."""
     series = Series("x", ((1, 1.0), (2, math.nan), (3, 2.0), (4, 3.0), (5, math.inf), (6, 1e305), (7, 4.0)))
     assert series.runs() == [[(1, 1.0)], [(3, 2.0), (4, 3.0)], [(7, 4.0)]]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1e-4, 1.0], True),
-        ([1.0, 1.5], False),
-        ([0.0, 1e5], False),
-        ([-1.0, 1e5], False),
-        ([math.nan], False),
-        ([], False),
-    ],
-    ids=str,
-)
-def test_wide_positive_series_are_drawn_by_their_logarithm(values: list[float], expected: bool) -> None:
-    """Over a thousand between the least and the greatest; never with a zero."""
-    series = Series("x", tuple(enumerate(values)))
-    assert Panel("x", (series,)).is_logarithmic is expected
 
 
 @pytest.mark.parametrize(
@@ -321,3 +230,37 @@ def test_numbers_of_any_size_are_drawn_or_left_out(tmp_path: Path, meta: dict[st
     places = [place for panel in panels for series in panel.series for place, _ in series.points]
     assert all(map(math.isfinite, [timeline.end, *places, *(r.place for r in timeline.restarts)]))
     assert "epochs" in timeline.standing
+
+
+EVERY_OTHER, LATE = ([1, 2, 3], [2, 4, 6]), ([1, 2, 3, 4], [3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "series"), [(6, EVERY_OTHER), (7, EVERY_OTHER), (5, ([1], [3])), (3, ([], [])), (6, LATE)], ids=str
+)
+def test_a_series_with_fewer_values_than_epochs_is_placed(tmp_path: Path, epochs: int, series: Any) -> None:
+    """With ``validation_freq=n`` each n-th epoch has a value; a series that begins late has the last epochs."""
+    values, places = series
+    write(tmp_path, "m.keras", history=history(epochs, val_loss=values), epoch=epochs - 1)
+    found = points(timeline_of(recorded(str(tmp_path))).metrics[0]).get("val_loss", {})
+    assert found == dict(zip(map(float, places), map(float, values), strict=True))
+
+
+def test_what_counts_as_a_number(tmp_path: Path) -> None:
+    """Python's and NumPy's real numbers, arrays and variables of one element under the name alone."""
+    integers = [3, True, 1 << 70, np.array(7), np.array([[2]], "uint8")]
+    floats = [2.5, -math.inf, math.nan, np.float32(0.5), Variable(np.array(0.25)), Variable(1.5)]
+    others = ["3", None, b"1", [3], 1j, np.complex64(1), np.array("a"), np.zeros(9), np.zeros((0,))]
+    others += [Variable(np.zeros(9)), np.zeros(2, complex)]
+    values = dict(enumerate([*integers, *floats, *others]))
+    write(tmp_path, "m.keras", {"C": {"huge": 10**400, **{f"x{i}": value for i, value in values.items()}}})
+    found = numbers_of(recorded(str(tmp_path)).newest.snapshot)["C"]
+    expected = map(float, [3, 1, 1 << 70, 7, 2, 2.5, -math.inf, math.nan, 0.5, 0.25, 1.5])
+    assert repr(found) == repr({"huge": math.inf, **{f"x{i}": number for i, number in enumerate(expected)}})
+
+
+@pytest.mark.parametrize("values", [[1e-4, 1.0], [1.0, 1.5], [0.0, 1e5], [-1.0, 1e5], [math.nan], []], ids=str)
+def test_wide_positive_series_are_drawn_by_their_logarithm(values: list[float]) -> None:
+    """Over a thousand between the least and the greatest; never with a zero."""
+    series = Series("x", tuple(enumerate(values)))
+    assert Panel("x", (series,)).is_logarithmic is (values == [1e-4, 1.0])

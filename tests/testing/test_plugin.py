@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
@@ -141,9 +140,3 @@ def test_the_examples_in_the_docstrings_run(name: str) -> None:
     """As they stand there."""
     found = doctest.testmod(importlib.import_module(f"callback_state.testing.{name}"))
     assert found.failed == 0 and found.attempted > 0
-
-
-def test_the_plugin_is_registered_once(pytestconfig: pytest.Config) -> None:
-    """By its entry point: nobody has to name it."""
-    assert pytestconfig.pluginmanager.has_plugin("callback_state")
-    assert "callback_state.testing.plugin" in sys.modules

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
@@ -329,16 +328,6 @@ def test_records_are_compared_printed_and_turned_into_arrays() -> None:
     assert record.events[0] == Event("on_train_begin", None, {})
 
 
-def test_nan_is_equal_to_nan() -> None:
-    """A run that diverges is the same run every time."""
-
-    def run() -> Record:
-        logs = {"loss": [1.0, np.nan]}
-        return simulate(keras.callbacks.TerminateOnNaN(), epochs=2, steps_per_epoch=1, logs=logs)
-
-    assert run() == run() and run().stopped == (1, 0)
-
-
 # Bad input.
 
 
@@ -436,23 +425,6 @@ class Slow(keras.callbacks.Callback):
 def test_each_callback_has_the_time_for_itself() -> None:
     """Several that are slow are not one that hangs."""
     simulate([Slow(), Slow(), Slow(), Slow()], epochs=1, steps_per_epoch=1, timeout=0.5)
-
-
-class Stubborn(keras.callbacks.Callback):
-    """Catches what interrupts it the first time, and goes on."""
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if epoch == 0:
-            with contextlib.suppress(KeyboardInterrupt):
-                time.sleep(60)
-        else:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupt_of_the_user_after_a_hook_that_caught_ours_is_the_users(interrupts: None) -> None:
-    """It is not held for a hook that hangs."""
-    with pytest.raises(KeyboardInterrupt):
-        simulate(Stubborn(), epochs=2, steps_per_epoch=1, timeout=0.2)
 
 
 def test_who_interrupts_by_himself_is_not_held_for_a_hook_that_hangs() -> None:

@@ -58,12 +58,6 @@ def test_who_assigns_an_attribute(attribute: str, methods: list[str]) -> None:
     assert Source(Sub()).assigned(attribute) == methods
 
 
-def test_who_deletes_an_attribute() -> None:
-    """In any branch."""
-    source = Source(Sub())
-    assert source.deleted("first") == ["on_epoch_end"] and source.deleted("step") == []
-
-
 def test_where_a_text_stands_is_told_with_its_method() -> None:
     """Without the bracket of the call."""
     assert Source(Sub()).find(re.compile(r"next\(")) == ("next", "on_epoch_begin")
