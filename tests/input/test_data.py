@@ -375,7 +375,7 @@ def test_an_epoch_that_is_none_is_an_error_at_once(make_epoch: Any, complaint: s
     ("later", "complaint"),
     [
         (lambda: None, "must return a tf.data.Dataset; it returned None"),
-        (lambda: RANGE(8), "from batch 0 on: make_epoch returned 8 batches, epoch 0 had 9 from there on"),
+        (lambda: RANGE(8), "from batch 0 on: make_epoch returned 8 batches; epoch 0 had 9 from there on"),
         (lambda: RANGE(9).map(lambda v: (v, v)), "returned elements of"),
         (lambda: RANGE(9).batch(1), "returned elements of"),
         (lambda: RANGE(9).map(lambda v: tf.cast(v, tf.int32)), "returned elements of"),
