@@ -134,39 +134,23 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         check_backend()
         self._recorder: Recorder | None = None
         filepath = os.fspath(filepath)
-        super().__init__(
-            # Keras 3.7 refuses the .h5 that a newer Keras takes.
-            filepath if save_weights_only or not filepath.endswith(".h5") else f"{filepath[:-3]}.keras",
-            monitor,
-            verbose,
-            save_best_only,
-            save_weights_only,
-            mode,
-            save_freq,
-            initial_value_threshold,
-        )
-        check_options(
-            filepath,
-            save_freq,
-            exit_code,
-            on_save_error,
-            period=period,
-            max_to_keep=max_to_keep,
-            keep_best=keep_best,
-        )
+        # Keras 3.7 refuses the .h5 that a newer Keras takes.
+        path = filepath if save_weights_only or not filepath.endswith(".h5") else f"{filepath[:-3]}.keras"
+        options = (save_best_only, save_weights_only, mode, save_freq, initial_value_threshold)
+        super().__init__(path, monitor, verbose, *options)
+        counts = {"period": period, "max_to_keep": max_to_keep, "keep_best": keep_best}
+        check_options(filepath, save_freq, exit_code, on_save_error, counts)
         self.filepath: str = filepath
         self.verbose: int = verbose
         self._remember_arguments()
-        self.callbacks = None if callbacks is None else [_registered(c) for c in callbacks if c is not self]
-        self.period = period
-        self.max_to_keep = max_to_keep
-        self.keep_best = keep_best
+        self.callbacks = callbacks
+        if callbacks is not None:
+            self.callbacks = [c if is_registered(c) else stateful(c) for c in callbacks if c is not self]
+        self.period, self.max_to_keep, self.keep_best = period, max_to_keep, keep_best
         self.training_args: dict[str, Any] = as_dict(training_args)
         self.save_every = seconds_of(save_every)
         self.save_on_signal = numbers_of(save_on_signal)
-        self.exit_code = exit_code
-        self.save_on_exception = save_on_exception
-        self.on_save_error = on_save_error
+        self.exit_code, self.save_on_exception, self.on_save_error = exit_code, save_on_exception, on_save_error
         self.keys = Keys.of(key)
         # What this callback has written: state. Its best value and its counters are Keras's.
         self.ledger = Ledger(self.template)
@@ -285,10 +269,6 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     def _hear(self, event: Event) -> None:
         if self._keeper is not None:
             self._keeper.hear(event)
-
-
-def _registered(callback: Any) -> Any:
-    return callback if is_registered(callback) else stateful(callback)
 
 
 give(ModelCheckpointEnhanced, Adapter(accept=accept))

@@ -20,11 +20,7 @@ __all__ = ["Directory"]
 
 
 class Directory:
-    """Where one checkpoint callback writes.
-
-    Args:
-        path: the directory, which need not exist yet.
-    """
+    """Where one checkpoint callback writes. The directory need not exist yet."""
 
     def __init__(self, path: str) -> None:
         self.path = path

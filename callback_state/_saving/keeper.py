@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from .._callbacks.capture import remember, saved_among
+from .._callbacks.capture import saved_among
 from .._callbacks.taken import take
 from .._checkpoints.names import files_named_by, final_name
 from .._keras.epoch import history_of
@@ -28,10 +28,6 @@ __all__ = ["Keeper"]
 
 class Keeper(Listener):
     """Saves for a checkpoint callback, which holds the configuration and the state.
-
-    Args:
-        checkpoint: the callback.
-        model: the model being trained.
 
     Attributes:
         loop: the loop of the ``fit``; None where no CallbackList calls the callback.
@@ -90,14 +86,12 @@ class Keeper(Listener):
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         checkpoint = self.checkpoint
         callbacks = self.registered(running)
-        for callback in callbacks:
-            remember(callback)
         checkpoint.notices.warn_of_pickles(callbacks, self.model)
         self._check_ledger()
         if running.trains:
             if self._directory.has_replaced(checkpoint.ledger):
                 checkpoint.ledger = checkpoint.ledger.with_replaced()
-            self._delete()
+            self._directory.delete(checkpoint.ledger.gone)
         epochs = history_of(running.model)["epochs"]
         if epochs and running.entry in (Entry.EPOCH, Entry.END):
             self._write_what_is_due(Event(epochs[-1], None, last_logs(running.model)), running)
@@ -174,7 +168,7 @@ class Keeper(Listener):
     def leave(self, running: Running) -> None:
         if running.has_end(self.checkpoint.root):
             self.checkpoint.ledger = self.checkpoint.ledger.without_interim()
-            self._delete()
+            self._directory.delete(self.checkpoint.ledger.gone)
         self._directory.release()
         self.loop = None
 
@@ -244,9 +238,6 @@ class Keeper(Listener):
         except ValueError as error:
             raise RestoreError(f"{type(checkpoint).__name__}.ledger: {error}") from error
 
-    def _delete(self) -> None:
-        self._directory.delete(self.checkpoint.ledger.gone)
-
     # How.
 
     def save(self, name: str, event: Event, running: Running | None) -> None:
@@ -264,7 +255,7 @@ class Keeper(Listener):
             fit = None if running is None else running.fit
             of = {"callbacks": self.registered(running), "best": best, "seconds": time.monotonic() - began}
             checkpoint.notices.say_saved(checkpoint, path, event, fit, **of)
-        self._delete()
+        self._directory.delete(checkpoint.ledger.gone)
 
     def _write_what_is_due(self, event: Event, running: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""

@@ -59,11 +59,9 @@ class Ledger:
         better: Callable[[Any, Any], Any] | None,
         is_there: Callable[[str], bool],
     ) -> Ledger:
-        """A regular save under this name is due.
+        """A regular save under this name, with this monitored value, is due.
 
         Args:
-            name: the model file.
-            value: the monitored value of this moment, if it has one.
             newest: how many of the newest files to keep; None for no such rule.
             best: how many of the best files to keep; None for no such rule.
             better: ``better(a, b)`` is true if the value a is better than b.

@@ -39,21 +39,17 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
         versions=versions(),
         training_args=checkpoint.training_args,
         history=History(**history_of(model)),
-        model=_facts_of(model),
+        model=ModelFacts(
+            digest=weights.digest_of(model),
+            iterations=weights.iterations_of(model),
+            variables=weights.inventory(model),
+            optimizes=bool(getattr(getattr(model, "optimizer", None), "built", False)),
+        ),
         stops=bool(model.stop_training),
         data={} if running is None else running.described,
         doubts=_doubts(running),
         starts=starts,
         trace=trace,
-    )
-
-
-def _facts_of(model: Any) -> ModelFacts:
-    return ModelFacts(
-        digest=weights.digest_of(model),
-        iterations=weights.iterations_of(model),
-        variables=weights.inventory(model),
-        optimizes=bool(getattr(getattr(model, "optimizer", None), "built", False)),
     )
 
 

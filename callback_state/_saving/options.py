@@ -16,23 +16,16 @@ __all__ = ["ARGUMENTS", "as_dict", "check_options", "seconds_of"]
 
 #: The attributes that keep the arguments of the callback that are its own, not Keras's.
 ARGUMENTS = (
-    "callbacks",
-    "period",
-    "max_to_keep",
-    "keep_best",
-    "training_args",
-    "save_every",
-    "save_on_signal",
-    "exit_code",
-    "save_on_exception",
-    "on_save_error",
-    "keys",
+    *("callbacks", "period", "max_to_keep", "keep_best", "training_args", "keys"),
+    *("save_every", "save_on_signal", "exit_code", "save_on_exception", "on_save_error"),
 )
 
 _UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
-def check_options(filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, **counts: int | None) -> None:
+def check_options(
+    filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, counts: dict[str, int | None]
+) -> None:
     """Raises ValueError for arguments that are wrong, or do not go together."""
     if "://" in filepath:
         raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")

@@ -26,18 +26,11 @@ SHARE = 0.01
 
 
 class Copy:
-    """An interim save in memory.
-
-    Args:
-        taking: what the state file would say.
-        ledger: the ledger of the checkpoint callback after this save.
-        model: the model, whose variables are copied now.
-    """
+    """An interim save in memory: what the state file would say, the ledger after it, the model's variables."""
 
     def __init__(self, taking: Taking, ledger: Ledger, model: Any) -> None:
-        self.taking, self.ledger = taking, ledger
+        self.taking, self.ledger, self._model = taking, ledger, model
         self._variables = take_variables(model)
-        self._model = model
 
     @contextmanager
     def put_in_place(self) -> Iterator[None]:

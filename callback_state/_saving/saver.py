@@ -21,27 +21,17 @@ __all__ = ["Saver", "Taking"]
 
 @dataclass
 class _Last:
-    """The last moment that was saved or noted.
+    """The last moment that was saved or noted."""
 
-    Attributes:
-        path: the model file; None if there is none, or if it is an interim file.
-        digest: the digest of the model.
-        state: the state of the callbacks.
-        meta: what the state file says of the moment; None if nothing was saved.
-        run: what it says of the run.
-    """
-
-    path: str | None
-    digest: str
+    path: str | None  # the model file; None if there is none, or if it is an interim file
+    digest: str  # of the model
     state: TakenState
-    meta: Meta | None = None
+    meta: Meta | None = None  # None if nothing was saved
     run: Run | None = None
 
     def is_unchanged(self, callbacks: list[Any], model: Any) -> bool:
         """Whether the model and the callbacks have not changed since."""
-        if self.digest != weights.digest_of(model):
-            return False
-        return self.state == take_state(callbacks, model)
+        return self.digest == weights.digest_of(model) and self.state == take_state(callbacks, model)
 
 
 @dataclass(frozen=True)
@@ -54,11 +44,7 @@ class Taking:
 
 
 class Saver:
-    """Writes the checkpoints of one ``fit``.
-
-    Args:
-        keys: the keys that sign the state files; None: they are not signed.
-    """
+    """Writes the checkpoints of one ``fit``; without keys, their state files are not signed."""
 
     def __init__(self, keys: Keys | None) -> None:
         self._keys = keys
@@ -68,14 +54,7 @@ class Saver:
         return None if self._keys is None else self._keys.signer(path)
 
     def write(self, path: str, taking: Taking, model: Any, *, weights_only: bool, interim: bool) -> None:
-        """Write both files and commit them.
-
-        Args:
-            path: the model file.
-            taking: what was taken at this moment. The model has not changed since.
-            model: the model to save.
-            weights_only: whether the model file holds only weights and optimizer.
-            interim: whether the file is deleted when the next regular one is written.
+        """Write both files and commit them. The model has not changed since ``taking`` was taken.
 
         Raises:
             OSError: it cannot be written. The checkpoint before is unchanged, also if Keras raises another error.

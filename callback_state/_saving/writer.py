@@ -16,14 +16,7 @@ __all__ = ["Writer"]
 class Writer:
     """Writes for a checkpoint callback.
 
-    Args:
-        checkpoint: the callback.
-        model: the model being trained.
-
-    Attributes:
-        directory: where it writes.
-        saver: takes and writes the checkpoints.
-        wrote_at: when it has written last, or begun, in seconds of ``time.monotonic``.
+    ``wrote_at`` is when it has written last, or begun, in seconds of ``time.monotonic``.
     """
 
     def __init__(self, checkpoint: Any, model: Any) -> None:
@@ -34,13 +27,7 @@ class Writer:
         self._has_written = False
 
     def write(self, path: str, taking: Taking, *, interim: bool) -> None:
-        """Write one checkpoint.
-
-        Args:
-            path: the model file.
-            taking: what was taken of the present moment.
-            interim: whether the file goes when a regular one is there.
-        """
+        """Write one checkpoint; an interim one goes when a regular one is there."""
         self.directory.hold()
         weights_only = self._checkpoint.save_weights_only
         self.saver.write(path, taking, self._model, weights_only=weights_only, interim=interim)
@@ -51,12 +38,7 @@ class Writer:
         """Do something that writes. If the disk fails, warn, and let training go on.
 
         An error that is not the system's would come again at each save, so it is raised, unless a save has
-        succeeded before. (HDF5 reports a full disk in many ways.)
-
-        Args:
-            act: what to do.
-            path: what is written, for the warning.
-            may_raise: whether an error may leave this function at all.
+        succeeded before. (HDF5 reports a full disk in many ways.) Without ``may_raise`` no error leaves.
 
         Returns:
             Whether it succeeded.

@@ -17,7 +17,6 @@ from callback_state._callbacks.adapter import given_to
 from callback_state._callbacks.capture import (
     class_of,
     configuration,
-    excluded_of,
     is_registered,
     note_outside,
     outside_of,
@@ -60,15 +59,6 @@ def test_the_named_attributes_only() -> None:
     callback = adapter(make_class(), state=("steps", "every"))()
     callback.socket = object()
     assert state_of(callback) == {"every": 1, "steps": 0}
-
-
-def test_not_the_excluded() -> None:
-    """What is excluded is not saved, by the class or by a base."""
-    cls = adapter(make_class(), exclude=("run",))
-    derived = adapter(make_class(cls), exclude=("every",))
-    assert state_of(cls("a")).keys() == {"steps"}
-    assert state_of(derived("a")).keys() == {"steps"}
-    assert excluded_of(derived()) == {"run", "every"}
 
 
 def test_no_state_at_all() -> None:
@@ -237,14 +227,6 @@ def test_where_nothing_was_taken_nothing_is_done() -> None:
     for function in (note_outside, wind_back, pick_up):
         function(callback, outside_of(callback))
     assert called == [None, None]
-
-
-def test_a_callback_without_an_adapter() -> None:
-    """There is nothing outside, and nothing to do."""
-    callback = make_class()()
-    assert outside_of(callback) is None
-    for function in (note_outside, wind_back, pick_up):
-        function(callback, {"n": 1})
 
 
 # Whole runs.

@@ -117,17 +117,6 @@ def test_header_after_the_save_goes_and_comes_again(path: Path, before: bytes) -
     assert callback.append_header is True
 
 
-def test_header_before_the_save_does_not_come_again(path: Path) -> None:
-    """Once it was written, Keras's decision for the file stands."""
-    path.write_bytes(HEADER + row(0))
-    callback = logger(path)
-    callback.writer = object()
-    taken = outside_of(callback)
-    callback.append_header = False
-    pick_up(callback, taken)
-    assert callback.append_header is False
-
-
 @pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
 def test_no_file_at_the_save(path: Path, append: bool) -> None:
     """All rows of a file that was not there are the killed run's, unless the logger appends to files."""
@@ -172,19 +161,6 @@ def test_any_tail(path: Path, before: bytes, tail: list[tuple[str, bytes]], torn
     after = b"".join(line for _, line in tail) + torn
     kept = b"".join(line for kind, line in tail if kind == "remark")
     assert wound_back(path, before, after, keys=KEYS, append=True) == before + kept
-
-
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(before=PREFIX, tail=LINES)
-def test_winding_back_twice_is_winding_back_once(path: Path, before: bytes, tail: list[tuple[str, bytes]]) -> None:
-    """Killed while it goes on, a run is wound back again, from the same checkpoint."""
-    once = wound_back(path, before, b"".join(line for _, line in tail), keys=KEYS, append=True)
-    callback = logger(path, keys=KEYS, append=True)
-    path.write_bytes(before)
-    taken = outside_of(callback)
-    path.write_bytes(once)
-    wind_back(callback, taken)
-    assert path.read_bytes() == once
 
 
 # What can be wrong with the file.
@@ -344,17 +320,8 @@ def loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     [
         (False, {}, "batches"),
         (True, {"validation_freq": 2}, "epochs"),
-        *(
-            pytest.param(append, options, saving, marks=pytest.mark.heavy)
-            for append, options, saving in [
-                (False, {}, "epochs"),
-                (False, {"validation_freq": 2}, "epochs"),
-                (False, {"validation_freq": 2}, "batches"),
-                (True, {}, "epochs"),
-                (True, {}, "batches"),
-                (True, {"validation_freq": 2}, "batches"),
-            ]
-        ),
+        pytest.param(False, {"validation_freq": 2}, "batches", marks=pytest.mark.heavy),
+        pytest.param(True, {}, "batches", marks=pytest.mark.heavy),
     ],
 )
 def test_each_epoch_stands_once(loggers: Any, append: bool, options: dict[str, Any], saving: str) -> None:
@@ -379,22 +346,6 @@ def test_each_epoch_stands_once(loggers: Any, append: bool, options: dict[str, A
     assert expected.count(b"epoch,") == 1
 
 
-def test_remarks_stay(loggers: Any) -> None:
-    """What somebody writes into the log between two starts is there in the end."""
-    log = Path("log.csv")
-
-    def make() -> list[Any]:
-        return loggers(False)
-
-    start(Path("whole"), make)
-    expected = log.read_bytes().splitlines(keepends=True)
-    assert start(Path("killed"), make, kill=13, **SAVING["epochs"]) is None
-    with log.open("ab") as file:
-        file.write(REMARK)
-    start(Path("killed"), make, **SAVING["epochs"])
-    assert log.read_bytes() == b"".join((*expected[:3], REMARK, *expected[3:]))
-
-
 def test_a_finished_run_started_again_leaves_its_log(loggers: Any) -> None:
     """Nothing is left to train: not a byte of the log changes, remarks and all."""
     log = Path("log.csv")
@@ -407,15 +358,7 @@ def test_a_finished_run_started_again_leaves_its_log(loggers: Any) -> None:
     assert log.read_bytes() == expected
 
 
-@pytest.mark.parametrize(
-    ("append", "saving"),
-    [
-        (False, {"save_freq": 3}),
-        (True, {}),
-        pytest.param(False, {}, marks=pytest.mark.heavy),
-        pytest.param(True, {"save_freq": 3}, marks=pytest.mark.heavy),
-    ],
-)
+@pytest.mark.parametrize(("append", "saving"), [(False, {"save_freq": 3}), (True, {})])
 def test_one_header_where_a_finished_run_goes_on(tmp_path: Path, append: bool, saving: dict[str, Any]) -> None:
     """With more epochs than it had, from the checkpoint that was marked when the log had been closed."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-import sys
-import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -389,12 +387,3 @@ def test_a_class_that_is_not_registered_is_named() -> None:
             find_class(name, callbacks=True)
     with pytest.raises(NotRegisteredError):
         find_class(f"{__name__}.Parent", callbacks=False)
-
-
-def test_no_module_is_imported_for_a_name() -> None:
-    """Looking for a class leaves the loaded modules as they were."""
-    before = set(sys.modules)
-    with pytest.raises(NotRegisteredError):
-        find_class("this.Zen", callbacks=True)
-    assert set(sys.modules) == before and "this" not in before
-    assert isinstance(sys.modules[__name__], types.ModuleType)

@@ -18,11 +18,12 @@ import keras
 import numpy as np
 import pytest
 import requests
-from harness import X_VAL, Y_VAL, Run, X, Y, fit, halve, states_of
+from harness import X_VAL, Y_VAL, Run, X, Y, fit, halve
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, NotRebuildableError, restore_callbacks, stateful
 from callback_state._callbacks.capture import state_of
+from callback_state._checkpoints.snapshot import Snapshot
 
 KILL, EPOCHS = 3, 6
 ORBAX = hasattr(keras.callbacks, "OrbaxCheckpoint") and importlib.util.find_spec("orbax") is not None
@@ -122,21 +123,13 @@ GROUPS = {
             "EarlyStopping, waiting": stock(
                 "EarlyStopping", patience=9, min_delta=0.01, moved=("wait", "best", "monitor_op")
             ),
-            "EarlyStopping, best weights": stock(
-                "EarlyStopping",
-                "loss",
-                patience=9,
-                restore_best_weights=True,
-                moved=("best", "best_epoch", "best_weights", "monitor_op"),
+            "EarlyStopping, best weights": Case(
+                lambda: keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
+                ("best", "best_epoch", "best_weights", "monitor_op"),
             ),
-            "EarlyStopping, max": stock(
-                "EarlyStopping",
-                "val_accuracy",
-                0.01,
-                9,
-                mode="max",
-                start_from_epoch=1,
-                moved=("wait", "best", "best_epoch", "monitor_op"),
+            "EarlyStopping, max": Case(
+                lambda: keras.callbacks.EarlyStopping("val_accuracy", 0.01, 9, mode="max", start_from_epoch=1),
+                ("wait", "best", "best_epoch", "monitor_op"),
             ),
             "ReduceLROnPlateau, waiting": stock("ReduceLROnPlateau", patience=4, moved=("wait", "best")),
             "ReduceLROnPlateau, cooling down": stock(
@@ -242,17 +235,9 @@ def start(directory: Path, name: str, *, kill: int | None = None, into: bool = T
 
     POSTED.clear()
     HEARD.clear()
+    options = {"position": 1, "kill": kill, "epochs": EPOCHS, "into": into, **group.options}
     with inside(directory, group):
-        run = fit(
-            Path("ckpt"),
-            make,
-            position=1,
-            kill=kill,
-            epochs=EPOCHS,
-            model=fresh_model(ema=group.ema),
-            into=into,
-            **group.options,
-        )
+        run = fit(Path("ckpt"), make, model=fresh_model(ema=group.ema), **options)
     for callback in made if run is None else []:  # what dies with a process
         if isinstance(callback, keras.callbacks.CSVLogger):
             callback.csv_file.close()
@@ -329,14 +314,6 @@ def test_rebuilt_run_is_the_uninterrupted_run(runs: Any, tmp_path: Path, group: 
     assert rebuilt.differences(made.whole) == []
 
 
-@pytest.mark.parametrize(("group", "name"), CASES, ids=IDS)
-def test_state_ends_as_uninterrupted(runs: Any, group: str, name: str) -> None:
-    """The state of each callback at the end of the resumed run is that of the uninterrupted one."""
-    made = runs(group)
-    resumed, whole = (callback_of(run, group, name) for run in (made.resumed, made.whole))
-    assert states_of([resumed]) == states_of([whole])
-
-
 class Probe(keras.callbacks.Callback):
     """Hands on the states after every on_train_begin, before any on_epoch_begin."""
 
@@ -354,11 +331,13 @@ def as_text(callback: Any) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def restored(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """For a group, with or without a checkpoint in the ``fit`` that goes on: the states of its callbacks as
-    made, as restored, and as the first epoch finds them."""
+    """For a group: the states of its callbacks as made, as restored, and as the first epoch finds them.
+
+    The ``fit`` that goes on has a checkpoint, except for the group "data".
+    """
 
     @functools.cache
-    def made(name: str, with_checkpoint: bool) -> tuple[Any, Any, Any]:
+    def made(name: str) -> tuple[Any, Any, Any]:
         group, directory, found = GROUPS[name], tmp_path_factory.mktemp("restored"), []
         shutil.copytree(runs(name).killed_in, directory, dirs_exist_ok=True)
         with inside(directory, group):
@@ -368,40 +347,20 @@ def restored(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
             model = fresh_model(ema=group.ema)
             goes_on = restore_callbacks("ckpt", into=[callbacks[0], saver, *callbacks[1:]], model=model)
             states = [as_text(c) for c in callbacks]
-            model.fit(
-                X,
-                Y,
-                batch_size=16,
-                validation_data=(X_VAL, Y_VAL),
-                verbose=0,
-                epochs=KILL + 1,
-                initial_epoch=goes_on.initial_epoch,
-                callbacks=[Probe(callbacks, found.append), *callbacks, *([saver] if with_checkpoint else [])],
-            )
+            options: dict[str, Any] = {"batch_size": 16, "validation_data": (X_VAL, Y_VAL), "verbose": 0}
+            options |= {"epochs": KILL + 1, "initial_epoch": goes_on.initial_epoch}
+            heard = [Probe(callbacks, found.append), *callbacks, *([] if name == "data" else [saver])]
+            model.fit(X, Y, **options, callbacks=heard)
         assert goes_on.initial_epoch == KILL and len(found) == 1
         return new, states, found[0]
 
     return made
 
 
-@pytest.mark.parametrize(
-    ("group", "name", "with_checkpoint"),
-    [
-        # Each case once: with a checkpoint in the fit, or without one.
-        pytest.param(
-            group,
-            name,
-            with_checkpoint,
-            id=f"{name}-{'with' if with_checkpoint else 'without'} checkpoint",
-            marks=[] if with_checkpoint == (group != "data") else pytest.mark.heavy,
-        )
-        for group, name in CASES
-        for with_checkpoint in (True, False)
-    ],
-)
-def test_state_survives_on_train_begin(restored: Any, group: str, name: str, with_checkpoint: bool) -> None:
+@pytest.mark.parametrize(("group", "name"), CASES, ids=IDS)
+def test_state_survives_on_train_begin(restored: Any, group: str, name: str) -> None:
     """What is restored differs from what the constructor gives, and is there when the first epoch begins."""
-    new, states, found = restored(group, with_checkpoint)
+    new, states, found = restored(group)
     i = list(GROUPS[group].cases).index(name)
     same = [n for n in GROUPS[group].cases[name].moved if new[i].get(n) == states[i][n]]
     assert set(same) - VERSIONED == set()
@@ -437,8 +396,6 @@ def test_every_stock_callback_has_a_case() -> None:
 
 def test_paths_are_no_code(runs: Any) -> None:
     """Paths and addresses of stock callbacks are stored as data; only functions are by value."""
-    from callback_state._checkpoints.snapshot import Snapshot
-
     snapshot = Snapshot.open(str(runs("outside").killed_in / "ckpt" / "003.keras"))
     opaque = {
         f"{entry.key}.{name}"
@@ -454,20 +411,6 @@ def test_paths_are_no_code(runs: Any) -> None:
 
 
 # What the callbacks do outside, one by one.
-
-
-def test_early_stopping_stops_at_the_same_epoch(tmp_path: Path) -> None:
-    """Killed while it waits, it stops when it would have stopped, for the reason it would have."""
-
-    def make() -> list[Any]:
-        return [keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)]
-
-    whole = fit(tmp_path / "whole", make, model=fresh_model(), epochs=9)
-    assert fit(tmp_path / "killed", make, kill=2, model=fresh_model(), epochs=9) is None
-    run = fit(tmp_path / "killed", make, model=fresh_model(), epochs=9)
-    assert run.differences(whole) == []
-    assert len(run.epochs) < 9
-    assert run.callbacks[-1].stopped_epoch == whole.callbacks[-1].stopped_epoch > 0
 
 
 def test_code_is_warned_of_once(tmp_path: Path) -> None:
@@ -491,28 +434,6 @@ def test_code_is_not_warned_of_where_the_script_has_its_own(tmp_path: Path) -> N
         fresh_model().fit(X, Y, batch_size=16, verbose=0, epochs=1, callbacks=callbacks)
 
 
-LOGS = [("outside", "new.csv"), ("outside", "append.csv"), ("columns", "new.csv")]
-
-
-@pytest.mark.parametrize(("group", "log"), LOGS, ids=["new", "append", "validation_freq"])
-def test_no_resume_erases_a_row(runs: Any, tmp_path: Path, group: str, log: str) -> None:
-    """The log of the resumed run is the log of the uninterrupted one, columns and all; so it stays when the
-    finished run is started again."""
-    made = runs(group)
-    expected = (made.whole_in / log).read_text()
-    assert (made.resumed_in / log).read_text() == expected
-    assert len(expected.splitlines()) == 1 + EPOCHS
-    shutil.copytree(made.resumed_in, tmp_path, dirs_exist_ok=True)
-    assert start(tmp_path, group).restored.finished
-    assert (tmp_path / log).read_text() == expected
-
-
-def test_columns_are_those_of_the_first_epoch(runs: Any) -> None:
-    """The case above is one in which a new CSVLogger would have chosen other columns."""
-    header = (runs("columns").whole_in / "new.csv").read_text().splitlines()[0].split(",")
-    assert "val_learning_rate" in header
-
-
 def test_logger_erases_in_another_run(runs: Any, tmp_path: Path) -> None:
     """A restored ``CSVLogger(append=False)`` still says so, and begins anew in another run."""
     logger = callback_of(runs("outside").resumed, "outside", "CSVLogger")
@@ -521,30 +442,6 @@ def test_logger_erases_in_another_run(runs: Any, tmp_path: Path) -> None:
     for _ in range(2):
         fresh_model().fit(X, Y, batch_size=16, verbose=0, callbacks=[logger])
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
-
-
-def steps(directory: Path) -> list[tuple[str, str, int]]:
-    """(train or validation, tag, step) of everything that stands in the event files."""
-    import tensorflow as tf
-
-    found = []
-    for path in directory.rglob("*tfevents*"):
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            found += [(path.parent.name, value.tag, event.step) for value in event.summary.value]
-    return sorted(step for step in found if step[1] != "keras")  # the graph, which every fit writes
-
-
-@pytest.mark.parametrize("group", ["outside", "code", "columns"], ids=["epoch", "batch", "integer"])
-def test_tensorboard_steps_go_on(runs: Any, group: str) -> None:
-    """The killed and the resumed run together have logged the steps that the uninterrupted one has."""
-    made = runs(group)
-    logged = steps(made.resumed_in / "tb")
-    assert logged == steps(made.whole_in / "tb")
-    batches = [step for _, tag, step in logged if tag == "batch_loss"]
-    assert max(batches, default=None) == (None if group == "outside" else 4 * EPOCHS)
-    epochs = [step for where, tag, step in logged if (where, tag) == ("train", "epoch_loss")]
-    assert group == "columns" or epochs == [*range(EPOCHS)]  # Keras 3.15 leaves out epochs there
 
 
 def test_remote_monitor_goes_on(runs: Any) -> None:
@@ -565,14 +462,6 @@ def test_nan_after_the_resume_terminates(runs: Any) -> None:
     assert np.isnan(run.history["loss"][-1])
 
 
-@pytest.mark.parametrize("group", ["outside", "code", "data"])
-def test_rates_go_on(runs: Any, group: str) -> None:
-    """The cases above are such that the rate differs from epoch to epoch, after the kill too."""
-    rates = runs(group).resumed.history["learning_rate"]
-    assert rates == runs(group).whole.history["learning_rate"]
-    assert len(set(rates[KILL:])) >= 2
-
-
 def test_backup_and_restore_beside_ours(runs: Any, tmp_path: Path) -> None:
     """Epoch and model are ours, though its backup holds another epoch and other weights; a later fit starts
     at its own epoch."""
@@ -586,20 +475,3 @@ def test_backup_and_restore_beside_ours(runs: Any, tmp_path: Path) -> None:
     assert run.restored.initial_epoch == KILL
     assert run.differences(made.whole) == []
     assert run.model.fit(X, Y, batch_size=16, verbose=0, epochs=2).epoch == [0, 1]
-
-
-def test_inverted_rule_does_not_come_back(tmp_path: Path) -> None:
-    """``min_delta`` has its sign once, however often a run is restored and resumed."""
-
-    def make() -> list[Any]:
-        return [keras.callbacks.EarlyStopping(patience=30, min_delta=0.05)]
-
-    for kill in (1, 2):
-        assert fit(tmp_path, make, kill=kill, model=fresh_model()) is None
-    (stopping,) = make()
-    saver = ModelCheckpointEnhanced(tmp_path / "{epoch:03d}.keras")
-    restore_callbacks(tmp_path, into=[stopping, saver])
-    assert stopping.min_delta == -0.05
-    stopping.set_model(fresh_model())
-    assert not stopping._is_improvement(stopping.best - 0.01, stopping.best)
-    assert stopping._is_improvement(stopping.best - 0.06, stopping.best)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from programs import lines_of_code, start
+from programs import start
 
 EXAMPLE = "third_party.py"
 
@@ -35,8 +35,3 @@ def test_bars_go_on_where_they_were(tmp_path: Path) -> None:
     rest = resumed[there + 2 :]
     assert rest == whole[-len(rest) :]
     assert rest[0][:3] == ("batch", 13, 29) and rest[-1][:3] == ("epoch", 6, 6)
-
-
-def test_the_example_is_short() -> None:
-    """A complete program, shorter than sixty lines."""
-    assert lines_of_code(EXAMPLE) < 60

@@ -60,12 +60,6 @@ def test_an_interim_file_is_replaced_by_the_next_regular_one() -> None:
     assert (after.interim, after.replaced, after.is_interim, after.gone) == (None, INTERIM, False, (INTERIM,))
 
 
-def test_a_decision_leaves_the_ledger_before_it_as_it_was() -> None:
-    """A save that fails puts that one back."""
-    entered(BEGUN.enter_interim(), "001.keras")
-    assert Ledger(TEMPLATE) == BEGUN
-
-
 NAMES = (("001.keras", 1.0), ("002.keras", None))
 WHOLE = Ledger(TEMPLATE, NAMES, ("000.keras",), INTERIM, "002.keras", 5, INTERIM)
 
