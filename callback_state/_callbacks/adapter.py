@@ -138,17 +138,12 @@ def adapter(
     """
     _check_class(cls)
     names = None if state is None else _names("state", state)
-    functions = {"outside": outside, "wind_back": wind_back, "pick_up": pick_up}
+    functions: dict[str, Any] = {"outside": outside, "wind_back": wind_back, "pick_up": pick_up}
     for option, function in functions.items():
         if function is not None and not callable(function):
             raise TypeError(f"{option}={function!r:.100}: expected a function; write {option}=my_{option}")
     said = Adapter(
-        state=names or (),
-        closed=names is not None,
-        exclude=frozenset(_names("exclude", exclude)),
-        outside=outside,
-        wind_back=wind_back,
-        pick_up=pick_up,
+        state=names or (), closed=names is not None, exclude=frozenset(_names("exclude", exclude)), **functions
     )
     registration = registration_of(cls)
     if registration is None or registration.cls is not cls:

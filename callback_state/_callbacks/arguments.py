@@ -170,12 +170,7 @@ def record_arguments(cls: Any) -> None:
 
 
 class Recorder:
-    """The ``__new__`` of a class, which notes the arguments of each new instance.
-
-    Args:
-        cls: the class.
-        own: the ``__new__`` that the class has itself; None if it has none.
-    """
+    """The ``__new__`` of a class, which notes the arguments of each new instance, and then calls its own."""
 
     def __init__(self, cls: Any, own: Any) -> None:
         self._cls, self._own = cls, own

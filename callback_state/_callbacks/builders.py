@@ -44,14 +44,7 @@ class ModelVariable:
 
 
 class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
-    """The decoder's builders.
-
-    Args:
-        where: the state file, for errors.
-        model: the model whose variables are meant; None if it does not exist yet.
-        opener: reads the by-value section; None if there is none.
-        callbacks: the callbacks by key.
-    """
+    """The decoder's builders. ``where`` is the state file, for errors; without a model its variables wait."""
 
     def __init__(self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]) -> None:
         super().__init__(

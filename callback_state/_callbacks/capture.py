@@ -178,24 +178,17 @@ def note_outside(callback: Any, taken: Any) -> None:
 
 
 def wind_back(callback: Any, taken: Any) -> None:
-    """Bring the outside back to the moment of ``taken``. No callback has heard ``on_train_begin`` yet.
-
-    Raises:
-        ResumeError: the adapter of the callback raised an error.
-    """
+    """Bring the outside back to the moment of ``taken``. No callback has heard ``on_train_begin`` yet."""
     _act(callback, "wind_back", taken)
 
 
 def pick_up(callback: Any, taken: Any) -> None:
-    """Bring what the callback has opened to where it was. All state has been put back.
-
-    Raises:
-        ResumeError: the adapter of the callback raised an error.
-    """
+    """Bring what the callback has opened to where it was. All state has been put back."""
     _act(callback, "pick_up", taken)
 
 
 def _act(callback: Any, what: str, taken: Any) -> None:
+    """Call a function of the adapter. Raises ResumeError if it raised an error."""
     adapter, _ = adapter_of(type(callback))
     if adapter is None or getattr(adapter, what) is None:
         return

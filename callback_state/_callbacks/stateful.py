@@ -42,12 +42,7 @@ class Registration:
 
 _registry: dict[str, Registration] = {}
 #: What ``@stateful`` puts on a class, by the names that stand for it in a by-value section.
-PARTS: dict[str, Any] = {
-    "PlainMark": PlainMark,
-    "Recorder": Recorder,
-    "Registration": Registration,
-    "Signature": Signature,
-}
+PARTS: dict[str, Any] = {part.__name__: part for part in (PlainMark, Recorder, Registration, Signature)}
 
 
 @overload
@@ -183,13 +178,7 @@ def version_of(cls: type) -> int:
 
 
 def migrated(cls: type, state: dict[Any, Any], version: int, what: str) -> dict[Any, Any]:
-    """A state that was saved in some version, in the present form.
-
-    Args:
-        cls: the class of the callback.
-        state: the attributes as they were saved.
-        version: the version in which they were saved.
-        what: what this is the state of, for errors.
+    """The attributes that were saved in some version, in the present form; ``what`` names them in errors.
 
     Raises:
         RestoreError: the class cannot convert it.

@@ -36,25 +36,14 @@ class TakenState:
 
 @dataclass(frozen=True)
 class Taken:
-    """All that a state file says of a quiet point.
-
-    Attributes:
-        tree: what is sealed in the file.
-        state: the callbacks' part.
-    """
+    """All that a state file says of a quiet point: what is sealed in the file, and the callbacks' part."""
 
     tree: list[Any]
     state: TakenState
 
 
 def take(callbacks: list[Any], model: Any, meta: Meta, run: Run) -> Taken:
-    """Take everything that the state file of this moment says.
-
-    Args:
-        callbacks: whose state to take.
-        model: the model, which callbacks may refer to.
-        meta: what it says of the moment; its ``callbacks`` are written here.
-        run: what it says of the run.
+    """Take everything that the state file of this moment says. The ``callbacks`` of ``meta`` are written here.
 
     Raises:
         NotPicklableError: an attribute cannot be saved; the error names it.
@@ -112,13 +101,9 @@ def keep(by_key: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
 
 
 def _described(key: str, callback: Any, fallback: ByValue) -> SavedCallback:
-    return SavedCallback(
-        key=key,
-        class_=class_of(callback),
-        version=version_of(type(callback)),
-        arguments=_arguments(key, callback, fallback),
-        outside=outside_of(callback),
-    )
+    arguments = _arguments(key, callback, fallback)
+    version = version_of(type(callback))
+    return SavedCallback(key, class_of(callback), version, arguments, outside_of(callback))
 
 
 def _arguments(key: str, callback: Any, fallback: ByValue) -> dict[str, SavedArgument]:

@@ -261,14 +261,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     [("epoch", "batches"), ("batch", "epochs"), pytest.param("integer", "batches", marks=pytest.mark.heavy)],
 )
 def test_each_step_is_logged_once(tmp_path: Path, name: str, saving: str) -> None:
-    """Killed three times within an epoch, after steps that no checkpoint knows: steps and values in all files
+    """Killed twice within an epoch, after steps that no checkpoint knows: steps and values in all files
     together are those of the uninterrupted run."""
 
     def make(directory: Path) -> Callable[[], list[Any]]:
         return lambda: [keras.callbacks.TensorBoard(str(directory / "tb"), **OPTIONS[name])]
 
     start(tmp_path / "whole", make(tmp_path / "whole"), **SAVING[saving])
-    for kill in (9, 10, 18):
+    for kill in (9, 18):
         assert start(tmp_path / "killed", make(tmp_path / "killed"), kill=kill, **SAVING[saving]) is None
     assert start(tmp_path / "killed", make(tmp_path / "killed"), **SAVING[saving]) is not None
     found, expected = steps(tmp_path / "killed" / "tb"), steps(tmp_path / "whole" / "tb")

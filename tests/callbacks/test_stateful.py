@@ -86,35 +86,25 @@ class Data(Callback):
         super().__init__()
 
 
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda: Every(1, 2, d=4), {"a": 1, "b": 2, "c": 3, "*rest": (), "d": 4, "e": 5}),
-        (lambda: Every(1, b=2, d=4, e=6, f=7), {"a": 1, "b": 2, "c": 3, "*rest": (), "d": 4, "e": 6, "f": 7}),
-        (lambda: Every(1, 2, 3, 4, 5, d=6), {"a": 1, "b": 2, "c": 3, "*rest": (4, 5), "d": 6, "e": 5}),
-        (lambda: Every(1, 2, d=4, a=9), {"a": 1, "b": 2, "c": 3, "*rest": (), "d": 4, "e": 5, "**a": 9}),
-        (lambda: Parent(2.5), {"scale": 2.5}),
-        (lambda: Child("abc"), {"name": "abc"}),
-        (lambda: Undecorated(1), {"x": 1, "y": 2}),
-        (lambda: OwnNew(3, fill=1), {"size": 3, "fill": 1}),
-        (lambda: Slots(4), {"count": 4}),
-        (lambda: Data(words=("a",)), {"width": 3, "words": ("a",)}),
-    ],
-    ids=[
-        "positional-only and keyword-only",
-        "**kwargs",
-        "*args",
-        "a keyword like a positional-only one",
-        "decorated parent",
-        "decorated child",
-        "undecorated child",
-        "own __new__",
-        "__slots__",
-        "dataclass",
-    ],
-)
-def test_arguments_are_those_of_the_call(make: Any, expected: dict[str, Any]) -> None:
+ABC = {"a": 1, "b": 2, "c": 3}
+CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "positional-only and keyword-only": (lambda: Every(1, 2, d=4), {**ABC, "*rest": (), "d": 4, "e": 5}),
+    "**kwargs": (lambda: Every(1, b=2, d=4, e=6, f=7), {**ABC, "*rest": (), "d": 4, "e": 6, "f": 7}),
+    "*args": (lambda: Every(1, 2, 3, 4, 5, d=6), {**ABC, "*rest": (4, 5), "d": 6, "e": 5}),
+    "a keyword like a positional": (lambda: Every(1, 2, d=4, a=9), {**ABC, "*rest": (), "d": 4, "e": 5, "**a": 9}),
+    "decorated parent": (lambda: Parent(2.5), {"scale": 2.5}),
+    "decorated child": (lambda: Child("abc"), {"name": "abc"}),
+    "undecorated child": (lambda: Undecorated(1), {"x": 1, "y": 2}),
+    "own __new__": (lambda: OwnNew(3, fill=1), {"size": 3, "fill": 1}),
+    "__slots__": (lambda: Slots(4), {"count": 4}),
+    "dataclass": (lambda: Data(words=("a",)), {"width": 3, "words": ("a",)}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_are_those_of_the_call(name: str) -> None:
     """By parameter, defaults included, of the class that was called and of no parent."""
+    make, expected = CALLS[name]
     assert given(make()) == expected
 
 

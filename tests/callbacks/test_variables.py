@@ -6,7 +6,6 @@ import functools
 import pickle
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -355,9 +354,8 @@ def test_without_trust_nothing_is_unpickled(tmp_path: Path, place: str) -> None:
         lambda m: Anything(of=[{"m": m}]),
         lambda m: lambda: m,
         lambda m: functools.partial(print, m),
-        lambda m: m.summary,
     ],
-    ids=["object", "bound method", "nested", "closure", "partial", "another bound method"],
+    ids=["object", "bound method", "nested", "closure", "partial"],
 )
 def test_the_model_is_never_pickled(model: Any, wrap: Any) -> None:
     """An object that holds the model is stored without a weight in it, and gets the model that is there."""
@@ -399,37 +397,22 @@ def test_a_part_of_keras_in_an_unregistered_object_is_refused(model: Any) -> Non
         saved(hold(thing=Anything(layer=keras.layers.Dense(3))), model=model)
 
 
-@pytest.mark.parametrize(
-    ("value", "path", "attribute"),
-    [
-        (Anything(lock=threading.Lock()), "Holder.pool.lock", "pool"),
-        (Anything(a=Anything(b=Anything(lock=threading.Lock()))), "Holder.pool.a.b.lock", "pool"),
-        ([1, {"x": threading.Lock()}], "Holder.pool[1]['x']", "pool"),
-        (Anything(locks=[1, threading.Lock()]), "Holder.pool.locks[1]", "pool"),
-        (Anything(by={"k": threading.Lock()}), "Holder.pool.by['k']", "pool"),
-        (SimpleNamespace(lock=threading.Lock()), "Holder.pool.lock", "pool"),
-        (threading.Lock(), "Holder.pool", "pool"),
-        ((i for i in ()), "Holder.pool", "pool"),
-        ((lambda lock: lambda: lock)(threading.Lock()), "Holder.pool.<lock>", "pool"),
-    ],
-    ids=[
-        "attribute",
-        "three levels",
-        "in a dict in a list",
-        "list of an object",
-        "dict of an object",
-        "namespace",
-        "itself",
-        "iterator",
-        "closure",
-    ],
-)
-def test_what_cannot_be_pickled_is_named(value: Any, path: str, attribute: str) -> None:
+UNPICKLABLE: dict[str, Any] = {
+    "Holder.pool.lock": Anything(lock=threading.Lock()),
+    "Holder.pool.a.by['k'][1]": Anything(a=Anything(by={"k": [1, threading.Lock()]})),
+    "Holder.pool[1]['x']": [1, {"x": threading.Lock()}],
+    "Holder.pool": (i for i in ()),
+    "Holder.pool.<lock>": (lambda lock: lambda: lock)(threading.Lock()),
+}
+
+
+@pytest.mark.parametrize("path", UNPICKLABLE)
+def test_what_cannot_be_pickled_is_named(path: str) -> None:
     """The innermost path, and the line that leaves the attribute out."""
     with pytest.raises(NotPicklableError) as info:
-        saved(hold(pool=value))
+        saved(hold(pool=UNPICKLABLE[path]))
     assert info.value.path == path
-    assert f'@stateful(exclude=("{attribute}",))' in str(info.value)
+    assert '@stateful(exclude=("pool",))' in str(info.value)
     assert "cannot be saved" in str(info.value)
 
 
