@@ -21,7 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import ROOT
 
-import callback_state
 from callback_state import data
 from callback_state._input import enterable, passes
 from callback_state._keras.randomness import take_generators
@@ -148,11 +147,6 @@ def test_the_order_is_uniform() -> None:
     orders = [tuple(data.order_of(4, 9, epoch).tolist()) for epoch in range(6000)]
     assert all(abs(orders.count(order) - 250) < 5 * 250**0.5 for order in {*orders})
     assert len({*orders}) == 24
-
-
-def test_the_module_is_reached_from_the_package() -> None:
-    """``callback_state.data`` needs no import of its own."""
-    assert callback_state.data is data
 
 
 def test_the_order_is_frozen() -> None:

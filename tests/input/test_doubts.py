@@ -418,6 +418,7 @@ def test_images_from_a_directory_are_harmless(tmp_path: Path) -> None:
 
 PYTHON: dict[str, tuple[Callable[[], Any], bool]] = {
     "none": (lambda: rows().batch(2), False),
+    "arrays": (lambda: X, False),
     "numpy_function": (lambda: rows().map(through_numpy).batch(2), True),
     "py_function": (lambda: rows().map(lambda x, y: (tf.py_function(lambda v: v, [x], tf.float32), y)), True),
     "in an interleave": (lambda: rows().interleave(lambda x, y: copies(x, y).map(through_numpy)).batch(2), True),
@@ -432,11 +433,6 @@ def test_python_in_a_pipeline_is_known(name: str) -> None:
     """Wherever it is, but in data of ours, whose order is known."""
     make, expected = PYTHON[name]
     assert python_reads(make()) is expected
-
-
-def test_arrays_are_read_without_python() -> None:
-    """Whatever Keras does with them is TensorFlow's."""
-    assert not has_python(epoch_iterator(X, Y, shuffle=True))
 
 
 def repeated() -> Any:
@@ -659,18 +655,6 @@ def test_ends_that_nobody_began_are_passed_over() -> None:
     draws = InputDraws()
     draws.after()
     assert draws.found == () and not draws.done
-
-
-def test_the_states_are_not_touched() -> None:
-    """Looking is not drawing."""
-    before = random.getstate(), np.random.get_state()[1].tobytes()
-    watched(nothing, nothing)
-    random.setstate(before[0])
-    draws = InputDraws()
-    for _ in range(3):
-        draws.before()
-        draws.after()
-    assert random.getstate() == before[0]
 
 
 @pytest.mark.parametrize(

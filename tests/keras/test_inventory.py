@@ -108,17 +108,6 @@ def test_list_ends_after_five(differ: int, words: int) -> None:
         assert different[5] == f"and {differ - 5} more"
 
 
-@pytest.mark.parametrize(
-    "now",
-    [layers(2, 1, dtype="float16"), layers(1, 2), layers(2, 1, use_bias=False)],
-    ids=["dtype", "shape", "no bias"],
-)
-def test_other_layers_of_keras_differ(now: Any) -> None:
-    """As Keras itself names and shapes them."""
-    assert mismatches(layers(2, 1), inventory(layers(2, 1))) == []
-    assert mismatches(now, inventory(layers(2, 1))) != []
-
-
 def test_where_nothing_is_known_nothing_differs() -> None:
     """Of a checkpoint that has no list, and of a model that has no weights yet."""
     assert mismatches(holding(A), []) == []

@@ -271,14 +271,6 @@ def test_in_another_thread_it_is_an_error(tmp_path: Path) -> None:
     assert "Python handles signals only in the main thread" in str(errors[0])
 
 
-def test_without_signals_another_thread_may_train(tmp_path: Path) -> None:
-    """As always."""
-    thread = threading.Thread(target=start, args=(tmp_path,), kwargs={"checkpoint": {}, "epochs": 1})
-    thread.start()
-    thread.join()
-    assert [c.epoch for c in list_checkpoints(tmp_path)] == [0]
-
-
 class Fails(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         raise ZeroDivisionError

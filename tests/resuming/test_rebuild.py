@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from states import WHERE, put_into, saved
 
-from callback_state import CallbackStateError, NotRebuildableError, NotRegisteredError, RestoreError, stateful
+from callback_state import CallbackStateError, NotRebuildableError, NotRegisteredError, stateful
 from callback_state._callbacks.capture import keyed
 from callback_state._checkpoints.schema import SavedArgument
 from callback_state._format.trust import Trust
@@ -351,8 +351,3 @@ def test_our_own_checkpoint_writes_beside_its_file(tmp_path: Any) -> None:
     checkpoint = ModelCheckpointEnhanced(os.path.join("some", "where", "{epoch}.keras"))
     made = rebuild(saved(checkpoint), trust=Trust(), directory=str(tmp_path))["ModelCheckpointEnhanced"]
     assert os.fspath(made.filepath) == str(tmp_path / "{epoch}.keras")
-
-
-def test_a_restore_error_is_what_all_of_these_are() -> None:
-    """One ``except RestoreError`` catches each."""
-    assert issubclass(NotRebuildableError, RestoreError) and issubclass(NotRegisteredError, RestoreError)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import keras
 import pytest
 from harness import Batches, Killed, PerBatch, Strike, X, Y, bytes_of, die
 from harness import fit as fit_anew
-from places import ROOT
 from reused import fresh_model
 
 from callback_state import (
@@ -24,7 +21,6 @@ from callback_state import (
     CorruptCheckpointError,
     MismatchError,
     ModelCheckpointEnhanced,
-    NotRebuildableError,
     RestoreError,
     ResumeError,
     UnsupportedFormatError,
@@ -272,30 +268,6 @@ def test_a_new_argument_wins_and_is_reported(checkpoints: Path) -> None:
     ]
 
 
-def test_a_model_of_another_shape_is_refused(checkpoints: Path) -> None:
-    """Nothing is assigned, neither to the model nor to the callbacks."""
-    model = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(3)])
-    model.compile("adam", "mse")
-    callbacks, before = [*make(), saver(checkpoints)], bytes_of(model.weights)
-    differences = r"not the model that was saved.*weight 0: expected .*\(6, 4\).*found .*\(6, 3\).* missing"
-    with pytest.raises(RestoreError, match=differences):
-        restore_callbacks(checkpoints, into=callbacks, model=model)
-    assert bytes_of(model.weights) == before and callbacks[0].step == 0
-
-
-def test_rebuilding_names_what_cannot_be_rebuilt(tmp_path: Path) -> None:
-    """A function and a path are not taken from a file; the error says so and gives the line."""
-    logger = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
-
-    def with_code() -> list[Any]:
-        return [PerBatch(0.02), keras.callbacks.LearningRateScheduler(lambda epoch: 0.01), logger]
-
-    assert fit(tmp_path / "ckpt", with_code, kill=2) is None
-    logger.csv_file.close()
-    with pytest.raises(NotRebuildableError, match=r"schedule was function.*filename is a path"):
-        restore_callbacks(tmp_path / "ckpt")
-
-
 @pytest.mark.filterwarnings("ignore:stored by value")
 def test_code_is_read_only_on_trust(tmp_path: Path) -> None:
     """A lambda kept as state is code in the file: refused, unless the caller trusts it or has his own."""
@@ -338,15 +310,6 @@ def test_a_fit_from_other_weights_stops_with_the_line(checkpoints: Path, forgott
         model.fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch)
 
 
-def test_the_check_can_be_overridden(checkpoints: Path) -> None:
-    """strict=False goes on all the same, with a warning."""
-    callbacks, model = [*make(), saver(checkpoints)], fresh_model()
-    restored = restore_callbacks(checkpoints, into=callbacks, strict=False)
-    with pytest.warns(UserWarning, match="the optimizer has made 0 steps"):
-        model.fit(**FIT, epochs=4, callbacks=callbacks, initial_epoch=restored.initial_epoch)
-    assert callbacks[0].step == 16
-
-
 def test_state_survives_without_a_checkpoint_in_the_new_fit(checkpoints: Path) -> None:
     """Keras's on_train_begin resets EarlyStopping; the restored state is put back all the same."""
     callbacks, model = make(), fresh_model()
@@ -374,18 +337,6 @@ def test_meta_lists_and_latest(checkpoints: Path) -> None:
     assert [c.epoch for c in listed] == [0, 1, 2]
     assert latest_checkpoint(checkpoints) == str(checkpoints / "003.keras")
     assert load_meta(checkpoints / "001.keras")["epochs"] == [0]
-
-
-def test_meta_lists_and_latest_need_no_tensorflow(checkpoints: Path) -> None:
-    """A cron job can look at a directory in a moment."""
-    script = (
-        "import sys; from callback_state import latest_checkpoint, list_checkpoints, load_meta; "
-        f"assert len(list_checkpoints({str(checkpoints)!r})) == 3; "
-        f"load_meta({str(checkpoints)!r}); latest_checkpoint({str(checkpoints)!r}); "
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_moved_directory_resumes_there(written: Path, tmp_path: Path) -> None:
