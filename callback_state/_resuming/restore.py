@@ -16,7 +16,7 @@ from .._format.trust import Trust
 from .._keras.backend import versions
 from ..exceptions import RestoreError, UntrustedError
 from .checks import Expected
-from .match import Change, Matched, match
+from .match import Matched, match
 from .put_in import put_in
 from .rebuild import rebuild
 from .restored import Report, Restored
@@ -125,10 +125,27 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
         if entry.key in by_key:
             note_outside(by_key[entry.key], entry.outside)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
-    _warn_of_changes(found.model_path, report.changed)
+    if report.changed:
+        warnings.warn(
+            f"{found.model_path}: arguments have changed since the checkpoint; the new ones are used: "
+            f"{'; '.join(map(str, report.changed))}",
+            stacklevel=3,
+        )
     if model is None:
         _warn_of_h5(found.model_path)
-    return _restored(found, callbacks, by_key, report)
+    meta = snapshot.meta
+    return Restored(
+        callbacks,
+        meta.epoch,
+        meta.batch,
+        meta.initial_epoch,
+        found.model_path,
+        columns_of(meta),
+        meta.training_args,
+        meta.finished,
+        report,
+        by_key,
+    )
 
 
 def _as_list(into: Any) -> list[Any] | None:
@@ -174,7 +191,11 @@ def _report(snapshot: Snapshot, by_key: dict[str, Any], matched: Matched) -> Rep
             new = state_of(callback).keys() - stored[entry.key] - entry.arguments.keys()
             appeared += [f"{entry.key}.{name}" for name in sorted(new)]
     saved, here = snapshot.meta.versions, versions()
-    differences = [f"{name} {saved[name]}, here {here[name]}" for name in saved if _differ(saved, here, name)]
+    differences = [
+        f"{name} {saved[name]}, here {here[name]}"
+        for name in saved
+        if name in here and str(saved[name]).split(".")[:2] != here[name].split(".")[:2]
+    ]
     return Report(
         tuple(by_key),
         tuple(matched.missing),
@@ -187,10 +208,6 @@ def _report(snapshot: Snapshot, by_key: dict[str, Any], matched: Matched) -> Rep
     )
 
 
-def _differ(saved: dict[str, str], here: dict[str, str], name: str) -> bool:
-    return name in here and str(saved[name]).split(".")[:2] != here[name].split(".")[:2]
-
-
 def _warn_of_h5(path: str) -> None:
     if path.endswith(".h5") and not path.endswith(".weights.h5"):
         warnings.warn(
@@ -199,27 +216,3 @@ def _warn_of_h5(path: str) -> None:
             f"as .keras.",
             stacklevel=4,
         )
-
-
-def _warn_of_changes(path: str, changed: tuple[Change, ...]) -> None:
-    if changed:
-        listed = "; ".join(map(str, changed))
-        warnings.warn(
-            f"{path}: arguments have changed since the checkpoint; the new ones are used: {listed}", stacklevel=4
-        )
-
-
-def _restored(found: Found, callbacks: list[Any], by_key: dict[str, Any], report: Report) -> Restored:
-    meta = found.snapshot.meta
-    return Restored(
-        callbacks,
-        meta.epoch,
-        meta.batch,
-        meta.initial_epoch,
-        found.model_path,
-        columns_of(meta),
-        meta.training_args,
-        meta.finished,
-        report,
-        by_key,
-    )
