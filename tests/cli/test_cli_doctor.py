@@ -39,24 +39,6 @@ def test_nothing_is_found_in_a_run_that_was_resumed_rightly(tmp_path: Path, caps
     ]
 
 
-@pytest.mark.parametrize(
-    ("meta", "standing"),
-    [
-        ({"initial_epoch": 3, "epoch": 2}, "a restart goes on with epoch 3, batch 0"),
-        ({"initial_epoch": 2, "epoch": 2, "batch": 6}, "a restart goes on with epoch 2, batch 7"),
-        ({"finished": True}, "a restart trains nothing, as the run has finished"),
-    ],
-    ids=["end of an epoch", "inside one", "finished"],
-)
-def test_it_is_said_where_a_restart_goes_on(
-    tmp_path: Path, capsys: Any, meta: dict[str, Any], standing: str
-) -> None:
-    """With the epoch and batch that come next, counted from 0."""
-    write(tmp_path, "m.keras", **meta)
-    main(["doctor", str(tmp_path)])
-    assert capsys.readouterr().out.splitlines()[0] == f"m.keras: {standing}"
-
-
 def test_a_start_that_restored_nothing_is_found(tmp_path: Path) -> None:
     """Checkpoints were there and it began anew: the line to write is that which restores."""
     write(tmp_path, "m.keras", starts=[start(0, beside=3)])

@@ -16,7 +16,6 @@ from states import flip, put_staged
 
 from callback_state._checkpoints.names import template_of
 from callback_state._checkpoints.snapshot import Snapshot
-from callback_state._format.pickles import dump, parse_first
 from callback_state._store import disk, pair
 from callback_state._store.pair import SUFFIX
 from callback_state.cli.commands import ls
@@ -219,16 +218,6 @@ def test_callbacks_are_counted_without_reading_the_rest(tmp_path: Path, monkeypa
     put(tmp_path, "1.keras", 1, {"A": {}, "B": {}}, monitor=("anything", 1.0))
     monkeypatch.setattr(Snapshot, "read", lambda *args: pytest.fail("all of the file was read"))
     assert checkpoints(tmp_path)["1.keras"]["callbacks"] == ["A", "B"]
-
-
-@pytest.mark.parametrize("skip", [0, 1, 2])
-def test_a_node_after_others_is_read_alone(skip: int) -> None:
-    """Whatever comes after it, also where that is no pickle; None where there are not so many."""
-    nodes = [("a", 1), ("dict", [1, (2, 3)]), ("b", "c")]
-    data = dump([nodes, 5])
-    assert parse_first(data, skip) == nodes[skip]
-    assert parse_first(data[: data.index(b"b") + 20], skip) == nodes[skip] if skip < 2 else True
-    assert parse_first(dump([[("a", 1)], 5]), 1) is None
 
 
 def test_a_staged_state_counts(tmp_path: Path) -> None:

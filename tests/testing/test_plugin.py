@@ -130,8 +130,8 @@ def test_a_run_is_killed_at_a_moment(tmp_path: Path, killed_run: object) -> None
     [
         "simulation.compared",
         "simulation.drive",
-        "proof.equal",
         "simulation.picture",
+        "proof.equal",
         "proof.resumes",
         "strategies",
     ],

@@ -300,12 +300,6 @@ class ExcludesAndResets(UnregisteredReset):
 
 
 @stateful
-class Clock(Callback):
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        set_rate(self, time.perf_counter() % 1)
-
-
-@stateful
 class Deadline(Callback):
     def __init__(self) -> None:
         super().__init__()
@@ -360,12 +354,6 @@ def _in_closure() -> Callable[[], Any]:
 class Unseeded(Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         set_rate(self, np.random.default_rng().random())
-
-
-@stateful
-class System(Callback):
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        set_rate(self, random.SystemRandom().random())
 
 
 @stateful
@@ -542,14 +530,15 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         ExcludesAndResets,
         r"is 1.0, expected 0.5; ExcludesAndResets.step is excluded .* on_train_begin",
     ),
-    "the clock": (Clock, r"two runs without an interruption differ.*Clock.on_train_batch_begin reads the clock"),
-    "a time that is kept": (Deadline, r"Deadline.started is .*; Deadline.on_train_begin reads the clock"),
+    "the clock": (
+        Deadline,
+        r"two runs without .* differ.*Deadline.started is .*; Deadline.on_train_begin reads the clock",
+    ),
     "a module": (InModule, r"InModule.on_train_batch_begin keeps state in a module \(COUNT\)"),
     "a dict of a module": (InModuleDict, r"keeps state in a module or closure \(COUNTS\['steps'\]\)"),
     "its class": (InClass, r"keeps state in its class \(type\(self\).steps\)"),
     "a closure": (_in_closure(), r"keeps state in a closure \(count\)"),
     "an unseeded generator": (Unseeded, r"Unseeded.on_train_batch_begin draws random numbers"),
-    "the system's generator": (System, r"System.on_epoch_begin draws random numbers"),
     "an iterator": (Iterates, r"the callbacks cannot be saved: Iterates.rates: .*an iterator cannot be saved"),
     "a handle": (Handle, r"the callbacks cannot be saved: Handle.lock: .*it belongs to this process"),
     "the optimizer": (InOptimizer, r"keeps state only in the optimizer \(self.model.optimizer.steps_so_far\)"),
@@ -648,12 +637,10 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         ({"at": "every batch"}, "at='every batch': expected 'every step', 'every epoch' or points"),
         ({"at": [(8, 0)]}, r"at: \(8, 0\) is not within the run; .* up to \(7, 2\)"),
         ({"at": [(0, 0)]}, r"at: \(0, 0\) is not within the run"),
-        ({"at": [3]}, "at: 3 is not within the run"),
         ({"through": "wire"}, "through='wire': expected one of 'state', 'file', 'process'"),
         ({"logs": {"loss": [1.0]}}, r"logs\['loss'\] has 1 values"),
         ({"make_callbacks": Counts()}, "make_callbacks=.*expected a function"),
         ({"make_callbacks": lambda: [len]}, r"make_callbacks\(\) returned <built-in function len>"),
-        ({"make_callbacks": lambda: None}, r"make_callbacks\(\) returned None, expected a keras.callbacks"),
         ({"make_callbacks": lambda: Counts}, r"make_callbacks\(\) returned <class .*Counts"),
         ({"make_callbacks": list}, r"make_callbacks\(\) returned no callback"),
         ({"at": []}, r"at=\[\] of 8 epochs is no point at all"),
@@ -668,15 +655,6 @@ def test_stock_callbacks_resume_whatever_they_hear(logs: Any, at: Any) -> None:
         (
             {"make_callbacks": lambda: CALLBACKS.EarlyStopping("loss", patience=0), "at": [(1, 0), (7, 0)]},
             r"the run stops after \(2, 1\) and does not reach \(7, 0\)",
-        ),
-        (
-            {
-                "make_callbacks": lambda: CALLBACKS.TerminateOnNaN(),
-                "at": "every epoch",
-                "epochs": 2,
-                "logs": {"loss": [float("nan")] * 2},
-            },
-            r"at='every epoch': the run stops after \(0, 0\)",
         ),
         ({"optimizer": keras.optimizers.SGD()}, "optimizer: one object would keep its state from run to run"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
@@ -65,23 +64,11 @@ def replayed(heard: list[tuple[Any, ...]]) -> Any:
 
 INSIDE, AT_THE_END = ("on_train_batch_end", 1), ("on_epoch_end", 1)
 #: Each value with each value of the two others.
-PAIRS = {
-    (0, True, None),
-    (1, False, None),
-    (0, False, INSIDE),
-    (1, True, INSIDE),
-    (1, False, AT_THE_END),
-    (0, True, AT_THE_END),
-}
+STOPS = (None, INSIDE, AT_THE_END)
+PAIRS = [(first, (first == 0) != (stop == INSIDE), stop) for first in (0, 1) for stop in STOPS]
 
 
-@pytest.mark.parametrize(
-    ("first", "validation", "stop"),
-    [
-        pytest.param(*case, marks=[] if case in PAIRS else pytest.mark.heavy)
-        for case in itertools.product((0, 1), (False, True), (None, INSIDE, AT_THE_END))
-    ],
-)
+@pytest.mark.parametrize(("first", "validation", "stop"), PAIRS)
 def test_the_hooks_of_fit(first: int, validation: bool, stop: Any) -> None:
     """Each hook with its index, logs and the way in which they are passed, as in a real ``fit``."""
     real, simulated = Hears(stop), Hears(stop)

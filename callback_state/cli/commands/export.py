@@ -55,12 +55,7 @@ def command(path: str, as_csv: bool, as_json: bool) -> int:
 def _loaded(path: str) -> dict[str, Any]:
     try:
         return load_meta(path)
-    except (
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-    ) as error:  # an HDF5 group that this package did not write
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # not a group of this package in HDF5
         raise CorruptCheckpointError(path, f"its history cannot be read ({error})") from error
 
 

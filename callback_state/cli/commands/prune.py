@@ -125,14 +125,7 @@ def _is_link(model: str) -> bool:
 def doomed(
     runs: list[Run], keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
 ) -> list[Listed]:
-    """Choose the checkpoints to delete, of each run from the oldest to the newest.
-
-    Args:
-        runs: the verified runs of one directory.
-        keep: how many of the newest of each run stay; None for no such rule.
-        keep_best: how many of the best of each run stay; None for no such rule.
-        monitor: the series that is compared; None for the one that each run monitors.
-        mode: "min" or "max" if the user has given it.
+    """Choose the checkpoints to delete, of each run from the oldest to the newest; None for a number is no rule.
 
     Raises:
         UsageError: nothing says which checkpoints are the best.

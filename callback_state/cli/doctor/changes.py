@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 
 from .findings import Finding
@@ -11,22 +12,7 @@ __all__ = ["changing_in"]
 
 _WRAPPERS = ("stateful", "adapter")
 #: The methods that change a list, a dict, a set or a deque.
-_MUTATORS = frozenset(
-    {
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "discard",
-        "extend",
-        "insert",
-        "pop",
-        "popleft",
-        "remove",
-        "setdefault",
-        "update",
-    }
-)
+_MUTATORS = re.compile(r"add|append(left)?|clear|discard|extend|insert|pop(item|left)?|remove|setdefault|update")
 #: Attributes that are set here are set again in a new process before it trains, or nothing is trained any more.
 _OUTSIDE = frozenset({"__init__", "set_model", "set_params", "on_train_begin", "on_train_end"})
 
@@ -113,7 +99,7 @@ def _changed(method: ast.FunctionDef) -> set[str]:
     found = {_attribute(target) or _owner(target) for target in _targets(method)}
     for node in ast.walk(method):
         match node:
-            case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _MUTATORS:
+            case ast.Call(func=ast.Attribute(value=value, attr=name)) if _MUTATORS.fullmatch(name):
                 found.add(_attribute(value))
     return found - {""}
 

@@ -21,14 +21,7 @@ _PACKAGES = ("keras", "tensorflow", "numpy")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a restart would lose.
-
-    Attributes:
-        what: what was found.
-        lost: what a restart loses by it.
-        cure: what to write or to do.
-        line: the 1-based line in the script; None for a state file.
-    """
+    """What a restart would lose by it, and what cures it; ``line`` is the 1-based line in a script."""
 
     what: str
     lost: str
@@ -37,11 +30,7 @@ class Finding:
 
 
 def findings_in(state: State, directory: str) -> list[Finding]:
-    """Return the findings in a state file.
-
-    Args:
-        directory: the directory that the lines to write name.
-    """
+    """Return the findings in a state file; the lines to write name ``directory``."""
     restore = f"restored = restore_callbacks({directory!r}, into=callbacks, model=model, missing_ok=True)"
     return [
         *_of_partner(state),

@@ -19,15 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 350, 16, 142
 
 
 def chart(panel: Panel, restarts: Sequence[Restart], end: float) -> Markup | None:
-    """Draw a panel.
-
-    Args:
-        restarts: the restarts to mark, each by a line with its number.
-        end: how far the run has come, in epochs trained.
-
-    Returns:
-        The picture; None if none of the values can be drawn.
-    """
+    """Draw a panel up to the place ``end``, with a line for each restart; None if no value can be drawn."""
     values = [value for series in panel.series for value in series.drawn]
     if not values:
         return None

@@ -45,13 +45,7 @@ def best_of(run: Run, better: Better | None) -> Listed | None:
 
 
 def better_in(run: Run, mode: str | None, monitor: str | None = None) -> Better | None:
-    """A function that tells whether one value is better than another; None if nothing says it.
-
-    Args:
-        run: its newest checkpoint says how its callbacks decide.
-        mode: "min" or "max" if the user has given it.
-        monitor: the series; by default the one that the run monitors.
-    """
+    """Tell whether one value of ``monitor`` (by default that of the run) is better; None if nothing says it."""
     newest = run.newest
     if mode is not None or newest is None or newest.summary is None:
         return None if mode is None else _BETTER[mode]

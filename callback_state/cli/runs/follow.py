@@ -19,14 +19,7 @@ Show = Callable[[list[Run]], None]
 
 
 def follow(look: Callable[[], list[Run]], pause: Callable[[], None], mode: str | None, as_json: bool) -> Exit:
-    """Show the checkpoints again and again until every run has finished.
-
-    Args:
-        look: returns the runs that are there now.
-        pause: waits until the next look.
-        mode: "min" or "max" if the user has given it.
-        as_json: print one JSON object a line.
-    """
+    """Show the checkpoints again and again, with a pause between two looks, until every run has finished."""
     if as_json or not is_terminal():
         return _follow(look, pause, _Lines(mode, as_json))
     with live() as show:

@@ -15,18 +15,11 @@ __all__ = ["look_at"]
 def look_at(
     path: str, files: Sequence[tuple[str, list[str]]], *, verify: bool = False, keys: Keys | None = None
 ) -> list[Run]:
-    """Look at checkpoints and sort them by run.
+    """Look at the checkpoints ``files``, as :func:`files_of` gives them, and sort them by run, the oldest first.
 
-    Args:
-        path: the directory, or the model file or state file of one checkpoint.
-        files: the checkpoints to look at, as :func:`files_of` gives them.
-        verify: read every model file, with a progress bar. If false, only the sizes of the model files are
-            checked.
-        keys: with ``verify``, the keys that the checkpoints have to be signed with.
-
-    Returns:
-        The runs, each with its checkpoints from the oldest to the newest. The model files of a run that have lost
-        their state files are there too, if ``path`` is a directory.
+    With ``verify`` every model file is read, with a progress bar, and its signature is checked with ``keys``; else
+    only its size is checked. If ``path`` is a directory, model files of a run that have lost their state files are
+    there too.
     """
     is_directory = os.path.isdir(path)  # it may be removed while its checkpoints are read
     read = [model for model, _ in files] if verify else []

@@ -66,12 +66,7 @@ class Recorded:
 
 
 def recorded(path: str, template: str | None = None) -> Recorded:
-    """Read one run of a directory.
-
-    Args:
-        path: a directory; or a model file or its state file, for the run as that checkpoint describes it.
-        template: the name of the run's files, as it was given to ``ModelCheckpointEnhanced``, without the
-            directory; None for the run with the newest checkpoint.
+    """Read one run at a path: that whose files have the name ``template``, or that with the newest checkpoint.
 
     Raises:
         CheckpointNotFoundError: there is no such run.

@@ -24,13 +24,7 @@ _DISPENSABLE = ("callbacks", "size", "batch", "age")
 
 
 def tables_of(runs: list[Run], mode: str | None, now: float) -> list[Table]:
-    """One table for each run; if there are several, each has the run's name as its title.
-
-    Args:
-        runs: the runs to show.
-        mode: "min" or "max" if the user has given it.
-        now: the current time in seconds since 1970.
-    """
+    """One table for each run at the time ``now`` (seconds since 1970); several have the runs' names as titles."""
     names = [run.template or "of an unknown run" for run in runs]
     titles = names if len(runs) > 1 else [""] * len(runs)
     return [_table_of(run, mode, now, title) for run, title in zip(runs, titles, strict=True)]

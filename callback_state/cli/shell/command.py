@@ -13,12 +13,7 @@ __all__ = ["Command", "page", "write_exits"]
 
 
 class Command(click.Command):
-    """A command with a manual page.
-
-    Args:
-        examples: for each example command line what it does.
-        exits: the exit statuses of this command, beside those that every command has.
-    """
+    """A command with a manual page: its examples with what they do, and its exit statuses beside ``ALWAYS``."""
 
     def __init__(self, *args: Any, examples: dict[str, str], exits: tuple[Exit, ...] = (), **options: Any) -> None:
         super().__init__(*args, **options)

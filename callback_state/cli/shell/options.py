@@ -51,10 +51,7 @@ key_file = click.option(
 def output_option(default: str, endings: tuple[str, ...], what: str) -> Any:
     """The option ``--output``. It refuses a name with another ending, so that no checkpoint is overwritten.
 
-    Args:
-        default: the file name if the user gives none.
-        endings: the allowed endings, in lower case. Of a link the name that it leads to is checked.
-        what: what is written, in words, for the help.
+    The endings are in lower case. Of a link the name that it leads to is checked.
     """
     listed = ", ".join(endings)
 
@@ -83,10 +80,7 @@ def opened(path: str, keys: Keys | None = None) -> Found:
 
 
 def keys_in(path: str | None) -> Keys | None:
-    """Read the keys from a file, or from the environment if no file is given.
-
-    Returns:
-        The keys; None if there are none.
+    """Read the keys from a file, or from the environment if no file is given; None if there are none.
 
     Raises:
         UsageError: the file or the environment variable holds no usable key.

@@ -16,12 +16,9 @@ _LITTLE = 1 << 28
 
 
 def watched(items: Sequence[T], files: Sequence[str]) -> Iterator[T]:
-    """Yield the items; the bar advances after each by the size of its file.
+    """Yield the items, for each of which the file beside it is read; the bar advances by the size of that file.
 
-    Args:
-        items: what is worked on.
-        files: the file that is read for each item; empty if none is read. The bar is shown only if the files are
-            large and standard error is a terminal.
+    The bar is shown only if the files are large and standard error is a terminal.
     """
     sizes = [*map(_size, files)]
     if sum(sizes) < _LITTLE or not sys.stderr.isatty():

@@ -20,35 +20,15 @@ _CLOCK = re.compile(
 _RANDOM = re.compile(
     r"\b(random|rng|uuid[14]|urandom|secrets|default_rng|RandomState|shuffle|randint|normal|uniform)\b"
 )
-_CHANGING = {
-    "add",
-    "append",
-    "appendleft",
-    "clear",
-    "discard",
-    "extend",
-    "insert",
-    "pop",
-    "popitem",
-    "popleft",
-    "remove",
-    "setdefault",
-    "update",
-}
+_CHANGING = re.compile(r"add|append(left)?|clear|discard|extend|insert|pop(item|left)?|remove|setdefault|update")
 _OF_MODEL = re.compile(r"(optimizer|layers\[.*\]|get_layer\(.*\))\.(?!learning_rate$)\w+$")
 _BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
 
 
 def likely_cause(callbacks: list[Any], found: str, *, twice: bool = False) -> str:
-    """Find the likely cause of a difference.
+    """Find the likely cause of a difference, which begins with a callback's key and attribute if it has one.
 
-    Args:
-        callbacks: new callbacks of the run.
-        found: the difference. It begins with the callback's key and the attribute, if it is one of a callback.
-        twice: whether two runs without an interruption differ.
-
-    Returns:
-        ``"; <cause>"``; ``""`` if no usual mistake is found.
+    With ``twice`` two runs without an interruption differ. Returns ``"; <cause>"``, or ``""`` if none is found.
     """
     by_key = keyed(callbacks)
     key, _, rest = found.partition(".")
@@ -147,7 +127,7 @@ def _changed_by_calls(method: ast.FunctionDef) -> Iterator[ast.expr]:
         match node:
             case ast.Call(func=ast.Name(id="next"), args=[drawn, *_]):
                 yield drawn
-            case ast.Call(func=ast.Attribute(value=ast.Name() as changed, attr=name)) if name in _CHANGING:
+            case ast.Call(func=ast.Attribute(value=ast.Name() as changed, attr=name)) if _CHANGING.fullmatch(name):
                 yield changed
 
 

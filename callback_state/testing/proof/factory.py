@@ -16,13 +16,9 @@ Make = Callable[[], Any]
 
 
 class Factory:
-    """Makes new callbacks and a new model for each run, and checks that they are new.
+    """Makes new callbacks and a new model (or a stand-in) for each run, and checks that they are new.
 
-    Args:
-        make: returns a callback or a list of callbacks.
-        optimizer: the optimizer of the stand-in, as for :func:`simulate`.
-        model: returns a model, built and compiled; None for the stand-in.
-        ignored: the names of logs that are not compared.
+    The logs whose names are in ``ignored`` are not compared.
     """
 
     def __init__(

@@ -22,15 +22,7 @@ def pickled(*run: Any) -> bytes:
 
 
 def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
-    """Call :func:`.replay.go_on` in a new process.
-
-    Args:
-        path: the path of the checkpoint.
-        run: what :func:`pickled` returned.
-        point, saved: as for :func:`.replay.go_on`.
-
-    Returns:
-        What that function returns.
+    """Call :func:`.replay.go_on` in a new process, with the checkpoint at ``path`` and a :func:`pickled` run.
 
     Raises:
         Exception: whatever is raised in the other process.

@@ -102,16 +102,11 @@ def drive(
     put_back: Callable[[], object] = lambda: None,
     quiet: Callable[[Point], object] = lambda point: None,
 ) -> Record:
-    """Simulate a ``fit``.
+    """Simulate a ``fit`` from the point ``start`` on.
 
-    Args:
-        callbacks: the callbacks, in their order.
-        model: the model or its stand-in.
-        plan: the plan of the run.
-        start: the point at which the run goes on.
-        put_back: called after ``on_train_begin``, and inside an epoch after its ``on_epoch_begin``; a resumed run
-            puts its state back there.
-        quiet: called with each point between two events at which a run can be saved.
+    ``put_back`` is called after ``on_train_begin``, and inside an epoch after its ``on_epoch_begin``: a resumed
+    run puts its state back there. ``quiet`` is called with each point between two events at which a run can be
+    saved.
     """
     run = Run(callbacks, model, plan)
     with run.watched():

@@ -57,11 +57,7 @@ class Run:
             error.add_note(f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}")
 
     def hear(self, hook: str, *index: int, logs: Any = None, named: bool = False) -> None:
-        """Call one hook of all callbacks; as in Keras, they share one dict of logs.
-
-        Args:
-            named: pass the logs as ``logs=``, as Keras does in the hooks of batches.
-        """
+        """Call one hook of all callbacks; they share one dict of logs, which ``named`` passes as ``logs=``."""
         heard = pythonified(logs or {})
         arguments: tuple[Any, ...] = index if named else (*index, heard)
         options = {"logs": heard} if named else {}

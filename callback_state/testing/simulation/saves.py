@@ -17,14 +17,10 @@ __all__ = ["Noting", "noted", "unchanged"]
 
 
 class Noting(Keeper):
-    """The keeper of a ``ModelCheckpointEnhanced`` in a simulation.
+    """The keeper of a ``ModelCheckpointEnhanced`` in a simulation; it calls ``note`` with the path of each save.
 
     It decides after all callbacks have seen an event, as in a ``fit``. Time, signals, exceptions and the end of
     the run save nothing.
-
-    Args:
-        checkpoint, model: as for :class:`Keeper`.
-        note: called with the path of each save.
     """
 
     def __init__(self, checkpoint: Any, model: Any, note: Callable[[str], object]) -> None:
