@@ -183,15 +183,17 @@ def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
 
 
 def test_keras_is_neither_imported_nor_needed(tmp_path: Path) -> None:
-    """For a directory and for a script, where neither Keras nor TensorFlow can be imported."""
+    """For a directory, a script and a report, where no Keras, TensorFlow or matplotlib can be imported."""
     write(tmp_path, "m.keras", versions={"keras": "3.1.2"})
     (tmp_path / "train.py").write_text("import keras\nraise SystemExit('it was run')\n")
     code = (
-        "import sys; sys.modules.update(keras=None, tensorflow=None, h5py=None, cloudpickle=None)\n"
-        "from callback_state.cli import main; print(int(main(['doctor', '.'])), int(main(['doctor', 'train.py'])))"
+        "import sys\n"
+        "sys.modules.update(keras=None, tensorflow=None, h5py=None, cloudpickle=None, matplotlib=None)\n"
+        "from callback_state.cli import main; status = [int(main([*argv.split()])) for argv in\n"
+        "('doctor .', 'doctor train.py', 'report . -o r.html')]; print(*status)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "8 0"), done.stderr
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "8 0 0"), done.stderr
 
 
 # Scripts.

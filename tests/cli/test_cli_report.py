@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,19 +206,6 @@ def test_a_run_without_a_number_has_a_page_too(tmp_path: Path) -> None:
     write(tmp_path, "m.keras", history=history(2, loss=[float("nan")] * 2, val_loss=[float("inf")] * 2))
     text = document(recorded(str(tmp_path)))
     assert '<svg viewBox="0 0 360' not in text and "None of its values is a number." in text
-
-
-def test_neither_keras_nor_matplotlib_is_needed(tmp_path: Path) -> None:
-    """A report is made where neither can be imported."""
-    write_run(tmp_path)
-    code = (
-        "import sys\n"
-        "sys.modules.update(dict.fromkeys(('keras', 'tensorflow', 'matplotlib', 'h5py', 'cloudpickle')))\n"
-        f"from callback_state.cli import main; sys.exit(main(['report', {str(tmp_path)!r}, '-o', 'r.html']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "r.html\n", "")
-    assert (tmp_path / "r.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", ["report", "plot"])

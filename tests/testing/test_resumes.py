@@ -194,12 +194,8 @@ def test_what_is_right_passes_at_some_steps(name: str, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("optimizer", "through"),
-    [
-        pytest.param(None, "state", marks=pytest.mark.heavy),
-        ("adam", "file"),
-        (lambda: keras.optimizers.SGD(0.1, momentum=0.9), "state"),
-    ],
-    ids=["default", "adam", "momentum"],
+    [("adam", "file"), (lambda: keras.optimizers.SGD(0.1, momentum=0.9), "state")],
+    ids=["adam", "momentum"],
 )
 def test_with_an_optimizer_of_keras(optimizer: Any, through: str) -> None:
     """Its variables are part of what is saved."""

@@ -324,7 +324,6 @@ def test_records_are_compared_printed_and_turned_into_arrays() -> None:
         ({"epochs": -1}, "epochs=-1: expected an integer from 0"),
         ({"steps_per_epoch": 0}, "steps_per_epoch=0: expected an integer from 1"),
         ({"epochs": 2.0}, "epochs=2.0: expected an integer"),
-        ({"validation_steps": -1}, "validation_steps=-1"),
         ({"logs": {"loss": [1.0]}}, r"logs\['loss'\] has 1 values; expected 2, one for each epoch, or 6"),
         ({"logs": 3}, "logs: expected a function"),
         ({"logs": {"loss": 1.0}}, r"logs\['loss'\] is 1.0; expected a list"),
