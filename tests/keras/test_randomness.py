@@ -147,23 +147,3 @@ def test_other_seed_is_warned_of(
     with pytest.warns(UserWarning, match=cure) as caught:
         randomness.put_back_generators(taken)
     assert len(caught) == 1
-
-
-def test_private_places_exist() -> None:
-    """Every private place that is used exists in this Keras and TensorFlow, and is what it was."""
-    from keras.src.backend.common import global_state
-    from keras.src.random import seed_generator
-
-    tf.random.set_seed(3)
-    assert context.global_seed() == 3
-    assert isinstance(context.context()._rng, random.Random)
-    before = context.context()._rng.getstate()
-    tf.random.normal([1])
-    assert context.context()._rng.getstate() != before
-    made = tf.random.get_global_generator()
-    assert stateful_random_ops.global_generator is made
-    assert isinstance(made.algorithm, int)
-    keras_generator = seed_generator.global_seed_generator()
-    assert global_state.get_global_attribute("global_seed_generator") is keras_generator
-    assert randomness.keras_generator() is keras_generator
-    assert randomness.tensorflow_generator() is made

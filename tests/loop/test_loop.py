@@ -14,7 +14,7 @@ from harness import Batches, X, Y
 from places import ENVIRONMENT
 from reused import fresh_model
 
-from callback_state import BackendError, ModelCheckpointEnhanced, ResumeError, restore_callbacks, stateful
+from callback_state import BackendError, ModelCheckpointEnhanced, restore_callbacks, stateful
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._keras.fit import Fit
 from callback_state._loop import loop as _loop
@@ -280,18 +280,6 @@ def test_evaluate_and_predict_take_the_callbacks(tmp_path: Path, task: str) -> N
 
 
 # The fit.
-
-
-def test_fit_of_another_keras_is_refused() -> None:
-    """A ``fit`` that lacks the names that are read is an error that says so, not a wrong run."""
-    model = fresh_model()
-
-    def fit(self: Any, initial_epoch: int = 0, epochs: int = 1, verbose: int = 0, shuffle: bool = True) -> Any:
-        return Fit.find(self)
-
-    with pytest.raises(ResumeError, match=r"Model\.fit has no 'epoch_iterator'.*does not support this Keras"):
-        fit(model)
-    assert Fit.find(model) is None
 
 
 @pytest.mark.parametrize(("verbose", "validation"), [(0, None), (1, (X, Y)), (2, None)], ids=["0", "1", "2"])
