@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import keras
 import pytest
 from harness import Batches, Killed, PerBatch, Strike, X, Y, bytes_of, die
 from harness import fit as fit_anew
+from places import ROOT
 from reused import fresh_model
 
 from callback_state import (
@@ -337,6 +340,18 @@ def test_meta_lists_and_latest(checkpoints: Path) -> None:
     assert [c.epoch for c in listed] == [0, 1, 2]
     assert latest_checkpoint(checkpoints) == str(checkpoints / "003.keras")
     assert load_meta(checkpoints / "001.keras")["epochs"] == [0]
+
+
+def test_meta_lists_and_latest_need_no_tensorflow(checkpoints: Path) -> None:
+    """A cron job can look at a directory in a moment."""
+    script = (
+        "import sys; from callback_state import latest_checkpoint, list_checkpoints, load_meta; "
+        f"assert len(list_checkpoints({str(checkpoints)!r})) == 3; "
+        f"load_meta({str(checkpoints)!r}); latest_checkpoint({str(checkpoints)!r}); "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_moved_directory_resumes_there(written: Path, tmp_path: Path) -> None:
