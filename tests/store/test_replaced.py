@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from harness import Batches, PerBatch, X, bytes_of, fit, make_model, states_of
-from places import ROOT
+from places import ENVIRONMENT
 from states import model_of, put, state_of
 
 from callback_state import CallbackStateError, CheckpointNotFoundError, RestoreError, restore_callbacks
@@ -201,9 +201,8 @@ def test_a_file_that_was_deleted_while_it_was_loaded(saved: dict[str, Any], tmp_
 # Real processes.
 
 WRITER = """
-import os, sys
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
+import sys
+sys.path.insert(0, sys.argv[2])
 from harness import X, Y, make_model
 from test_replaced import make
 from callback_state import ModelCheckpointEnhanced
@@ -217,7 +216,8 @@ make_model().fit(
 def writer(tmp_path: Path) -> Iterator[Path]:
     """A training run that saves over one name, as fast as it can."""
     path = tmp_path / "ckpt" / "best.keras"
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(ROOT)], stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT)
     deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
@@ -228,6 +228,7 @@ def writer(tmp_path: Path) -> Iterator[Path]:
     process.communicate()
 
 
+@pytest.mark.heavy
 def test_fifty_restores_while_a_training_run_saves(writer: Path) -> None:
     """Weights, optimizer, callbacks and history of each are of one moment; both sides make progress."""
     epochs = []
@@ -243,6 +244,7 @@ def test_fifty_restores_while_a_training_run_saves(writer: Path) -> None:
     assert epochs == sorted(epochs) and len(set(epochs)) > 10
 
 
+@pytest.mark.heavy
 def test_copies_made_while_a_training_run_saves(writer: Path, tmp_path: Path) -> None:
     """As a cron job would make them, one file after the other: a pair or refused, never accepted wrong."""
     accepted = refused = 0
