@@ -8,8 +8,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-__all__ = ["Markup", "card", "element"]
-
 _NAME = "text-align: left; vertical-align: top; padding: 0.1em 0.8em 0.1em 0; white-space: nowrap"
 _VALUE = "text-align: left; vertical-align: top; padding: 0.1em 0; overflow-wrap: anywhere"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from datetime import datetime, timezone
 
-__all__ = ["age_of", "duration", "size_of", "time_of"]
-
 #: The units of time in seconds, the largest first.
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 

@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from .._keras.classes import is_callback_class, stock_name
 from .stateful import registration_of, stateful
 
-__all__ = ["Adapter", "adapter", "give", "given_to"]
-
 T = TypeVar("T", bound=type)
 Look = Callable[[Any], Any]
 Act = Callable[[Any, Any], None]

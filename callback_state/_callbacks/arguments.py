@@ -17,21 +17,6 @@ from .._format.table import MISSING, SCALARS, Node, PlainError, Table
 from .._keras.backend import is_variable
 from .._keras.classes import derives_from_keras, is_callback_class
 
-__all__ = [
-    "CODE",
-    "LARGE_ARGUMENT",
-    "Argument",
-    "Mark",
-    "Recorder",
-    "Signature",
-    "argument_of",
-    "describe",
-    "guess_arguments",
-    "mark_of",
-    "record_arguments",
-    "set_mark",
-]
-
 #: A constructor argument above this many bytes is kept as its digest only.
 LARGE_ARGUMENT = 64 * 1024
 #: Classes of objects that are code, and have no state of their own.

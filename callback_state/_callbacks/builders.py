@@ -26,8 +26,6 @@ from ..exceptions import RestoreError, UntrustedError
 from .arguments import describe
 from .stateful import PARTS
 
-__all__ = ["Builders", "ModelVariable"]
-
 
 class ModelVariable:
     """A placeholder for the variable of a model that does not exist yet. ``fit`` replaces it.

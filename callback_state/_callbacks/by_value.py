@@ -27,8 +27,6 @@ from .arguments import CODE, LARGE_ARGUMENT, describe
 from .builders import ModelVariable
 from .stateful import PARTS
 
-__all__ = ["ByValue"]
-
 _WRITTEN = (type, FunctionType, BuiltinFunctionType)
 
 

@@ -24,22 +24,6 @@ from .arguments import Argument, Mark, argument_of, guess_arguments, mark_of
 from .stateful import registration_of
 from .stock import adapter_of, direction_of
 
-__all__ = [
-    "BASE",
-    "class_of",
-    "configuration",
-    "excluded_of",
-    "is_registered",
-    "keyed",
-    "note_outside",
-    "outside_of",
-    "pick_up",
-    "remember",
-    "saved_among",
-    "state_of",
-    "wind_back",
-]
-
 #: The attributes of every callback that are neither state nor configuration.
 BASE = {*stock_callbacks.BASE, "_callback_state_mark"}
 

@@ -17,8 +17,6 @@ from typing import Any
 
 from .._store.staging import cut
 
-__all__ = ["appending", "is_remote", "natural", "outside", "pick_up", "wind_back"]
-
 #: How many bytes before the end of the log are compared, to recognise the log.
 _SEEN = 4096
 _REMOTE = re.compile(r"/(cns|cfs|gcs|hdfs|readahead|placer|tfhub)|.*://", re.DOTALL)  # as in Keras

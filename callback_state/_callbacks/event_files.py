@@ -18,8 +18,6 @@ from .._store import disk
 from .._store.staging import cut
 from .csv_log import is_remote, natural
 
-__all__ = ["note", "outside", "wind_back"]
-
 #: Where the callback writes, below its log_dir.
 _DIRECTORIES = ("train", "validation")
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\..*", re.DOTALL)

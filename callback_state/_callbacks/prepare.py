@@ -23,8 +23,6 @@ from .capture import BASE, excluded_of, remember, state_of
 from .stateful import find_class, migrated
 from .stock import adapter_of, set_direction
 
-__all__ = ["Prepared", "prepare", "prepare_from"]
-
 
 @dataclass
 class Prepared:

@@ -16,8 +16,6 @@ from .._keras.classes import is_callback_class
 from ..exceptions import NotRegisteredError, RestoreError
 from .arguments import Recorder, Signature, guess_arguments, mark_of, record_arguments, set_mark
 
-__all__ = ["PARTS", "Registration", "find_class", "migrated", "registration_of", "stateful", "version_of"]
-
 T = TypeVar("T")
 Migrate = Callable[[dict[str, Any], int], dict[str, Any]]
 

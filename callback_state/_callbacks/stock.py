@@ -13,10 +13,7 @@ from .._keras.classes import stock_name
 from .._keras.stock_callbacks import STOCK
 from . import csv_log, event_files
 from .adapter import Adapter, given_to
-from .csv_log import appending
 from .stateful import registration_of
-
-__all__ = ["ADAPTERS", "adapter_of", "appending", "direction_of", "set_direction"]
 
 #: What the callbacks that write outside the process do there.
 _OUTSIDE: dict[str, dict[str, Any]] = {

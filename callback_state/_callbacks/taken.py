@@ -14,8 +14,6 @@ from .by_value import ByValue
 from .capture import class_of, configuration, keyed, outside_of, state_of
 from .stateful import version_of
 
-__all__ = ["Taken", "TakenState", "keep", "take", "take_state"]
-
 
 @dataclass(frozen=True)
 class TakenState:

@@ -21,8 +21,6 @@ from .names import template_of
 from .schema import Meta
 from .summary import Summary
 
-__all__ = ["Glance", "Listed", "Run", "files_of", "glance", "look", "runs_in"]
-
 
 @dataclass(frozen=True)
 class Listed:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BEGINS_ANEW", "Doubt"]
-
 #: What a doubt costs, in words.
 _DIFFERS = "exactness: the resumed run may be a different run"
 BEGINS_ANEW = "what depends on it: a resumed run has it as the constructor makes it"

@@ -27,8 +27,6 @@ from .directory import glance
 from .names import files_named_by, templates_of
 from .snapshot import Snapshot, columns_of
 
-__all__ = ["Found", "find", "load_meta"]
-
 _OF_ONE_FILE = (
     CheckpointNotFoundError,
     CorruptCheckpointError,

@@ -13,8 +13,6 @@ from ..exceptions import CorruptCheckpointError
 from .directory import look
 from .find import find
 
-__all__ = ["Checkpoint", "latest_checkpoint", "list_checkpoints"]
-
 
 @dataclass(frozen=True)
 class Checkpoint:

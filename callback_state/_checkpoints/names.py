@@ -10,18 +10,6 @@ from typing import Any
 from .._store.pair import MODEL_SUFFIXES, SUFFIX
 from ..exceptions import CheckpointNotFoundError
 
-__all__ = [
-    "LEDGER",
-    "files_named_by",
-    "final_name",
-    "fits",
-    "interim_name",
-    "is_ours",
-    "refuse_to_begin_anew",
-    "template_of",
-    "templates_of",
-]
-
 #: The name in state files of the class that holds what a checkpoint callback has written.
 LEDGER = "callback_state.Ledger"
 

@@ -10,8 +10,6 @@ from .._format.opener import names_in
 from .find import find
 from .snapshot import Snapshot
 
-__all__ = ["Need", "needs_of", "untrusted"]
-
 
 @dataclass(frozen=True)
 class Need:

@@ -18,8 +18,6 @@ from .schema import Meta
 from .snapshot import Snapshot
 from .summary import Summary
 
-__all__ = ["reopen"]
-
 #: What a checkpoint says of a run that goes on.
 _GOES_ON = {"finished": False, "last": False, "stops": False}
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["surplus"]
-
 
 def surplus(
     written: Sequence[tuple[str, float | None]],

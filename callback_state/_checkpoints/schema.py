@@ -13,22 +13,6 @@ from typing import Any, NamedTuple
 from .doubt import Doubt
 from .typed import SchemaError, from_plain, to_plain
 
-__all__ = [
-    "Contents",
-    "DataState",
-    "History",
-    "Meta",
-    "ModelFacts",
-    "Run",
-    "SavedArgument",
-    "SavedCallback",
-    "SchemaError",
-    "Seeds",
-    "SourceState",
-    "Start",
-    "Trace",
-]
-
 #: Stored and live callbacks are compared each with each, so the time grows with the square of their number.
 MAX_CALLBACKS = 1000
 

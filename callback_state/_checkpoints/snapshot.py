@@ -21,10 +21,9 @@ from .._format.table import Table, two_by_two
 from .._format.trust import Keys, Trust
 from .._store import pair as _pair
 from ..exceptions import CorruptCheckpointError
-from .schema import Contents, Meta, Run, SchemaError
+from .schema import Contents, Meta, Run
 from .summary import Summary
-
-__all__ = ["Snapshot", "check_states", "columns_of"]
+from .typed import SchemaError
 
 
 def columns_of(meta: Meta) -> dict[str, list[Any]]:

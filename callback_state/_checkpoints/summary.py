@@ -12,8 +12,6 @@ from ..exceptions import CorruptCheckpointError
 from .schema import Meta
 from .typed import BITS, SchemaError
 
-__all__ = ["PLACEHOLDER", "Summary"]
-
 KIND = "summary"
 #: Keeps the place of a summary in a table that is only compared.
 PLACEHOLDER = (KIND,)

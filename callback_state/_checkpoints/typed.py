@@ -12,8 +12,6 @@ import types
 import typing
 from typing import Any, TypeVar
 
-__all__ = ["BITS", "SchemaError", "from_plain", "to_plain"]
-
 #: Bits of the largest integer. Python refuses to print some integers, and to take others for a time.
 BITS = 63
 _SCALARS = (int, float, str, bool, type(None))

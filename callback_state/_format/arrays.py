@@ -11,9 +11,6 @@ import math
 import re
 from typing import Any
 
-__all__ = ["decode_array", "decode_dtype", "decode_scalar", "encode"]
-
-
 #: As ``dtype.str`` writes them; NumPy would take much else for a dtype.
 _DTYPE = re.compile(r"[<>|][biufcmMSUV][0-9]{1,10}(\[[0-9]{0,10}[A-Za-z]{1,2}\])?")
 #: How many dimensions NumPy knows, in any release, and how many places an array may have that takes no bytes.

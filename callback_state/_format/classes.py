@@ -7,18 +7,6 @@ import enum
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-__all__ = [
-    "PLAIN",
-    "PlainMark",
-    "attributes",
-    "class_name",
-    "fields_of",
-    "is_plain_class",
-    "is_special",
-    "left_out",
-    "stored_name",
-]
-
 #: Where a plain class that was given to ``@stateful`` holds its mark.
 PLAIN = "_callback_state_plain"
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code has made

@@ -20,8 +20,6 @@ from .generators import Later
 from .limits import check_alike, check_work
 from .table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
 
-__all__ = ["Decoder", "class_of_live", "copy"]
-
 
 class Decoder:
     """Builds the values of a table.

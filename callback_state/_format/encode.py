@@ -28,8 +28,6 @@ from .classes import class_name, fields_of, stored_name
 from .limits import check_alike, check_work
 from .table import SCALARS, Node, PlainError, Ref, Table, check_depth
 
-__all__ = ["Encoder", "same", "spell"]
-
 #: An int of more bits is a node of its own: its bytes.
 MAX_BITS = 1 << 13
 FACTORIES: dict[str, Any] = {

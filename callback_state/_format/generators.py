@@ -11,16 +11,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-__all__ = [
-    "Later",
-    "decode_bit_generator",
-    "decode_generator",
-    "decode_random",
-    "decode_random_state",
-    "decode_seed_sequence",
-    "encode",
-]
-
 #: Actions that change what lives already; each returns the action that takes it back.
 Later = list[Callable[[], Callable[[], None]]]
 

@@ -11,8 +11,6 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["LAYOUT", "put_meta", "read_meta", "write_meta"]
-
 #: The versions of HDF5's layout to write: attributes above 64 kB need the newer one.
 LAYOUT = ("v108", "latest")
 

@@ -19,8 +19,6 @@ from typing import Any
 from . import arrays, generators
 from .generators import Later
 
-__all__ = ["COPYING", "IN_PLACE", "decode", "encode"]
-
 #: The bits of a fraction's parts.
 MAX_FRACTION = 1 << 14
 #: The kinds whose state is put into what stands in the place now.

@@ -12,8 +12,6 @@ from typing import Any
 
 from .table import MUTABLE, Node, PlainError
 
-__all__ = ["check_alike", "check_work"]
-
 #: More keys of one hash make a dict search through all of them, for each of them.
 MAX_ALIKE = 1000
 #: What leaves may look at, beside four times what they are made from; a unit is a scalar, or eight bytes of one.

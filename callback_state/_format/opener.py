@@ -17,8 +17,6 @@ from typing import Any
 from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError, UntrustedError
 from .trust import Trust
 
-__all__ = ["NAME", "Opener", "names_in"]
-
 #: The persistent id ``(NAME, "keras.activations.relu")`` stands for what has this public name.
 NAME = "name"
 

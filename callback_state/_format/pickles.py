@@ -15,8 +15,6 @@ import struct
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["ReadError", "dump", "parse", "parse_first"]
-
 #: How many lists and tuples may lie within each other.
 MAX_DEPTH = 100
 #: Bytes of which a copy is avoided where that is asked for.

@@ -31,8 +31,6 @@ from functools import partial
 from ..exceptions import CorruptCheckpointError, UnsupportedFormatError
 from .pickles import ReadError, dump, parse, parse_first
 
-__all__ = ["FORMAT", "TRAILER_SIZE", "Sealed", "check_end", "model_digest_in", "seal", "unseal", "unseal_first"]
-
 FORMAT = 1
 #: The one flag: there is a signature.
 SIGNED = 1

@@ -12,8 +12,6 @@ from typing import Any
 
 from .classes import attributes, fields_of
 
-__all__ = ["MISSING", "SCALARS", "STORED", "PlainError", "Table", "check_depth", "order", "pair", "two_by_two"]
-
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 #: What stands for itself in a table that was read: large bytes are views of the file there.
 STORED = SCALARS | {memoryview}

@@ -18,8 +18,6 @@ from typing import Any, NoReturn
 from ..exceptions import UntrustedError
 from .statefile import Sealed
 
-__all__ = ["VARIABLE", "Keys", "Trust"]
-
 #: The environment variable that holds keys, separated by blanks.
 VARIABLE = "CALLBACK_STATE_KEY"
 #: Bytes; a shorter key can be guessed.

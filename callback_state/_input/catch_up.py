@@ -9,8 +9,6 @@ from typing import Any
 
 from ..exceptions import ResumeError
 
-__all__ = ["Reader"]
-
 
 class Reader:
     """Reads batches and drops them.

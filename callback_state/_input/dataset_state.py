@@ -15,8 +15,6 @@ from .._format.encode import Encoder
 from .._format.table import SCALARS, PlainError
 from .._keras.fingerprint import fingerprint
 
-__all__ = ["Attributes"]
-
 #: Larger arrays, in bytes, are the data themselves, and are not compared.
 _LARGE = 1 << 28
 

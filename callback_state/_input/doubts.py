@@ -20,8 +20,6 @@ from .._keras.epoch_iterator import ARRAYS, DATASET, GENERATOR, PY_DATASET, Epoc
 from .._keras.graphs import compiled, holds, is_unseeded, operations_in, operations_of, random_in
 from .._keras.randomness import global_seed, keras_generator, tensorflow_generator
 
-__all__ = ["has_python", "of_attributes", "of_data", "of_draws", "of_reading", "of_step"]
-
 #: The kinds of data whose order follows from what is saved.
 _KNOWN = (ARRAYS, DATASET, GENERATOR, PY_DATASET)
 #: The operations that run Python code, that draw from a generator in a variable, and that change a variable.

@@ -6,8 +6,6 @@ import pickle
 import random
 from typing import Any
 
-__all__ = ["InputDraws"]
-
 
 class InputDraws:
     """Notices when a global generator moves while the model is trained on a batch.

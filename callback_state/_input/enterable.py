@@ -12,8 +12,6 @@ import tensorflow as tf
 from .._keras.wrapped_dataset import WrappedDataset
 from .passes import Passes, natural
 
-__all__ = ["Enterable", "Make"]
-
 #: (0-based epoch, 0-based first batch) -> the dataset of that epoch from that batch on.
 Make = Callable[[int, int], Any]
 

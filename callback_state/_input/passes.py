@@ -6,8 +6,6 @@ import operator
 import threading
 from typing import Any
 
-__all__ = ["Passes", "natural"]
-
 
 def natural(name: str, value: Any) -> int:
     """``value`` as a Python int.

@@ -9,8 +9,6 @@ from typing import Any
 from .._keras.datasets import PASSES, is_distributed, keeps_order, reshuffles, steps_of
 from ..exceptions import ResumeError
 
-__all__ = ["begun", "count_iterator", "is_one_to_one", "iterators_of", "pass_iterators", "passes_in"]
-
 #: How many iterators over a data set the fits of this process have made.
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 

@@ -17,8 +17,6 @@ from .draws import InputDraws
 from .pipelines import pass_iterators
 from .source import Source
 
-__all__ = ["Reading"]
-
 
 class Reading:
     """The data of a ``fit`` that is about to begin.

@@ -18,8 +18,6 @@ from .._keras.randomness import put_back_generators, take_generators
 from .catch_up import Reader
 from .pipelines import begun, count_iterator, is_one_to_one, iterators_of, pass_iterators, passes_in
 
-__all__ = ["Source"]
-
 
 class Source:
     """What one epoch iterator of Keras reads.

@@ -16,19 +16,6 @@ from .._version import __version__
 from ..exceptions import BackendError
 from .classes import is_keras
 
-__all__ = [
-    "adder",
-    "check_backend",
-    "copies_of",
-    "is_tensor",
-    "is_variable",
-    "raw_variable",
-    "tensor",
-    "value_of",
-    "values_of",
-    "versions",
-]
-
 
 def versions() -> dict[str, str]:
     """The software that runs here, by name, as the state file records it."""

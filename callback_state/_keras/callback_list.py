@@ -12,8 +12,6 @@ from typing import Any
 
 from .fit import frames_above
 
-__all__ = ["HookedList"]
-
 #: The attribute of a CallbackList that holds its HookedList.
 _HOOKED = "_callback_state_hooked"
 

@@ -10,18 +10,6 @@ from typing import Any
 
 from .._format.classes import is_from, public
 
-__all__ = [
-    "derives_from_keras",
-    "has_variables",
-    "is_callback_class",
-    "is_hook",
-    "is_keras",
-    "is_of_keras",
-    "public_name",
-    "stock_name",
-    "variables_in",
-]
-
 
 def is_of_keras(written: Any) -> bool:
     """Whether a class or function stands in Keras's own code.

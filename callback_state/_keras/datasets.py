@@ -13,27 +13,6 @@ from typing import Any
 
 from .graphs import makes_sloppy, operations_in, parallel_in, static_value
 
-__all__ = [
-    "PASSES",
-    "caches_in_memory",
-    "functions_in_threads",
-    "functions_of",
-    "has_no_seed",
-    "is_dataset",
-    "is_distributed",
-    "is_endless",
-    "is_pure",
-    "is_sloppy",
-    "keeps_order",
-    "may_move",
-    "pipeline_is_sloppy",
-    "repeats_shuffled",
-    "reshuffles",
-    "runs_in_order",
-    "steps_of",
-    "where",
-]
-
 #: The attribute by which data of :mod:`callback_state.data` are known.
 PASSES = "_callback_state_passes"
 #: In these steps each element comes from one element of the input.

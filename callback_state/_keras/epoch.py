@@ -16,17 +16,6 @@ from .backend import copies_of
 from .graphs import outermost
 from .weights import unnumbered
 
-__all__ = [
-    "build_metrics",
-    "hand_over_logs",
-    "history_of",
-    "logs_of",
-    "put_back_history",
-    "put_back_metrics",
-    "show_progress",
-    "take_metrics",
-]
-
 
 def take_metrics(model: Any) -> list[tuple[str, Any]]:
     """(name, values) of each metric variable; values has one row for each device that has a copy of its own."""

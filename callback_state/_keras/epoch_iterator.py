@@ -13,21 +13,6 @@ from typing import Any
 
 from ..exceptions import unsupported_keras
 
-__all__ = [
-    "ARRAYS",
-    "DATASET",
-    "GENERATOR",
-    "PY_DATASET",
-    "EpochIterator",
-    "first_step_in",
-    "forget_validation",
-    "iterator_in",
-    "kind_of",
-    "py_dataset_of",
-    "replace_stream",
-    "validation_iterator",
-]
-
 #: The kinds of data, as :func:`kind_of` names them.
 ARRAYS, DATASET, GENERATOR, PY_DATASET = "ArrayData", "TFDataset", "GeneratorData", "PyDataset"
 

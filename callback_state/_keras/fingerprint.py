@@ -12,8 +12,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["fingerprint"]
-
 _LANES = 16384
 #: The golden ratio's multiplier of Fibonacci hashing (Knuth, TAOCP 3, 6.4); odd, hence invertible.
 _MULTIPLIER = 0x9E3779B1

@@ -10,8 +10,6 @@ from typing import Any
 
 from ..exceptions import unsupported_keras
 
-__all__ = ["Fit", "first_epoch", "frames_above", "running_frame", "set_first_epoch"]
-
 
 @dataclass
 class Fit:

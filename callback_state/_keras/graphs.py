@@ -10,19 +10,6 @@ from collections.abc import Iterator
 from types import CellType, FunctionType
 from typing import Any
 
-__all__ = [
-    "compiled",
-    "holds",
-    "is_unseeded",
-    "makes_sloppy",
-    "operations_in",
-    "operations_of",
-    "outermost",
-    "parallel_in",
-    "random_in",
-    "static_value",
-]
-
 #: The attribute of a ``tf.function`` with its concrete functions. Its method that lists them may trace one more.
 _MADE = "_function_cache"
 

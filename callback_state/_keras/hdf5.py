@@ -14,8 +14,6 @@ import numpy
 from .._format.hdf5_meta import LAYOUT
 from ..exceptions import WriteError
 
-__all__ = ["Comparison", "Window", "refused"]
-
 #: Bytes that are read and compared at once.
 CHUNK = 1 << 18
 

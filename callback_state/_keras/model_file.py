@@ -21,8 +21,6 @@ from .replaced import Replaced
 from .save_log import SaveLog
 from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 
-__all__ = ["SKIPSETS_REMEMBERED", "compile_configuration_kept", "load", "write"]
-
 
 def write(
     model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: SaveLog | None = None

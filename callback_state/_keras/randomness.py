@@ -14,17 +14,6 @@ from typing import Any
 from ..exceptions import unsupported_keras
 from .backend import copies_of
 
-__all__ = [
-    "global_seed",
-    "keras_generator",
-    "layers_of",
-    "put_back_generators",
-    "put_back_seeds",
-    "take_generators",
-    "take_seeds",
-    "tensorflow_generator",
-]
-
 
 def take_generators() -> dict[str, Any]:
     """The states of the global generators of Python, NumPy, TensorFlow and Keras."""

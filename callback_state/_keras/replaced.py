@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Replaced"]
-
 
 class Replaced:
     """A context in which attributes are replaced. Several threads may be in it at once.

@@ -16,8 +16,6 @@ import numpy
 
 from .replaced import Replaced
 
-__all__ = ["SaveLog"]
-
 _here = threading.local()
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from ..exceptions import unsupported_keras
 
-__all__ = ["BASE", "STOCK", "StockCallback", "decide_direction", "flush_event_files", "orbax_saves_noted"]
-
 #: The attributes of every Keras callback that are neither state nor configuration.
 BASE = frozenset({"params", "_params", "_model", "validation_data", "set_model"})
 

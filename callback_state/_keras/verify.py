@@ -31,8 +31,6 @@ from . import model_file
 from .hdf5 import Comparison, Window, refused
 from .save_log import SaveLog
 
-__all__ = ["verify"]
-
 
 def verify(
     model: Any,

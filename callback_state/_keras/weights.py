@@ -8,19 +8,6 @@ from typing import Any
 from .backend import is_variable, values_of
 from .fingerprint import fingerprint
 
-__all__ = [
-    "digest_of",
-    "inventory",
-    "iterations_of",
-    "mismatches",
-    "optimizers_of",
-    "places_of",
-    "put_back_variables",
-    "take_variables",
-    "unnumbered",
-    "variables_of",
-]
-
 
 def variables_of(model: Any) -> list[Any]:
     """The variables that a model file holds: the weights, then those of all optimizers of the model."""

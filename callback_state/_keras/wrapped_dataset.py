@@ -6,8 +6,6 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["WrappedDataset"]
-
 
 class WrappedDataset(tf.data.Dataset):
     """Yields what another data set yields.

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .running import Running
 
-__all__ = ["Listener"]
-
 
 class Listener:
     """The events of one ``fit``, in their order; each does nothing here.

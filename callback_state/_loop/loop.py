@@ -20,8 +20,6 @@ from .running import Entry, Event, Phase, Running
 from .unsaved import Watch
 from .waiting import waiting_for
 
-__all__ = ["Loop", "join"]
-
 
 def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) -> Loop | None:
     """Add a listener to the CallbackList that is calling a method of ``callback`` now.

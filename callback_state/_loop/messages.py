@@ -11,8 +11,6 @@ from typing import Any
 from .._store.pair import SUFFIX
 from .._units import size_of
 
-__all__ = ["bar_is_open", "improvement", "moment", "not_improved", "resumed", "saved", "say"]
-
 #: The same lines, for programs that want them in a file.
 _LOG = logging.getLogger("callback_state")
 

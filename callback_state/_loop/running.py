@@ -40,8 +40,6 @@ from .signals import StopSignals
 from .trace import Course
 from .unsaved import Watch
 
-__all__ = ["TRANSITIONS", "Entry", "Event", "Phase", "Running"]
-
 
 class Entry(Enum):
     """Where a ``fit`` enters the run."""

@@ -16,8 +16,6 @@ from typing import Any, NoReturn
 
 from ..exceptions import CallbackStateError, StoppedBySignal
 
-__all__ = ["StopSignals", "numbers_of"]
-
 #: The signals of ``save_on_signal=True``. Not every system has all of them.
 _USUAL = ("SIGTERM", "SIGUSR1", "SIGBREAK")
 _UNCATCHABLE = ("SIGKILL", "SIGSTOP")

@@ -12,8 +12,6 @@ from typing import Any
 from .._checkpoints.schema import Meta, Start, Trace
 from .._keras.backend import value_of
 
-__all__ = ["Course"]
-
 
 class Course:
     """The starts of a run, and its trace: time and learning rate at the end of each epoch.

@@ -14,8 +14,6 @@ from .._format.table import SCALARS, PlainError
 from .._keras.backend import is_variable, value_of
 from .._keras.classes import has_variables, is_keras
 
-__all__ = ["Watch"]
-
 
 class Watch:
     """The callbacks of a ``fit`` as they were when training began.

@@ -9,8 +9,6 @@ from typing import Any
 from .listener import Listener
 from .running import Running
 
-__all__ = ["check_nobody_waits", "forget", "wait", "waiting_for"]
-
 #: The listener that waits for the ``fit`` of a model.
 _of_models: weakref.WeakKeyDictionary[Any, Listener] = weakref.WeakKeyDictionary()
 

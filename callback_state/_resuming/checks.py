@@ -11,8 +11,6 @@ from .._keras.fit import Fit
 from .._keras.weights import digest_of, iterations_of, mismatches
 from ..exceptions import CallbackStateError, ResumeError
 
-__all__ = ["Expected"]
-
 
 class Expected:
     """What a checkpoint expects of the ``fit`` that resumes it.

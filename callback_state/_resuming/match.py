@@ -15,8 +15,6 @@ from .._format.encode import same
 from .._format.table import PlainError, Table
 from ..exceptions import RestoreError
 
-__all__ = ["Change", "Matched", "match"]
-
 
 @dataclass(frozen=True)
 class Change:

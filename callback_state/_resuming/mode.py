@@ -8,8 +8,6 @@ from .._checkpoints.schema import Meta
 from .._keras.fit import Fit
 from .._loop.running import Entry
 
-__all__ = ["Mode", "choose", "in_words", "is_the_finished"]
-
 
 class Mode(Enum):
     """How a checkpoint is resumed."""

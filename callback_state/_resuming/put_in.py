@@ -12,8 +12,6 @@ from .._keras.randomness import put_back_seeds
 from .._keras.weights import put_back_variables, take_variables
 from ..exceptions import RestoreError
 
-__all__ = ["Kept", "put_in"]
-
 
 def put_in(snapshot: Snapshot, path: str, prepared: Prepared, model: Any) -> None:
     """Put a checkpoint into callbacks and model. If anything fails, both are as they were.

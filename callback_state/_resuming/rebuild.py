@@ -21,8 +21,6 @@ from .._format.table import PlainError, Table, order, two_by_two
 from .._format.trust import Trust
 from ..exceptions import CallbackStateError, CorruptCheckpointError, NotRebuildableError
 
-__all__ = ["rebuild"]
-
 _REACHES_OUT = re.compile(r"(^|_)(path|dir|directory|file|filename|filepath|url|uri|root|host)s?$")
 #: The second letter of a dtype, or of the name of one of ml_dtypes, of which no array holds texts.
 _NUMERIC = frozenset("biufcmMln")

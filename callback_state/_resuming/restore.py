@@ -22,8 +22,6 @@ from .rebuild import rebuild
 from .restored import Report, Restored
 from .resume import Resume
 
-__all__ = ["restore_callbacks"]
-
 #: How often the checkpoint is looked for again if a writer has replaced it while it was loaded.
 REPLACED = 100
 

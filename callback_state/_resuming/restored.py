@@ -9,8 +9,6 @@ from typing import Any
 from .._html import card
 from .match import Change
 
-__all__ = ["Report", "Restored"]
-
 #: The parts of a report that a notebook shows, if they are not empty.
 _SHOWN = ("missing", "unexpected", "changed", "appeared", "differences", "doubts")
 

@@ -16,8 +16,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from .._callbacks.capture import keyed, pick_up, saved_among, state_of, wind_back
+from .._callbacks.csv_log import appending
 from .._callbacks.prepare import prepare_from
-from .._callbacks.stock import appending
 from .._checkpoints.snapshot import Snapshot
 from .._format.trust import Trust
 from .._keras.epoch import build_metrics, hand_over_logs, put_back_history, put_back_metrics, show_progress
@@ -32,8 +32,6 @@ from ..exceptions import ResumeError
 from .checks import Expected
 from .mode import Mode, choose, in_words, is_the_finished
 from .put_in import Kept, put_in
-
-__all__ = ["Resume"]
 
 
 class Resume(Listener):

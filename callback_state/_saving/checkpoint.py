@@ -30,8 +30,6 @@ from .ledger import Ledger, accept
 from .notices import Notices
 from .options import ARGUMENTS, as_dict, check_options, seconds_of
 
-__all__ = ["EXIT_CODE", "ModelCheckpointEnhanced"]
-
 #: EX_TEMPFAIL of sysexits.h: try again later.
 EXIT_CODE = 75
 

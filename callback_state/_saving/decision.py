@@ -10,8 +10,6 @@ import keras
 
 from .._keras.stock_callbacks import decide_direction
 
-__all__ = ["Event", "Moment", "Recorder", "ask_keras", "number"]
-
 #: The 0-based epoch, and the 0-based batch that has ended in it; None at the epoch's end.
 Moment = tuple[int, "int | None"]
 

@@ -16,8 +16,6 @@ from ..exceptions import CallbackStateError
 from .decision import Moment
 from .ledger import Ledger
 
-__all__ = ["Directory"]
-
 
 class Directory:
     """Where one checkpoint callback writes. The directory need not exist yet."""

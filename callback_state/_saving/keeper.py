@@ -23,8 +23,6 @@ from .rescue import Copy, Rescue
 from .saver import Taking
 from .writer import Writer
 
-__all__ = ["Keeper"]
-
 
 class Keeper(Listener):
     """Saves for a checkpoint callback, which holds the configuration and the state.

@@ -15,8 +15,6 @@ from .._checkpoints import retention
 from .._checkpoints.names import LEDGER, fits, interim_name
 from .._format.table import MISSING
 
-__all__ = ["Ledger", "accept", "accepted"]
-
 #: A longer file name is refused by every common file system.
 _LONGEST = 255
 #: The last nanosecond that 64 bits can count from 1970 on.

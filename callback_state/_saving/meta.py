@@ -14,8 +14,6 @@ from .._loop.running import Running
 from .._loop.trace import Course
 from .decision import Event, number
 
-__all__ = ["last_logs", "meta_of", "run_of"]
-
 
 def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, *, beside: int = 0) -> Meta:
     """Where the run is. The callbacks are added later.

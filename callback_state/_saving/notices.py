@@ -11,8 +11,6 @@ from .._callbacks.taken import take_state
 from .._loop import messages
 from .decision import Event
 
-__all__ = ["Notices"]
-
 
 @dataclass
 class Notices:

@@ -12,8 +12,6 @@ from .._format.decode import Decoder
 from .._format.encode import Encoder
 from .._format.table import PlainError
 
-__all__ = ["ARGUMENTS", "as_dict", "check_options", "seconds_of"]
-
 #: The attributes that keep the arguments of the callback that are its own, not Keras's.
 ARGUMENTS = (
     *("callbacks", "period", "max_to_keep", "keep_best", "training_args", "keys"),

@@ -19,8 +19,6 @@ from .decision import Event
 from .ledger import Ledger
 from .saver import Taking
 
-__all__ = ["Copy", "Rescue"]
-
 #: The largest part of the time that copies may take.
 SHARE = 0.01
 

@@ -16,8 +16,6 @@ from .._keras import model_file, verify, weights
 from .._keras.save_log import SaveLog
 from .._store import commit, pair
 
-__all__ = ["Saver", "Taking"]
-
 
 @dataclass
 class _Last:

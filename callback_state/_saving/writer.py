@@ -10,8 +10,6 @@ from ..exceptions import InUseError
 from .directory import Directory
 from .saver import Saver, Taking
 
-__all__ = ["Writer"]
-
 
 class Writer:
     """Writes for a checkpoint callback.

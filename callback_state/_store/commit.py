@@ -16,9 +16,6 @@ from .pair import SUFFIX, Path, has_digest
 from .recover import recover, sweep
 from .staging import staged_path, staging
 
-__all__ = ["Written", "commit", "commit_state", "delete", "write"]
-
-
 #: The model files whose last save or deletion in this process failed.
 _FAILED: set[str] = set()
 

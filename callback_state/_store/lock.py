@@ -31,8 +31,6 @@ from typing import Any
 from ..exceptions import InUseError
 from . import disk
 
-__all__ = ["NAME", "Held", "hold", "locked_at"]
-
 NAME = ".callback_state.lock"
 #: Seconds to wait for one who is just letting go.
 PATIENCE = 0.5

@@ -16,8 +16,6 @@ from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptChe
 from . import disk
 from .staging import all_staged, hidden, staged_path
 
-__all__ = ["MODEL_SUFFIXES", "SUFFIX", "Pair", "Path", "has_digest", "look", "open_pair", "state_bytes", "states"]
-
 SUFFIX = ".callbacks.pkl"
 MODEL_SUFFIXES = (".keras", ".weights.h5", ".h5")
 #: How often a reader looks anew because a writer changed what it was looking at.

@@ -9,8 +9,6 @@ from . import disk, lock
 from .pair import MODEL_SUFFIXES, SUFFIX, Path, look
 from .staging import all_staged, hidden, stagings
 
-__all__ = ["leftovers", "recover", "recover_all", "sweep"]
-
 #: Seconds without a change after which no writer is at work in a staging directory any more.
 UNTOUCHED = 3600
 

@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 from . import disk
 
-__all__ = ["Hidden", "all_staged", "cut", "hidden", "staged_path", "staging", "stagings"]
-
 _HIDDEN = re.compile(r"\.(?P<base>.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-(?P<digits>[0-9a-f]{32}))", re.ASCII)
 #: The staging directories that this process uses. One with the number of this process that is not here is older.
 _ACTIVE: set[str] = set()

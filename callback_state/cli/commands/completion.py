@@ -8,8 +8,6 @@ from click.shell_completion import get_completion_class
 from ..shell.command import page
 from ..shell.exits import Exit
 
-__all__ = ["command"]
-
 
 @page(
     examples={

@@ -17,8 +17,6 @@ from ..values.described import described
 from ..values.differences import Difference, differences, same
 from ..values.phrases import words
 
-__all__ = ["command"]
-
 #: The parts of :func:`described` that are compared value by value.
 _PARTS = ("moment", "monitor", "template", "versions", "training_args", "model", "data", "doubts", "run")
 #: How many differences of one part are printed, and how many characters of a value.

@@ -17,8 +17,6 @@ from ..shell.options import as_json, run_option
 from ..shell.output import print_json, print_words, say
 from ..values.phrases import resume_of
 
-__all__ = ["command"]
-
 
 @page(
     examples={

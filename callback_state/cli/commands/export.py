@@ -18,8 +18,6 @@ from ..shell.options import as_json, path_argument
 from ..shell.output import print_json, print_line, printable
 from ..values.view import view
 
-__all__ = ["command"]
-
 
 @page(
     examples={

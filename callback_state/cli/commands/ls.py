@@ -18,8 +18,6 @@ from ..shell.exits import Exit
 from ..shell.options import as_json
 from ..shell.output import print_json, print_line, print_table, say
 
-__all__ = ["command"]
-
 
 @page(
     examples={

@@ -10,8 +10,6 @@ from ..shell.exits import Exit
 from ..shell.options import output_option, run_argument, run_option
 from ..shell.output import print_line
 
-__all__ = ["command"]
-
 
 @page(
     examples={

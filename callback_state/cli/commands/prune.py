@@ -24,8 +24,6 @@ from ..shell.exits import Exit
 from ..shell.options import check_directory, directory_argument, key_file, keys_in, locked
 from ..shell.output import print_line, say
 
-__all__ = ["command", "doomed"]
-
 
 @page(
     examples={

@@ -11,8 +11,6 @@ from ..shell.exits import Exit
 from ..shell.options import directory_argument, locked
 from ..shell.output import print_line, say
 
-__all__ = ["command"]
-
 
 @page(
     examples={"callback-state repair ckpt": "do what the next run in ckpt would do before its first save"},

@@ -15,8 +15,6 @@ from ..values.described import described
 from ..values.phrases import moment_of, resume_of, value_of, words
 from ..values.short import short
 
-__all__ = ["command"]
-
 #: Names are padded to this many characters.
 _NAME = 40
 #: How many series of the history, starts and doubts are shown, and how many characters of a doubt.

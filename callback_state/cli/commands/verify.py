@@ -15,8 +15,6 @@ from ..shell.exits import Exit
 from ..shell.options import as_json, key_file, keys_in, path_argument
 from ..shell.output import Cell, Table, print_json, print_table, say
 
-__all__ = ["command"]
-
 
 class _Verdict(enum.Enum):
     """What was found out about a checkpoint; the value stands in the JSON."""

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 
 from .findings import Finding
 
-__all__ = ["changing_in"]
-
 _WRAPPERS = ("stateful", "adapter")
 #: The methods that change a list, a dict, a set or a deque.
 _MUTATORS = re.compile(r"add|append(left)?|clear|discard|extend|insert|pop(item|left)?|remove|setdefault|update")

@@ -14,8 +14,6 @@ from ..._checkpoints.needs import needs_of
 from ..._checkpoints.schema import Start
 from ..runs.recorded import State, partner_problem
 
-__all__ = ["Finding", "findings_in"]
-
 _PACKAGES = ("keras", "tensorflow", "numpy")
 
 

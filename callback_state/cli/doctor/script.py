@@ -15,8 +15,6 @@ from pathlib import Path
 from .changes import changing_in
 from .findings import Finding
 
-__all__ = ["findings_of"]
-
 _OURS, _STOCK = "ModelCheckpointEnhanced", ("ModelCheckpoint", "BackupAndRestore")
 _KERAS = {"keras", "tensorflow", "callback_state"}
 _SEEDS = ("set_random_seed", "set_seed")

@@ -11,8 +11,6 @@ from .scale import Scale, labels
 from .series import Panel, Series
 from .timeline import Restart
 
-__all__ = ["chart", "described"]
-
 #: In units of the picture; the page scales it to the room that it has.
 WIDTH, HEIGHT = 360, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 350, 16, 142

@@ -16,8 +16,6 @@ from ..values.short import short, some
 from .series import Panel, Series, is_drawn
 from .timeline import Restart, Timeline
 
-__all__ = ["figure_of"]
-
 #: Legible on white, and distinct also for colour-blind readers: the palette of Okabe and Ito.
 _COLOURS, _DASHES, _MARK = ("#0072b2", "#d55e00"), ("-", (0, (4, 2))), "#7a4aa0"
 _COLUMNS = 3

@@ -11,8 +11,6 @@ from ..._checkpoints.snapshot import Snapshot
 from ..._format.decode import Decoder
 from ..._format.table import Node, PlainError, Ref, Table, two_by_two
 
-__all__ = ["number_of", "numbers_of"]
-
 #: The most elements of an array that count as numbers, and the most bytes of such an array.
 _ELEMENTS, _LARGEST = 8, 128
 #: Larger dicts and objects are not searched for numbers.

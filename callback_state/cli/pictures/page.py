@@ -21,8 +21,6 @@ from .chart import chart
 from .series import Panel
 from .timeline import Timeline, timeline_of
 
-__all__ = ["document"]
-
 #: At most so many rows, doubts, characters of a doubt, and names are shown; the page says how many more there are.
 _ROWS, _DOUBTS, _SENTENCE, _NAMES = 5000, 100, 1000, 100
 

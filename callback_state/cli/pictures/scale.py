@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Scale", "labels"]
-
 #: Values count as equal if they differ by less than this part of themselves, or by almost nothing.
 _CLOSE, _TINY = 1e-5, 1e-280
 #: About how many steps an axis has at most.

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from ..values.short import short
 
-__all__ = ["Panel", "Series", "is_drawn"]
-
 #: A positive series whose largest value is so many times its smallest is drawn on a logarithmic scale.
 _WIDE = 1000
 #: Larger values are not drawn; a smaller value is not drawn on a logarithmic scale.

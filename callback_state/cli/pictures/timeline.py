@@ -15,8 +15,6 @@ from ..runs.recorded import Recorded
 from .numbers import number_of, numbers_of
 from .series import Panel, Series
 
-__all__ = ["Restart", "Timeline", "timeline_of"]
-
 #: The names of the learning rate in the logs of Keras.
 _RATES = ("learning_rate", "lr")
 #: Larger epochs are drawn here.

@@ -16,8 +16,6 @@ from ..._format.table import Table, two_by_two
 from ..._store.pair import state_bytes
 from ...exceptions import CallbackStateError
 
-__all__ = ["Better", "best_of", "better_in", "mode_option"]
-
 Better = Callable[[Any, Any], bool]
 _BETTER: dict[str, Better] = {"min": operator.lt, "max": operator.gt}
 _DECIDED = {"less": "min", "greater": "max"}

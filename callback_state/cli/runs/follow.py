@@ -13,8 +13,6 @@ from ..shell.output import is_terminal, live, print_json, print_line
 from ..values.phrases import moment_of, value_of
 from .rows import VERIFIED, checkpoint_as_json, marks_of, tables_of
 
-__all__ = ["follow"]
-
 Show = Callable[[list[Run]], None]
 
 

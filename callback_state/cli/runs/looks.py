@@ -9,8 +9,6 @@ from ..._checkpoints.directory import Run, look, runs_in
 from ..._format.trust import Keys
 from ..shell.progress import watched
 
-__all__ = ["look_at"]
-
 
 def look_at(
     path: str, files: Sequence[tuple[str, list[str]]], *, verify: bool = False, keys: Keys | None = None

@@ -18,8 +18,6 @@ from ...exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCh
 from .direction import best_of, better_in
 from .looks import look_at
 
-__all__ = ["Recorded", "State", "newest_of", "partner_problem", "recorded"]
-
 
 @dataclass(frozen=True)
 class State:

@@ -12,8 +12,6 @@ from ..shell.output import Cell, Table
 from ..values.phrases import value_of
 from .direction import best_of, better_in
 
-__all__ = ["VERIFIED", "as_json", "checkpoint_as_json", "marks_of", "tables_of"]
-
 _COLUMNS = ("checkpoint", "epoch", "batch", "monitored", "size", "age", "callbacks", "verified", "marks")
 _NUMBERS = frozenset({"epoch", "batch", "size", "age", "callbacks"})
 #: At most so many characters of the name of the monitored series are shown.

@@ -9,8 +9,6 @@ import click
 
 from .exits import ALWAYS, Exit
 
-__all__ = ["Command", "page", "write_exits"]
-
 
 class Command(click.Command):
     """A command with a manual page: its examples with what they do, and its exit statuses beside ``ALWAYS``."""

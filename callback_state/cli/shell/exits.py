@@ -13,8 +13,6 @@ from ...exceptions import (
     UntrustedError,
 )
 
-__all__ = ["ALWAYS", "Exit", "exit_of"]
-
 
 class Exit(enum.IntEnum):
     """An exit status; ``meaning`` says in words what it means."""

@@ -14,20 +14,6 @@ from ..._format.trust import Keys
 from ..._store import lock
 from ...exceptions import CheckpointNotFoundError
 
-__all__ = [
-    "as_json",
-    "check_directory",
-    "directory_argument",
-    "key_file",
-    "keys_in",
-    "locked",
-    "opened",
-    "output_option",
-    "path_argument",
-    "run_argument",
-    "run_option",
-]
-
 path_argument = click.argument("path", metavar="PATH", type=click.Path())
 directory_argument = click.argument("directory", metavar="DIR", type=click.Path())
 #: The directory of a run or one checkpoint of it; the current directory by default.

@@ -19,20 +19,6 @@ from typing import Any, NamedTuple, TextIO
 
 from .streams import discard
 
-__all__ = [
-    "Cell",
-    "Table",
-    "console",
-    "is_terminal",
-    "live",
-    "print_json",
-    "print_line",
-    "print_table",
-    "print_words",
-    "printable",
-    "say",
-]
-
 #: Lines are not broken for a terminal that is narrower than this; the terminal breaks them itself.
 _NARROWEST = 30
 

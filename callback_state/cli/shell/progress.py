@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-__all__ = ["watched"]
-
 T = TypeVar("T")
 #: So many bytes are read in less than a second, and need no bar.
 _LITTLE = 1 << 28

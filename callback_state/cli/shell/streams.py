@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["discard", "finish", "opened_streams"]
-
 
 @contextlib.contextmanager
 def opened_streams() -> Iterator[None]:

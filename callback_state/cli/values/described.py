@@ -16,8 +16,6 @@ from ..._format.table import PlainError, Table
 from ...exceptions import CorruptCheckpointError
 from .view import Viewer, by_value, view
 
-__all__ = ["described", "told_of"]
-
 _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
 
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from ..._format.table import MISSING
 
-__all__ = ["Difference", "differences", "same"]
-
 #: Kinds whose parts are compared one by one; any other kind is compared as a whole.
 _INNER = {"object": "fields", "record": "fields", "SimpleNamespace": "fields", "callback": "fields"}
 _LISTS = frozenset({"tuple", "deque"})

@@ -8,8 +8,6 @@ from typing import Any
 
 from ..._format.encode import Encoder
 
-__all__ = ["leaf", "scalar"]
-
 #: Longer ints, in bits, are shown in hexadecimal: Python refuses to write them in decimal.
 _MAX_BITS = 1 << 13
 #: Of more bytes only a digest is shown.

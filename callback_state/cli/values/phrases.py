@@ -8,8 +8,6 @@ from typing import Any
 from ..._checkpoints.schema import Meta
 from ..._units import size_of
 
-__all__ = ["moment_of", "resume_of", "value_of", "words"]
-
 _CLOSED = {"tuple": "()", "set": "{}", "frozenset": "{}", "deque": "[]"}
 
 

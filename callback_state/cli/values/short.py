@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["short", "some"]
-
 #: The most characters of a name, and the most items of a list.
 _NAME, _ITEMS = 120, 12
 

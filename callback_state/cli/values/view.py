@@ -26,8 +26,6 @@ from ..._format.opener import names_in
 from ..._format.table import STORED, Node, PlainError, Ref, Table, check_depth, order, two_by_two
 from .leaves import leaf, scalar
 
-__all__ = ["MAX_DEPTH", "Viewer", "view"]
-
 #: Values nested deeper than this are not shown.
 MAX_DEPTH = 50
 #: The most characters of a path: a file may refer to one value very often.

@@ -11,8 +11,6 @@ from ..._callbacks.capture import excluded_of, is_registered, keyed
 from ..._format.classes import is_from
 from .syntax import Source, is_self, locals_of, targets
 
-__all__ = ["cause_of_unpicklable", "likely_cause"]
-
 _CLOCK = re.compile(
     r"\b(time\.(time|monotonic|perf_counter|process_time)(_ns)?|datetime\.(now|today|utcnow)"
     r"|perf_counter|monotonic)\("

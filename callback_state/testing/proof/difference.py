@@ -10,8 +10,6 @@ from ..._format.classes import attributes, class_name, is_plain_class
 from ..._format.encode import same
 from ..._keras.backend import is_tensor, is_variable, value_of
 
-__all__ = ["difference"]
-
 
 def difference(found: Any, expected: Any, path: str) -> str | None:
     """Describe the first difference as ``"<path> is ..., expected ..."``; None if there is none.

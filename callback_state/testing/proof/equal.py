@@ -13,8 +13,6 @@ from ...exceptions import CallbackStateError
 from . import states
 from .difference import difference
 
-__all__ = ["assert_picklable", "assert_state_equal", "roundtrip", "state_of"]
-
 
 def state_of(callback: Any) -> dict[str, Any]:
     """The attributes of a callback that a checkpoint would save, without configuration and excluded attributes.

@@ -10,8 +10,6 @@ import keras
 from ..simulation.drive import listed
 from ..simulation.standin import StandIn
 
-__all__ = ["Factory", "Make"]
-
 Make = Callable[[], Any]
 
 

@@ -16,8 +16,6 @@ from ..._keras.backend import is_tensor, is_variable, value_of
 from ..simulation.standin import values_of
 from .difference import difference
 
-__all__ = ["Look", "Value", "look", "look_at_model"]
-
 
 @dataclass(frozen=True)
 class Value:

@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["go_on_elsewhere", "pickled"]
-
 
 def pickled(*run: Any) -> bytes:
     """Pickle the functions that make callbacks, optimizer and model, and the plan, for another process."""

@@ -18,8 +18,6 @@ from .causes import cause_of_unpicklable
 from .factory import Factory
 from .looked import Look, look, look_at_model
 
-__all__ = ["Resumed", "Saved", "go_on"]
-
 
 @dataclass
 class Saved:

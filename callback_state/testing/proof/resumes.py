@@ -26,8 +26,6 @@ from .looked import Look, look, look_at_model
 from .process import go_on_elsewhere, pickled
 from .replay import Resumed, Saved, go_on
 
-__all__ = ["assert_resumes_exactly"]
-
 
 @dataclass
 class _Whole:

@@ -14,8 +14,6 @@ from ..._format.statefile import seal, unseal
 from ..._format.trust import Trust
 from ..._keras.backend import versions
 
-__all__ = ["META", "RUN", "put_into", "read", "resealed", "sealed"]
-
 #: The name of the file in errors.
 WHERE = "simulated.keras.callbacks.pkl"
 #: The parts of a state file beside the callbacks; their values do not matter here.

@@ -14,8 +14,6 @@ from typing import Any
 from ..._format.classes import is_from
 from ..._keras.classes import is_of_keras
 
-__all__ = ["Source", "is_self", "locals_of", "targets"]
-
 
 class Source:
     """The parsed methods of a callback's class and its bases below Keras's, and the functions in its attributes.

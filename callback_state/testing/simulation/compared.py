@@ -8,8 +8,6 @@ from typing import Any
 
 from .record import Record
 
-__all__ = ["Comparison", "compare"]
-
 
 @dataclass(frozen=True)
 class Comparison:

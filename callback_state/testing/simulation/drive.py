@@ -13,8 +13,6 @@ from .run import Run, training
 from .saves import unchanged
 from .standin import StandIn
 
-__all__ = ["drive", "listed", "simulate"]
-
 
 def simulate(
     callbacks: Any,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Logs", "logs_of", "pythonified"]
-
 #: A function from (epoch, batch), both 0-based, to the logs after that step.
 Logs = Callable[[int, int], dict[str, Any]]
 

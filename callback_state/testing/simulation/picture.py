@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["picture", "sparkline"]
-
 
 class Rates(Protocol):
     """The part of a record that is drawn."""

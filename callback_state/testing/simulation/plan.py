@@ -9,8 +9,6 @@ from typing import Any
 
 from .logs import Logs, logs_of
 
-__all__ = ["Drawn", "Plan", "Point"]
-
 #: A point between two events: the 0-based epoch, and the 0-based batch that comes next.
 Point = tuple[int, int]
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from ..._format.encode import same
 
-__all__ = ["Event", "Record", "Save"]
-
 #: A record with more lines is printed without its middle.
 LINES = 20
 

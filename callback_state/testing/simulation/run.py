@@ -17,8 +17,6 @@ from .saves import Noting, noted
 from .standin import StandIn, count_step
 from .watchdog import Watchdog
 
-__all__ = ["Run", "training"]
-
 
 class Run:
     """One run with its callbacks and its record."""

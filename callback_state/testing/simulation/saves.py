@@ -13,8 +13,6 @@ from ..._keras.stock_callbacks import orbax_saves_noted
 from ..._saving.checkpoint import ModelCheckpointEnhanced
 from ..._saving.keeper import Keeper
 
-__all__ = ["Noting", "noted", "unchanged"]
-
 
 class Noting(Keeper):
     """The keeper of a ``ModelCheckpointEnhanced`` in a simulation; it calls ``note`` with the path of each save.

@@ -10,8 +10,6 @@ import numpy
 
 from ..._keras.backend import adder
 
-__all__ = ["NumpyOptimizer", "StandIn", "count_step", "put_back", "values_of", "variables_of"]
-
 
 class _Value(numpy.ndarray):
     """A number that behaves like a Keras variable: ``assign`` rounds to its dtype."""

@@ -6,8 +6,6 @@ import signal
 import threading
 from typing import Any
 
-__all__ = ["Watchdog"]
-
 
 class Watchdog:
     """A context manager that limits the time of each hook within its block.
