@@ -18,7 +18,8 @@ from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
 from callback_state._callbacks.capture import configuration, is_registered, state_of
-from callback_state._callbacks.stock import ADAPTERS, adapter_of, appending, direction_of, set_direction
+from callback_state._callbacks.csv_log import appending
+from callback_state._callbacks.stock import ADAPTERS, adapter_of, direction_of, set_direction
 from callback_state.testing import simulate
 
 EXPORTED = sorted(
