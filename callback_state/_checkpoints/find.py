@@ -1,7 +1,7 @@
 """Finding a checkpoint: the one at a path, or the newest of a directory that verifies.
 
-None of this needs TensorFlow. A writer may be at work: what he replaced or deleted while it was being looked
-at is looked at again.
+None of this needs TensorFlow. A writer may be at work: if it replaces or deletes a file meanwhile, this looks
+again.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class _Candidate:
 
     @classmethod
     def of(cls, model: str, states: list[str]) -> _Candidate:
-        identity = disk.identity(model)
+        identity = _identity(model)
         seen = glance(states)
         if isinstance(seen, CallbackStateError):
             # First, so that it is opened, warned of, and left aside.
@@ -160,7 +160,7 @@ class _Candidate:
 
     def is_replaced(self) -> bool:
         """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
-        return disk.identity(self.path) != self.identity
+        return _identity(self.path) != self.identity
 
     def open(self, keys: Keys | None) -> Found | CallbackStateError:
         try:
@@ -169,6 +169,14 @@ class _Candidate:
             return error
         except OSError as error:
             return CorruptCheckpointError(self.path, f"cannot be read: {error}")
+
+
+def _identity(path: str) -> object:
+    """That of a file; of one that the system refuses to look at the error, so that it hides no other file."""
+    try:
+        return disk.identity(path)
+    except OSError as error:
+        return error.errno
 
 
 def _candidates(directory: str) -> list[_Candidate]:

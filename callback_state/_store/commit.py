@@ -1,4 +1,4 @@
-"""Writing a checkpoint: its two files become visible as one. And deleting one.
+"""Writing a checkpoint, so that its two files appear as one, and deleting it.
 
 :mod:`.pair` says how a pair is read, :mod:`.staging` what the hidden files beside it are.
 """
@@ -22,7 +22,7 @@ _FAILED: set[str] = set()
 
 @dataclass(frozen=True)
 class Written:
-    """Both files of a checkpoint in a staging directory, durable there, and the name it is to get."""
+    """Both files of a checkpoint, durable in a staging directory, and the path that the model will get."""
 
     new_model: str
     model: str
@@ -36,17 +36,16 @@ def write(
     make_state: Callable[[bytes, int], bytes],
     check_model: Callable[[str], None] = lambda path: None,
 ) -> Iterator[Written]:
-    """Writes both files of a checkpoint where no reader looks, for :func:`commit` within the block.
+    """Write both files of a checkpoint into a staging directory, for :func:`commit` within the block.
 
     Args:
         model_path: ``M``; missing directories are made, a link is followed.
-        write_model: writes the model under the path given to it, and closes it.
-        make_state: from SHA-256 (32 bytes) and size (bytes) of that file to a sealed state.
-        check_model: reads that file again and raises if it is not what was meant; called while the
-            file is synced.
+        write_model: writes the model file at the given path and closes it.
+        make_state: makes a sealed state from the SHA-256 (32 bytes) and the size (bytes) of that file.
+        check_model: reads that file again and raises if it is not what was meant; called while the file is synced.
 
     Raises:
-        OSError: and whatever the three functions raise; no checkpoint has changed then.
+        OSError: as the system says. The three functions may raise too. No checkpoint has changed then.
     """
     model = os.path.realpath(model_path)
     disk.make_directories(os.path.dirname(model))
@@ -64,55 +63,53 @@ def write(
 
 
 def commit(written: Written) -> None:
-    """Puts a checkpoint in its place: at every instant either the old or the new one is whole.
+    """Put a checkpoint in its place. At every instant either the old or the new one is whole.
 
-    Raises:
-        OSError: before step 5 the previous checkpoint is as it was; from step 5 on the new one is
-            there and :func:`open_pair` finds it.
-
-    The order is the design; steps 1 to 3 are :func:`write`, the last one is the end of its block:
+    This is the order of writes. Steps 1 to 3 are :func:`write`, step 8 is the end of its block:
 
     1. Make the staging directory.
-    2. Write the model there under its own base name; sync it; compare it with what was meant.
-    3. Write the state, which holds the model's digest, there; sync it.
-    4. Rename the state to its staged name; sync the directory: it lasts before the model moves.
-    5. Rename the model to ``M``. This is the one commit point.
-    6. Sync the directory, before the old ``S`` goes.
-    7. If ``M`` is still the file just written, rename the staged state to ``S``; sync the
-       directory. (Else another writer won, and the staged state stays.)
-    8. Remove the staging directory. Old checkpoints go only after the return, model before state.
+    2. Write the model there under its own name, sync it, and compare it with what was meant.
+    3. Write the state there, which contains the model's digest, and sync it.
+    4. Rename the state to its staged name, and sync the directory: the state is durable before the model moves.
+    5. Rename the model to ``M``. This is the commit point.
+    6. Sync the directory, before the old ``S`` is replaced.
+    7. If ``M`` is still the file just written, rename the staged state to ``S``, and sync the directory.
+       Else another writer was later, and the staged state stays.
+    8. Remove the staging directory. Old checkpoints are deleted only after the return, model before state.
 
-    The rule of recovery: ``S`` counts if it holds the digest of ``M``, else the staged state of
-    that digest; see :func:`open_pair` for readers and :func:`recover` for the next writer.
+    Readers follow one rule, and so does recovery: ``S`` counts if it contains the digest of ``M``, else the staged
+    state with that digest does. See :func:`.pair.open_pair` and :func:`.recover.recover`.
 
-    Not guaranteed: which one of two writers of the same ``M`` at the same time wins, and that two
-    at the very same step leave a pair.
+    Not guaranteed: which of two writers of one ``M`` wins, and that two at the very same step leave a pair.
+
+    Raises:
+        OSError: before step 5 the previous checkpoint is as it was; from step 5 on the new one is there.
     """
     model, new_model, digest = written.model, written.new_model, written.digest
     directory, staged = os.path.dirname(model), staged_path(model, digest)
     identity = disk.identity(new_model)
-    # The same bytes may be saved again; then this may be the only state of the old model.
+    # If the same bytes are saved again, this may be the only state of the old model.
     used = os.path.exists(staged)
     try:
         disk.rename(new_model + SUFFIX, staged)
         disk.sync_directory(directory)
         disk.rename(new_model, model)
     except BaseException:
-        # The model has not moved as long as it is here; an error alone does not say so.
+        # An error alone does not say whether the model has moved. Its place does.
         if os.path.exists(new_model) and not used:
             with contextlib.suppress(OSError):
                 disk.remove(staged)
         raise
     disk.sync_directory(directory)
     if disk.identity(model) == identity or has_digest(model, digest):
-        # It is gone if the recovery of another writer took this step for us.
+        # The recovery of another writer may have taken this step already.
         with contextlib.suppress(FileNotFoundError):
             disk.rename(staged, model + SUFFIX)
         disk.sync_directory(directory)
 
 
 def _finish_failed(directory: str) -> None:
-    """Before a save: recover what earlier ones of this process left, or else it would pile up."""
+    """Before a save: recover what failed saves of this process left, so that it does not pile up."""
     for model in [model for model in _FAILED if os.path.dirname(model) == directory]:
         with contextlib.suppress(OSError):  # tried again before the next save
             recover(model)
@@ -120,14 +117,10 @@ def _finish_failed(directory: str) -> None:
 
 
 def commit_state(model_path: Path, data: bytes) -> None:
-    """Replaces only the state file of a model file; durable on return.
-
-    Args:
-        model_path: ``M``, which stays as it is; a link is followed.
-        data: a sealed state; that it holds the digest of ``M`` is up to the caller.
+    """Replace only the state file of a model file, with a sealed state for the same model; durable on return.
 
     Raises:
-        OSError: the old or the new state file is then there, whole.
+        OSError: either the old or the new state file is there, whole.
     """
     model = os.path.realpath(model_path)
     with staging(model) as stage:
@@ -138,11 +131,11 @@ def commit_state(model_path: Path, data: bytes) -> None:
 
 
 def delete(model_path: Path) -> None:
-    """Removes a checkpoint if it is there, the model file before its state. Raises OSError.
+    """Remove a checkpoint if it is there, the model file before its state. Raises OSError.
 
-    If the process ends meanwhile, :func:`recover` finds the pair whole and keeps it, or finishes: before the model
-    goes, the state gets its staged name, under which it is nobody's afterwards. A state that is left without its
-    model under the name ``S`` is no deletion, but a loss, and stays.
+    First the state gets its staged name. So if the process is killed, :func:`.recover.recover` either finds the
+    pair whole and keeps it, or finds a staged state without a model and removes it. A state without a model under
+    the name ``S`` is different: its model was lost, and the state stays.
     """
     model = os.path.realpath(model_path)
     if not os.path.isdir(os.path.dirname(model)):
@@ -159,7 +152,7 @@ def delete(model_path: Path) -> None:
 
 
 def _stage_again(model: str) -> None:
-    """Give the state of a checkpoint its staged name; what is no state file keeps its name."""
+    """Give the state of a checkpoint its staged name. A file that is no state file keeps its name."""
     digest = None
     with contextlib.suppress(FileNotFoundError, disk.NoFileError):
         digest = model_digest_in(disk.read_end(model + SUFFIX, TRAILER_SIZE))

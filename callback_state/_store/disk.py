@@ -2,8 +2,8 @@
 
 Every change of a directory of checkpoints is a call of one of these functions, so a test can let each single step
 fail. Errors of the disk are always passed on: what an ``fsync`` failed to write is lost, and trying again does not
-bring it back. Not guaranteed: anything where a disk, or the server of a network file system, reports writes that
-it has not made.
+bring it back. Nothing is guaranteed where a disk, or the server of a network file system, reports writes that it
+has not made.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def _sync(fd: int) -> None:
 
 
 def sync_file(path: str) -> None:
-    """Return when the content of a file that is closed is on the disk.
+    """Return when the content of a closed file is on the disk.
+
+    Not guaranteed: that an error is reported here which the system has already reported to somebody else.
 
     Raises:
-        OSError: as the system says; the file is then to be thrown away.
-
-    Not guaranteed: that an error is reported which the system met before and told somebody else.
+        OSError: as the system says. The file is then useless.
     """
     # Windows syncs only what is open for writing.
     fd = os.open(path, (os.O_RDWR if WINDOWS else os.O_RDONLY) | _BINARY)
@@ -116,8 +116,8 @@ def make_directory(path: str) -> None:
 def make_directories(path: str) -> None:
     """Make a directory and its missing parents, and make all their names durable up to the mount. Raises OSError.
 
-    Names that are there already are synced too, once in a process: the process that made them may have died
-    before it synced them, which nobody can see.
+    Names that are there already are synced too, once in a process: the process that made them may have died before
+    it synced them.
     """
     if not path or os.path.ismount(path) or _is_durable(path):
         return
@@ -139,12 +139,12 @@ def _is_durable(path: str) -> bool:
 
 
 def rename(source: str, target: str) -> None:
-    """Give a file another name. It takes the place of a file that had it, at once; not durable yet.
+    """Rename a file, at once in the place of a file that had the name; not durable yet.
 
-    On Windows this fails while a process reads the old file. It is tried again for two seconds.
+    On Windows this fails while a process reads the old file, so it is tried again for two seconds.
 
     Raises:
-        OSError: as the system says; the old file is then still there.
+        OSError: as the system says. The old file is then still there.
     """
     for delay in RETRY_DELAYS if WINDOWS else ():
         try:
@@ -163,10 +163,7 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory with all that is in it, or a file, if it is there. Raises OSError.
-
-    Of a link only the link is removed.
-    """
+    """Remove a directory with its content, a file, or a link itself, if it is there. Raises OSError."""
     if not is_tree(path):
         remove(path)
         return
@@ -180,7 +177,7 @@ def is_tree(path: str) -> bool:
 
 
 def identity(path: str) -> tuple[int, int, int, int] | None:
-    """What changes when another file takes this name, and not when a file is renamed to it."""
+    """A value that stays when a file is renamed, and changes when another file takes its name; None if missing."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -244,12 +241,7 @@ def digest(path: str) -> tuple[bytes, int]:
 
 
 def sync_and_digest(path: str, meanwhile: Callable[[str], object] = lambda path: None) -> tuple[bytes, int]:
-    """:func:`sync_file` and :func:`digest`, in threads, while this one reads the file too.
-
-    Args:
-        path: a file that is closed.
-        meanwhile: is called with the path; what it raises is raised when the others have ended.
-    """
+    """:func:`sync_file` and :func:`digest` in two threads, while this thread calls ``meanwhile``."""
     with ThreadPoolExecutor(2) as pool:
         syncing, found = pool.submit(sync_file, path), pool.submit(digest, path)
         meanwhile(path)

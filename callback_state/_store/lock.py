@@ -1,16 +1,17 @@
 """One process at a time writes into a directory of checkpoints; readers need no lock.
 
 The lock is the system's (``flock``, on Windows ``LockFileEx``) on the hidden file ``.callback_state.lock``, by way
-of the library filelock, so it ends with its process, however that dies. The file says who holds it, for the error
-that another process gets. It holds no path: a directory that is copied or moved takes at most a file along that
+of the library filelock, so it ends with its process, however that dies. The file says which process holds it, for
+the error that another process gets. It contains no path: in a directory that is copied or moved it is a file that
 nobody has locked, and the next holder uses it.
 
-The file is removed by its holder *before* he lets go: who had opened it meanwhile gets the lock of a file without
-a name, sees that and opens the new one. It stays behind only where its holder was killed, or may not remove it.
+The holder removes the file *before* it releases the lock. A process that had opened the file by then gets the lock
+of a file without a name, notices that, and opens the new file. The file stays only if its holder was killed, or
+was not allowed to remove it.
 
-What the lock proves: that no other process of this package which asked for it writes here, as far as the file
-system carries locks. A local one carries them to all containers of a host; a network file system may be mounted
-with locks that end at the host (``local_lock``, ``localflock``).
+What the lock proves: no other process that asks for it writes here, as far as the file system shares locks. A
+local file system shares them with all containers of a host. A network file system can be mounted so that locks are
+not shared between hosts (``local_lock``, ``localflock``).
 """
 
 from __future__ import annotations
@@ -32,47 +33,41 @@ from ..exceptions import InUseError
 from . import disk
 
 NAME = ".callback_state.lock"
-#: Seconds to wait for one who is just letting go.
+#: Seconds to wait for a holder that is about to release the lock.
 PATIENCE = 0.5
-#: Bytes of the file that are read: whoever can write there can write more.
+#: Only so many bytes of the file are read: anybody may have written more into it.
 _RECORD_SIZE = 1000
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 #: The locks of this process, by (device, number) of their directories.
 _LOCKS: dict[tuple[int, int], _Lock] = {}
-_GUARD = threading.RLock()  # a finalizer may come in between
-#: The directories of which a warning has said that they cannot be locked.
+_GUARD = threading.RLock()  # a finalizer may run while this thread has it
+#: The directories that cannot be locked, and of which a warning has said so.
 _TOLD: set[str] = set()
 
 
 class Held:
-    """A directory that this process holds; it lets go with :meth:`release`, or when it is forgotten."""
+    """A directory that this process holds, until :meth:`release` or until this object is collected."""
 
     def __init__(self, lock: _Lock | None) -> None:
         self._leave = weakref.finalize(self, _leave, lock)
-        self._leave.atexit = False  # _free_all comes earlier, while filelock still holds
+        self._leave.atexit = False  # _free_all is called earlier, while filelock still has the lock
 
     def release(self) -> None:
-        """Let go; the last holder of this process lets others in. The second call does nothing."""
+        """Release it. The last holder of this process releases the lock. A second call does nothing."""
         self._leave()
 
 
 def hold(directory: str | os.PathLike[str]) -> Held:
-    """Keep other processes from writing into a directory. Within this process the holders are counted.
+    """Lock a directory, which is made if it is missing. Within this process the holders are counted.
 
-    Args:
-        directory: made if it is missing.
-
-    Returns:
-        What releases it. Where the file system cannot lock (a warning says so, once), it holds nothing.
+    Where the file system has no locks, a warning says so once, and the result holds nothing. A forked child holds
+    and releases nothing of its parent's. A directory that was removed while it was held is locked anew.
 
     Raises:
-        InUseError: another process holds it; names that.
+        InUseError: another process holds it; names that process.
         OSError: the directory cannot be made or written, and so no checkpoint either.
-
-    A child that was forked holds nothing of its parent's and releases nothing. A directory that was removed
-    while it was held, and is asked for again, is locked anew.
     """
     path = os.path.realpath(directory)
     disk.make_directories(path)
@@ -117,7 +112,7 @@ class _Lock:
         )
 
     def acquire(self) -> bool:
-        """Whether it could be locked; false where the file system has no locks. Raises as :func:`hold`."""
+        """Lock it; false where the file system has no locks. Raises as :func:`hold`."""
         try:
             self.file.acquire(timeout=PATIENCE, poll_interval=0.02)
         except _filelock().Timeout:
@@ -131,22 +126,23 @@ class _Lock:
         return True
 
     def _sign(self, fd: int) -> None:
-        """Say who holds the lock, in the very file that is locked."""
+        """Write into the locked file which process holds it."""
         found = os.fstat(fd)
         self.identity = found.st_dev, found.st_ino
-        if found.st_nlink > 1:  # under its other name it may be anybody's file
+        if found.st_nlink > 1:  # under another name too: the file may be anybody's
             return
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
         try:
             os.write(fd, _record())
         except OSError as error:
-            # It is locked all the same, and who wants to make room has to lock. The record is for messages only.
+            # On a full disk the lock holds all the same, and it is needed to make room. The record is only for
+            # messages.
             if error.errno not in _FULL:
                 raise
 
     def is_in_place(self) -> bool:
-        """Whether who comes now finds this lock: it is held, and its file has not been removed."""
+        """Whether another process would find this lock: it is held, and its file was not removed."""
         return bool(self.file.is_locked) and (disk.WINDOWS or self._is_file())
 
     def _is_file(self) -> bool:
@@ -157,14 +153,14 @@ class _Lock:
         return (found.st_dev, found.st_ino) == self.identity
 
     def free(self) -> None:
-        """Let others in."""
+        """Release the lock of the system."""
         for key in [key for key, lock in _LOCKS.items() if lock is self]:
             del _LOCKS[key]
         if not self.file.is_locked:
             return
         # Windows removes no file that is open; there filelock does it afterwards.
         if not disk.WINDOWS and self._is_file():
-            with contextlib.suppress(OSError):  # a directory that has become read-only keeps it
+            with contextlib.suppress(OSError):  # the directory may have become read-only
                 os.unlink(self.path)
         self.file.release(force=True)
 
@@ -180,10 +176,10 @@ def _leave(lock: _Lock | None) -> None:
 
 @functools.cache
 def _filelock() -> Any:
-    """The library, imported when the first directory is held; it takes 35 ms."""
+    """The library. It is imported when the first directory is locked, as that takes 35 ms."""
     import filelock
 
-    atexit.register(_free_all)  # after filelock's own, so it is called before
+    atexit.register(_free_all)  # registered after filelock's own function, so called before it
     return filelock
 
 
@@ -193,9 +189,9 @@ def _free_all() -> None:
 
 
 def _reset_after_fork() -> None:
-    """In a forked child filelock has closed its copies of the files, and nothing is locked there."""
+    """In a forked child filelock has closed its files, so nothing is locked there."""
     global _GUARD
-    _GUARD = threading.RLock()  # another thread of the parent may have had it
+    _GUARD = threading.RLock()  # another thread of the parent may have held it
 
 
 if hasattr(os, "register_at_fork"):
@@ -207,20 +203,20 @@ def _warn(directory: str, error: OSError) -> None:
         _TOLD.add(directory)
         warnings.warn(
             f"{directory}: its file system cannot lock files ({error.strerror}), so nothing keeps a second run "
-            f"from writing here too. See to it that none does.",
+            f"from writing here too. Make sure that no other run writes here.",
             stacklevel=4,
         )
 
 
 def _record() -> bytes:
-    """Process, host, time and program, a line each, behind the one byte that Windows locks for reading too."""
+    """Process, host, time and program, one line each, after one byte: Windows lets nobody read the locked byte."""
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     lines = ["", str(os.getpid()), socket.gethostname(), since, _program(), ""]
     return "\n".join(lines).encode(errors="replace")
 
 
 def _program() -> str:
-    """The program's name; its arguments may be secrets, and its directory is of this machine."""
+    """The program's name without its arguments, which may be secret, and without its directory."""
     directory, name = os.path.split(sys.argv[0] if sys.argv else "")
     return (os.path.basename(directory) if name == "__main__.py" else name) or "python"
 
@@ -234,7 +230,7 @@ def _in_use(directory: str, path: str) -> InUseError:
 
 
 def _holder(path: str) -> str:
-    """What the lock's file says of its holder; it is believed in words only."""
+    """What the lock file says of its holder; used only in messages."""
     try:
         with open(path, "rb", buffering=0) as file:
             file.seek(1)

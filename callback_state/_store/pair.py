@@ -1,7 +1,7 @@
 """Reading a checkpoint, which is a pair: a model file ``M`` and its state file ``S``.
 
-A model file and a state are a pair if the state holds the SHA-256 of the model file; names and times do not count.
-If ``S`` does not hold it, the staged state (see :mod:`.staging`) with that digest is the other half.
+A model file and a state are a pair if the state contains the SHA-256 of the model file. Names and times do not
+count. If ``S`` has another digest, the staged state with the right one is the other half (see :mod:`.staging`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .staging import all_staged, hidden, staged_path
 
 SUFFIX = ".callbacks.pkl"
 MODEL_SUFFIXES = (".keras", ".weights.h5", ".h5")
-#: How often a reader looks anew because a writer changed what it was looking at.
+#: How often a reader looks again because a writer changed the files meanwhile.
 LOOKS = 10
 
-#: Bytes from which on it takes a while to read a file that is none of ours.
+#: Of a file with more bytes the end is read first, as it may be no state file.
 LARGE = 1 << 26
 
 Path = str | os.PathLike[str]
@@ -30,9 +30,11 @@ Read = Callable[[bytes, str], Sealed]
 
 @dataclass(frozen=True)
 class Pair:
-    """A checkpoint that verified; ``state_path`` is the name ``S``, also while it is staged.
+    """A checkpoint that verified.
 
-    ``identity`` is that of ``M`` before it was read: as long as it is the same, so is the file.
+    Attributes:
+        state_path: the name ``S``, also while the state is staged.
+        identity: that of ``M`` before it was read. As long as it is the same, so is the file.
     """
 
     model_path: str
@@ -42,19 +44,17 @@ class Pair:
 
 
 def state_bytes(path: str) -> bytes:
-    """The bytes of a state file, for :func:`unseal`; of a large file the end is looked at before the rest is read.
-
-    Raises:
-        CorruptCheckpointError: it is large, and no state file.
-        OSError: it cannot be read.
-    """
+    """The bytes of a state file. Raises CorruptCheckpointError (large, and no state file) or OSError."""
     if os.path.getsize(path) > LARGE:
         check_end(disk.read_end(path, TRAILER_SIZE), path)
     return disk.read_bytes(path)
 
 
 def open_pair(path: Path, read: Read = unseal) -> Pair:
-    """The checkpoint at a path, verified: the digest of ``M``, and the state that holds it.
+    """The checkpoint at a path, verified: its model file is hashed, and its state has that digest.
+
+    A writer may work at the same time. Not guaranteed: that ``M`` is still that file when the caller loads it.
+    Compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that were loaded.
 
     Args:
         path: a model file or its state file. Links are followed.
@@ -63,11 +63,8 @@ def open_pair(path: Path, read: Read = unseal) -> Pair:
     Raises:
         CheckpointNotFoundError: a file is missing; the message says which.
         MismatchError: the state file was written for another model file.
-        CorruptCheckpointError, UnsupportedFormatError: the state file, see :func:`unseal`.
+        CorruptCheckpointError, UnsupportedFormatError: of the state file, see :func:`unseal`.
         OSError: a file cannot be read.
-
-    A writer may work at the same time. Not guaranteed: that ``M`` is still that file when you load
-    it; compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that you load.
     """
     model = os.fspath(path).removesuffix(SUFFIX)
     model = os.path.realpath(model) if os.path.islink(model) else model
@@ -76,11 +73,11 @@ def open_pair(path: Path, read: Read = unseal) -> Pair:
 
 
 def states(directory: Path) -> list[tuple[str, list[str]]]:
-    """The state files of a directory, none of them read.
+    """The model files of a directory that have a state file, or had one; sorted by name. No file is read.
 
     Returns:
-        For each model file with a state, and each state without a model file, sorted by name: the path
-        of the model file, and of the states that may be its own, ``S`` first. None of them may be whole.
+        The path of each model file, which may be missing, and the paths of the states that may be its own,
+        ``S`` first.
 
     Raises:
         CheckpointNotFoundError: there is no such directory.
@@ -118,7 +115,7 @@ def _names(directory: str) -> set[str]:
 
 
 def _models(directory: str, names: set[str]) -> list[str]:
-    """The paths of all model files among some names, those included of which only the state is there."""
+    """The paths of the model files among some names, and of those whose state is among them."""
     models = {name.removesuffix(SUFFIX) for name in names}
     models = {m for m in models if m.endswith(MODEL_SUFFIXES) and not m.startswith(".")}
     paths = (os.path.join(directory, name) for name in sorted(models))
@@ -126,22 +123,21 @@ def _models(directory: str, names: set[str]) -> list[str]:
 
 
 def has_digest(model: str, digest: bytes) -> bool:
-    # Asked only where the system gave the file another number: rename keeps it, some mounts do not.
+    # Asked only where the file has another number now: a rename keeps it, except on some mounts.
     with contextlib.suppress(FileNotFoundError):
         return disk.digest(model)[0] == digest
     return False
 
 
 def look(model: str, read: Read = unseal) -> tuple[str, Sealed]:
-    """The reading rule: the file that holds the state of ``M``, and what it holds."""
+    """The reading rule: the path of the state of ``M``, and its content."""
     for _ in range(LOOKS):
         before = disk.identity(model), disk.identity(model + SUFFIX)
         try:
             return _look_once(model, read)
         except CallbackStateError as error:
             problem = error
-        # A writer that was between two steps has changed one of them; at no instant do both stay
-        # and the state is missing, so there is nothing to wait for.
+        # A writer between two steps changes one of the two files. If both are as before, nobody is writing.
         if before == (disk.identity(model), disk.identity(model + SUFFIX)):
             break
     raise problem

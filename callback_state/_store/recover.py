@@ -1,4 +1,4 @@
-"""Recovery: what a writer does before its first save, with what an interrupted one has left."""
+"""Recovery: before its first save, a writer completes or removes what an interrupted writer has left."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from . import disk, lock
 from .pair import MODEL_SUFFIXES, SUFFIX, Path, look
 from .staging import all_staged, hidden, stagings
 
-#: Seconds without a change after which no writer is at work in a staging directory any more.
+#: Seconds: a staging directory that was not changed for so long has no writer any more.
 UNTOUCHED = 3600
 
 
 def recover(model_path: Path) -> bool:
-    """What a writer does before its first :func:`commit`: finish and sweep what a dead one left.
+    """Complete or remove what a dead writer of one model file has left.
 
-    Makes durable what :func:`open_pair` finds at ``M`` and gives its state the name ``S``. Then
-    removes the staging directories of dead processes (see :func:`_atomic.stagings` for what can be
-    known), and staged states of no model unless somebody is writing. Only for this base name.
-
-    Args:
-        model_path: ``M``; need not exist.
+    What :func:`.pair.open_pair` finds at ``M`` is made durable, and its state gets the name ``S``. Then the
+    staging directories of dead processes are removed (see :func:`.staging.stagings`), and also staged states that
+    belong to no model, unless somebody is writing.
 
     Returns:
-        Whether a whole checkpoint is there. If there is a model file but no state for it, nothing
-        is touched: what lies around may be all that is left.
+        Whether a whole checkpoint is there. If there is a model file without a state for it, nothing is touched:
+        the leftovers may be all that is left of the state.
 
     Raises:
         OSError: the directory cannot be read, synced or changed.
@@ -37,11 +34,11 @@ def recover(model_path: Path) -> bool:
         source, _ = look(model)
     except CallbackStateError:
         if os.path.isdir(directory) and not os.path.lexists(model):
-            # The dead one's deletion of the model may not be durable yet.
+            # The deletion of the model may not be durable yet.
             disk.sync_directory(directory)
             sweep(model, before)
         return False
-    # First: the dead writer's own rename of the model may not be durable yet.
+    # First of all: the rename of the model may not be durable yet.
     disk.sync_directory(directory)
     if source != model + SUFFIX:
         disk.rename(source, model + SUFFIX)
@@ -51,27 +48,22 @@ def recover(model_path: Path) -> bool:
 
 
 def recover_all(directory: Path) -> list[str]:
-    """:func:`recover` for every name of a directory that has hidden leftovers: at the start of a writer.
+    """:func:`recover` for each model file of a directory that has leftovers. Raises OSError.
 
-    A staging directory of an unknown writer (another host or container, or a process number that is in
-    use again) is swept too, under two conditions, since neither proves alone that its writer is dead:
+    Links to model files elsewhere are left alone. A staging directory of an unknown writer (another host or
+    container, or a process number that is in use again) is removed under two conditions, as neither alone proves
+    that its writer is dead:
 
-    * this process holds the directory's lock, so nobody else whom the lock reaches is writing. Other
-      hosts it may not reach, see :mod:`._lock`;
-    * when the directory was locked, nothing in there had changed for ``UNTOUCHED`` seconds, by the clock
-      of that file system. A writer never rests for so long between two writes.
+    * This process holds the lock of the directory, so no other process writes that the lock reaches. It may not
+      reach other hosts, see :mod:`.lock`.
+    * When the directory was locked, nothing in the staging directory had changed for ``UNTOUCHED`` seconds, by the
+      clock of that file system. A writer never pauses for so long between two writes.
 
-    If both were wrong, the other's save fails with an error of the system, and no checkpoint is lost: its
-    staged states go only when no staging directory is left.
-
-    Args:
-        directory: need not exist; not searched below. Links to model files elsewhere are left alone.
+    If a writer is alive all the same, its save fails with an error of the system. No checkpoint is lost, because
+    its staged states are removed only when no staging directory is left.
 
     Returns:
-        The model files that have leftovers and no state that matches them: evidence, all left as it is.
-
-    Raises:
-        OSError: as :func:`recover`.
+        The model files that have leftovers and no state that matches: all of it is left as it is.
     """
     directory = os.path.realpath(directory)
     evidence = []
@@ -88,11 +80,7 @@ def recover_all(directory: Path) -> list[str]:
 
 
 def leftovers(directory: Path) -> dict[str, str]:
-    """What interrupted saves have left in a directory, or those that are going on have there.
-
-    Returns:
-        For the name of each hidden file or directory, sorted, the base name of its model file.
-    """
+    """The hidden files of saves in a directory: for each name, sorted, the name of the model file."""
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     found = {name: of.base for name in names if (of := hidden(name)) is not None}
     return {name: model for name, model in found.items() if model.endswith(MODEL_SUFFIXES)}
@@ -109,16 +97,16 @@ def _sweep_abandoned(model: str, before: object) -> None:
 
 
 def _touched(stage: str) -> float:
-    """When a staging directory, or what has its name, or a file in it was last changed, in seconds since 1970."""
+    """When a staging directory or a file in it was last changed, in seconds since 1970."""
     try:
         inside = [entry.path for entry in os.scandir(stage)] if disk.is_tree(stage) else []
         return max(os.lstat(path).st_mtime for path in [stage, *inside])
-    except FileNotFoundError:  # somebody is at work there
+    except FileNotFoundError:  # a writer is at work there
         return float("inf")
 
 
 def sweep(model: str, before: object) -> None:
-    # The states are listed first: one that is staged later is nobody's leftover.
+    # The states are listed first: a state that is staged later is no leftover.
     staged = all_staged(model)
     dead, alive = stagings(model)
     for stage in dead:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from . import disk
 
 _HIDDEN = re.compile(r"\.(?P<base>.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-(?P<digits>[0-9a-f]{32}))", re.ASCII)
-#: The staging directories that this process uses. One with the number of this process that is not here is older.
+#: The staging directories that this process uses. Another one with the number of this process is older.
 _ACTIVE: set[str] = set()
 
 
@@ -62,8 +62,8 @@ def all_staged(model: str) -> list[str]:
 def staging(path: str) -> Iterator[str]:
     """A new directory ``.<base>.tmp-<host>-<pid>-<random>`` beside a file, for the time of a ``with`` block.
 
-    If it cannot be removed at the end, that is no error. What is to last has been renamed out of it by then, and
-    the next process finds it with :func:`stagings`. Raises OSError if it cannot be made.
+    It is no error if it cannot be removed at the end: everything of value has been renamed out of it, and the next
+    process finds it with :func:`stagings`. Raises OSError if it cannot be made.
     """
     stage = f"{_stem(path)}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     _ACTIVE.add(stage)
@@ -81,9 +81,9 @@ def staging(path: str) -> Iterator[str]:
 def stagings(path: str) -> tuple[list[str], list[str]]:
     """The staging directories beside a file: (those that a dead process left, all others).
 
-    Only of processes of this host can be known whether they live; on Windows only that an earlier process with the
-    number of this one does not. Not guaranteed: that a number belongs to the same process as before; that two
-    containers with one host name, which cannot see each other's processes, take each other for alive.
+    Only processes of this host can be asked whether they run; on Windows only an earlier process with the number
+    of this one is known to be dead. Not guaranteed: that a number still belongs to the same process; that two
+    containers with one host name, which do not see each other's processes, take each other for alive.
     """
     directory, stem = os.path.split(_stem(path))
     found = [os.path.join(directory, n) for n in os.listdir(directory) if n.startswith(stem)]
@@ -123,14 +123,14 @@ def _is_running(pid: int) -> bool:
 
 
 def cut(path: str, size: int, kept: bytes = b"", *, anew: bool = False) -> None:
-    """Cut a file after some bytes, and append others; durable on return.
+    """Cut a file, which is no link, after ``size`` bytes and append ``kept``; durable on return.
 
     Args:
-        path: the file, not a link.
-        size: how many bytes of it stay.
-        kept: what follows them.
-        anew: make a new file also where the old one could be cut. What still has the old one open then writes into
-            a file without a name.
+        path: the file.
+        size: how many of its bytes stay.
+        kept: the bytes after them.
+        anew: make a new file also where the old one could be cut. A writer that still has the old one open then
+            writes into a file without a name.
 
     Raises:
         OSError: the file is as it was.

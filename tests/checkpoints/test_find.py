@@ -219,20 +219,37 @@ def test_what_cannot_be_read_is_not_a_first_start(
 ) -> None:
     """``missing_ok`` is for what is not there; what the system does not let us see may be a year of training."""
     put(tmp_path / "ckpt", "m.keras", 1)
-    unreadable = str(tmp_path / "ckpt" / lost) if lost else str(tmp_path / "ckpt")
-    for name in ("stat", "lstat", "open", "listdir"):
-        true = getattr(os, name)
-
-        def call(path: Any, *args: Any, _true: Any = true, **options: Any) -> Any:
-            if str(path).startswith(unreadable) and (not lost or str(path) == unreadable):
-                raise OSError(error, os.strerror(error), path)
-            return _true(path, *args, **options)
-
-        monkeypatch.setattr(os, name, call)
+    hide(monkeypatch, tmp_path / "ckpt" / lost, error)
     with warnings.catch_warnings(), pytest.raises((OSError, CallbackStateError)) as caught:
         warnings.simplefilter("ignore")
         restore_callbacks(tmp_path / "ckpt" / given, into=[], missing_ok=True)
     assert os.strerror(error) in str(caught.value)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, hidden: Path, error: int) -> None:
+    """The system refuses to look at a file, or at a directory and all that is in it."""
+
+    def refusing(true: Any) -> Any:
+        def call(path: Any, *args: Any, **options: Any) -> Any:
+            if hidden in (Path(os.fspath(path)), *Path(os.fspath(path)).parents):
+                raise OSError(error, os.strerror(error), path)
+            return true(path, *args, **options)
+
+        return call
+
+    for name in ("stat", "lstat", "open", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@pytest.mark.parametrize("lost", ["", SUFFIX], ids=["model", "state"])
+def test_a_file_that_the_system_refuses_hides_no_other_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A bad sector under the newest file: it is left aside with its reason, and the older one is found."""
+    old, new = (put(tmp_path, f"{i}.keras", i) for i in (1, 2))
+    hide(monkeypatch, Path(f"{new}{lost}"), errno.EIO)
+    with pytest.warns(UserWarning, match=f"left aside: .*2.keras.*{os.strerror(errno.EIO)}"):
+        assert latest_checkpoint(tmp_path) == str(old)
 
 
 def test_a_writer_that_keeps_only_the_newest_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
