@@ -1,7 +1,7 @@
-"""A table of plain nodes (see :mod:`._plain`) back to values.
+"""A table of plain nodes (see :mod:`.encode`) back to values.
 
-Nothing is imported and no class is looked up by what a table says: classes come from the registry or
-from the value that stands in the place now, and everything else is made from data.
+Nothing is imported and no class is looked up because a table names it. Classes come from the registry or from the
+live value, and everything else is made from data.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Decoder:
     """Builds the values of a table.
 
     Args:
-        table: what :class:`Encoder` made, or what a file holds.
-        live: the value that stands in the place of the root now, where there is one.
-        find_class: called with (stored class name, live value or MISSING); returns the class to build
-            or raises. Without it only the class of the live value is used.
-        builders: for each kind of the encoder's fallback a function
-            (decoder, node, live value or MISSING) -> value.
+        table: what :class:`Encoder` made, or what a file contains.
+        live: the value that is in the place of the root now.
+        find_class: called with (stored class name, live value or MISSING); returns the class to build, or raises.
+            By default only the class of the live value is used.
+        builders: for each kind of node of the encoder's fallback a function (decoder, node, live value or MISSING)
+            -> value.
 
     Attributes:
-        later: what changes values that live already, generators for example; the caller runs it when
-            everything is in order. Each action returns the action that takes it back.
+        later: actions that change live values, such as generators. The caller runs them when everything else is
+            right. Each returns the action that undoes it.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Decoder:
             return self._value()
         except (PlainError, CallbackStateError):
             raise
-        except Exception as e:  # what constructors raise that are given what no encoder wrote
+        except Exception as e:  # constructors raise anything for what no encoder wrote
             raise PlainError("", f"malformed: {type(e).__name__}: {e}") from e
 
     def _value(self) -> Any:
@@ -77,8 +77,8 @@ class Decoder:
             shell = _SHELLS.get(nodes[i][0])
             if shell is not None:
                 self._built[i] = shell(self, i)
-        # A hash is taken when a frozenset is built, a dict or a set is filled. What it may look into
-        # comes first: parts before what they are parts of, and in a cycle at least the plain fields.
+        # A hash is taken when a frozenset is built and when a dict or a set is filled. What the hash may need
+        # comes first: parts before their whole, and in a cycle at least the plain fields.
         for kinds, fill in _PHASES:
             for i in reached:
                 if nodes[i][0] in kinds:
@@ -95,15 +95,15 @@ class Decoder:
         return self._built[i]
 
     def live(self, i: int) -> Any:
-        """What stands in the place of node ``i`` now, or MISSING."""
+        """The live value in the place of node ``i``, or MISSING."""
         return self._live.get(i, MISSING)
 
     def absent(self) -> set[int]:
-        """The nodes for which a builder had nothing: its value is MISSING."""
+        """The nodes for which a builder found no value."""
         return {i for i, value in self._built.items() if value is MISSING}
 
     def claim(self, live: Any) -> Any:
-        """``live``, for the first node that is put into it; MISSING for another that was apart from it."""
+        """``live``, for the first node that is put into it; MISSING for a second node."""
         if id(live) in self._claimed:
             return MISSING
         self._claimed.add(id(live))
@@ -129,7 +129,7 @@ class Decoder:
         cls: Any = self._find_class(name, self.live(i))
         values = {self.ref(key): self.ref(item) for key, item in two_by_two(pairs)}
         if issubclass(cls, enum.Enum):
-            # By name, unless it is a combination of flags: what stands behind a name may change.
+            # By name, unless it is a combination of flags: the value of a name may have changed.
             return cls[values["name"]] if values["name"] in cls.__members__ else cls(values["value"])
         if not issubclass(cls, tuple) or set(values) != set(cls._fields):
             raise PlainError("", f"{name} has other fields now than {', '.join(map(str, values))}")
@@ -174,7 +174,7 @@ class Decoder:
             value[key] = self.ref(item)  # update() of a Counter would add
 
     def _members(self, refs: list[Ref]) -> list[Any]:
-        """The values that are about to be hashed."""
+        """The values, which will be hashed."""
         values = [*map(self.ref, refs)]
         check_alike(values)
         return values
@@ -210,7 +210,7 @@ _SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
 
 
 def class_of_live(name: str, live: Any) -> type:
-    """The class of the value that stands here now, if it is plain and has that name."""
+    """The class of the live value, if it is plain and has that name."""
     if live is not MISSING and is_plain_class(type(live)) and stored_name(type(live)) == name:
         return type(live)
     raise PlainError("", f"no value of class {name} stands here now")

@@ -1,18 +1,16 @@
-"""Values to a flat table of plain nodes, and back.
+"""Values to a flat table of plain nodes. :mod:`.decode` is the way back.
 
-A *table* is a list of nodes. A node is a tuple: its kind, then scalars, bytes and *references*. A
-reference is a scalar that stands for itself, or ``(i,)``, the value of node ``i``. So the pickle that
-holds a table holds only tuples, lists and scalars, however the values are nested, shared or cyclic:
+A *table* is a list of nodes. A node is a tuple: its kind, then scalars, bytes and *references*. A reference is a
+scalar, or ``(i,)`` for the value of node ``i``. So the pickle of a table contains only tuples, lists and scalars,
+however the values are nested, shared or cyclic. ``a = [1.5]; value = {"x": a, "y": a}`` becomes
 
-    a = [1.5]; encode({"x": a, "y": a})
-    ->  nodes [("dict", ["x", (1,), "y", (1,)]), ("list", [1.5])],  root (0,)
+    nodes [("dict", ["x", (1,), "y", (1,)]), ("list", [1.5])],  root (0,)
 
-What is not plain (a variable, a lambda) is for the *fallback* of the encoder, which returns a node of a
-kind of its own, and for the *builders* of the decoder, one per such kind. A decoder is also shown the
-value that stands in the place now (``live``): what cannot be made from data, such as a variable or a
-class, is found there by its path.
+A value that is not plain (a variable, a lambda) goes to the *fallback* of the encoder, which returns a node of
+another kind. The decoder has a *builder* for each such kind. The decoder also gets the *live* value, which is in
+the same place now: a variable or a class cannot be made from data, so it is found there.
 
-Not kept: that two arrays view the same memory; what an array subclass adds (such arrays are not plain).
+Not kept: that two arrays share memory. Subclasses of arrays are not plain.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from .classes import class_name, fields_of, stored_name
 from .limits import check_alike, check_work
 from .table import SCALARS, Node, PlainError, Ref, Table, check_depth
 
-#: An int of more bits is a node of its own: its bytes.
+#: An int of more bits is a node with its bytes.
 MAX_BITS = 1 << 13
 FACTORIES: dict[str, Any] = {
     t.__name__: t for t in (list, dict, set, int, float, str, tuple, bool, deque, Counter)
@@ -39,7 +37,7 @@ Place = Any
 
 
 def spell(place: Place) -> str:
-    """A place in words: ``['key'].attribute[3]``. Only errors pay for it."""
+    """A place as text, ``['key'].attribute[3]``. It is made only for errors."""
     steps = []
     while not isinstance(place, str):
         place, step, key = place
@@ -50,7 +48,7 @@ def spell(place: Place) -> str:
 def _short(key: Any) -> str:
     try:
         return repr(key)
-    except Exception:  # somebody's own way of describing itself
+    except Exception:  # a class of the user may raise anything
         return f"<{class_name(type(key))}>"
 
 
@@ -59,13 +57,12 @@ def _refuse(encoder: Encoder, value: Any, path: str) -> Node:
 
 
 class Encoder:
-    """Turns values into one table; values that several of them share are stored once.
+    """Makes one table of several values. An object that several of them share is stored once.
 
     Args:
-        fallback: called with (encoder, value, path) for a value that is not plain; returns its node or
-            raises. By default it raises :class:`PlainError`.
-        canonical: order sets and the attributes of objects, so that equal values have equal tables (for
-            comparisons only: the order of a restored set follows its iteration order).
+        fallback: called with (encoder, value, path) for a value that is not plain; returns a node, or raises.
+        canonical: sort sets and attributes, so that equal values have equal tables. Only for comparisons: a set is
+            saved in the order of its iteration.
     """
 
     def __init__(self, fallback: Fallback = _refuse, *, canonical: bool = False) -> None:
@@ -73,12 +70,12 @@ class Encoder:
         self._fallback = fallback
         self._canonical = canonical
         self._index: dict[int, int] = {}
-        #: Every value that has a node; an id is only a name as long as its object lives.
+        #: Every value that has a node. They must live as long as their ids are used.
         self.seen: list[Any] = []
         self._todo: deque[tuple[int, Any, Place]] = deque()
 
     def table(self, value: Any, path: Place = "") -> Table:
-        """The table of ``value``; ``path`` is what errors call it."""
+        """The table of ``value``, which errors call ``path``."""
         root = self.ref(value, path)
         while self._todo:
             i, item, where = self._todo.popleft()
@@ -88,7 +85,7 @@ class Encoder:
         return Table(self.nodes, root)
 
     def ref(self, value: Any, path: Place) -> Ref:
-        """The reference of ``value``, which is encoded later if it is new."""
+        """The reference of a value. If the value is new, it is encoded later."""
         kind = type(value)
         if kind in SCALARS and (kind is not int or value.bit_length() <= MAX_BITS):
             return value
@@ -138,7 +135,7 @@ class Encoder:
 
 
 def apart(value: Any, path: Place) -> Any:
-    """The value, once its keys have been found not to be too many of one hash: no reader would take them."""
+    """The value itself, unless too many of its keys have one hash: no reader would take them."""
     try:
         check_alike(value)
     except PlainError as error:

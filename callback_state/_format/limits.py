@@ -1,7 +1,7 @@
-"""How much work a table asks for: in a few bytes it can say what takes years to build.
+"""Limits of the work that building a table may take: a few bytes can describe what takes years to build.
 
-Most values of a table are built once, however often they are referred to. Two things are not: a leaf, such as an
-array, looks at everything in the tuples that it is made from, each time; and so does the hash of a key.
+Most values of a table are built once, however often they are referred to. There are two exceptions. Building a
+leaf, such as an array, visits all parts of the tuples that it is made from, each time. So does the hash of a key.
 """
 
 from __future__ import annotations
@@ -12,30 +12,24 @@ from typing import Any
 
 from .table import MUTABLE, Node, PlainError
 
-#: More keys of one hash make a dict search through all of them, for each of them.
+#: Keys of one hash. For each of them a dict looks at all others.
 MAX_ALIKE = 1000
-#: What leaves may look at, beside four times what they are made from; a unit is a scalar, or eight bytes of one.
+#: Units that leaves may visit, besides four times their own. A unit is a scalar, or eight bytes of one.
 LEAF_WORK = 100_000
-#: What hashes may look at, beside a hundred for each key.
+#: Units that hashes may visit, besides a hundred for each key.
 HASH_WORK = 20_000_000
 
 _UNFOLDED = frozenset({"tuple", "frozenset", "record"})
 _DICTS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 _SETS = frozenset({"set", "frozenset"})
-#: What only holds its parts.
+#: Leaves that do not look into their parts.
 _HOLDERS = frozenset({"slice", "Generator"})
 
 
 def check_work(nodes: list[Node], which: Iterable[int], path: str) -> None:
-    """Refuse values that are small only because their parts are shared.
+    """Raise PlainError if building some nodes takes too much work, because their parts are shared.
 
-    Args:
-        nodes: well formed, and their immutable ones without cycles.
-        which: the nodes to be built.
-        path: where the value stands, for the error.
-
-    Raises:
-        PlainError: they are.
+    The nodes are well formed, and no immutable one contains itself.
     """
     of_keys: dict[int, int] = {}
     of_leaves: dict[int, int] = {}
@@ -55,7 +49,7 @@ def check_work(nodes: list[Node], which: Iterable[int], path: str) -> None:
 
 
 def _weight(nodes: list[Node], start: int, weights: dict[int, int]) -> int:
-    """How many units a value consists of, parts that are shared counted each time."""
+    """How many units a value consists of. A shared part counts each time."""
     todo, opened = [start], set()
     while todo:
         i = todo[-1]
@@ -65,14 +59,14 @@ def _weight(nodes: list[Node], start: int, weights: dict[int, int]) -> int:
             opened.add(i)
             todo += new
             continue
-        if i not in weights:  # an object in itself, which nobody can hash, has parts without a weight
+        if i not in weights:  # an object that contains itself, which has no hash, has parts without a weight
             weights[i] = _own(nodes[i]) + sum(weights.get(j, 0) for j in parts)
         todo.pop()
     return weights[start]
 
 
 def _parts(node: Node) -> Iterator[int]:
-    """What a hash of the value looks into."""
+    """The nodes that a hash of the value visits."""
     if node[0] in _UNFOLDED or node[0] == "object":
         yield from (item[0] for item in node[-1] if type(item) is tuple)
 
@@ -90,11 +84,6 @@ def _units(item: Any) -> int:
 
 
 def check_alike(keys: Collection[Any]) -> None:
-    """Refuse keys of which too many have one hash.
-
-    Raises:
-        PlainError: they have.
-        TypeError: a key has none.
-    """
+    """Raise PlainError if too many keys have one hash, and TypeError if a key has none."""
     if len(keys) > MAX_ALIKE and max(Counter(map(hash, keys)).values()) > MAX_ALIKE:
         raise PlainError("", f"more than {MAX_ALIKE} keys of one hash")

@@ -1,7 +1,7 @@
-"""The by-value section of a state file: what each entry needs, and reading it on trust.
+"""The by-value section of a state file: the names that each entry needs, and reading it on trust.
 
-What an entry needs is told from its opcodes, without running any; that is for showing. Whether it may be read is
-judged again while it is read, name by name, as no two readers of pickles agree on every stream.
+The names are found in the opcodes of an entry, without running any. That serves to show them. Whether an entry may
+be read is checked again while it is read, name by name, because no two readers of pickles agree on every stream.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "name"
 
 
 def names_in(data: bytes) -> tuple[str, ...]:
-    """The full names of what a pickle looks up, sorted; ``"?"`` for what cannot be told."""
+    """The full names that a pickle looks up, sorted; ``"?"`` for one that cannot be told."""
     found: set[str] = set()
     texts: list[str] = []
     memo: dict[int, str] = {}
@@ -42,7 +42,7 @@ def names_in(data: bytes) -> tuple[str, ...]:
                 texts.append(memo[argument])
             if isinstance(argument, str) and "UNICODE" in opcode.name:
                 texts.append(argument)
-    except Exception:  # whatever pickletools raises for what is no pickle
+    except Exception:  # pickletools raises anything for bytes that are no pickle
         found.add("?")
     return tuple(sorted(found))
 
@@ -69,19 +69,15 @@ class Opener:
         self._opened: dict[int, Any] = {}
 
     def allows(self, index: int) -> bool:
-        """Whether the caller trusts all that an entry needs, as far as it can be told."""
+        """Whether the caller trusts all names that an entry needs, as far as they can be told."""
         if type(index) is not int or not 0 <= index < len(self._pickles):
             raise CorruptCheckpointError(self._where, f"has no entry {index!r:.100} stored by value")
-        # What needs no name at all is not harmless: it can change the callbacks that it is given.
+        # An entry that needs no name is not harmless: it can change the callbacks that it gets.
         needed = self._trust.everything or names_in(self._pickles[index])
         return needed is True or bool(needed and self._trust.names.issuperset(needed))
 
     def open(self, index: int, persistent: Callable[[Any], Any]) -> Any:
-        """Run the code of one entry.
-
-        Args:
-            index: 0-based.
-            persistent: what stands for the model and the callbacks.
+        """Run the code of entry ``index`` (0-based); ``persistent`` finds the model and the callbacks.
 
         Raises:
             UntrustedError: it needs a name that the caller does not trust.
@@ -111,7 +107,7 @@ class Opener:
             return unpickler.load()
         except CallbackStateError:
             raise
-        except Exception as error:  # whatever the code in the file raises
+        except Exception as error:  # the code in the file may raise anything
             raise RestoreError(
                 f"{self._where}: what was stored by value cannot be loaded here ({type(error).__name__}: "
                 f"{error}). Make what it needs importable, or leave it out with exclude=."
@@ -129,7 +125,7 @@ class Opener:
 
 
 class _Trusting(pickle.Unpickler):
-    """Reads whatever there is."""
+    """Reads any pickle."""
 
     def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any]) -> None:
         super().__init__(file)
@@ -140,9 +136,9 @@ class _Trusting(pickle.Unpickler):
         return self._persistent(pid)
 
 
-# The one of Python: that of C is known to run what its find_class has refused.
+# The one that is written in Python: the one in C is known to run what its find_class has refused.
 class _Named(pickle._Unpickler):
-    """Reads a pickle that needs trusted names only."""
+    """Reads a pickle that needs only trusted names."""
 
     def __init__(self, file: io.BytesIO, persistent: Callable[[Any], Any], where: str, trust: Trust) -> None:
         super().__init__(file)

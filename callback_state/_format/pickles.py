@@ -1,9 +1,9 @@
 """Plain data to bytes and back: a pickle that is written by ``pickle`` and never read by it.
 
-:func:`dump` writes a pickle, so that anybody can look into a state file with ``pickle.load``.
-:func:`parse` reads one with an interpreter of our own for exactly the opcodes that :func:`dump`
-emits. They build None, bool, int, float, str, bytes, list and tuple and nothing else: there is no
-opcode for a global, a call, an attribute, a memo or a dict, so a hostile file can ask for nothing.
+:func:`dump` writes a pickle, so that anybody can look into a state file with ``pickle.load``. :func:`parse` reads
+it with an interpreter for exactly the opcodes that :func:`dump` writes. They make None, bool, int, float, str,
+bytes, list and tuple, and nothing else. There is no opcode for a global, a call, an attribute, a memo or a dict,
+so a hostile file cannot run anything.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import struct
 from collections.abc import Callable
 from typing import NoReturn
 
-#: How many lists and tuples may lie within each other.
+#: Levels of lists and tuples within each other.
 MAX_DEPTH = 100
-#: Bytes of which a copy is avoided where that is asked for.
+#: Bytes: larger ones are not copied where a caller asks for views.
 LARGE = 1 << 20
-#: Bytes of an int; beyond it is no number that a callback counts with.
+#: Bytes of an int. No callback counts further.
 MAX_INT = 1 << 16
 
 PROTOCOL = b"\x80\x04"
@@ -43,13 +43,12 @@ def dump(tree: object) -> bytes:
     """A pickle (protocol 4, without memo) of a tree of lists, tuples and scalars.
 
     Args:
-        tree: None, bool, int, float, str, bytes, list or tuple of exactly these types; a list that
-            stands in two places is written twice.
+        tree: None, bool, int, float, str, bytes, list or tuple of exactly these types. A list in two places is
+            written twice.
 
     Raises:
-        TypeError: another type lies in it; a subclass such as ``numpy.float64`` or an enum is one.
-        ValueError: it is nested deeper than ``MAX_DEPTH`` (a cycle is) or holds an int of more than
-            ``MAX_INT`` bytes.
+        TypeError: it contains another type. A subclass such as ``numpy.float64`` or an enum is another type.
+        ValueError: it is nested deeper than ``MAX_DEPTH`` (a cycle is), or an int has more than ``MAX_INT`` bytes.
 
     Not guaranteed: equal trees have equal bytes only under the same release of Python.
     """
@@ -82,20 +81,19 @@ def parse(data: bytes | memoryview, *, views: bool = False) -> object:
     """The tree that :func:`dump` wrote into ``data``.
 
     Args:
-        data: one whole pickle, its STOP the last byte; a memoryview must be one of plain bytes.
-        views: whether bytes of at least ``LARGE`` stand in the tree as memoryviews of ``data``, for
-            whoever copies them anyway.
+        data: one whole pickle, whose last byte is STOP; a memoryview must be one of plain bytes.
+        views: return bytes of at least ``LARGE`` as memoryviews of ``data``, for callers that copy them anyway.
+
+    Nothing that ``data`` names is imported, called or looked up. Each length is compared with what is left before
+    it is used, so the memory needed is less than 100 times the length of ``data``. Not guaranteed: that
+    :func:`dump` would write the same bytes again.
 
     Raises:
-        ReadError: anything else, and nothing else is raised.
-
-    Imports nothing, calls nothing and looks nothing up that ``data`` names. No length is believed
-    before it was compared with what is left, so the memory needed is a small multiple (below 100)
-    of the length of ``data``. Not guaranteed: that :func:`dump` would write the same bytes again.
+        ReadError: ``data`` is anything else. Nothing else is raised.
     """
     parser = _Parser(memoryview(data), views)
     collects = gc.isenabled()
-    gc.disable()  # what is built here cannot be cyclic, and looking for that takes longer than building it
+    gc.disable()  # nothing here can be cyclic, and looking for cycles takes longer than all the rest
     try:
         return parser.run()
     except MemoryError:
@@ -106,12 +104,9 @@ def parse(data: bytes | memoryview, *, views: bool = False) -> object:
 
 
 def parse_first(data: bytes | memoryview, skip: int = 0) -> object:
-    """The first tuple that is complete in the list within the list which ``data`` hold; None if there is none.
+    """Of a list of nodes within a list, the node after ``skip`` others; None if there is none.
 
-    What comes after it is not looked at. With ``skip`` it is the one after so many others.
-
-    Raises:
-        ReadError: up to there they are not what :func:`dump` writes.
+    What follows it is not read. Raises ReadError as :func:`parse`.
     """
     return _Parser(memoryview(data)).run(only=2 + skip)
 
@@ -124,11 +119,11 @@ class _Parser:
     def __init__(self, data: memoryview, views: bool = False) -> None:
         self.data, self.views = data, views
         self.start = self.pos = 0
-        #: No opcode reaches beyond it: the end of the frame, or of the data between two frames.
+        #: The end of the frame, or of the data between two frames. No opcode reads beyond it.
         self.limit = len(data)
         self.framed = False
         self.stack: list[object] = []
-        #: How deep each value of the stack is, found while building: nobody has to recurse later.
+        #: How deep each value of the stack is.
         self.depths: list[int] = []
         self.marks: list[int] = []
 
@@ -193,7 +188,7 @@ class _Parser:
         return self.marks.pop()
 
     def pop(self, bottom: int) -> tuple[list[object], int]:
-        """The values from height ``bottom`` up, and the depth of a container that holds them."""
+        """The values from height ``bottom`` up, and the depth of a container of them."""
         if bottom < self.floor():
             self.fail("the opcode needs more values than there are")
         items = self.stack[bottom:]
@@ -204,7 +199,7 @@ class _Parser:
         return items, depth
 
     def extend(self, bottom: int) -> None:
-        """Moves the values from height ``bottom`` up into the list below them."""
+        """Move the values from height ``bottom`` up into the list below them."""
         items, depth = self.pop(bottom)
         target = self.stack[-1] if len(self.stack) > self.floor() else None
         if type(target) is not list:

@@ -46,10 +46,10 @@ _AGAIN = "use another checkpoint, or a copy of this file"
 
 @dataclass(frozen=True)
 class Sealed:
-    """What a state file holds: data, the SHA-256 (32 bytes) and size (bytes) of its model file.
+    """The content of a state file: data, and the SHA-256 (32 bytes) and size (bytes) of its model file.
 
-    ``tree`` is only the first node, or None, if no more was asked for. ``fields`` is the trailer without its own
-    digest, and ``signature`` what signs it. Whether the signature is right is not checked here.
+    ``tree`` may be only the first node, or None. ``fields`` is the trailer without its own digest, and
+    ``signature`` its signature, which is not checked here.
     """
 
     tree: object
@@ -84,7 +84,7 @@ def seal(
 
 
 def unseal(data: bytes, where: str, *, views: bool = True) -> Sealed:
-    """Check the bytes of a state file, and return what they hold.
+    """Check the bytes of a state file, and return their content.
 
     Args:
         data: the whole file.
@@ -109,13 +109,13 @@ def unseal_first(data: bytes, where: str) -> Sealed:
 
 
 def check_end(end: bytes, where: str) -> None:
-    """Raise CorruptCheckpointError if a file whose last ``TRAILER_SIZE`` bytes are these is no state file."""
+    """Raise CorruptCheckpointError if these last ``TRAILER_SIZE`` bytes of a file are no trailer of a state file."""
     if not _is_trailer(end):
         raise CorruptCheckpointError(where, f"{_NO_TRAILER}; {_AGAIN}")
 
 
 def model_digest_in(trailer: bytes) -> bytes | None:
-    """The SHA-256 of the model file that a trailer of ``TRAILER_SIZE`` bytes gives; None if it is no trailer."""
+    """The SHA-256 of the model file, from a trailer of ``TRAILER_SIZE`` bytes; None if it is no trailer."""
     return _FIELDS.unpack(trailer[: _FIELDS.size])[5] if _is_trailer(trailer) else None
 
 

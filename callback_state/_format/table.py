@@ -1,6 +1,6 @@
-"""The flat table of nodes (see :mod:`._plain`), and the walks over it; none of them recurses.
+"""The flat table of nodes (see :mod:`.encode`), and the walks over it. None of them recurses.
 
-A table may come from a file, so a walk believes nothing that :func:`order` has not looked at.
+A table may come from a hostile file: :func:`order` checks it first.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from .classes import attributes, fields_of
 
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-#: What stands for itself in a table that was read: large bytes are views of the file there.
+#: The scalars of a table that was read: large bytes are views of the file there.
 STORED = SCALARS | {memoryview}
-#: What can contain itself: made empty, and filled when everything is there.
+#: Kinds that can contain themselves: they are made empty, and filled at the end.
 MUTABLE = frozenset(
     {"list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace"}
 )
-#: All other values are built by recursion; more levels than this are refused on both ways.
+#: Levels. All other kinds are built by recursion, so deeper ones are neither written nor read.
 MAX_DEPTH = 100
-#: Python lets go of it by recursion, which ends the process if there are too many levels.
+#: Python deletes it by recursion, which kills the process if there are too many levels.
 _RECURSIVE = "defaultdict"
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 
