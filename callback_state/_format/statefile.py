@@ -109,7 +109,7 @@ def unseal_first(data: bytes, where: str) -> Sealed:
 
 
 def check_end(end: bytes, where: str) -> None:
-    """Raise CorruptCheckpointError if these last ``TRAILER_SIZE`` bytes of a file are no trailer of a state file."""
+    """Raise CorruptCheckpointError if the last ``TRAILER_SIZE`` bytes of a file are no trailer of a state file."""
     if not _is_trailer(end):
         raise CorruptCheckpointError(where, f"{_NO_TRAILER}; {_AGAIN}")
 
