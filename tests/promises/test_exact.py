@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 from harness import (
-    EPOCHS,
     X_VAL,
     Y_VAL,
     Batches,
@@ -24,6 +20,7 @@ from harness import (
     X,
     Y,
     bytes_of,
+    each,
     fit,
     halve,
     make_model,
@@ -63,140 +60,97 @@ SETS: dict[str, Make] = {"plateau": plateau, "recorded": recorded, "swapped": sw
 SHUFFLE = (False, True)
 ENDINGS = (".keras", ".weights.h5", ".h5")
 POSITIONS = (0, 1, 2, 3)
-KILLS = (1, 2, 3, 4, 5, 6)
-
-
-def again(ema: bool) -> Any:
-    """A model that is compiled once for all runs: most of the time of a short run is compiling."""
-    return kept(make_model, ema=ema)
-
-
-def anew(ema: bool) -> Any:
-    """A model of its own for each run, as in real life."""
-    return make_model(ema=ema)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way to train, and where the run dies."""
-
-    name: str
-    shuffle: bool
-    ending: str
-    position: int
-    kill: int
-    epochs: int = EPOCHS
-    make: Callable[[bool], Any] = again
-
-    def __str__(self) -> str:
-        return "-".join(map(str, (self.name, self.shuffle, self.ending, self.position, self.kill)))
-
-    def start(self, directory: Path, *, kill: int | None = None) -> Any:
-        return fit(
-            directory,
-            SETS[self.name],
-            shuffle=self.shuffle,
-            ending=self.ending,
-            position=self.position,
-            epochs=self.epochs,
-            model=self.make(self.name == "swapped"),
-            kill=kill,
-        )
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The uninterrupted run of a row, and its files, made once for all kills."""
-
-    @functools.cache
-    def run(row: Row) -> tuple[Run, list[str]]:
-        directory = tmp_path_factory.mktemp("reference")
-        return row.start(directory), files_in(directory)
-
-    return lambda row: run(replace(row, kill=0))
+KILLS = (1, 2, 3)
+ROWS = [*each(tuple(SETS), SHUFFLE, ENDINGS, POSITIONS, KILLS)]
+PAIRS = [row for row in pairwise(tuple(SETS), SHUFFLE, ENDINGS, POSITIONS, KILLS) if row not in ROWS]
 
 
 def files_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def rows() -> Iterator[Any]:
-    """The whole product is heavy; of it the suite runs every pair of values, an early and a late kill, the first
-    and the last position, on few epochs."""
-    for values in pairwise(tuple(SETS), SHUFFLE, ENDINGS, (POSITIONS[0], POSITIONS[-1]), (1, 3)):
-        yield pytest.param(row := Row(*values, epochs=4), id=str(row))
-    for values in itertools.product(tuple(SETS), SHUFFLE, ENDINGS, POSITIONS, KILLS):
-        row = Row(*values, make=anew)
-        yield pytest.param(row, id=f"whole-{row}", marks=pytest.mark.heavy)
-
-
-@pytest.mark.parametrize("row", [*rows()])
-def test_resumed_run_is_the_uninterrupted_run(tmp_path: Path, reference: Any, row: Row) -> None:
+@pytest.mark.parametrize(
+    ("name", "shuffle", "ending", "position", "kill"),
+    [*ROWS, *(pytest.param(*row, marks=pytest.mark.heavy) for row in PAIRS)],
+)
+def test_resumed_run_is_the_uninterrupted_run(
+    tmp_path: Path, name: str, shuffle: bool, ending: str, position: int, kill: int
+) -> None:
     """Weights, optimizer, seeds, history, states and the list of files are equal, whatever the callbacks, the
     order of the data, the format, the position of the checkpoint and the epoch of the kill."""
-    assert row.start(tmp_path, kill=row.kill) is None
-    resumed = row.start(tmp_path)
-    uninterrupted, files = reference(row)
-    assert resumed.restored.initial_epoch == row.kill
-    assert resumed.differences(uninterrupted) == []
-    assert files_in(tmp_path) == files
-    assert len(resumed.epochs) > row.kill
+
+    def start(directory: Path, **options: Any) -> Any:
+        model = kept(make_model, ema=name == "swapped")
+        options |= {"shuffle": shuffle, "ending": ending, "position": position, "epochs": 4}
+        return fit(directory, SETS[name], model=model, **options)
+
+    whole = start(tmp_path / "whole")
+    assert start(tmp_path / "killed", kill=kill) is None
+    resumed = start(tmp_path / "killed")
+    assert resumed.restored.initial_epoch == kill < len(resumed.epochs)
+    assert resumed.differences(whole) == []
+    assert files_in(tmp_path / "killed") == files_in(tmp_path / "whole")
 
 
-HEAVY_BUT_SWAPPED = [name if name == "swapped" else pytest.param(name, marks=pytest.mark.heavy) for name in SETS]
+def test_a_run_that_is_not_killed_and_one_that_always_is(tmp_path: Path) -> None:
+    """A run with the checkpoint trains what the run without it trains; one that dies in every epoch, and in the
+    first twice, is the same run."""
+
+    def start(name: str, kill: int | None = None) -> Any:
+        model = kept(make_model, ema=True)
+        return fit(tmp_path / name, swapped, ending=".weights.h5", position=1, epochs=3, model=model, kill=kill)
+
+    whole, plain = start("whole"), kept(make_model, ema=True)
+    data: dict[str, Any] = {"x": X, "y": Y, "batch_size": 16, "validation_data": (X_VAL, Y_VAL)}
+    history = plain.fit(**data, verbose=0, epochs=3, callbacks=swapped()).history
+    assert (whole.weights, whole.history) == (bytes_of(plain.weights), history)
+    for kill in (1, 1, 2):
+        assert start("killed", kill) is None
+    assert start("killed").differences(whole) == []
+    assert files_in(tmp_path / "killed") == files_in(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", HEAVY_BUT_SWAPPED)
-def test_saving_changes_nothing(tmp_path: Path, name: str) -> None:
-    """A run with the checkpoint trains what the run without it trains."""
-    watched = Row(name, True, ".keras", 1, 0, epochs=4).start(tmp_path)
-    plain = again(name == "swapped")
-    history = plain.fit(
-        X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0, epochs=4, callbacks=SETS[name]()
-    )
-    assert watched.weights == bytes_of(plain.weights)
-    assert watched.history == history.history
+class Draws(keras.callbacks.Callback):
+    """Draws from a global generator."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        bias = self.model.layers[-1].bias
+        bias.assign(bias + random.random())
 
 
-@pytest.mark.parametrize("name", HEAVY_BUT_SWAPPED)
-def test_ten_kills_are_no_worse_than_one(tmp_path: Path, reference: Any, name: str) -> None:
-    """A run that dies in every epoch, and in some twice, is still the same run."""
-    row = Row(name, True, ".weights.h5", 1, 0, epochs=4 if name == "swapped" else EPOCHS)
-    uninterrupted, files = reference(row)
-    last = len(uninterrupted.epochs)
-    for kill in [1, 1, *range(2, last), last - 1]:
-        assert row.start(tmp_path, kill=kill) is None
-    assert row.start(tmp_path).differences(uninterrupted) == []
-    assert files_in(tmp_path) == files
+#: What does nothing any more, and what then differs.
+LOST: dict[str, tuple[Any, str, str]] = {
+    "seeds": (put_in, "put_back_seeds", "weights"),
+    "history": (resume, "put_back_history", "history"),
+    "generators": (resume, "put_back_generators", "weights"),
+    "state of a callback": (prepare.Prepared, "put_back", "states"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_and_killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run that nobody killed, and the directory of one that died in its second epoch."""
+    directory = tmp_path_factory.mktemp("control")
+    whole = fit(directory / "whole", with_draws, epochs=3)
+    assert fit(directory / "killed", with_draws, kill=1, epochs=3) is None
+    return whole, directory / "killed"
+
+
+def with_draws() -> list[Any]:
+    return [PerBatch(0.02), Draws()]
 
 
 @pytest.mark.filterwarnings("ignore:.*Nothing was restored from them")
-@pytest.mark.parametrize("lost", ["seeds", "history", "state of a callback", "generators"])
+@pytest.mark.parametrize("lost", LOST)
 def test_control_without_it_the_run_differs(
-    tmp_path: Path, reference: Any, monkeypatch: pytest.MonkeyPatch, lost: str
+    tmp_path: Path, whole_and_killed: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     """Each part of the state file is needed: with one left out, the resumed run is another."""
-
-    class Draws(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.model.optimizer.learning_rate = 0.01 * (1 + random.random())
-
-    def make() -> list[Any]:
-        return [PerBatch(0.02), Draws()] if lost != "generators" else [Draws()]
-
-    uninterrupted = fit(tmp_path / "whole", make, epochs=3)
-    if lost == "seeds":
-        monkeypatch.setattr(put_in, "put_back_seeds", lambda model, seeds: None)
-    elif lost == "history":
-        monkeypatch.setattr(resume, "put_back_history", lambda model, history: None)
-    elif lost == "generators":
-        monkeypatch.setattr(resume, "put_back_generators", lambda generators, **but: None)
-    assert fit(tmp_path / "killed", make, kill=1, epochs=3) is None
-    if lost == "state of a callback":
-        monkeypatch.setattr(prepare.Prepared, "put_back", lambda self: None)
-    differences = fit(tmp_path / "killed", make, epochs=3).differences(uninterrupted)
-    expected = {"seeds": "weights", "history": "history", "generators": "weights"}
-    assert expected.get(lost, "states") in differences
+    whole, killed = whole_and_killed
+    where, function, differs = LOST[lost]
+    monkeypatch.setattr(where, function, lambda *args, **options: None)
+    resumed = fit(Path(shutil.copytree(killed, tmp_path / "killed")), with_draws, epochs=3)
+    assert differs in resumed.differences(whole)
 
 
 @stateful
@@ -210,12 +164,12 @@ def test_callbacks_inside_a_callback(tmp_path: Path) -> None:
     def make() -> list[Any]:
         return [Composite([keras.callbacks.ReduceLROnPlateau(patience=1, factor=0.5)])]
 
-    whole = fit(tmp_path / "whole", make, epochs=5)
-    assert fit(tmp_path / "killed", make, kill=3, epochs=5) is None
-    resumed = fit(tmp_path / "killed", make, epochs=5)
+    whole = fit(tmp_path / "whole", make, epochs=4)
+    assert fit(tmp_path / "killed", make, kill=2, epochs=4) is None
+    resumed = fit(tmp_path / "killed", make, epochs=4)
     assert resumed.differences(whole) == []
     assert resumed.callbacks[1].inner[0].best == whole.callbacks[1].inner[0].best
-    assert len(set(whole.history["val_loss"])) == 5 and len(set(whole.history["learning_rate"])) > 1
+    assert len(set(whole.history["val_loss"])) == 4 and len(set(whole.history["learning_rate"])) > 1
 
 
 def test_a_stateful_recurrent_layer(tmp_path: Path) -> None:
@@ -234,7 +188,6 @@ def test_a_stateful_recurrent_layer(tmp_path: Path) -> None:
         return built
 
     data: dict[str, Any] = {"x": X.reshape(64, 2, 3), "shuffle": False, "validation_data": None, "epochs": 3}
-    make = functools.partial(list, [])
-    whole = fit(tmp_path / "whole", make, model=model(), **data)
-    assert fit(tmp_path / "killed", make, kill=1, model=model(), **data) is None
-    assert fit(tmp_path / "killed", make, model=model(), **data).differences(whole) == []
+    whole = fit(tmp_path / "whole", list, model=model(), **data)
+    assert fit(tmp_path / "killed", list, kill=1, model=model(), **data) is None
+    assert fit(tmp_path / "killed", list, model=model(), **data).differences(whole) == []
