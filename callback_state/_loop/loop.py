@@ -17,7 +17,7 @@ from .._keras.epoch import logs_of
 from .._keras.fit import Fit
 from .listener import Listener
 from .running import Entry, Event, Phase, Running
-from .unsaved import Watch
+from .unsaved import Unsaved
 from .waiting import waiting_for
 
 
@@ -91,7 +91,7 @@ class Loop:
         heard(*args, **kwargs)
         for listener in self._listeners:
             listener.after_train_begin(running)
-        running.watch = Watch(running.callbacks)
+        running.unsaved = Unsaved(running.callbacks)
         if running.trains and running.reading is not None:
             running.reading.warn()
 
@@ -106,7 +106,7 @@ class Loop:
         running, reading = self.running, self.running.reading
         running.began = time.monotonic()
         if running.entry is not Entry.BATCH:
-            running.course.start(epoch, 0)
+            running.trace.start(epoch, 0)
         heard(epoch, *args, **kwargs)
         for listener in self._listeners:
             listener.after_epoch_begin(running)
@@ -158,7 +158,7 @@ class Loop:
         self._close_batches()
         heard(epoch, *args, **kwargs)
         self.running.epoch = epoch
-        self.running.course.end_epoch(epoch, self.running.model)
+        self.running.trace.end_epoch(epoch, self.running.model)
         self._after_event()
 
     def _after_event(self) -> None:

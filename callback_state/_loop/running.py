@@ -37,8 +37,8 @@ from .._keras.callback_list import HookedList
 from .._keras.fit import Fit, running_frame
 from .listener import Listener
 from .signals import StopSignals
-from .trace import Course
-from .unsaved import Watch
+from .trace import Trace
+from .unsaved import Unsaved
 
 
 class Entry(Enum):
@@ -111,8 +111,8 @@ class Running:
         began: when the present epoch began, in seconds of ``time.monotonic``.
         hears_batches: whether a listener asks for the end of every batch.
         signals: those that ask the run to stop; None if no listener asks for them.
-        watch: the callbacks that change and are not saved.
-        course: when the run was started, and when its epochs have ended.
+        unsaved: the callbacks that change and are not saved.
+        trace: when the run was started, and when its epochs have ended.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Running:
         self.began = 0.0
         self.hears_batches = False
         self.signals: StopSignals | None = None
-        self.watch, self.course = Watch([]), Course()
+        self.unsaved, self.trace = Unsaved([]), Trace()
         self._ends_in: set[str] = set()
 
     @property
@@ -168,15 +168,15 @@ class Running:
 
     # What listeners ask for in before_train.
 
-    def enter(self, entry: Entry, course: Course, epoch: int | None = None) -> None:
+    def enter(self, entry: Entry, trace: Trace, epoch: int | None = None) -> None:
         """A resume says where the ``fit`` enters the run.
 
         Args:
             entry: where.
-            course: of the run so far.
+            trace: of the run so far.
             epoch: the 0-based epoch that has ended last, where no other will (``Entry.END``).
         """
-        self.entry, self.course, self.epoch = entry, course, epoch
+        self.entry, self.trace, self.epoch = entry, trace, epoch
 
     def hear_batches(self) -> None:
         """A listener wants to hear the end of every batch; a run that saves once an epoch does not pay for it."""

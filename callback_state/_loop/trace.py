@@ -5,24 +5,25 @@ It is saved, but never put back into a run, so it cannot make two runs differ.
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import replace
 from typing import Any
 
-from .._checkpoints.schema import Meta, Start, Trace
+from .._checkpoints import schema
+from .._checkpoints.schema import Meta, Start
 from .._keras.backend import value_of
 
 
-class Course:
-    """The starts of a run, and its trace: time and learning rate at the end of each epoch.
+class Trace:
+    """The starts of a run, and the time and the learning rate at the end of each epoch.
 
-    Args:
-        meta: of the checkpoint that is resumed; None for a new run.
+    ``meta`` is that of the checkpoint that is resumed; None for a new run.
     """
 
     def __init__(self, meta: Meta | None = None) -> None:
         self._starts = [] if meta is None else [*meta.starts]
-        self._trace = Trace() if meta is None else _copy(meta.trace)
+        self._trace = schema.Trace() if meta is None else copy.deepcopy(meta.trace)
         self._from = None if meta is None else meta.saved_at
         self._due = None if meta is None else (meta.initial_epoch, meta.first_batch)
         self._has_started = False
@@ -40,17 +41,9 @@ class Course:
         self._trace.learning_rate.append(None if rate is None else float(value_of(rate)))
         self._trace.ended_at.append(time.time_ns())
 
-    def taken(self, beside: int) -> tuple[list[Start], Trace]:
-        """The starts and the trace, for a state file.
-
-        Args:
-            beside: how many checkpoints of this run were in the directory at this start.
-        """
+    def taken(self, beside: int) -> tuple[list[Start], schema.Trace]:
+        """Copies for a state file; ``beside`` checkpoints of this run were in the directory at this start."""
         starts = [*self._starts]
         if self._has_started:
             starts[-1] = replace(starts[-1], beside=beside)
-        return starts, _copy(self._trace)
-
-
-def _copy(trace: Trace) -> Trace:
-    return Trace([*trace.epochs], [*trace.learning_rate], [*trace.ended_at])
+        return starts, copy.deepcopy(self._trace)

@@ -15,7 +15,7 @@ from .._keras.backend import is_variable, value_of
 from .._keras.classes import has_variables, is_keras
 
 
-class Watch:
+class Unsaved:
     """The callbacks of a ``fit`` as they were when training began.
 
     All attributes of a callback that is not registered are watched. Of a stock callback the arguments of its

@@ -27,7 +27,7 @@ from .._loop import messages, waiting
 from .._loop.listener import Listener
 from .._loop.loop import join
 from .._loop.running import Entry, Running
-from .._loop.trace import Course
+from .._loop.trace import Trace
 from ..exceptions import ResumeError
 from .checks import Expected
 from .mode import Mode, choose, in_words, is_the_finished
@@ -95,7 +95,7 @@ class Resume(Listener):
         # fit cannot enter an epoch if it is unknown how far the data were read: it begins the epoch again.
         is_known = running.fit is None or self._run.data is not None
         entry = mode.entry(inside=self._meta.batch is not None and is_known)
-        running.enter(entry, Course(self._meta), self._meta.epoch if entry is Entry.END else None)
+        running.enter(entry, Trace(self._meta), self._meta.epoch if entry is Entry.END else None)
         self._kept = Kept(self._snapshot, self._keyed, running.model, self._skipped)
         self._logs = self._guard.enter_context(appending(running.callbacks))
         if running.trains:
@@ -224,7 +224,7 @@ class Resume(Listener):
         put_back_metrics(model, run.metrics, partly=running.reading is None)
         put_back_generators(run.generators, but=self._drawn_from)
         running.arrive(run.logs, run.seconds)
-        running.course.start(epoch, batch + 1)
+        running.trace.start(epoch, batch + 1)
         show_progress(running.callbacks, batch, run.logs, run.seconds)
         for listener in running.listeners:
             listener.after_arrival(running, epoch, batch)

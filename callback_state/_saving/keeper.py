@@ -127,7 +127,7 @@ class Keeper(Listener):
         due = checkpoint.ledger.due
         is_watched = running is not None and (due is not None or event.batch is None)
         if running is not None and is_watched:
-            running.watch.look()
+            running.unsaved.look()
         if due is not None:
             self.save(due, event, running)
             if running is not None and self._is_asked(running):
@@ -137,7 +137,7 @@ class Keeper(Listener):
         if due is None and self.speaks and event.batch is None and checkpoint.wants_better(event):
             checkpoint.notices.say_not_better(checkpoint, event)
         if running is not None and is_watched:
-            running.watch.warn()
+            running.unsaved.warn()
         if running is not None and self._rescue is not None:
             is_saved = due is not None and checkpoint.ledger.due == due
             self._rescue.note(event, running, is_saved=is_saved)

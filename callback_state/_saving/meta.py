@@ -11,7 +11,7 @@ from .._keras import randomness, weights
 from .._keras.backend import versions
 from .._keras.epoch import history_of, logs_of, take_metrics
 from .._loop.running import Running
-from .._loop.trace import Course
+from .._loop.trace import Trace
 from .decision import Event, number
 
 
@@ -22,7 +22,7 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
         beside: how many checkpoints of this run were in the directory when it was started.
     """
     epochs = (checkpoint.params or {}).get("epochs") if running is None else running.epochs
-    starts, trace = (Course() if running is None else running.course).taken(beside)
+    starts, trace = (Trace() if running is None else running.trace).taken(beside)
     return Meta(
         saved_at=checkpoint.ledger.stamp,
         epoch=int(event.epoch),
@@ -55,7 +55,7 @@ def _doubts(running: Running | None) -> list[Doubt]:
     """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
     if running is None:
         return []
-    return [*(running.reading.doubts if running.reading is not None else ()), *running.watch.found]
+    return [*(running.reading.doubts if running.reading is not None else ()), *running.unsaved.found]
 
 
 def run_of(model: Any, event: Event, running: Running | None) -> Run:

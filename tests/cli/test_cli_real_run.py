@@ -124,17 +124,17 @@ def test_a_run_warns_of_the_same_callbacks(name: str) -> None:
     """What is found in the source of a class is what training finds in its instance, and the reverse."""
     import keras
 
-    from callback_state._loop.unsaved import Watch
+    from callback_state._loop.unsaved import Unsaved
 
     scope: dict[str, Any] = {"keras": keras, "clock": itertools.count(7).__next__}
     exec(callback({**UNSAVED, **HARMLESS}[name]).replace(RIGHT, ""), scope)
     mine = scope["Mine"]()
     mine.on_train_begin()
-    watch = Watch([mine])
+    unsaved = Unsaved([mine])
     for epoch in range(2):
         mine.on_epoch_begin(epoch)
         mine.on_train_batch_begin(0)
         mine.on_train_batch_end(0, {"loss": 0.5})
         mine.on_epoch_end(epoch, {"loss": 0.5})
-        watch.look()
-    assert bool(watch.found) == (name in UNSAVED)
+        unsaved.look()
+    assert bool(unsaved.found) == (name in UNSAVED)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callback_state._loop.running import TRANSITIONS, Entry, Event, Phase, Running
-from callback_state._loop.trace import Course
+from callback_state._loop.trace import Trace
 
 B, L, T, S, F, X = (Event.BATCH_END, Event.LAST_BATCH, Event.TRAIN_END, Event.SIGNAL, Event.FAILURE, Event.LEAVE)
 
@@ -58,9 +58,9 @@ def test_a_fit_begins_with_nothing_of_the_one_before(tmp_path: Path) -> None:
     one = running()
     assert (one.entry, one.phase, one.epoch, one.hears_batches) == (Entry.EPOCH, Phase.NEW, None, False)
     assert one.trains and not one.is_asked_to_stop and not one.has_end(str(tmp_path))
-    one.enter(Entry.NOTHING, Course())
+    one.enter(Entry.NOTHING, Trace())
     assert not one.trains
-    one.enter(Entry.END, Course(), 7)
+    one.enter(Entry.END, Trace(), 7)
     assert one.trains and one.epoch == 7
 
 

@@ -13,9 +13,10 @@ from harness import Killed, Strike, X, Y
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
-from callback_state._checkpoints.schema import Start, Trace
+from callback_state._checkpoints import schema
+from callback_state._checkpoints.schema import Start
 from callback_state._checkpoints.snapshot import Snapshot
-from callback_state._loop.trace import Course
+from callback_state._loop.trace import Trace
 from callback_state.testing.proof.states import META
 
 
@@ -89,12 +90,12 @@ def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -
 def test_a_run_without_a_learning_rate_has_none() -> None:
     """Such as one of a model without an optimizer. What a run adds is not in what it goes on from."""
     first = Start(1, 0, 0, None, None, 0)
-    meta = replace(META, starts=[first], trace=Trace([0], [0.5], [1]))
-    course = Course(meta)
-    course.start(1, 0)
-    course.start(5, 5)
-    course.end_epoch(1, object())
-    starts, trace = course.taken(2)
+    meta = replace(META, starts=[first], trace=schema.Trace([0], [0.5], [1]))
+    going_on = Trace(meta)
+    going_on.start(1, 0)
+    going_on.start(5, 5)
+    going_on.end_epoch(1, object())
+    starts, trace = going_on.taken(2)
     assert (trace.epochs, trace.learning_rate) == ([0, 1], [0.5, None])
     assert [(s.epoch, s.beside) for s in starts] == [(0, 0), (1, 2)]
     assert meta.starts == [first] and meta.trace.epochs == [0]
