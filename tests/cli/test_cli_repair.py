@@ -8,23 +8,13 @@ from pathlib import Path
 
 import pytest
 from commands import put, run
+from saves import DEAD, stage
 from states import model_of, put_staged, state_of
 
 from callback_state import list_checkpoints
 from callback_state._store import staging
 from callback_state._store.pair import SUFFIX
 from callback_state.cli.shell.exits import Exit
-
-DEAD = 999_999_999  # no system gives a process this number
-
-
-def stage(model: Path, host: str | None = None, pid: int = DEAD) -> Path:
-    """What a save leaves that was killed while it wrote."""
-    host = staging._host() if host is None else host
-    path = model.with_name(f".{model.name}.tmp-{host}-{pid}-0123abcd")
-    path.mkdir()
-    (path / model.name).write_bytes(b"half a mod")
-    return path
 
 
 def names(directory: Path) -> list[str]:
@@ -66,7 +56,7 @@ def test_evidence_is_left(tmp_path: Path) -> None:
 def test_what_somebody_may_be_at_is_left(tmp_path: Path) -> None:
     """A staging directory of another host in which something has changed within the last hour."""
     model = put(tmp_path, "m.keras", 1)
-    kept = stage(model, "elsewhere")
+    kept = stage(model, host="elsewhere")
     done = run("repair", tmp_path)
     assert done.status == Exit.OK and kept.exists() and f"{kept.name}: left as it is" in done.err
     old = time.time() - 4000

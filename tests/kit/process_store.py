@@ -3,7 +3,6 @@
     python process_store.py loop DIRECTORY LAST      saves on, alternately under a fixed name and a template
     python process_store.py fill DIRECTORY           saves while the file system fills up, and when there is room
     python process_store.py limit DIRECTORY          saves while files may not grow beyond a limit
-    python process_store.py obey DIRECTORY SOCKET    saves and reports as a socket tells it
 
 What it found goes to standard output, a line of JSON each.
 """
@@ -14,7 +13,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -108,30 +106,7 @@ def limit(directory: Path) -> None:
         report(writer, 2 * number + 1, left=None)
 
 
-def obey(directory: Path, number: int) -> None:
-    """At each ``s`` a save of a fixed name, at each ``r`` a report of what is there, to the socket."""
-    allow_tracing()
-    channel = socket.socket(fileno=number)
-    writer = Writer(directory, NAME, model=lambda n: model(n)[:5000])
-    newest = 0
-    while order := channel.recv(1):
-        if order == b"s":
-            error = attempt(writer, newest + 1)
-            channel.send(error.encode() or b"-")
-        else:
-            before, newest = newest, writer.newest()
-            answer = {"new": newest - before, "names": sorted(os.listdir(directory))}
-            channel.send(json.dumps(answer).encode())
-
-
-def allow_tracing() -> None:
-    """Any process of this user may attach to this one."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1).value, 0, 0, 0)
-
-
 if __name__ == "__main__":
     command, place, *rest = sys.argv[1:]
-    COMMANDS = {"loop": loop, "fill": fill, "limit": limit, "obey": obey}
+    COMMANDS = {"loop": loop, "fill": fill, "limit": limit}
     COMMANDS[command](Path(place), *map(int, rest))

@@ -11,12 +11,13 @@ from typing import Any
 
 from callback_state._format import statefile
 from callback_state._store import commit as _store
-from callback_state._store import recover
+from callback_state._store import recover, staging
 from callback_state._store.pair import MODEL_SUFFIXES, SUFFIX, Pair, open_pair
 from callback_state.exceptions import CheckpointNotFoundError
 
 NAME = "m.keras"
 STATE = NAME + SUFFIX
+DEAD = 999_999_999  # no system gives a process this number
 
 Content = dict[str, bytes]
 
@@ -103,6 +104,26 @@ def listing(directory: Path) -> Content:
 
 def staged_name(model: bytes, name: str = NAME) -> str:
     return f".{name}.state-{hashlib.sha256(model).hexdigest()[:32]}"
+
+
+def stage(model: Path, *, pid: int = DEAD, host: str | None = None, age: float = 0.0) -> Path:
+    """The staging directory of a killed writer, which nobody has touched for ``age`` seconds."""
+    path = model.with_name(f".{model.name}.tmp-{host or staging._host()}-{pid}-0123abcd")
+    path.mkdir(parents=True)
+    (path / model.name).write_bytes(b"half a mod")
+    for touched in (path / model.name, path):
+        then = os.stat(touched).st_mtime - age
+        os.utime(touched, (then, then))
+    return path
+
+
+def raises(number: int) -> Callable[..., Any]:
+    """A stand-in for a system call that fails with this error number."""
+
+    def call(*args: Any, **options: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
 
 
 class Writer:

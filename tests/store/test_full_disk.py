@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from mounts import MOUNT, UNSHARE, why_not_mount
-from places import KIT, ROOT
+from places import ENVIRONMENT, KIT
 from saves import NAME, STATE
 
 PROGRAM = KIT / "process_store.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def run(*command: Any) -> list[dict[str, Any]]:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from places import KIT, ROOT
+from places import ENVIRONMENT, KIT
 from process_store import writers
 from saves import whole
 
 PROGRAM = KIT / "process_store.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="on Windows nobody can ask whether a process lives")
 
@@ -72,7 +71,7 @@ def read(directory: Path) -> tuple[int, int]:
     return fixed.newest(), numbered.newest()
 
 
-@pytest.mark.parametrize("kills", [25, pytest.param(300, marks=pytest.mark.heavy)], ids=["some", "many"])
+@pytest.mark.parametrize("kills", [10, pytest.param(300, marks=pytest.mark.heavy)], ids=["some", "many"])
 def test_a_kill_at_any_microsecond(tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A reader finds the old or the new checkpoint, and the next start recovers and goes on."""
     chance = random.Random(time.time_ns())

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from places import ENVIRONMENT, ROOT
+from saves import raises
 
 from callback_state import InUseError, list_checkpoints
 from callback_state._store import lock
@@ -294,13 +295,6 @@ def test_the_file_is_no_checkpoint_and_can_be_copied(tmp_path: Path, other: Othe
     held.release()
 
 
-def refusing(number: int) -> Any:
-    def refuse(*args: Any) -> int:
-        raise OSError(number, os.strerror(number))
-
-    return refuse
-
-
 @pytest.mark.parametrize(("call", "number"), [("open", errno.EACCES), ("write", errno.EIO)], ids=["open", "write"])
 def test_errors_of_the_system_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Other, call: str, number: int
@@ -309,10 +303,10 @@ def test_errors_of_the_system_pass(
     true = os.open
 
     def failing(path: Any, *args: Any, **options: Any) -> int:
-        return true(path, *args, **options) if os.path.basename(path) != NAME else refusing(number)()
+        return true(path, *args, **options) if os.path.basename(path) != NAME else raises(number)()
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing if call == "open" else refusing(number))
+        patch.setattr(os, call, failing if call == "open" else raises(number))
         with pytest.raises(OSError, match=os.strerror(number)) as caught:
             hold(tmp_path)
     assert caught.value.errno == number and not isinstance(caught.value, InUseError)
@@ -326,7 +320,7 @@ def test_a_full_disk_can_be_locked(
 ) -> None:
     """Others are kept out, and are not told by whom: that is when one has to delete something."""
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", refusing(number))
+        patch.setattr(os, "write", raises(number))
         held = hold(tmp_path / "ckpt")
     assert locked_at(tmp_path / "ckpt") is not None
     assert "found another process." in other.hold(tmp_path / "ckpt")
@@ -357,7 +351,7 @@ def test_a_file_system_without_locks_is_told_of_once(
     """And the run goes on, and leaves no file."""
     import fcntl
 
-    monkeypatch.setattr(fcntl, "flock", refusing(number))
+    monkeypatch.setattr(fcntl, "flock", raises(number))
     with pytest.warns(UserWarning, match="its file system cannot lock files") as told:
         first = hold(tmp_path)
     assert len(told) == 1 and str(told[0].message).startswith(f"{tmp_path}: ")

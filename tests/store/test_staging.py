@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from saves import DEAD, raises
 
 from callback_state._store import disk, staging
-
-
-def raises(number: int) -> Any:
-    """A stand-in for a system call that fails with this error number."""
-
-    def call(*args: Any, **kwargs: Any) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return call
 
 
 def test_a_staging_directory_lives_beside_its_file(tmp_path: Path) -> None:
@@ -54,14 +44,6 @@ def test_a_staging_directory_that_cannot_be_removed_is_a_leftover(
     assert staging.stagings(str(tmp_path / "m")) == ([stage], [])
 
 
-@pytest.fixture(scope="module")
-def dead_pid() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(timeout=60)
-    return process.pid
-
-
 @pytest.mark.parametrize(
     ("host", "pid", "dead"),
     [
@@ -75,11 +57,11 @@ def dead_pid() -> int:
     ],
 )
 def test_only_what_is_known_to_be_dead_is_dead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_pid: int, host: str, pid: str, dead: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, pid: str, dead: bool
 ) -> None:
     """A process of this host that has ended left it; of all others nobody can know."""
     monkeypatch.setattr(staging.socket, "gethostname", lambda: "here")
-    number = {"dead": dead_pid, "parent": os.getppid(), "own": os.getpid()}.get(pid, pid)
+    number = {"dead": DEAD, "parent": os.getppid(), "own": os.getpid()}.get(pid, pid)
     stage = tmp_path / f".m.tmp-{host}-{number}-0123abcd"
     stage.mkdir()
     (tmp_path / ".n.tmp-here-1-0123abcd").mkdir()

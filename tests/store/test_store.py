@@ -27,15 +27,6 @@ pytestmark = pytest.mark.usefixtures("quick_disk")
 # Committing
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5", "of {epoch} \u00e9.keras"])
-def test_a_commit_leaves_the_two_files_and_nothing_else(tmp_path: Path, name: str) -> None:
-    """The model under its own name, the state beside it, no hidden leftover."""
-    for number in (1, 2):
-        save(tmp_path / name, number)
-        assert listing(tmp_path) == {name: model_of(number), name + SUFFIX: sealed(number)}
-        assert number_of(tmp_path / name) == number
-
-
 def test_the_model_is_written_under_its_own_base_name(tmp_path: Path) -> None:
     """Keras chooses the format by the suffix, and writes where no reader looks."""
     seen: list[str] = []
@@ -131,14 +122,6 @@ def test_only_the_state_is_replaced(tmp_path: Path) -> None:
     commit_state(tmp_path / NAME, sealed(2, model_of(1)))
     assert number_of(tmp_path / NAME) == 2
     assert (tmp_path / NAME).stat().st_mtime_ns == before.st_mtime_ns
-    assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
-
-
-def test_the_old_state_goes_only_with_the_new_one(tmp_path: Path) -> None:
-    """A model of the same bytes saved again gets the newer state."""
-    save(tmp_path / NAME, 1, b"same")
-    save(tmp_path / NAME, 2, b"same")
-    assert number_of(tmp_path / NAME) == 2
     assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
 
 
