@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Batches, PerBatch, X, bytes_of, fit, make_model, states_of
+from kept import kept
+from keras_models import ENDINGS
 from places import ENVIRONMENT
 from states import model_of, put, state_of
 
@@ -27,8 +29,6 @@ from callback_state._store import commit as _store
 from callback_state._store import disk
 from callback_state._store.pair import SUFFIX, open_pair
 
-ENDINGS = (".keras", ".weights.h5", ".h5")
-Version = tuple[bytes, bytes]
 pytestmark = pytest.mark.filterwarnings("ignore:.*is in the checkpoint, but not in into")
 
 
@@ -36,14 +36,20 @@ def make() -> list[Any]:
     return [PerBatch(0.02), Batches()]
 
 
-def versions_of(directory: Path, ending: str) -> list[Version]:
-    """The two files of each of three epochs, of one run that saves every epoch under a name of its own."""
-    assert fit(directory, make, kill=3, ending=ending) is None
-    models = [directory / f"00{i}{ending}" for i in (1, 2, 3)]
-    return [(path.read_bytes(), Path(f"{path}{SUFFIX}").read_bytes()) for path in models]
+@functools.cache
+def saved(ending: str) -> tuple[list[tuple[bytes, bytes]], list[dict[str, Any]]]:
+    """The files of the three epochs of a run, and what a restore gives of each when nobody writes."""
+    with tempfile.TemporaryDirectory() as place:
+        assert fit(Path(place), make, kill=3, ending=ending) is None
+        paths = [Path(place, f"00{i}{ending}") for i in (1, 2, 3)]
+        expected = [whole(path) for path in paths]
+        versions = [(path.read_bytes(), Path(f"{path}{SUFFIX}").read_bytes()) for path in paths]
+    assert [e["epoch"] for e in expected] == [0, 1, 2]
+    assert len({tuple(e["model"]) for e in expected}) == 3
+    return versions, expected
 
 
-def commit(path: Path, version: Version) -> None:
+def commit(path: Path, version: tuple[bytes, bytes]) -> None:
     """Replace a checkpoint as every save does it."""
     with _store.write(
         path, lambda staged: Path(staged).write_bytes(version[0]) and None, lambda digest, size: version[1]
@@ -53,7 +59,7 @@ def commit(path: Path, version: Version) -> None:
 
 def whole(path: Path) -> dict[str, Any]:
     """What a restore gives: the epoch, and all that has to belong to it."""
-    callbacks, model = make(), make_model()
+    callbacks, model = make(), kept(make_model)
     restored = restore_callbacks(path, into=callbacks, model=model, strict=False)
     return {
         "epoch": restored.epoch,
@@ -61,21 +67,6 @@ def whole(path: Path) -> dict[str, Any]:
         "callbacks": states_of(callbacks),
         "model": bytes_of([*model.variables, *model.optimizer.variables]),
     }
-
-
-@pytest.fixture(scope="module", params=ENDINGS)
-def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Three versions of a checkpoint, and what each is when nobody writes."""
-    directory = tmp_path_factory.mktemp("versions")
-    versions = versions_of(directory, request.param)
-    path = tmp_path_factory.mktemp("quiet") / f"best{request.param}"
-    expected = []
-    for version in versions:
-        commit(path, version)
-        expected.append(whole(path))
-    assert [e["epoch"] for e in expected] == [0, 1, 2]
-    assert len({tuple(e["model"]) for e in expected}) == 3
-    return {"ending": request.param, "versions": versions, "expected": expected}
 
 
 #: The points between the digest of the model file and the end of loading it: what is wrapped, and its name.
@@ -93,109 +84,99 @@ POINTS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """Lets a writer act at a point, before or after the step, at the first ``times`` times."""
+def acting(patch: pytest.MonkeyPatch, point: str, when: str, act: Callable[[], None], times: int) -> list[int]:
+    """Lets a writer act before or after a step, at the first ``times`` times; grows by one each time."""
+    owner, name = POINTS[point]
+    true, calls = owner.__dict__[name], []
 
-    def install(point: str, when: str, act: Callable[[int], None], times: int) -> list[int]:
-        owner, name = POINTS[point]
-        true, calls = owner.__dict__[name], []
+    def now() -> None:
+        if len(calls) < times:
+            calls.append(len(calls))
+            act()
 
-        def step(*args: Any, **options: Any) -> Any:
-            def now() -> None:
-                if len(calls) < times:
-                    calls.append(len(calls))
-                    act(len(calls))
+    def step(*args: Any, **options: Any) -> Any:
+        if when == "before":
+            now()
+        function = true.__get__(None, owner) if isinstance(true, classmethod) else true
+        result = function(*(args[1:] if isinstance(true, classmethod) else args), **options)
+        if when == "after":
+            now()
+        return result
 
-            if when == "before":
-                now()
-            function = true.__get__(None, owner) if isinstance(true, classmethod) else true
-            result = function(*(args[1:] if isinstance(true, classmethod) else args), **options)
-            if when == "after":
-                now()
-            return result
-
-        monkeypatch.setattr(owner, name, classmethod(step) if isinstance(true, classmethod) else step)
-        return calls
-
-    return install
+    patch.setattr(owner, name, classmethod(step) if isinstance(true, classmethod) else step)
+    return calls
 
 
 #: Before each, and after the last of each kind; after the others is before the next.
 MOMENTS = [(point, "before") for point in POINTS]
 MOMENTS += [(point, "after") for point in ("the digest", "comparing", "the seeds")]
+#: By turns each kind of file, by its path or by its directory. Only a whole model in .h5 is opened twice.
+CASES = [
+    (point, when, ".h5" if point == "the optimizer" else ENDINGS[i % 3], ("file", "directory")[i % 2])
+    for i, (point, when) in enumerate(MOMENTS)
+]
 
 
-@pytest.mark.parametrize(("given", "times"), [pytest.param("file", 4, marks=pytest.mark.heavy), ("directory", 1)])
-@pytest.mark.parametrize(("point", "when"), MOMENTS)
+@pytest.mark.usefixtures("quick_disk")
+@pytest.mark.parametrize(("point", "when", "ending", "given"), CASES)
 def test_the_file_is_replaced_at_every_point(
-    saved: dict[str, Any], tmp_path: Path, at: Any, point: str, when: str, times: int, given: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, when: str, ending: str, given: str
 ) -> None:
     """Once, or four times in a row: what was restored is one version, all of it."""
-    if point == "the optimizer" and saved["ending"] != ".h5":
-        pytest.skip("only a whole model in .h5 is opened twice")
-    path = tmp_path / f"best{saved['ending']}"
-    versions = itertools.cycle(saved["versions"])
+    all_versions, expected = saved(ending)
+    path, versions = tmp_path / f"best{ending}", itertools.cycle(all_versions)
     commit(path, next(versions))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda fd: None)
-        calls = at(point, when, lambda n: commit(path, next(versions)), times)
-        found = whole(path if given == "file" else tmp_path)
+    times = 4 if given == "file" else 1
+    calls = acting(monkeypatch, point, when, lambda: commit(path, next(versions)), times)
+    found = whole(path if given == "file" else tmp_path)
     assert len(calls) >= 1
-    assert found == saved["expected"][found["epoch"]]
+    assert found == expected[found["epoch"]]
 
 
-def test_a_file_that_does_not_fit_is_refused_at_once(saved: dict[str, Any], tmp_path: Path, at: Any) -> None:
+def test_a_file_that_does_not_fit_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody replaced it there is nothing to wait for."""
-    path = tmp_path / f"best{saved['ending']}"
-    commit(path, saved["versions"][0])
-    calls = at("loading", "before", lambda n: None, 1000)
-    model = make_model()
-    model.layers[0].kernel.assign(model.layers[0].kernel * 0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_file, "digest_of", lambda model: "another")
-        with pytest.raises(RestoreError, match="does not fit"):
-            restore_callbacks(path, into=make(), model=model, strict=False)
+    commit(tmp_path / "best.keras", saved(".keras")[0][0])
+    calls = acting(monkeypatch, "loading", "before", lambda: None, 1000)
+    monkeypatch.setattr(model_file, "digest_of", lambda model: "another")
+    with pytest.raises(RestoreError, match="does not fit"):
+        whole(tmp_path / "best.keras")
     assert len(calls) == 1
 
 
-def test_a_file_that_is_always_replaced_is_given_up(saved: dict[str, Any], tmp_path: Path, at: Any) -> None:
+@pytest.mark.usefixtures("quick_disk")
+def test_a_file_that_is_always_replaced_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the error of the last try, and the model as it was."""
-    path = tmp_path / f"best{saved['ending']}"
-    versions = itertools.cycle(saved["versions"])
+    path, versions = tmp_path / "best.keras", itertools.cycle(saved(".keras")[0])
     commit(path, next(versions))
-    callbacks, model = make(), make_model()
+    callbacks, model = make(), kept(make_model)
     before = bytes_of(model.weights), states_of(callbacks)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda fd: None)
-        patch.setattr(restore, "REPLACED", 5)
-        calls = at("loading", "before", lambda n: commit(path, next(versions)), 1000)
-        with pytest.raises(RestoreError, match="does not fit"):
-            restore_callbacks(path, into=callbacks, model=model, strict=False)
+    monkeypatch.setattr(restore, "REPLACED", 5)
+    calls = acting(monkeypatch, "loading", "before", lambda: commit(path, next(versions)), 1000)
+    with pytest.raises(RestoreError, match="does not fit"):
+        restore_callbacks(path, into=callbacks, model=model, strict=False)
     assert len(calls) == 5
     assert (bytes_of(model.weights), states_of(callbacks)) == before
 
 
-def test_a_file_that_was_deleted_while_it_was_loaded(saved: dict[str, Any], tmp_path: Path, at: Any) -> None:
+@pytest.mark.parametrize("given", ["directory", "file"])
+def test_a_file_that_was_deleted_while_it_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
     """In a directory its successor is taken; a path of one file says that it is gone."""
-    for given in ("directory", "file"):
-        directory = tmp_path / given
-        directory.mkdir()
-        old, new = (directory / f"{n}{saved['ending']}" for n in (1, 2))
-        commit(old, saved["versions"][0])
+    versions, expected = saved(".keras")
+    old, new = tmp_path / "1.keras", tmp_path / "2.keras"
+    commit(old, versions[0])
 
-        def move_on(n: int, old: Path = old, new: Path = new) -> None:
-            commit(new, saved["versions"][1])
-            _store.delete(old)
+    def move_on() -> None:
+        commit(new, versions[1])
+        _store.delete(old)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(put_in, "load", put_in.load)  # what `at` sets is taken back here
-            at("loading", "before", move_on, 1)
-            if given == "directory":
-                assert whole(directory) == saved["expected"][1]
-            else:
-                with pytest.raises(CheckpointNotFoundError, match=f"The newest whole checkpoint there is {new}"):
-                    whole(old)
+    acting(monkeypatch, "loading", "before", move_on, 1)
+    if given == "directory":
+        assert whole(tmp_path) == expected[1]
+    else:
+        with pytest.raises(CheckpointNotFoundError, match=f"The newest whole checkpoint there is {new}"):
+            whole(old)
 
 
 # Real processes.
@@ -212,9 +193,9 @@ make_model().fit(
 """
 
 
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Path]:
-    """A training run that saves over one name, as fast as it can."""
+@pytest.mark.heavy
+def test_fifty_restores_while_a_training_run_saves(tmp_path: Path) -> None:
+    """Weights, optimizer, callbacks and history of each are of one moment; both sides make progress."""
     path = tmp_path / "ckpt" / "best.keras"
     command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT)
@@ -222,54 +203,23 @@ def writer(tmp_path: Path) -> Iterator[Path]:
     while not path.exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
-    yield path
-    assert process.poll() is None, process.communicate()  # it was writing all the time
-    process.kill()
-    process.communicate()
-
-
-@pytest.mark.heavy
-def test_fifty_restores_while_a_training_run_saves(writer: Path) -> None:
-    """Weights, optimizer, callbacks and history of each are of one moment; both sides make progress."""
     epochs = []
     for i in range(50):
         callbacks, model = make(), make_model()
-        restored = restore_callbacks(writer if i % 2 else writer.parent, into=callbacks, model=model, strict=False)
+        restored = restore_callbacks(path if i % 2 else path.parent, into=callbacks, model=model, strict=False)
         assert restored.epoch is not None
         steps = len(X) // 16 * (restored.epoch + 1)
         assert callbacks[0].step == steps == len(callbacks[1].seen)
         assert int(model.optimizer.iterations.numpy()) == steps
         assert restored.history["epochs"] == list(range(restored.epoch + 1))
         epochs.append(restored.epoch)
+    assert process.poll() is None, process.communicate()  # it was writing all the time
+    process.kill()
+    process.communicate()
     assert epochs == sorted(epochs) and len(set(epochs)) > 10
 
 
-@pytest.mark.heavy
-def test_copies_made_while_a_training_run_saves(writer: Path, tmp_path: Path) -> None:
-    """As a cron job would make them, one file after the other: a pair or refused, never accepted wrong."""
-    accepted = refused = 0
-    for i in range(400):
-        copy = tmp_path / "copies" / str(i) / writer.name
-        copy.parent.mkdir(parents=True)
-        files = [("", writer), (SUFFIX, Path(f"{writer}{SUFFIX}"))]
-        for suffix, source in files if i % 2 else reversed(files):
-            shutil.copyfile(source, f"{copy}{suffix}")
-        try:
-            snapshot = Snapshot.open(str(copy))
-        except CallbackStateError:
-            refused += 1
-            continue
-        accepted += 1
-        if accepted % 20 == 1:
-            callbacks, model = make(), make_model()
-            restored = restore_callbacks(copy, into=callbacks, model=model, strict=False)
-            assert int(model.optimizer.iterations.numpy()) == callbacks[0].step
-            assert restored.epoch == snapshot.meta.epoch
-    assert accepted > 0 and accepted + refused == 400
-
-
-@pytest.mark.parametrize("staged_too", [False, True], ids=["two-files", "whole-directory"])
-@pytest.mark.parametrize("order", ["model-first", "state-first"])
+@pytest.mark.parametrize(("order", "staged_too"), [("model-first", False), ("state-first", True)], ids=str)
 def test_a_copy_of_any_two_moments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, staged_too: bool
 ) -> None:
