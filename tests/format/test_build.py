@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections import defaultdict, deque
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fuzz_targets import KINDS, SCALARS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_values import (
@@ -34,53 +36,8 @@ from callback_state import RestoreError
 from callback_state._format.decode import Decoder, copy
 from callback_state._format.table import MISSING, PlainError, Table, order
 
-KINDS = [
-    "list",
-    "dict",
-    "set",
-    "deque",
-    "OrderedDict",
-    "Counter",
-    "defaultdict",
-    "object",
-    "SimpleNamespace",
-    "tuple",
-    "frozenset",
-    "record",
-    "array",
-    "scalar",
-    "dtype",
-    "Generator",
-    "BitGenerator",
-    "Random",
-    "slice",
-    "timezone",
-    "complex",
-    "Decimal",
-    "Fraction",
-    "UUID",
-    "SeedSequence",
-    "int",
-    "str_",
-    "Path",
-    "nonsense",
-]
-_scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 12)
-    | st.integers()
-    | st.floats()
-    | st.binary(max_size=9)
-    | st.sampled_from([*CLASSES, "x", "name", "value", "__class__", "__dict__"])
-    | st.sampled_from(["list", "<f8", "C", "PCG64", "1e9"])
-)
-_refs = _scalars | st.integers(-1, 12).map(lambda i: (i,)) | st.just(())
-_parts = _refs | st.lists(_refs, max_size=5)
-_nodes = st.tuples(st.sampled_from(KINDS), _parts, _parts) | st.lists(_parts, max_size=4).flatmap(
-    lambda parts: st.sampled_from(KINDS).map(lambda kind: (kind, *parts))
-)
 LIVE = [
+    MISSING,
     Plain(1, [2]),
     {"x": random.Random(1)},
     [np.random.default_rng(1)] * 3,
@@ -88,22 +45,6 @@ LIVE = [
     deque([1]),
     threading.Lock(),
 ]
-
-
-def refused_or_built(table: Table, live: Any = MISSING) -> bool:
-    """Whether a table was refused as a malformed one; any other error ends the test."""
-    try:
-        Decoder(table, find_class=find_class, live=live).value()
-    except PlainError:
-        return True
-    return False
-
-
-@given(st.lists(_nodes, max_size=12), _refs, st.sampled_from([MISSING, *LIVE]))
-@settings(max_examples=500, deadline=None)
-def test_a_random_table_is_built_or_refused(nodes: list[Any], root: Any, live: Any) -> None:
-    """Random nodes with random references raise PlainError and nothing else, beside whatever lives."""
-    refused_or_built(Table(nodes, root), live)
 
 
 def _mutations(table: Table) -> Any:
@@ -117,70 +58,41 @@ def _mutations(table: Table) -> Any:
         changed = (*node[:j], *(() if drop else (part,)), *node[j + 1 :])
         return Table([*table.nodes[:i], changed, *table.nodes[i + 1 :]], table.root)
 
-    parts = _parts | st.sampled_from(KINDS) | st.integers(0, len(table.nodes)).map(lambda i: (i,))
+    part = st.sampled_from([*SCALARS, *KINDS, *CLASSES]) | st.integers(-1, len(table.nodes)).map(lambda i: (i,))
+    parts = part | st.lists(part, max_size=5)
     return st.tuples(st.sampled_from(places), parts, st.booleans()).map(mutated)
 
 
-@given(tables.flatmap(_mutations).flatmap(_mutations))
-@settings(max_examples=500, deadline=None)
-def test_a_damaged_table_is_built_or_refused(table: Table) -> None:
-    """Two parts of a good table exchanged or dropped: PlainError and nothing else."""
-    refused_or_built(table)
-
-
-@given(
-    st.recursive(
-        _scalars, lambda of: st.lists(of, max_size=4) | st.lists(of, max_size=4).map(tuple), max_leaves=20
-    )
-)
+@given(tables.flatmap(_mutations).flatmap(_mutations), st.sampled_from(LIVE))
 @settings(max_examples=200, deadline=None)
-def test_a_random_tree_is_no_table(tree: Any) -> None:
-    """What is no list of nodes and a root is refused, too."""
-    try:
-        table = Table.from_tree(tree)
-    except PlainError:
-        return
-    refused_or_built(table)
+def test_a_damaged_table_is_built_or_refused(table: Table, live: Any) -> None:
+    """Two parts of a good table exchanged or dropped: PlainError and nothing else, beside whatever lives."""
+    with contextlib.suppress(PlainError):
+        Decoder(table, find_class=find_class, live=live).value()
 
 
+def _object(name: str, *attributes: Any) -> Table:
+    return Table([("object", f"plain_values.{name}", [*attributes]), ("dict", [])], (0,))
+
+
+def _record(name: str, *fields: Any) -> Table:
+    return Table([("record", f"plain_values.{name}", [*fields])], (0,))
+
+
+#: What the hostile values of the kit do not have: roots, and classes that are known.
 MALFORMED = {
-    "no such node": Table([("list", [(1,)])], (0,)),
-    "node before the first": Table([("list", [(-1,)])], (0,)),
     "root of nothing": Table([], (0,)),
     "root of two": Table([("list", [])], (0, 0)),
-    "reference by a bool": Table([("list", [])], (False,)),
-    "reference by a text": Table([("list", [])], ("0",)),
-    "reference in a reference": Table([("list", [((0,),)])], (0,)),
-    "dict as a part": Table([("list", [{}])], (0,)),
-    "kind that is no text": Table([(5, [])], (0,)),
-    "kind that has no hash": Table([([], [])], (0,)),
-    "no parts": Table([("list",)], (0,)),
-    "text for a list": Table([("list", "abc")], (0,)),
-    "bytes for a list": Table([("tuple", b"abc")], (0,)),
-    "a part too many": Table([("list", 5, [])], (0,)),
-    "half a pair": Table([("dict", ["a"])], (0,)),
-    "list as a key": Table([("dict", [(1,), 1]), ("list", [])], (0,)),
-    "list in a set": Table([("set", [(1,)]), ("list", [])], (0,)),
-    "tuple in itself": Table([("tuple", [(0,)])], (0,)),
-    "tuple in itself, by two steps": Table([("tuple", [(1,)]), ("frozenset", [(0,)])], (0,)),
-    "tuple in itself, in a list": Table([("list", [(1,)]), ("tuple", [(1,)])], (0,)),
-    "array in itself": Table([("array", (0,), (0,), "C", b"", True)], (0,)),
-    "dtype in itself": Table([("dtype", (1,)), ("list", ["subarray", (1,), (1,)])], (0,)),
-    "state in itself": Table([("BitGenerator", "PCG64", (1,), None), ("list", ["dict", (1,)])], (0,)),
-    "deque of a negative length": Table([("deque", -1, [])], (0,)),
-    "deque of a text": Table([("deque", "x", [])], (0,)),
-    "defaultdict of no factory": Table([("defaultdict", "os.system", [])], (0,)),
-    "unknown class": Table([("object", "os.system", [])], (0,)),
-    "class by a number": Table([("object", 5, [])], (0,)),
-    "enum as an object": Table([("object", "plain_values.Color", [])], (0,)),
-    "dataclass as a record": Table([("record", "plain_values.Plain", ["x", 1, "y", 2])], (0,)),
-    "no such member": Table([("record", "plain_values.Color", ["name", "GREEN", "value", 7])], (0,)),
-    "member without a value": Table([("record", "plain_values.Color", ["name", "GREEN"])], (0,)),
-    "named tuple of other fields": Table([("record", "plain_values.Point", ["x", 1, "z", 2])], (0,)),
-    "class as an attribute": Table([("object", "plain_values.Plain", ["__class__", 1])], (0,)),
-    "dict as an attribute": Table([("object", "plain_values.Plain", ["__dict__", (1,)]), ("dict", [])], (0,)),
-    "attribute by a number": Table([("object", "plain_values.Plain", [1, 1])], (0,)),
-    "attribute that there is no slot for": Table([("object", "plain_values.Slotted", ["z", 1])], (0,)),
+    "root in a root": Table([("list", [])], ((0,),)),
+    "enum as an object": _object("Color"),
+    "dataclass as a record": _record("Plain", "x", 1, "y", 2),
+    "no such member": _record("Color", "name", "GREEN", "value", 7),
+    "member without a value": _record("Color", "name", "GREEN"),
+    "named tuple of other fields": _record("Point", "x", 1, "z", 2),
+    "class as an attribute": _object("Plain", "__class__", 1),
+    "dict as an attribute": _object("Plain", "__dict__", (1,)),
+    "attribute by a number": _object("Plain", 1, 1),
+    "attribute that there is no slot for": _object("Slotted", "z", 1),
     "hash that never ends": Table(
         [
             ("set", [(1,)]),
@@ -191,8 +103,8 @@ MALFORMED = {
     ),
     "tuples built one by one": Table(
         [
-            ("list", [(i,) for i in range(200_000, 0, -1)]),
-            *(("tuple", [(i,)]) for i in range(2, 200_001)),
+            ("list", [(i,) for i in range(20_000, 0, -1)]),
+            *(("tuple", [(i,)]) for i in range(2, 20_001)),
             ("tuple", []),
         ],
         (0,),
@@ -202,17 +114,10 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_table_is_refused(name: str) -> None:
-    """By PlainError: no crash, no endless loop, no other error."""
-    with pytest.raises(PlainError):
-        decode(MALFORMED[name])
-
-
-@pytest.mark.parametrize("live", [MISSING, *LIVE], ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_table_is_refused_beside_what_lives(name: str, live: Any) -> None:
-    """The walk along the live value believes a table no more than the building of it does."""
-    if name != "tuples built one by one":
-        assert refused_or_built(MALFORMED[name], live)
+    """By PlainError, whatever lives in its place: no crash, no endless loop, no other error."""
+    for live in LIVE:
+        with pytest.raises(PlainError):
+            Decoder(MALFORMED[name], find_class=find_class, live=live).value()
 
 
 @pytest.mark.parametrize("value", [Plain(1), Color.RED, Point(1, 2)], ids=["dataclass", "enum", "named tuple"])

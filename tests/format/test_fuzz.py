@@ -16,13 +16,11 @@ SCRIPT = KIT / "process_fuzz.py"
 PIECES = [("pickled", 125_000)] * 4 + [("table", 125_000)] * 4
 
 
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.filterwarnings("ignore")
-def test_ten_thousand_inputs(seed: int) -> None:
-    """Streams of opcodes and tables of nodes, a thousand of each per seed; nothing else is raised."""
-    chance = random.Random(seed)
-    for i in range(1000):
-        fuzz_targets.pickled(fuzz_targets.noise(seed * 1000 + i))
+def test_thousands_of_tables() -> None:
+    """Tables of nodes whose kinds exist, and whose parts are anything; nothing else is raised."""
+    chance = random.Random(0)
+    for _ in range(3000):
         fuzz_targets.table(chance.randbytes(chance.randrange(200)))
 
 

@@ -17,7 +17,7 @@ from collections import OrderedDict, namedtuple
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import ROOT
 
@@ -50,14 +50,8 @@ def nested(levels: int, kind: type, bottom: Any = ()) -> Any:
 
 @given(trees)
 def test_a_tree_comes_back(tree: Any) -> None:
-    """Whatever is written is read back, with its types, its NaN and its lone surrogates."""
-    assert written_as(parse(dump(tree))) == written_as(tree)
-
-
-@given(trees)
-def test_pickle_reads_it_as_well(tree: Any) -> None:
-    """What we write is an ordinary pickle, and plain pickle reads the same from it."""
-    assert written_as(pickle.loads(dump(tree))) == written_as(tree)
+    """Whatever is written is read back, with its types, NaN and lone surrogates; plain pickle reads the same."""
+    assert written_as(parse(dump(tree))) == written_as(pickle.loads(dump(tree))) == written_as(tree)
 
 
 BIG = [
@@ -107,6 +101,10 @@ class Text(str):
     __slots__ = ()
 
 
+class Float(float):
+    __slots__ = ()
+
+
 Point = namedtuple("Point", "x y")
 
 
@@ -121,6 +119,7 @@ Point = namedtuple("Point", "x y")
         pytest.param(int, "builtins.type", id="class"),
         pytest.param(Colour.RED, f"{__name__}.Colour", id="enum"),
         pytest.param(Text("x"), f"{__name__}.Text", id="subclass-of-str"),
+        pytest.param(Float(1), f"{__name__}.Float", id="subclass-of-float"),
         pytest.param(Point(1, 2), f"{__name__}.Point", id="namedtuple"),
         pytest.param(OrderedDict(), "collections.OrderedDict", id="ordered-dict"),
         pytest.param(threading.Lock(), "_thread.lock", id="lock"),
@@ -132,14 +131,6 @@ def test_another_type_is_refused_by_the_writer(value: Any, name: str) -> None:
         dump([0, (1, value)])
     assert str(caught.value).startswith("tree[1][1]: expected exactly None, bool, int")
     assert f"found {name}" in str(caught.value)
-
-
-def test_a_numpy_float_is_not_a_float() -> None:
-    """``numpy.float64`` is a subclass of float, and is refused all the same."""
-    import numpy
-
-    with pytest.raises(TypeError, match=r"^tree\[0\]: .* found numpy\.float64"):
-        dump([numpy.float64(1.0)])
 
 
 CYCLE: list[Any] = []
@@ -170,15 +161,6 @@ def same_as_pickle_or_refused(data: bytes) -> None:
         assert str(error).startswith(f"at byte {error.offset}: ")
     else:
         assert written_as(tree) == written_as(pickle.loads(data))
-
-
-@given(st.binary())
-@example(b"")
-def test_random_bytes_are_refused(data: bytes) -> None:
-    """Whatever the bytes, with the right header or without, they are read, or it is ReadError."""
-    same_as_pickle_or_refused(data)
-    same_as_pickle_or_refused(b"\x80\x04" + data)
-    same_as_pickle_or_refused(b"\x80\x04" + data + b".")
 
 
 opcodes = st.sampled_from([bytes([op]) for op in (*pickles._VALUES, *pickles._STEPS)])
@@ -319,11 +301,11 @@ def test_an_error_can_be_pickled() -> None:
 
 def test_the_bottom_modules_load_no_heavy_library() -> None:
     """Reading, sealing and storing need neither TensorFlow nor Keras nor NumPy."""
-    heavy = {"tensorflow", "keras", "numpy", "h5py", "cloudpickle"}
+    heavy = {"tensorflow", "keras", "numpy", "h5py", "cloudpickle", "filelock"}
     code = (
         "import sys\n"
         "from callback_state._format import pickles, statefile\n"
-        "from callback_state._store import commit, recover\n"
+        "from callback_state._store import commit, lock, recover\n"
         f"print(sorted(set(sys.modules) & {heavy!r}))"
     )
     done = subprocess.run(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import io
-import pickle
-import random
 import struct
 
 import pytest
@@ -52,24 +48,12 @@ def test_what_is_sealed_comes_back() -> None:
     assert unseal(DATA, WHERE) == Sealed(TREE, MODEL, 7, 1)
 
 
-def test_what_was_unsealed_cannot_be_changed() -> None:
-    """The result is frozen: what was verified stays what was verified."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        unseal(DATA, WHERE).model_size = 8  # type: ignore[misc]
-
-
 def test_the_layout_is_the_documented_one() -> None:
     """The payload comes first, then a trailer of 124 bytes, its fields where the picture says."""
     payload = dump(TREE)
     assert payload + trailer(payload) == DATA
     assert TRAILER_SIZE == 124
     assert "trailer, 124 bytes" in str(statefile.__doc__)
-
-
-def test_plain_pickle_reads_the_file() -> None:
-    """Anybody can look into a state file that he trusts, with the standard library alone."""
-    assert pickle.load(io.BytesIO(DATA)) == TREE
-    assert pickle.loads(DATA) == TREE
 
 
 @pytest.mark.parametrize("bit", range(8))
@@ -92,17 +76,6 @@ def test_every_missing_start_is_found() -> None:
     for length in range(1, len(DATA) - TRAILER_SIZE + 1):
         expected = f"expected {len(dump(TREE))} bytes before the trailer, found"
         assert refused(DATA[length:]).startswith(expected)
-
-
-def test_overwritten_bytes_are_found() -> None:
-    """Runs of other bytes anywhere in the file."""
-    chance = random.Random(1)
-    for _ in range(2000):
-        at = chance.randrange(len(DATA))
-        noise = chance.randbytes(chance.randint(1, 16))
-        damaged = DATA[:at] + noise + DATA[at + len(noise) :]
-        if damaged != DATA:
-            refused(damaged)
 
 
 OTHER = seal([], MODEL, 7)
@@ -182,9 +155,3 @@ def test_the_model_digest_must_be_one() -> None:
     """A digest of another length is an error of the caller, at once."""
     with pytest.raises(ValueError, match="expected 32 bytes, found 16"):
         seal(TREE, MODEL[:16], 7)
-
-
-def test_what_is_not_plain_is_not_sealed() -> None:
-    """The writer's own errors come through."""
-    with pytest.raises(TypeError, match=r"^tree\[0\]: .* found builtins\.dict"):
-        seal([{}], MODEL, 7)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import struct
 from typing import Any
 
 from hostile.files import sealed
 
-from callback_state._format import pickles
+from callback_state._format import decode, kinds
 from callback_state._format.decode import Decoder
 from callback_state._format.pickles import ReadError, dump, parse
 from callback_state._format.statefile import unseal
@@ -17,82 +15,10 @@ from callback_state._format.table import PlainError, Table
 from callback_state.exceptions import CallbackStateError
 
 #: Kinds that a hostile table may name, and scalars that it may hold.
-KINDS = (
-    "list",
-    "dict",
-    "set",
-    "tuple",
-    "frozenset",
-    "deque",
-    "OrderedDict",
-    "Counter",
-    "defaultdict",
-    "object",
-    "record",
-    "SimpleNamespace",
-    "int",
-    "complex",
-    "bytearray",
-    "range",
-    "slice",
-    "date",
-    "datetime",
-    "time",
-    "timedelta",
-    "timezone",
-    "Decimal",
-    "Fraction",
-    "UUID",
-    "Path",
-    "array",
-    "scalar",
-    "dtype",
-    "str_",
-    "bytes_",
-    "SeedSequence",
-    "Random",
-    "Generator",
-    "BitGenerator",
-    "RandomState",
-    "code",
-    "x",
-    "subarray",
-    "struct",
-)
-SCALARS: tuple[Any, ...] = (
-    None,
-    True,
-    False,
-    0,
-    1,
-    -1,
-    2,
-    624,
-    1 << 31,
-    1 << 64,
-    0.0,
-    float("nan"),
-    1e300,
-    "",
-    "a",
-    "C",
-    "F",
-    "list",
-    "<f8",
-    "|V0",
-    "|O",
-    "<U1",
-    "MT19937",
-    "PCG64",
-    "dict",
-    "struct",
-    "subarray",
-    b"",
-    b"\0" * 8,
-    b"x" * 16,
-    "2020-01-01",
-)
-OPCODES = bytes((*pickles._VALUES, *pickles._STEPS))
+KINDS = [*decode._SHELLS, *kinds._FROM_DATA, *kinds._WITH_LIVE, "tuple", "frozenset", "record", "code"]
+TEXTS = ["", "a", "C", "list", "<f8", "|V0", "|O", "<U1", "MT19937", "dict", "struct", "subarray", "2020-01-01"]
+NUMBERS = (0, 1, -1, 2, 624, 1 << 31, 1 << 64, 0.0, float("nan"), 1e300)
+SCALARS: tuple[Any, ...] = (None, True, False, *NUMBERS, *TEXTS, b"", b"\0" * 8, b"x" * 16)
 
 
 def pickled(data: bytes) -> None:
@@ -141,14 +67,3 @@ def _part(choose: Any) -> Any:
 def _scalar_or_ref(choose: Any) -> Any:
     which = next(choose, 0)
     return (which % 8,) if which < 128 else SCALARS[which % len(SCALARS)]
-
-
-def noise(seed: int) -> bytes:
-    """Bytes that are likely to be opcodes, with length fields that fit or not."""
-    chance = random.Random(seed)
-    makers = (
-        *[lambda: bytes([chance.choice(OPCODES)])] * 7,
-        *[lambda: chance.randbytes(chance.randrange(4))] * 2,
-        lambda: struct.pack("<I", chance.randrange(1 << chance.randrange(1, 32))),
-    )
-    return b"".join(chance.choice(makers)() for _ in range(chance.randrange(60)))

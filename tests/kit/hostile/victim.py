@@ -24,19 +24,10 @@ class Bare:
 
 
 class Grabs:
-    """Its ``append`` and ``extend`` are called by the opcodes for lists."""
-
-    def append(self, item: Any) -> None:
-        FLAGS.append(str(item))
+    """Its ``extend`` is called by an opcode for lists."""
 
     def extend(self, items: Any) -> None:
         FLAGS.extend(map(str, items))
-
-    def add(self, item: Any) -> None:
-        FLAGS.append(str(item))
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        FLAGS.append(str(key))
 
 
 bare = Bare()
