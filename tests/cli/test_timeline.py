@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded_runs import BEGAN, SECOND, TEMPLATE, Variable, history, start, trace, write, write_run
+from recorded_runs import BEGAN, SECOND, TEMPLATE, history, start, trace, variable, write, write_run
 
 from callback_state.cli.pictures.numbers import numbers_of
 from callback_state.cli.pictures.series import Panel, Series
@@ -80,7 +80,7 @@ def test_each_element_of_a_small_array_is_a_number(tmp_path: Path) -> None:
             "rates": np.array([0.5, epoch]),
             "grid": np.array([[1, 2], [3, 4]], "int8"),
             "on": np.array([True, False]),
-            "means": Variable(np.arange(8.0)),
+            "means": variable(np.arange(8.0)),
             "inner": {"pair": np.ones(2, "float32")},
             "nine": np.zeros(9),
         }
@@ -249,9 +249,9 @@ def test_a_series_with_fewer_values_than_epochs_is_placed(tmp_path: Path, epochs
 def test_what_counts_as_a_number(tmp_path: Path) -> None:
     """Python's and NumPy's real numbers, arrays and variables of one element under the name alone."""
     integers = [3, True, 1 << 70, np.array(7), np.array([[2]], "uint8")]
-    floats = [2.5, -math.inf, math.nan, np.float32(0.5), Variable(np.array(0.25)), Variable(1.5)]
+    floats = [2.5, -math.inf, math.nan, np.float32(0.5), variable(np.array(0.25)), variable(1.5)]
     others = ["3", None, b"1", [3], 1j, np.complex64(1), np.array("a"), np.zeros(9), np.zeros((0,))]
-    others += [Variable(np.zeros(9)), np.zeros(2, complex)]
+    others += [variable(np.zeros(9)), np.zeros(2, complex)]
     values = dict(enumerate([*integers, *floats, *others]))
     write(tmp_path, "m.keras", {"C": {"huge": 10**400, **{f"x{i}": value for i, value in values.items()}}})
     found = numbers_of(recorded(str(tmp_path)).newest.snapshot)["C"]

@@ -52,4 +52,4 @@ def test_no_file_takes_the_memory_of_the_machine() -> None:
     """Every hostile stream and table, in a process that has 256 MB to spare: refused, not out of memory."""
     done = subprocess.run([sys.executable, MEMORY], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
-    assert int(done.stderr.split()[-2]) > 300
+    assert int(done.stderr.split()[-2]) > 200

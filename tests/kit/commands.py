@@ -60,6 +60,7 @@ def state_of(
     pickles: tuple[bytes, ...] = (),
     sign: Any = None,
     run: dict[str, Any] | None = None,
+    model_file: bytes | None = None,
     **meta: Any,
 ) -> bytes:
     """The state file of save ``number``, which is its ``saved_at`` and its epoch.
@@ -71,6 +72,7 @@ def state_of(
         pickles: the by-value section.
         sign: as for ``seal``.
         run: what differs from ``states.RUN``.
+        model_file: its bytes, if they are not those of ``states.model_of``.
         meta: what differs from ``states.META``.
     """
     states = states or {}
@@ -80,7 +82,7 @@ def state_of(
     encoder.nodes.append(summary(said).node())
     state_root = encoder.table(states).root
     root = encoder.table({"meta": said, "run": {**RUN, **(run or {})}}).root
-    model = model_of(number)
+    model = model_of(number) if model_file is None else model_file
     tree = [encoder.nodes, root, state_root, [*pickles]]
     return seal(tree, hashlib.sha256(model).digest(), len(model), sign)
 

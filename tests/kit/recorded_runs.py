@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from states import META, RUN, summary
+from commands import state_of
+from hostile.tables import Raw, Ref
+from states import META
 
 from callback_state._checkpoints.doubt import Doubt
-from callback_state._format.encode import Encoder
-from callback_state._format.statefile import seal
 from callback_state._saving.ledger import Ledger
 from callback_state._store.pair import SUFFIX
 
@@ -22,24 +21,15 @@ TEMPLATE = "{epoch:03d}.keras"
 HOSTILE = "<script>document.title='hit'</script><img src=x onerror=\"document.title='hit'\">'\"&\u202e"
 
 
-class Variable:
-    """Stands for a variable that a callback holds."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return f"Variable({self.value!r})"
-
-
-def _fallback(encoder: Encoder, value: Any, path: str) -> Any:
-    return ("variable", encoder.ref(value.value, path), None, "keras.Variable")
-
-
 def entry(key: str, cls: str = "", **arguments: Any) -> dict[str, Any]:
     """What a state file says of a callback beside its state."""
     given = {name: ("value", value, None) for name, value in arguments.items()}
     return {"key": key, "class": cls or f"train.{key}", "version": 1, "arguments": given, "outside": None}
+
+
+def variable(value: Any) -> Raw:
+    """What a state file holds of a variable that a callback holds."""
+    return Raw("variable", Ref(value), None, "keras.Variable")
 
 
 def write(
@@ -50,21 +40,13 @@ def write(
     model: bytes = b"model",
     **meta: Any,
 ) -> Path:
-    """A checkpoint with this model file; ``meta`` is what its state file says otherwise than :data:`META`."""
-    states = states or {}
-    meta = {**META, "callbacks": [entry(key) for key in states], **meta}
-    encoder = Encoder(_fallback)
-    encoder.nodes.append(summary(meta).node())
-    state_root = encoder.table(states).root
-    nodes = encoder.nodes
-    encoder = Encoder(_fallback)
-    encoder.nodes = nodes
-    table = encoder.table({"meta": meta, "run": RUN})
+    """The state file of a checkpoint; ``meta`` is what it says otherwise than :data:`META`."""
+    said = {"callbacks": [entry(key) for key in states or {}], **meta}
+    said = {"saved_at": META["saved_at"], "epoch": META["epoch"], **said}
     directory.mkdir(parents=True, exist_ok=True)
     (directory / name).write_bytes(model)
-    data = seal([table.nodes, table.root, state_root, []], hashlib.sha256(model).digest(), len(model))
     path = directory / f"{name}{SUFFIX}"
-    path.write_bytes(data)
+    path.write_bytes(state_of(0, states, model_file=model, **said))
     return path
 
 
