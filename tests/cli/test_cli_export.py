@@ -59,12 +59,6 @@ def test_a_model_that_has_lost_its_state_has_a_history(tmp_path: Path) -> None:
     assert done.status == Exit.DAMAGED and "its history cannot be read" in done.err
 
 
-def test_an_empty_history_has_a_head(tmp_path: Path) -> None:
-    """Of a run that saved inside its first epoch."""
-    put(tmp_path, "m.keras", 1, batch=3)
-    assert run("export", tmp_path).out == "epochs\n"
-
-
 @pytest.mark.parametrize("name", ["m.keras", "m.h5"])
 def test_a_damaged_checkpoint_has_none(name: str, tmp_path: Path) -> None:
     """It is told, and nothing is printed."""

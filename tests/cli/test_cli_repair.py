@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import put, run
 from saves import DEAD, stage
-from states import model_of, put_staged, state_of
+from states import model_of, put_staged
 
 from callback_state import list_checkpoints
 from callback_state._store import staging
@@ -73,20 +73,6 @@ def test_nothing_to_repair_is_told(tmp_path: Path) -> None:
     done = run("repair", tmp_path)
     assert (done.status, done.out, done.err) == (Exit.OK, "", "callback-state: nothing to repair\n")
     assert names(tmp_path) == before
-
-
-@pytest.mark.parametrize("state", ["whole", "none"])
-def test_two_files_are_repaired_one_by_one(state: str, tmp_path: Path) -> None:
-    """One is finished, the other undone; a whole one beside them stays."""
-    put(tmp_path, "1.keras", 1)
-    (tmp_path / "2.keras").write_bytes(model_of(2))
-    put_staged(tmp_path / "2.keras", 2)
-    if state == "whole":
-        (tmp_path / f"2.keras{SUFFIX}").write_bytes(state_of(7))
-    stage(tmp_path / "3.keras")
-    done = run("repair", tmp_path)
-    assert [line.split()[0] for line in done.lines] == ["finished", "removed"]
-    assert [found.epoch for found in list_checkpoints(tmp_path)] == [1, 2]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")

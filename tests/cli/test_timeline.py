@@ -109,14 +109,6 @@ def test_numbers_are_found_in_small_dicts_and_not_in_large_ones(tmp_path: Path) 
     assert numbers_of(recorded(str(tmp_path)).newest.snapshot) == {"C": {"few.mean": 0.5}}
 
 
-def test_a_large_array_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that a callback keeps cost nothing: only what can be one number is built."""
-    write(tmp_path, "m.keras", {"C": {"best_weights": np.zeros(10_000)}})
-    snapshot = recorded(str(tmp_path)).newest.snapshot
-    monkeypatch.setattr("callback_state.cli.pictures.numbers._decoded", lambda *_: pytest.fail("decoded"))
-    assert numbers_of(snapshot) == {"C": {}}
-
-
 def test_a_checkpoint_inside_an_epoch_has_a_place_within_it(tmp_path: Path) -> None:
     """After batch 3 of 8 in the 0-based epoch 1 1.5 epochs are trained; so is the restart from there."""
     inside = {"epoch": 1, "batch": 3, "data": {"batches of an epoch": 8}}
@@ -198,12 +190,6 @@ def test_what_a_course_has_left_is_not_drawn(tmp_path: Path) -> None:
     assert run.best is not None and run.best.name == "1.keras"
     write(tmp_path, "3.keras", step, starts=[start(40)], **newest)
     assert [state.name for state in recorded(str(tmp_path)).states] == ["3.keras"]
-
-
-def test_a_line_is_broken_where_a_value_cannot_be_drawn() -> None:
-    """NaN, infinities, and what is too large for a picture."""
-    series = Series("x", ((1, 1.0), (2, math.nan), (3, 2.0), (4, 3.0), (5, math.inf), (6, 1e305), (7, 4.0)))
-    assert series.runs() == [[(1, 1.0)], [(3, 2.0), (4, 3.0)], [(7, 4.0)]]
 
 
 @pytest.mark.parametrize(
