@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import pytest
 from harness import Batches, PerBatch, X, Y, make_model
+from kept import kept
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks
 from callback_state._store.lock import NAME
@@ -42,19 +43,22 @@ def files_with(text: str, directory: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
-@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+@pytest.mark.parametrize(
+    ("ending", "absolute"),
+    [(".keras", True), (".weights.h5", False), (".h5", True)],
+    ids=["keras", "weights", "h5"],
+)
 def test_no_file_knows_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, absolute: bool
 ) -> None:
     """At the end of epochs, inside them, at the end of the run; with the template given in either way."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "deep" / "ckpt" if absolute else Path("deep", "ckpt")
-    names = ("{epoch:03d}", "{epoch:03d}-{batch:03d}")
+    templates = ("{epoch:03d}", "{epoch:03d}-{batch:03d}")
     weights_only = ending == ".weights.h5"
     savers = [
         ModelCheckpointEnhanced(root / f"{name}{ending}", save_weights_only=weights_only, save_freq=often)
-        for name, often in zip(names, ("epoch", 3), strict=True)
+        for name, often in zip(templates, ("epoch", 3), strict=True)
     ]
     seen: list[str] = []
 
@@ -62,10 +66,10 @@ def test_no_file_knows_where_it_is(
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seen.extend(files_with(str(tmp_path), tmp_path / "deep" / "ckpt"))
 
-    make_model().fit(**FIT, epochs=2, callbacks=[*logging_callbacks("logs"), *savers, Look()])
-    kept = sorted(path.name for path in (tmp_path / "deep" / "ckpt").iterdir() if path.name != NAME)
-    assert len(kept) >= 8 and any("-" in name for name in kept)
-    assert files_with("PerBatch", tmp_path / "deep" / "ckpt") == sorted(n for n in kept if n.endswith(SUFFIX))
+    kept(make_model).fit(**FIT, epochs=2, callbacks=[*logging_callbacks("logs"), *savers, Look()])
+    names = sorted(path.name for path in (tmp_path / "deep" / "ckpt").iterdir() if path.name != NAME)
+    assert len(names) >= 8 and any("-" in name for name in names)
+    assert files_with("PerBatch", tmp_path / "deep" / "ckpt") == sorted(n for n in names if n.endswith(SUFFIX))
     assert (seen, files_with(str(tmp_path), tmp_path / "deep" / "ckpt")) == ([], [])
 
 
@@ -74,7 +78,7 @@ def test_a_path_that_the_user_gave_is_kept_as_he_gave_it(tmp_path: Path) -> None
     (tmp_path / "logs").mkdir()
     callbacks = logging_callbacks(str(tmp_path / "logs"))
     saver = ModelCheckpointEnhanced(tmp_path / "ckpt" / "{epoch}.keras")
-    make_model().fit(**FIT, epochs=1, callbacks=[*callbacks, saver])
+    kept(make_model).fit(**FIT, epochs=1, callbacks=[*callbacks, saver])
     state = (tmp_path / "ckpt" / f"1.keras{SUFFIX}").read_bytes()
     assert str(tmp_path / "logs" / "log.csv").encode() in state
     assert str(tmp_path / "ckpt").encode() not in state
@@ -90,12 +94,12 @@ def test_a_copy_on_another_machine_goes_on(tmp_path: Path, monkeypatch: pytest.M
             if epoch == 2:
                 made.append(Path(shutil.copytree("here", "there")))
 
-    make_model().fit(
+    kept(make_model).fit(
         **FIT, epochs=3, callbacks=[PerBatch(0.02), ModelCheckpointEnhanced("here/{epoch}.keras"), Copy()]
     )
     shutil.rmtree("here")
     assert made == [Path("there")]
-    callbacks, model = [PerBatch(0.02), ModelCheckpointEnhanced("there/{epoch}.keras")], make_model()
+    callbacks, model = [PerBatch(0.02), ModelCheckpointEnhanced("there/{epoch}.keras")], kept(make_model)
     restored = restore_callbacks("there", into=callbacks, model=model)
     assert restored.initial_epoch == 2
     model.fit(**FIT, epochs=4, initial_epoch=restored.initial_epoch, callbacks=callbacks)

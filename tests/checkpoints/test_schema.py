@@ -68,14 +68,6 @@ def test_all_goes_to_plain_data_and_back() -> None:
     assert callback["class"] == "a.A" and type(callback["arguments"]["x"]) is tuple
 
 
-def test_what_has_no_type_of_its_own_is_not_copied() -> None:
-    """Values of the user's may share parts, and hold themselves."""
-    args: dict[str, Any] = {}
-    args["self"] = args
-    made = Contents.of(plain(meta__training_args=args))
-    assert made.meta.training_args is args and made.to_plain()["meta"]["training_args"] is args
-
-
 def test_a_key_that_is_not_known_is_ignored() -> None:
     """A later release may say more."""
     assert Contents.of(plain(meta__later=1, run__data__training__later=1)) == full()

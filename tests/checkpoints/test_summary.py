@@ -29,13 +29,6 @@ def test_a_summary_is_the_first_node_and_says_what_meta_says() -> None:
     assert NOW.monitor == ("val_loss", 0.5)
 
 
-def test_no_node_refers_to_the_summary() -> None:
-    """The values of a file are read without it."""
-    nodes, root, state, _ = tree_of()
-    seen = [ref for node in nodes for item in node[1:] for ref in (item if isinstance(item, list) else [item])]
-    assert (0,) not in [*seen, root, state] and (1,) in [*seen, state]
-
-
 @pytest.mark.parametrize(
     "node",
     [
@@ -57,14 +50,6 @@ def test_another_node_is_no_summary(node: object) -> None:
     """Of another kind, length or type: then it is no state file of this package."""
     with pytest.raises(CorruptCheckpointError, match="does not begin with a summary"):
         Summary.from_node(node, "m")
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 0.1, 2])
-def test_any_monitored_value_goes_there_and_back(tmp_path: Path, value: Any) -> None:
-    """Also one that does not equal itself."""
-    put(tmp_path, "m.keras", 1, monitor=("loss", value))
-    snapshot = Snapshot.open(str(tmp_path / "m.keras"))
-    assert repr(snapshot.meta.monitor) == repr(Summary.of(snapshot.meta).monitor)
 
 
 @pytest.mark.parametrize("field", range(1, 8))
