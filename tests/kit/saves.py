@@ -13,7 +13,6 @@ from callback_state._format import statefile
 from callback_state._store import commit as _store
 from callback_state._store import recover, staging
 from callback_state._store.pair import MODEL_SUFFIXES, SUFFIX, Pair, open_pair
-from callback_state.exceptions import CheckpointNotFoundError
 
 NAME = "m.keras"
 STATE = NAME + SUFFIX
@@ -67,16 +66,6 @@ def number_in(pair: Pair) -> int:
     (number,) = pair.sealed.tree  # type: ignore[misc]
     assert isinstance(number, int)
     return number
-
-
-def outcome(path: Path) -> int | None:
-    """Which save is there; None if none is, not even a file."""
-    try:
-        return number_of(path)
-    except CheckpointNotFoundError:
-        if path.exists():
-            raise
-        return None
 
 
 def whole(directory: Path) -> dict[str, int]:

@@ -37,7 +37,7 @@ class Start:
 
 def start(directory: Path, saves: int, microseconds: int | None, last: int = 10**6) -> Start:
     """Start the program, and kill it so many microseconds after it began its n-th save (None: never)."""
-    command = [sys.executable, str(PROGRAM), "loop", str(directory), str(last)]
+    command = [sys.executable, str(PROGRAM), str(directory), str(last)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline())]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from calls import between
-from saves import NAME, STATE, commit, listing, model_of, number_of, save, sealed, staged_name, write_model
+from saves import NAME, STATE, Writer, commit, listing, model_of, number_of, save, sealed, staged_name, write_model
 
 from callback_state._store import commit as _store
 from callback_state._store import disk
@@ -113,6 +114,26 @@ def test_an_error_while_writing_leaves_all_as_it_was(tmp_path: Path, error: Any,
         commit(tmp_path / NAME, write_half, make_state)
     assert listing(tmp_path) == before
     assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of the size of files")
+@pytest.mark.parametrize("size", [0, 1, 50, 100, 4096, 65_536, 99_999])
+def test_files_that_may_not_grow(tmp_path: Path, size: int) -> None:
+    """A real limit, at nothing, in the state, in the model: nothing is lost, and the next save succeeds."""
+    import resource
+
+    writer = Writer(tmp_path, NAME, model=lambda number: random.Random(number).randbytes(100_000))
+    writer.save(1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            writer.save(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert listing(tmp_path) == writer.expected(1) and sorted(os.listdir(tmp_path)) == [NAME, STATE]
+    writer.save(3)
+    assert listing(tmp_path) == writer.expected(3) and sorted(os.listdir(tmp_path)) == [NAME, STATE]
 
 
 def test_only_the_state_is_replaced(tmp_path: Path) -> None:

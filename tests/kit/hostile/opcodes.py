@@ -19,10 +19,6 @@ def data(value: bytes) -> bytes:
     return b"B" + struct.pack("<I", len(value)) + value
 
 
-def number(value: int) -> bytes:
-    return b"J" + struct.pack("<i", value)
-
-
 def name(module: str, qualname: str) -> bytes:
     """STACK_GLOBAL; a dotted name is looked up attribute by attribute."""
     return text(module) + text(qualname) + b"\x93"

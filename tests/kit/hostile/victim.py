@@ -7,7 +7,6 @@ from typing import Any
 FLAGS: list[str] = []
 TABLE: dict[str, Any] = {}
 WORDS: set[str] = set()
-KEPT: dict[Any, Any] = {}
 
 
 class Target:
