@@ -70,21 +70,18 @@ def test_started_again_it_trains_nothing(tmp_path: Path, make: Any, ending: str)
 
     first = start()
     files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    for _ in range(2):
-        again = start()
-        assert again.restored.finished
-        assert again.differences(first) == []
+    again = start()
+    assert again.restored.finished
+    assert again.differences(first) == []
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == files
 
 
-@pytest.mark.parametrize("make", [plain, ema])
-def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path, make: Any) -> None:
+def test_with_larger_epochs_it_goes_on_exactly(tmp_path: Path) -> None:
     """A finished run goes on as if the larger number had been given at once, EMA included."""
-    whole = fit(tmp_path / "whole", make, epochs=3, model=fresh_model(ema=make is ema))
-    fit(tmp_path / "parts", make, epochs=2, model=fresh_model(ema=make is ema))
-    on = fit(tmp_path / "parts", make, epochs=3, model=fresh_model(ema=make is ema))
+    whole = fit(tmp_path / "whole", ema, epochs=3, model=fresh_model(ema=True))
+    fit(tmp_path / "parts", ema, epochs=2, model=fresh_model(ema=True))
+    on = fit(tmp_path / "parts", ema, epochs=3, model=fresh_model(ema=True))
     assert on.restored.finished
-    assert on.differences(whole) == [] or make is ema  # the list of files written differs by the final
     assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
 
 
@@ -116,9 +113,8 @@ def test_period_leaves_the_last_epoch_out_and_the_end_is_exact_all_the_same(tmp_
     assert (on.weights, on.optimizer, on.history) == (whole.weights, whole.optimizer, whole.history)
 
 
-def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
+def script(directory: Path, kill: int | None = None) -> Any:
     """Two fits: a warm-up with frozen layers, then fine-tuning, each with its own checkpoints."""
-
     model = make_model()
     model.layers[0].trainable = False
     model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy(), run_eagerly=True)
@@ -133,7 +129,7 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
             ModelCheckpointEnhanced(os.path.join(directory, f"part{part}-{{epoch}}.keras")),
         ]
         restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
-        killer = [Strike("epoch_begin", at=kill[1])] if kill is not None and kill[0] == part else []
+        killer = [Strike("epoch_begin", at=kill)] if kill is not None and part == 1 else []
         try:
             begins = restored.initial_epoch
             history = model.fit(**FIT, epochs=epochs, callbacks=[*callbacks, *killer], initial_epoch=begins)
@@ -144,11 +140,10 @@ def script(directory: Path, kill: tuple[int, int] | None = None) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:.*nothing to restore for this run")
-@pytest.mark.parametrize("kill", [(1, 1), pytest.param((0, 1), marks=pytest.mark.heavy)], ids=str)
-def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path, kill: tuple[int, int]) -> None:
-    """Warm up, then fine-tune, in one directory under two names: killed in either."""
+def test_two_fits_in_one_script_resume_in_the_right_one(tmp_path: Path) -> None:
+    """Warm up, then fine-tune, in one directory under two names: killed in the second."""
     expected = script(tmp_path / "whole")
-    assert script(tmp_path / "killed", kill) is None
+    assert script(tmp_path / "killed", kill=1) is None
     assert script(tmp_path / "killed") == expected
 
 
@@ -174,11 +169,10 @@ def continued(directory: Path, kill: int | None = None) -> Any:
     return histories[-1], bytes_of(model.weights), callbacks[0].step, callbacks[1].wait
 
 
-@pytest.mark.parametrize("kill", [3, pytest.param(1, marks=pytest.mark.heavy)])
-def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path, kill: int) -> None:
+def test_two_fits_numbered_through_resume_in_the_right_one(tmp_path: Path) -> None:
     """A fit without an epoch to run consumes nothing that was restored."""
     expected = continued(tmp_path / "whole")
-    assert continued(tmp_path / "killed", kill) is None
+    assert continued(tmp_path / "killed", kill=3) is None
     assert continued(tmp_path / "killed") == expected
 
 
@@ -230,8 +224,6 @@ def test_died_between_the_last_save_and_the_end(tmp_path: Path, patience: int, s
     assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
         p.name for p in (tmp_path / "whole").iterdir()
     )
-    again = fit(tmp_path / "killed", make, epochs=4, **options)
-    assert again.restored.finished and again.differences(whole) == []
 
 
 @pytest.mark.parametrize(("make", "ending"), [(plain, ".weights.h5"), (stopping, ".keras")])
@@ -246,12 +238,9 @@ def test_a_run_whose_mark_was_taken_off_goes_on(tmp_path: Path, make: Any, endin
     assert not again.restored.finished
     if make is plain:
         assert again.epochs == ended.epochs and again.weights == ended.weights
-    else:
-        # One epoch more, after which the patience is used up again; as with a larger epochs=.
-        fit(tmp_path / "longer", make, ending=ending, epochs=4)
-        longer = fit(tmp_path / "longer", make, ending=ending, epochs=5)
-        assert len(again.epochs) == len(ended.epochs) + 1
-        assert (again.weights, again.history) == (longer.weights, longer.history)
+    else:  # one epoch more, after which the patience is used up again; as with a larger epochs=
+        assert again.history["loss"][:-1] == ended.history["loss"]
+        assert again.epochs == [*ended.epochs, len(ended.epochs)]
 
 
 def test_a_run_that_stopped_early_is_taken_up_where_it_stood(tmp_path: Path) -> None:
