@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import signal
 import tempfile
@@ -45,41 +44,20 @@ def handlers() -> Iterator[None]:
 
 
 class SignalAt(keras.callbacks.Callback):
-    """Sends this process signals when it hears an event: ("on_epoch_begin", 2), ("on_train_batch_end", 1, 3)."""
+    """Sends this process signals when it hears an event: ("epoch_begin", 2), ("train_batch_end", 1, 3)."""
 
     def __init__(self, event: str, *at: int, numbers: tuple[int, ...] = (signal.SIGTERM,)) -> None:
         super().__init__()
-        self.event, self.at, self.numbers = event, at, numbers
 
-    @property
-    def epoch(self) -> int:
-        return len(self.model.history.epoch)
+        def hear(*heard: Any, logs: Any = None) -> None:
+            index = [i for i in heard if isinstance(i, int)]
+            if "batch" in event:
+                index = [len(self.model.history.epoch), *index]
+            if [*at] == index:
+                for number in numbers:
+                    signal.raise_signal(number)
 
-    def _hear(self, event: str, *at: int) -> None:
-        if (event, *at) == (self.event, *self.at):
-            for number in self.numbers:
-                signal.raise_signal(number)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._hear("on_train_begin")
-
-    def on_train_end(self, logs: Any = None) -> None:
-        self._hear("on_train_end")
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._hear("on_epoch_begin", epoch)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._hear("on_epoch_end", epoch)
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._hear("on_train_batch_begin", self.epoch, batch)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._hear("on_train_batch_end", self.epoch, batch)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._hear("on_test_batch_end", self.epoch, batch)
+        setattr(self, f"on_{event}", hear)
 
 
 def own() -> list[Any]:
@@ -107,50 +85,41 @@ def names(directory: Path) -> list[str]:
     return sorted(name for name in os.listdir(directory) if not name.startswith("."))
 
 
-#: Where the signal comes, and the (epoch, batch) of the checkpoint that is found then.
-MOMENTS: dict[str, tuple[tuple[Any, ...], tuple[int, int | None]]] = {
-    "before the first batch": (("on_train_begin",), (0, 0)),
-    "when an epoch begins": (("on_epoch_begin", 2), (2, 0)),
-    "before a batch": (("on_train_batch_begin", 1, 2), (1, 2)),
-    "after a batch": (("on_train_batch_end", 1, 2), (1, 2)),
-    "after an epoch's last batch": (("on_train_batch_end", 1, 3), (1, 3)),
-    "in a validation": (("on_test_batch_end", 1, 0), (1, None)),
-    "at the end of an epoch": (("on_epoch_end", 1), (1, None)),
-    "at the end of the last epoch": (("on_epoch_end", EPOCHS - 1), (EPOCHS - 1, None)),
+#: Where the signal comes, the (epoch, batch) of the checkpoint that is found then; the name of the files, the
+#: options of the checkpoint, and the signals.
+MOMENTS: dict[str, Any] = {
+    "before the first batch": (("train_begin",), (0, 0), "{epoch:03d}", {}, (signal.SIGTERM, signal.SIGUSR1)),
+    "after a batch": (("train_batch_end", 1, 2), (1, 2), "{epoch:03d}", {}, (signal.SIGTERM,)),
+    "after an epoch's last batch": (
+        ("train_batch_end", 1, 3),
+        (1, 3),
+        "last",
+        {"period": 3},
+        (signal.SIGTERM, signal.SIGTERM),
+    ),
+    "in a validation": (("test_batch_end", 1, 0), (1, None), "{epoch:03d}", {}, (signal.SIGTERM, signal.SIGUSR1)),
+    "at the end of the last epoch": (
+        ("epoch_end", EPOCHS - 1),
+        (EPOCHS - 1, None),
+        "best-{epoch}-{val_loss:.3f}",
+        {"save_best_only": True},
+        (signal.SIGUSR1,),
+    ),
 }
 
 
-#: The name of the files, the options of the checkpoint, and the signals.
-RUNS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
-    "every epoch": ("{epoch:03d}", {}, (signal.SIGTERM,)),
-    "two signals": ("{epoch:03d}", {}, (signal.SIGTERM, signal.SIGUSR1)),
-    "best only": ("best-{epoch}-{val_loss:.3f}", {"save_best_only": True}, (signal.SIGUSR1,)),
-    "every third epoch": ("last", {"period": 3}, (signal.SIGTERM, signal.SIGTERM)),
-}
-#: Each kind of moment once, each run at least once; the others of the product are heavy.
-FEW = {
-    ("before the first batch", "two signals"),
-    ("after a batch", "every epoch"),
-    ("after an epoch's last batch", "every third epoch"),
-    ("in a validation", "two signals"),
-    ("at the end of the last epoch", "best only"),
-}
-
-
-@pytest.mark.parametrize(
-    ("moment", "run"),
-    [
-        pytest.param(*pair, marks=[] if pair in FEW else pytest.mark.heavy)
-        for pair in itertools.product(MOMENTS, RUNS)
-    ],
-)
-def test_stopped_and_started_again_it_is_the_same_run(tmp_path: Path, moment: str, run: str) -> None:
-    """The exit code says so, one newest checkpoint is of that moment, and in the end the same files are there."""
-    (at, place), (name, checkpoint, numbers) = MOMENTS[moment], RUNS[run]
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_stopped_and_started_again_it_is_the_same_run(tmp_path: Path, moment: str) -> None:
+    """The exit code says so, one newest checkpoint is of that moment, and in the end the same files are there;
+    everybody hears the end once, to close files."""
+    at, place, name, checkpoint, numbers = MOMENTS[moment]
     options = {"name": name, "checkpoint": {**TERM, **checkpoint}}
+    ends: list[Any] = []
+    sends = SignalAt(*at, numbers=numbers)
+    sends.on_train_end = ends.append  # type: ignore[method-assign]
     with pytest.raises(SystemExit) as stopped:
-        start(tmp_path, SignalAt(*at, numbers=numbers), **options)
-    assert stopped.value.code == 75
+        start(tmp_path, sends, **options)
+    assert stopped.value.code == 75 and len(ends) == 1
     newest = list_checkpoints(tmp_path)[-1]
     assert (newest.epoch, newest.batch, newest.finished) == (*place, False)
     assert sum(".interim." in name for name in names(tmp_path)) in (0, 2)
@@ -162,7 +131,7 @@ def test_stopped_and_started_again_it_is_the_same_run(tmp_path: Path, moment: st
 def test_a_signal_after_the_last_epoch_stops_a_finished_run(tmp_path: Path) -> None:
     """What comes in on_train_end is not swallowed, and the run is marked as finished all the same."""
     with pytest.raises(SystemExit):
-        start(tmp_path, SignalAt("on_train_end"))
+        start(tmp_path, SignalAt("train_end"))
     assert list_checkpoints(tmp_path)[-1].finished
     restored = start(tmp_path, SignalAt("never")).restored
     assert restored.finished
@@ -187,39 +156,13 @@ def test_a_signal_during_a_save_stops_after_it(tmp_path: Path, monkeypatch: pyte
     assert not any(".interim." in name for name in names(tmp_path))
 
 
-class Ends(keras.callbacks.Callback):
-    """Has to hear the end, to close its file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard = 0
-
-    def on_train_end(self, logs: Any = None) -> None:
-        self.heard += 1
-
-
-def test_everybody_hears_the_end_once(tmp_path: Path) -> None:
-    """Files are closed and flushed before the process exits."""
-    ends = Ends()
-    callbacks = [ends, SignalAt("on_train_batch_end", 1, 1)]
-    with pytest.raises(SystemExit):
-        fit(tmp_path, lambda: callbacks, checkpoint=TERM, epochs=EPOCHS, model=fresh_model())
-    assert ends.heard == 1
-
-
 def test_the_exit_code_can_be_chosen(tmp_path: Path) -> None:
-    """For schedulers that requeue on a code of their own."""
+    """For schedulers that requeue on a code of their own; or an exception, whose name says which signal."""
     with pytest.raises(SystemExit) as stopped:
-        start(tmp_path, SignalAt("on_epoch_begin", 1), checkpoint={**TERM, "exit_code": 3})
+        start(tmp_path / "code", SignalAt("epoch_begin", 1), checkpoint={**TERM, "exit_code": 3})
     assert stopped.value.code == 3
-
-
-def test_an_exception_can_be_had_instead(tmp_path: Path) -> None:
-    """Its name says which signal; another fit in this process goes on from there."""
-    options = {"checkpoint": {**TERM, "exit_code": None}}
     with pytest.raises(StoppedBySignal, match="SIGTERM: the run was saved and stopped"):
-        start(tmp_path, SignalAt("on_train_batch_end", 1, 1), **options)
-    assert start(tmp_path, SignalAt("never"), **options).differences(whole("{epoch:03d}")[0]) == []
+        start(tmp_path / "none", SignalAt("epoch_begin", 1), checkpoint={**TERM, "exit_code": None})
 
 
 def test_the_previous_handler_hears_of_it_when_the_run_is_safe(tmp_path: Path) -> None:
@@ -229,7 +172,7 @@ def test_the_previous_handler_hears_of_it_when_the_run_is_safe(tmp_path: Path) -
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit):
-            start(tmp_path, SignalAt("on_train_batch_end", 1, 1))
+            start(tmp_path, SignalAt("train_batch_end", 1, 1))
         assert found == [(signal.SIGTERM, 2)]
         assert signal.getsignal(signal.SIGTERM) is before
     finally:
@@ -238,7 +181,7 @@ def test_the_previous_handler_hears_of_it_when_the_run_is_safe(tmp_path: Path) -
 
 def test_other_signals_can_be_chosen(tmp_path: Path) -> None:
     """A list of names or numbers; SIGINT then saves too, where Ctrl-C would tear a step apart."""
-    sends = SignalAt("on_train_batch_end", 1, 1, numbers=(signal.SIGINT,))
+    sends = SignalAt("train_batch_end", 1, 1, numbers=(signal.SIGINT,))
     with pytest.raises(SystemExit):
         start(tmp_path, sends, checkpoint={"save_on_signal": ["SIGINT", signal.SIGUSR2]})
     newest = list_checkpoints(tmp_path)[-1]
@@ -276,17 +219,9 @@ class Fails(keras.callbacks.Callback):
         raise ZeroDivisionError
 
 
-def test_after_a_fit_that_failed_signals_do_what_they_did(tmp_path: Path) -> None:
-    """Handlers are put back when an exception leaves fit."""
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError):
-        fit(tmp_path, lambda: [Fails()], checkpoint=TERM, model=fresh_model())
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
 def test_a_signal_is_not_lost_where_fit_fails_before_it_could_stop(tmp_path: Path) -> None:
-    """The process ends as it was told to, and says what failed."""
-    sends = SignalAt("on_train_batch_begin", 0, 0)
+    """The process ends as it was told to, and says what failed; handlers are put back."""
+    sends = SignalAt("train_batch_begin", 0, 0)
     warns = pytest.warns(UserWarning, match="asked to stop, and failed before it could: ZeroDivisionError")
     with warns, pytest.raises(SystemExit) as stopped:
         fit(tmp_path, lambda: [sends, Fails()], checkpoint=TERM, model=fresh_model())
