@@ -5,12 +5,8 @@ from __future__ import annotations
 import doctest
 import gc
 import hashlib
-import os
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,7 +15,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from places import ROOT
 
 from callback_state import data
 from callback_state._input import enterable, passes
@@ -403,48 +398,6 @@ def test_epochs_of_epochs() -> None:
     outer = data.epochs(lambda epoch: tf.data.Dataset.from_tensor_slices(rest(inner, epoch)))
     assert read(outer) == rest(inner, 0)
     assert read(outer) == rest(inner, 1)
-
-
-MIRRORED = """
-import keras, numpy as np, tensorflow as tf
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from callback_state import data
-
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-slices = tf.data.Dataset.from_tensor_slices((np.arange(20.0), np.arange(20.0)))
-for train in (
-    data.shuffled(np.arange(20.0), np.arange(20.0), batch_size=6, seed=1),
-    data.epochs(lambda epoch: slices.shuffle(20, seed=epoch).batch(6)),
-):
-    train.enter(5, 1)
-    whole = [x.numpy().tolist() for _, (x, _) in train.batches(5)]
-    shares = [strategy.experimental_local_results(x) for x, _ in strategy.experimental_distribute_dataset(train)]
-    print([sum((part.numpy().tolist() for part in parts), []) for parts in shares] == whole[1:] + whole[:1])
-    with strategy.scope():
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        model.compile("sgd", "mse", jit_compile=False)
-    train.enter(5)
-    begun = []
-    count = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: begun.append(train._callback_state_passes.begun))
-    model.fit(train.map(lambda x, y: (x[:, None], y)), epochs=3, verbose=0, shuffle=False, callbacks=[count])
-    print(begun)
-"""
-
-
-@pytest.mark.heavy
-def test_two_devices_share_each_batch(tmp_path: Path) -> None:
-    """Under a MirroredStrategy each batch is divided; Keras reads a batch of one pass before it trains."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MIRRORED],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
-    assert done.stdout.split("\n")[:-1] == ["True", "[7, 8, 9]"] * 2, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("module", [data, enterable, passes])

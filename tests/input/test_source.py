@@ -18,7 +18,6 @@ from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from callback_state import ResumeError, data
 from callback_state._checkpoints.typed import to_plain
 from callback_state._input.source import Source
-from callback_state._keras.epoch_iterator import _USED
 from callback_state._keras.randomness import put_back_generators, take_generators
 
 EPOCHS, BATCH = 3, 4
@@ -369,39 +368,7 @@ def test_data_that_end_between_two_epochs_are_refused() -> None:
         fit.source.wind(whole.saves[-1].taken, verbose=False)
 
 
-@pytest.mark.parametrize("verbose", [True, False])
-@pytest.mark.parametrize("inside", [True, False])
-def test_reading_is_shown_where_fit_shows_a_bar(
-    capsys: pytest.CaptureFixture[str], verbose: bool, inside: bool
-) -> None:
-    """One line and a progress bar over all batches that are read; nothing where ``fit`` is silent."""
-    whole = begin("endless dataset")
-    whole.run(0, 2)
-    save = [s for s in whole.saves if s.epoch == 1][1 if inside else -1]
-    fit = begin("endless dataset")
-    if inside:
-        fit.source.enter(save.taken, lambda: None, verbose=verbose, stops=False)
-        fit.run(1, 2, save.steps)
-    else:
-        fit.source.wind(save.taken, verbose=verbose)
-    shown, count = capsys.readouterr().out, save.taken.seen
-    assert count == (6 if inside else 8)
-    if verbose:
-        assert shown.startswith("Reading up to the batch of the checkpoint:\n")
-        assert f"{count}/{count}" in shown
-    else:
-        assert shown == ""
-
-
 # What it is told by Keras.
-
-
-@pytest.mark.parametrize("name", _USED)
-def test_epoch_iterator_of_another_keras_is_refused(name: str) -> None:
-    """The error has the release of Keras and the name that it lacks."""
-    other = SimpleNamespace(**dict.fromkeys(set(_USED) - {name}))
-    with pytest.raises(ResumeError, match=rf"^keras {keras.__version__}: the iterator .* has no {name}\. "):
-        Source(other)
 
 
 DESCRIBED: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {

@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import dataclasses
-import datetime
-import decimal
-import enum
-import fractions
 import importlib
-import pathlib
-import random
 import signal
 import threading
 import types
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import numpy as np
 import pytest
 from harness import Killed, Strike, X, Y
 from programs import Program
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, NotPicklableError, restore_callbacks, stateful
-from callback_state._format.encode import Encoder
 
 KILL = 2
-
-
-class Colour(enum.Enum):
-    RED = 1
-    BLUE = "b"
-
-
-class Point(NamedTuple):
-    x: int
-    y: float
-
-
-@dataclasses.dataclass
-class Window:
-    values: list[float]
-    size: int = 3
-
-
-@stateful
-class Plain:
-    """A plain class whose objects callbacks hold."""
-
-    def __init__(self, start: int) -> None:
-        self.total = start
 
 
 class Foreign:
@@ -66,71 +31,6 @@ class Foreign:
         return isinstance(other, Foreign) and other.value == self.value
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def moved(generator: Any) -> Any:
-    generator.random()
-    return generator
-
-
-#: What an attribute is when the callback is made, and what it becomes in an epoch.
-KINDS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "none": (lambda: 1, lambda: None),
-    "bool": (lambda: False, lambda: True),
-    "int": (lambda: 0, lambda: 10**30),
-    "float": (lambda: 0.0, lambda: 0.1 + 0.2),
-    "inf": (lambda: 0.0, lambda: float("inf")),
-    "complex": (lambda: 0j, lambda: 1.5 - 2j),
-    "str": (lambda: "", lambda: "é\udc80\0"),
-    "bytes": (lambda: b"", lambda: b"\0\xff"),
-    "bytearray": (bytearray, lambda: bytearray(b"ab")),
-    "list": (list, lambda: [1, [2.5, ("a", None)], {"k": [b"v"]}]),
-    "tuple": (tuple, lambda: (1, (2, [3]))),
-    "dict": (dict, lambda: {"a": 1, (1, "b"): {2: [3]}, None: {}}),
-    "set": (set, lambda: {1, "a", (2, 3)}),
-    "frozenset": (frozenset, lambda: frozenset({1, 2})),
-    "deque": (lambda: collections.deque(maxlen=3), lambda: collections.deque([1, 2, 3], maxlen=3)),
-    "OrderedDict": (collections.OrderedDict, lambda: collections.OrderedDict(b=1, a=2)),
-    "defaultdict": (lambda: collections.defaultdict(list), lambda: collections.defaultdict(list, {"a": [1]})),
-    "Counter": (collections.Counter, lambda: collections.Counter("aab")),
-    "datetime": (lambda: None, lambda: datetime.datetime(2020, 1, 2, 3, tzinfo=datetime.timezone.utc)),
-    "timedelta": (lambda: None, lambda: datetime.timedelta(days=1, microseconds=5)),
-    "Decimal": (lambda: None, lambda: decimal.Decimal("0.10")),
-    "Fraction": (lambda: None, lambda: fractions.Fraction(1, 3)),
-    "Enum": (lambda: Colour.RED, lambda: Colour.BLUE),
-    "path": (lambda: None, lambda: pathlib.PurePosixPath("a/b")),
-    "named tuple": (lambda: Point(0, 0.0), lambda: Point(1, 2.5)),
-    "dataclass": (lambda: Window([]), lambda: Window([1.0, 2.0], 7)),
-    "plain class": (lambda: Plain(0), lambda: Plain(9)),
-    "numpy scalar": (lambda: np.float32(0), lambda: np.float32(0.1)),
-    "numpy array": (lambda: np.zeros(0), lambda: np.asfortranarray(np.arange(6, dtype="int16").reshape(2, 3))),
-    "dtype": (lambda: None, lambda: np.dtype([("a", "<f4"), ("b", "S3")])),
-    "numpy generator": (lambda: np.random.default_rng(1), lambda: moved(np.random.default_rng(1))),
-    "numpy legacy generator": (lambda: np.random.RandomState(0), lambda: np.random.RandomState(5)),
-    "python generator": (lambda: random.Random(0), lambda: moved(random.Random(2))),
-    "range": (lambda: range(0), lambda: range(1, 9, 2)),
-}
-
-
-@stateful
-class Everything(keras.callbacks.Callback):
-    """Has an attribute of every plain kind, which changes in the first epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, (first, _) in KINDS.items():
-            setattr(self, name, first())
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for name, (_, later) in KINDS.items():
-            setattr(self, name, later())
-
-
-def text_of(value: Any) -> str:
-    """A text that is equal if and only if the values are."""
-    if dataclasses.is_dataclass(value):  # whose attributes have no order
-        value = (type(value).__name__, *dataclasses.astuple(value))  # type: ignore[arg-type]
-    return repr(Encoder(canonical=True).table(value))
 
 
 def checkpoint(directory: Path, **options: Any) -> ModelCheckpointEnhanced:
@@ -153,33 +53,6 @@ def go_on(directory: Path, callbacks: list[Any], *, model: Any = None, **options
 
 
 # Attributes.
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """(a callback that was trained and killed, one that was restored and went on for an epoch)"""
-    directory = tmp_path_factory.mktemp("everything")
-    trained, restored = Everything(), Everything()
-    train(directory, [trained])
-    go_on(directory, [restored])
-    return trained, restored
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_attribute_of_every_plain_kind(everything: Any, name: str) -> None:
-    """What the attribute had become is what a new callback has, in value, type and order."""
-    trained, restored = (getattr(callback, name) for callback in everything)
-    assert text_of(restored) == text_of(trained)
-    assert type(restored) is type(trained)
-    assert text_of(restored) != text_of(KINDS[name][0]())
-
-
-def test_all_kinds_are_rebuilt(tmp_path: Path) -> None:
-    """The callback is made from the file alone, too, where its constructor makes what is not data."""
-    trained = Everything()
-    train(tmp_path, [trained])
-    rebuilt = restore_callbacks(tmp_path)["Everything"]
-    assert [n for n in KINDS if text_of(getattr(rebuilt, n)) != text_of(getattr(trained, n))] == []
 
 
 # Where the class is defined.

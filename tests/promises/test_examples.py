@@ -198,11 +198,8 @@ def test_files_are_those_of_a_run_that_was_not_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "name", "shape"),
     [
-        pytest.param("mnist", META, (784, 64), marks=pytest.mark.heavy),
-        pytest.param("cifar10", META, (3072, 64), marks=pytest.mark.heavy),
         ("fashion_mnist", CONVNET, (3, 3, 1, 32)),
         ("cifar10", IMPROVEMENTS, (3, 3, 3, 32)),
-        pytest.param("imdb", LSTM, (32, 2), marks=pytest.mark.heavy),
         ("reuters", LSTM, (32, 46)),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import X_VAL, Y_VAL, Batches, Container, Killed, PerBatch, Strike, X, Y
+from harness import X_VAL, Y_VAL, Container, Killed, PerBatch, Strike, X, Y
 from reused import fit, fresh_model
 
 from callback_state import (
@@ -71,25 +71,6 @@ def test_saves_when_and_where_the_stock_class_does(
         said = re.findall(r"improved? from [\w.]+(?: to [\d.]+)?", capsys.readouterr().out)
         results.append((found, saver.best, said))
     assert results[0] == results[1]
-
-
-def test_best_survives_a_restart(tmp_path: Path) -> None:
-    """The first epoch after it does not overwrite a better model."""
-    options = {"checkpoint": {"save_best_only": True}, "name": "best", "epochs": 4}
-    whole = fit(tmp_path / "whole", lambda: [Batches()], **options)
-    assert fit(tmp_path / "killed", lambda: [Batches()], kill=3, **options) is None
-    resumed = fit(tmp_path / "killed", lambda: [Batches()], **options)
-    assert resumed.callbacks[0].best == whole.callbacks[0].best
-    assert resumed.weights == whole.weights
-
-
-def test_every_period_epochs(tmp_path: Path) -> None:
-    """period=2 saves after the 2nd and the 4th epoch, also across a restart."""
-    options = {"checkpoint": {"period": 2}}
-    assert fit(tmp_path, list, kill=3, **options) is None
-    assert models(tmp_path) == ["002.keras"]
-    fit(tmp_path, list, epochs=5, **options)
-    assert models(tmp_path) == ["002.keras", "004.keras", "005.final.keras"]
 
 
 def test_retention_keeps_the_newest_and_the_best_across_restarts(tmp_path: Path) -> None:
