@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from places import ROOT
 
 import callback_state
 import callback_state.testing
-from callback_state import cli, data, restore_callbacks
+from callback_state import cli, data
 from callback_state._callbacks.builders import Builders
 from callback_state._callbacks.stock import ADAPTERS
 from callback_state._checkpoints import schema
@@ -269,16 +268,6 @@ def test_the_reader_keeps_what_is_shared() -> None:
     """One object stays one, also where it holds itself."""
     outer, inner = held("shared-and-cyclic")
     assert outer["a"] is outer["b"] is inner and inner[1] is outer
-
-
-def test_the_reader_reads_the_numbers_of_stock_callbacks() -> None:
-    """What early stopping knows, as it is restored."""
-    directory = FILES["keras-3.7/stock-callbacks"]
-    found = reader.read((directory / "m.weights.h5.callbacks.pkl").read_bytes())["state"]["EarlyStopping"]
-    restored = restore_callbacks(directory)["EarlyStopping"]
-    for name in ("wait", "best", "best_epoch", "stopped_epoch"):
-        assert found[name] == getattr(restored, name)
-    assert math.isfinite(found["best"])
 
 
 @pytest.mark.parametrize("at", [0, 100, -200, -100, -1])

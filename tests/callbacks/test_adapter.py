@@ -12,7 +12,7 @@ import pytest
 from harness import Run
 from reused import SAVING, start
 
-from callback_state import CallbackStateError, NotPicklableError, ResumeError, adapter, restore_callbacks, stateful
+from callback_state import CallbackStateError, NotPicklableError, ResumeError, adapter, stateful
 from callback_state._callbacks.adapter import given_to
 from callback_state._callbacks.capture import (
     class_of,
@@ -59,12 +59,8 @@ def test_the_named_attributes_only() -> None:
     callback = adapter(make_class(), state=("steps", "every"))()
     callback.socket = object()
     assert state_of(callback) == {"every": 1, "steps": 0}
-
-
-def test_no_state_at_all() -> None:
-    """Somebody else's progress bar has none: it is registered, and nothing is saved."""
-    callback = adapter(make_class(), state=())()
-    assert is_registered(callback) and state_of(callback) == {}
+    none = adapter(make_class(), state=())()  # such as somebody else's progress bar
+    assert is_registered(none) and state_of(none) == {}
 
 
 def test_subclasses_inherit() -> None:
@@ -303,10 +299,3 @@ def test_an_error_of_an_adapter_trains_nothing(tmp_path: Path, monkeypatch: pyte
     SERVER[tmp_path.name] = sent
     assert start_board(tmp_path) is not None
     assert SERVER[tmp_path.name] == list(range(1, 17))
-
-
-def test_it_can_be_made_from_the_file(tmp_path: Path) -> None:
-    """The constructor's arguments are recorded, as with ``@stateful``."""
-    assert start_board(tmp_path, kill=7) is None
-    (board,) = (c for c in restore_callbacks(tmp_path) if isinstance(c, Board))
-    assert board.run == tmp_path.name

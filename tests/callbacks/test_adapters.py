@@ -19,7 +19,7 @@ from reused import fresh_model
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
 from callback_state._callbacks.capture import configuration, is_registered, state_of
 from callback_state._callbacks.csv_log import appending
-from callback_state._callbacks.stock import ADAPTERS, adapter_of, direction_of, set_direction
+from callback_state._callbacks.stock import ADAPTERS, adapter_of, set_direction
 from callback_state.testing import simulate
 
 EXPORTED = sorted(
@@ -236,37 +236,6 @@ def test_configuration_wins_over_a_decision(now: Callable[[], Any], decided: str
     callback._set_monitor_op()
     expected = {"val_accuracy": "greater"}.get(callback.monitor, {"max": "greater"}.get(callback.mode, "less"))
     assert callback.monitor_op.__name__ == expected
-
-
-@pytest.mark.parametrize("cls", ["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint"])
-def test_decision_of_a_direction_is_taken_once(cls: str) -> None:
-    """Held twice, a decision changes the sign of ``min_delta`` once."""
-    arguments = ("m.keras",) if cls == "ModelCheckpoint" else ()
-    callback, other = (getattr(keras.callbacks, cls)(*arguments) for _ in range(2))
-    fit([callback], epochs=1)
-    for _ in range(2):
-        set_direction(other, direction_of(callback))
-    # Keras 3.7 decides in some constructors, and keeps the sign out of the attribute.
-    if direction_of(callback) is not None:
-        assert direction_of(other) == direction_of(callback)
-    assert getattr(other, "min_delta", None) == getattr(callback, "min_delta", None)
-
-
-# What stands in a file.
-
-
-def test_no_private_name_of_keras_is_in_a_file(tmp_path: Path) -> None:
-    """The state file of all stock callbacks holds the name of no private module of Keras."""
-    optional = ("OrbaxCheckpoint", "LambdaCallback")
-    callbacks = [make(name) for name in EXPORTED if name not in optional]
-    fit([*callbacks, ModelCheckpointEnhanced("m.keras")], epochs=1)
-    data = (tmp_path / "m.keras.callbacks.pkl").read_bytes()
-    assert b"keras.src" not in data
-    assert all(
-        f"keras.callbacks.{type(c).__name__}".encode() in data
-        for c in callbacks
-        if type(c).__name__ not in ("History", "ProgbarLogger")
-    )
 
 
 # Log files.

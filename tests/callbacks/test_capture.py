@@ -102,24 +102,6 @@ def test_what_is_excluded_now_is_not_put_back() -> None:
     assert live.seen == []
 
 
-def test_a_generic_callback_has_no_state_of_python_s_own() -> None:
-    """``Generic[int](...)`` leaves ``__orig_class__`` on the instance; saving and restoring do not mind."""
-    import typing
-
-    item = typing.TypeVar("item")
-
-    @stateful
-    class Of(Callback, typing.Generic[item]):
-        pass
-
-    callback = Of[int]()
-    callback.n = 1  # type: ignore[attr-defined]
-    assert state_of(callback) == {"n": 1}
-    other = Of[int]()
-    put_into(saved(callback), other)
-    assert other.n == 1  # type: ignore[attr-defined]
-
-
 def test_an_undecorated_subclass_of_a_stock_callback_has_both_states() -> None:
     """Its own attributes and the parent's; its own parameters are configuration from the first look on."""
     stopping = Stopping(2.0, patience=3)
@@ -287,28 +269,6 @@ def test_an_interrupt_undoes_everything_and_goes_on_as_one() -> None:
     assert _look(live) == look
 
 
-def test_a_slot_is_undone_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attribute in ``__slots__`` has its value again, and one that was empty is empty again."""
-
-    @stateful
-    class Slotted(Touchy):
-        __slots__ = ("a", "b")
-
-    old, live = Slotted(), Slotted()
-    old.a, old.b, live.b = 1, 2, 3
-    seen = []
-
-    def refuse(value: Any) -> None:
-        seen.append((live.a, live.b))
-        raise ValueError
-
-    monkeypatch.setattr(live.weight, "assign", refuse)
-    with pytest.raises(RestoreError):
-        put_into(saved(old), live)
-    assert seen == [(1, 2)]
-    assert not hasattr(live, "a") and live.b == 3
-
-
 # What cannot be state.
 
 
@@ -390,25 +350,3 @@ def test_a_state_of_another_version_is_refused(saved_version: int, here: Any, me
     with pytest.raises(RestoreError, match=message):
         put_into(saved(old), here)
     assert here.count == 0
-
-
-def test_what_other_keys_need_is_not_looked_up() -> None:
-    """A class that is gone does no harm to a restore that leaves its callback out."""
-
-    @stateful(key="short lived")
-    class Gone:
-        pass
-
-    one, two = Steps(), Steps()
-    one.seen = [Gone()]  # type: ignore[list-item]
-    two.seen = [2]
-    snapshot = saved(one, two)
-    del Gone
-    from callback_state._callbacks import stateful as _stateful
-
-    _stateful._registry.pop(next(n for n, r in _stateful._registry.items() if r.key == "short lived"))
-    live = Steps()
-    put_into(snapshot, live, keys=["Steps_1"])
-    assert live.seen == [2]
-    with pytest.raises(RestoreError, match="short lived, which is not registered here"):
-        put_into(snapshot, Steps(), Steps())

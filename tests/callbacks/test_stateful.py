@@ -14,7 +14,7 @@ import pytest
 
 from callback_state import NotRegisteredError, stateful
 from callback_state._callbacks.arguments import LARGE_ARGUMENT, argument_of, describe, mark_of
-from callback_state._callbacks.capture import keyed, state_of
+from callback_state._callbacks.capture import state_of
 from callback_state._callbacks.stateful import find_class, registration_of
 
 Callback = keras.callbacks.Callback
@@ -123,13 +123,6 @@ def test_a_copy_remembers_what_the_original_was_given(original: Any, copied: Any
     assert original.scale != -1
 
 
-def test_a_key_given_to_a_copy_is_not_the_original_s() -> None:
-    """A shallow copy shares what it remembers only until one of the two is told something."""
-    original = Parent(1.0)
-    other = stateful(copy.copy(original), key="other")
-    assert list(keyed([original, other])) == ["Parent", "other"]
-
-
 def test_arguments_are_copied_before_the_constructor_can_change_them() -> None:
     """A list that the constructor empties is remembered full."""
 
@@ -199,46 +192,12 @@ def test_a_variable_is_never_mere_configuration() -> None:
     assert not argument_of(held).equals(held)
 
 
-def test_a_layer_is_configuration() -> None:
-    """A part of the model that a constructor was given is not looked into."""
-    layer = keras.layers.Dense(2)
-    kept = argument_of(layer)
-    layer.build((None, 3))
-    assert kept.equals(layer)
-
-
-def test_what_an_opaque_argument_was_survives_copies() -> None:
-    """After a deep copy and a pickle the copy's own function is still configuration."""
-
-    @stateful
-    class Holds(Callback):
-        def __init__(self, functions: Any) -> None:
-            super().__init__()
-            self.functions = functions
-
-    held = Holds([print, describe])
-    assert state_of(held) == {} == state_of(copy.deepcopy(held))
-    argument = pickle.loads(pickle.dumps(mark_of(held).arguments["functions"]))
-    assert argument.equals(argument.given) and argument.given == [print, describe]
-
-
 @pytest.mark.parametrize("cls", [Every, Parent, Child, Undecorated, OwnNew, Data], ids=lambda cls: cls.__name__)
 def test_the_signature_of_a_class_is_its_constructor_s(cls: Any) -> None:
     """Editors, ``help`` and ``inspect.signature`` see what they saw before."""
     shown = inspect.signature(cls)
     expected = list(inspect.signature(cls.__init__).parameters.values())[1:]
     assert list(shown.parameters.values()) == expected
-
-
-def test_an_instance_that_is_called_has_its_own_signature() -> None:
-    """The class's signature is not taken for that of ``__call__``."""
-
-    @stateful
-    class Called(Callback):
-        def __call__(self, x: int) -> int:
-            return x
-
-    assert list(inspect.signature(Called()).parameters) == ["x"]
 
 
 def test_a_wrong_call_is_the_constructor_s_own_error() -> None:
@@ -339,19 +298,6 @@ def _run_cell(module: str, revision: int) -> Any:
     space: dict[str, Any] = {"__name__": module}
     exec(CELL.format(revision=revision), space)
     return space["Cell"]
-
-
-def test_a_notebook_cell_run_again_replaces_its_class() -> None:
-    """The name means the newest class; instances of the one before it go on working."""
-    first = _run_cell("notebook", 1)
-    old = first(7)
-    second = _run_cell("notebook", 2)
-    assert first is not second
-    assert find_class("notebook.Cell", callbacks=True).cls is second
-    assert find_class("__main__.Cell", callbacks=True).cls is second
-    old.n = 8
-    assert registration_of(type(old)).cls is first  # type: ignore[union-attr]
-    assert state_of(old) == {"n": 8}
 
 
 def test_two_classes_of_one_name_are_told_apart_by_a_key() -> None:

@@ -36,15 +36,6 @@ def test_just_as_many_are_drawn(n: int, more: int) -> None:
     assert made.drawn == n and list(batches) == list(range(n, n + more))
 
 
-@given(pieces=st.lists(st.integers(1, 300), max_size=5))
-def test_pieces_add_up(pieces: list[int]) -> None:
-    """However many are drawn at once: what is drawn in the end is the sum."""
-    made, batches = reader(sum(pieces)), itertools.count()
-    for piece in pieces:
-        made.draw(batches, piece, 1)
-    assert made.drawn == sum(pieces) == next(batches)
-
-
 @given(n=COUNTS, missing=st.integers(1, 12), at_once=st.integers(1, 9))
 def test_only_the_last_execution_may_find_fewer(n: int, missing: int, at_once: int) -> None:
     """Of several steps at once some may be missing, but not all: that is an error with both numbers."""
@@ -63,17 +54,6 @@ def test_what_was_passed_in_another_way_is_not_drawn() -> None:
     made.drawn = 3
     made.draw(batches, 3, 1)
     assert next(batches) == 0 and made.drawn == 3
-
-
-def test_text_says_what_to_do() -> None:
-    """Pass the same data, or take a checkpoint that needs none."""
-    made = reader(7)
-    made.draw(iter(range(4)), 4, 1)
-    assert str(made.too_short()) == (
-        "the data ended after 4 batches, and the checkpoint was taken after 7: these are not the data of the run "
-        "that is resumed. Pass the same data to fit. To begin the epoch again with other data, restore a "
-        "checkpoint of the end of an epoch."
-    )
 
 
 # Python generators.

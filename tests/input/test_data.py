@@ -137,13 +137,6 @@ def test_epochs_and_seeds_differ() -> None:
     assert len({tuple(order) for order in orders}) == 25
 
 
-def test_the_order_is_uniform() -> None:
-    """Over 6,000 epochs each of the 24 orders of four rows comes within five deviations of 250 times."""
-    orders = [tuple(data.order_of(4, 9, epoch).tolist()) for epoch in range(6000)]
-    assert all(abs(orders.count(order) - 250) < 5 * 250**0.5 for order in {*orders})
-    assert len({*orders}) == 24
-
-
 def test_the_order_is_frozen() -> None:
     """On every machine and with every NumPy: a file that was saved years ago is resumed with the same order."""
     assert data.order_of(10, 1, 0).tolist() == FROZEN
@@ -273,15 +266,11 @@ def pipelines() -> dict[str, Callable[[], Any]]:
         return v, tf.random.uniform([], seed=5)
 
     return {
-        "map": lambda: range_(24).map(drawn),
         "map and batch": lambda: range_(24).map(drawn).batch(2),
         "filter": lambda: range_(40).map(drawn).filter(lambda v, u: u > 0.5).batch(2),
         "shuffle": lambda: range_(24).shuffle(5, seed=3).map(drawn).batch(2).prefetch(2),
-        "repeated shuffle": lambda: range_(6).shuffle(6, seed=3).repeat(4).map(drawn),
-        "random": lambda: tf.data.Dataset.random(seed=4).take(20).map(drawn),
         "interleave": lambda: range_(4).interleave(lambda i: range_(6), cycle_length=3, num_parallel_calls=2),
         "sample": lambda: tf.data.Dataset.sample_from_datasets([range_(20), range_(9)], seed=2).map(drawn),
-        "cache": lambda: range_(12).map(drawn).cache().batch(2),
     }
 
 
@@ -390,14 +379,6 @@ def test_the_users_options_count() -> None:
         return RANGE(4).with_options(options)
 
     assert data.epochs(make_epoch).options().threading.private_threadpool_size == 3
-
-
-def test_epochs_of_epochs() -> None:
-    """A function may read other data of this kind in its epoch."""
-    inner = numbers(4, 2)
-    outer = data.epochs(lambda epoch: tf.data.Dataset.from_tensor_slices(rest(inner, epoch)))
-    assert read(outer) == rest(inner, 0)
-    assert read(outer) == rest(inner, 1)
 
 
 @pytest.mark.parametrize("module", [data, enterable, passes])

@@ -1,8 +1,8 @@
 """Saves while the system refuses single writes; a program, run by test_verify.py in processes of its own.
 
-    python faults.py DIRECTORY ENDING checked|unchecked STEP ERROR...
+    python faults.py DIRECTORY ENDING ERROR...
 
-For each error (a number of ``errno``, 0 for a write of half the bytes) and each STEP-th n, a model is saved
+For each error (a number of ``errno``, 0 for a write of half the bytes) and each n, a model is saved
 and then a second one over it, while the n-th write fails, until n is more than there are writes. Each such
 save is a process, and a line of JSON. Needs the library of :func:`compiled`, preloaded.
 """
@@ -164,18 +164,14 @@ def in_a_process(function: Callable[[], dict[str, Any]], **known: Any) -> dict[s
     return {**known, **json.loads(found or b'{"outcome": "none"}'), **died}
 
 
-def main(directory: str, ending: str, checked: str, step: str, *errors: str) -> None:
+def main(directory: str, ending: str, *errors: str) -> None:
     import keras
-
-    from callback_state._keras import verify
 
     if ending == ".disk.keras":  # above the size for which Keras writes weights into memory first
         keras.src.saving.saving_lib.is_memory_sufficient = lambda model: False
-    if checked == "unchecked":
-        verify.verify = lambda *arguments, **options: None
     models = model(1), model(2)
     for error in map(int, errors):
-        for n in itertools.count(1, int(step)):
+        for n in itertools.count(1):
             path = Path(directory) / str(error) / str(n) / f"m{ending}"
             saved = in_a_process(functools.partial(attempt, path, *models, n, error), error=error, n=n)
             if saved.get("writes", n) < n:

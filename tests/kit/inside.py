@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -388,8 +388,6 @@ def start(
     cell: Cell,
     *,
     kill: int | None = None,
-    save_freq: Any = 1,
-    more: Callable[[], list[Any]] = list,
     verbose: int = 0,
     anew: bool = False,
     epochs: int = EPOCHS,
@@ -399,11 +397,10 @@ def start(
     heard = Heard()
     callbacks: list[Any] = [
         ModelCheckpointEnhanced(
-            directory / f"{cell.name}.weights.h5", "loss", save_weights_only=True, save_freq=save_freq
+            directory / f"{cell.name}.weights.h5", "loss", save_weights_only=True, save_freq=1
         ),
         heard,
         keras.callbacks.EarlyStopping("loss", patience=9),
-        *more(),
     ]
     if cell.optimizer != "schedule":
         callbacks[1:1] = [PerBatch(0.05)] if cell.stop else [keras.callbacks.LearningRateScheduler(halve)]

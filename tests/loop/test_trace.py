@@ -108,31 +108,3 @@ def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Pat
     fresh_model().fit(X, Y, epochs=1, verbose=0, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
     (only,) = Snapshot.open(str(tmp_path / "1.keras")).meta.starts
     assert (only.from_, only.beside) == (None, 2)
-
-
-@pytest.mark.filterwarnings("ignore:Lost is not saved")
-def test_who_changes_and_is_not_saved_stands_in_the_file(tmp_path: Path) -> None:
-    """Already in the first one that lacks it, beside the doubts about the data."""
-
-    class Lost(keras.callbacks.Callback):
-        count = 0
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.count += 1
-
-    killed(tmp_path, Strike("epoch_begin", at=1))
-    assert newest(tmp_path).doubts == []
-    with pytest.raises(Killed):
-        fresh_model().fit(
-            X,
-            Y,
-            epochs=3,
-            verbose=0,
-            callbacks=[
-                Lost(),
-                ModelCheckpointEnhanced(tmp_path / "lost" / "{epoch}.keras"),
-                Strike("epoch_begin", at=1),
-            ],
-        )
-    (doubt,) = newest(tmp_path / "lost").doubts
-    assert str(doubt).startswith("Lost is not saved with the checkpoint, and its count changed")

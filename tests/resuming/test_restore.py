@@ -248,27 +248,47 @@ def test_code_is_read_only_on_trust(tmp_path: Path) -> None:
     assert restore_callbacks(tmp_path, trusted=True)["Chooses"].rule(10) == 20
 
 
-def test_forgotten_initial_epoch_stops_with_the_line(checkpoints: Path) -> None:
+#: By name what is restored into and trained otherwise than it must be, and what the error says.
+FORGOTTEN: dict[str, str] = {
+    "initial_epoch": r"initial_epoch=restored\.initial_epoch",
+    "model": r"restore_callbacks\(\.\.\., model=model\)",
+    "compiled after": r"restore_callbacks\(\.\.\., model=model\)",
+    "trained meanwhile": r"restore_callbacks\(\.\.\., model=model\)",
+    "built anew": "trains another model than the one that was passed to",
+    "into": r"PerBatch.*: restored from the checkpoint, but not among",
+    "one of the callbacks": r"PerBatch.*: restored from the checkpoint, but not among",
+}
+
+
+@pytest.mark.parametrize("forgotten", FORGOTTEN)
+def test_a_fit_that_cannot_go_on_stops_with_the_line(checkpoints: Path, forgotten: str) -> None:
     """Before the first step, so that nothing is trained wrongly."""
-    callbacks, model = [*make(), saver(checkpoints)], fresh_model()
-    restore_callbacks(checkpoints, into=callbacks, model=model)
-    before = bytes_of(model.weights)
-    with pytest.raises(ResumeError, match=r"initial_epoch=restored\.initial_epoch"):
-        model.fit(**FIT, epochs=8, callbacks=callbacks)
-    assert bytes_of(model.weights) == before
-
-
-@pytest.mark.parametrize("forgotten", ["model", "compiled after", "trained meanwhile"])
-def test_a_fit_from_other_weights_stops_with_the_line(checkpoints: Path, forgotten: str) -> None:
-    """A fresh model, an optimizer that was made anew, weights that have moved on."""
     callbacks, model = [*make(), saver(checkpoints)], another_model()
-    restored = restore_callbacks(checkpoints, into=callbacks, model=None if forgotten == "model" else model)
+    restored = restore_callbacks(
+        checkpoints, into=None if forgotten == "into" else callbacks, model=None if forgotten == "model" else model
+    )
     if forgotten == "compiled after":
         model.compile("adam", keras.losses.BinaryCrossentropy())
     if forgotten == "trained meanwhile":
         model.layers[0].kernel.assign_add(model.layers[0].kernel)
-    with pytest.raises(ResumeError, match=r"restore_callbacks\(\.\.\., model=model\)"):
-        model.fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch)
+    if forgotten == "built anew":
+        model = another_model()
+    if forgotten == "one of the callbacks":
+        callbacks = [*make()[:1], *callbacks[1:]]
+    initial_epoch = 0 if forgotten == "initial_epoch" else restored.initial_epoch
+    before = bytes_of(model.weights)
+    with pytest.raises(ResumeError, match=FORGOTTEN[forgotten]):
+        model.fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=initial_epoch)
+    assert bytes_of(model.weights) == before
+
+
+def test_a_finished_run_with_model_forgotten_is_refused(tmp_path: Path) -> None:
+    """It would look complete, with a random model."""
+    fit(tmp_path, make, epochs=1)
+    callbacks = [*make(), saver(tmp_path)]
+    restored = restore_callbacks(tmp_path, into=callbacks)
+    with pytest.raises(ResumeError, match=r"model=model"):
+        fresh_model().fit(**FIT, epochs=1, callbacks=callbacks, initial_epoch=restored.initial_epoch)
 
 
 def test_state_survives_without_a_checkpoint_in_the_new_fit(checkpoints: Path) -> None:
@@ -372,14 +392,6 @@ def test_a_metric_called_epochs_does_not_hide_the_epochs(tmp_path: Path) -> None
     assert load_meta(tmp_path)["epochs"] == [0, 1]
 
 
-def test_a_model_built_anew_after_the_restore_is_refused(checkpoints: Path) -> None:
-    """Its weights are random: before the first step, with the line."""
-    callbacks = [*make(), saver(checkpoints)]
-    restored = restore_callbacks(checkpoints, into=callbacks, model=fresh_model())
-    with pytest.raises(ResumeError, match="trains another model than the one that was passed to"):
-        another_model().fit(**FIT, epochs=8, callbacks=callbacks, initial_epoch=restored.initial_epoch)
-
-
 def test_a_restored_model_that_is_not_trained_is_freed(checkpoints: Path) -> None:
     """A script may restore only to look: what waits for a ``fit`` does not keep the model in memory."""
     model, callbacks = another_model(), [*make(), saver(checkpoints)]
@@ -388,27 +400,6 @@ def test_a_restored_model_that_is_not_trained_is_freed(checkpoints: Path) -> Non
     del model
     gc.collect()
     assert dies() is None and callbacks[0].step == 12
-
-
-def test_a_finished_run_with_model_forgotten_is_refused(tmp_path: Path) -> None:
-    """It would look complete, with a random model."""
-    fit(tmp_path, make, epochs=3)
-    callbacks = [*make(), saver(tmp_path)]
-    restored = restore_callbacks(tmp_path, into=callbacks)
-    with pytest.raises(ResumeError, match=r"model=model"):
-        fresh_model().fit(**FIT, epochs=3, callbacks=callbacks, initial_epoch=restored.initial_epoch)
-
-
-@pytest.mark.parametrize("forgotten", ["into", "other objects", "one of them"])
-def test_a_fit_without_the_restored_callbacks_is_refused(checkpoints: Path, forgotten: str) -> None:
-    """The state went into others: named, before the first step."""
-    callbacks, model = [*make(), saver(checkpoints)], fresh_model()
-    restored = restore_callbacks(checkpoints, into=None if forgotten == "into" else callbacks, model=model)
-    passed = callbacks if forgotten == "into" else [*make(), saver(checkpoints)]
-    if forgotten == "one of them":
-        passed = [*make()[:1], *callbacks[1:]]
-    with pytest.raises(ResumeError, match=r"PerBatch.*: restored from the checkpoint, but not among"):
-        model.fit(**FIT, epochs=8, callbacks=passed, initial_epoch=restored.initial_epoch)
 
 
 def test_stock_model_files_that_would_be_written_over_are_warned_of(tmp_path: Path) -> None:
