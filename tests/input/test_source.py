@@ -188,7 +188,7 @@ def points(whole: Fit, at_once: int) -> list[Save]:
     return [*first[-2:], *second[1:2], *(second[-1:] if whole.source.is_stream else ())]
 
 
-SEVERAL = ("arrays", "dataset", "endless dataset", "generator", "PyDataset")
+SEVERAL = ("arrays", "dataset", "generator")
 
 
 @pytest.mark.parametrize(

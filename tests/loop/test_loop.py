@@ -208,18 +208,6 @@ def test_later_fit_after_one_that_raised(tmp_path: Path) -> None:
     assert counter.count == 3
 
 
-def test_list_of_the_users_own_after_a_fit_that_raised(tmp_path: Path) -> None:
-    """The same CallbackList can be passed again, to a fit that ends and leaves it as it was."""
-    model, broken = fresh_model(), Raise()
-    callbacks = listed(model, [Counter(), checkpoint(tmp_path), broken])
-    with pytest.raises(KeyError, match="broken"):
-        fit(callbacks, model)
-    callbacks.callbacks.remove(broken)
-    fit(callbacks, model)
-    assert wrapped(callbacks) == set()
-    assert models(tmp_path) == ["1.keras", "2.keras"]
-
-
 def test_list_of_the_users_own_in_two_fits(tmp_path: Path) -> None:
     """The second fit with one CallbackList, which calls no set_model again, saves what the first saved."""
     model = fresh_model()

@@ -96,14 +96,14 @@ def test_a_path_names_a_model_file_or_its_state_file(checkpoints: Path, path: st
 
 def test_from_nothing_but_the_files_the_run_goes_on_exactly(tmp_path: Path) -> None:
     """load_model(restored.model_path) and callbacks=[*restored] give the uninterrupted run."""
-    whole = fit(tmp_path / "whole", make)
-    assert fit(tmp_path / "killed", make, kill=3) is None
+    whole = fit(tmp_path / "whole", make, epochs=4)
+    assert fit(tmp_path / "killed", make, kill=2) is None
     keras.utils.set_random_seed(3)
     restored = restore_callbacks(tmp_path / "killed")
     model = keras.models.load_model(restored.model_path)
     history = model.fit(
         **FIT,
-        epochs=8,
+        epochs=4,
         validation_data=(X[:16], 1 - Y[:16]),
         callbacks=[*restored],
         initial_epoch=restored.initial_epoch,

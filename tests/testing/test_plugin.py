@@ -55,38 +55,20 @@ MARKED = """
 """
 
 
-OPTIONS = ("-p", "no:cacheprovider", "--strict-markers")
-
-
-def check_output(output: str) -> None:
+def test_the_marker_and_the_fixtures(pytester: pytest.Pytester) -> None:
     """What is right passes, as does the short example of the README; what is wrong fails with its cause."""
+    example = path_of("test_schedule.py").read_text(encoding="utf-8")
+    assert len(example.splitlines()) < 25
+    pytester.makepyfile(test_marked=MARKED, test_schedule=example)
+    script = pytester.makepyfile(run="import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))")
+    options = ("-p", "no:cacheprovider", "--strict-markers", ".")
+    output = Program(str(script), str(pytester.path), options).run().out
     assert "4 failed, 4 passed" in output
     assert "after resuming at (1, 0): Steps.step is 0, expected 2; Steps is not registered" in output
     assert "_Whole" not in output and "plugin.py" not in output
     assert "write @pytest.mark.resumes(epochs=..., steps=...)" in output
     assert "<Record of 81 steps, learning rate 0.00617284 in the last> ==" in output
     assert "the learning rate of step (0, 0) is 0.5, expected 0.25" in output
-
-
-@pytest.fixture
-def suite(pytester: pytest.Pytester) -> Path:
-    """A directory with tests that use the plugin, the example of the README among them."""
-    example = path_of("test_schedule.py").read_text(encoding="utf-8")
-    assert len(example.splitlines()) < 25
-    pytester.makepyfile(test_marked=MARKED, test_schedule=example)
-    pytester.makepyfile(run="import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))")
-    return pytester.path
-
-
-def test_the_marker_and_the_fixtures(suite: Path) -> None:
-    """In a plain run of pytest."""
-    check_output(Program(str(suite / "run.py"), str(suite), (*OPTIONS, ".")).run().out)
-
-
-@pytest.mark.heavy
-def test_the_marker_and_the_fixtures_with_xdist(suite: Path, pytester: pytest.Pytester) -> None:
-    """In a run with several processes."""
-    check_output(pytester.runpytest_subprocess(*OPTIONS, "-n", "2", timeout=120).stdout.str())
 
 
 def test_without_being_used_it_loads_nothing(pytester: pytest.Pytester) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import importlib.util
 import itertools
-import os
 import random
 import sys
 import threading
@@ -116,28 +114,19 @@ class Locks(Tracks):
 
 
 CALLBACKS = keras.callbacks
-ORBAX: dict[str, Callable[[], Any]] = {}
-if hasattr(CALLBACKS, "OrbaxCheckpoint") and importlib.util.find_spec("orbax") is not None:
-    ORBAX["OrbaxCheckpoint"] = lambda: CALLBACKS.OrbaxCheckpoint(
-        os.path.abspath("orbax"), save_freq=3, save_best_only=True, monitor="loss", save_on_background=False
-    )
 RIGHT: dict[str, Callable[[], Any]] = {
     **{cls.__name__: cls for cls in (Counts, Resets, Draws, DrawsGlobally, Relative, Window, Tracks, Locks)},
     "EarlyStopping": lambda: CALLBACKS.EarlyStopping(patience=3, restore_best_weights=True),
     "ReduceLROnPlateau": lambda: CALLBACKS.ReduceLROnPlateau("loss", patience=1, cooldown=1),
     "LearningRateScheduler": lambda: CALLBACKS.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
     "ModelCheckpoint": lambda: CALLBACKS.ModelCheckpoint("{epoch}.keras", save_best_only=True),
-    "ModelCheckpoint by batches": lambda: CALLBACKS.ModelCheckpoint("{epoch}-{batch}.keras", save_freq=3),
-    "TerminateOnNaN": lambda: CALLBACKS.TerminateOnNaN(),
     "CSVLogger": lambda: CALLBACKS.CSVLogger("log.csv"),
     "TensorBoard": lambda: CALLBACKS.TensorBoard("tb", update_freq=1),
-    "BackupAndRestore": lambda: CALLBACKS.BackupAndRestore("backup", save_freq=3),
     "ModelCheckpointEnhanced": lambda: ModelCheckpointEnhanced("{epoch}.keras", save_best_only=True, keep_best=2),
     "ModelCheckpointEnhanced by batches": lambda: [
         Counts(),
         ModelCheckpointEnhanced("{epoch}-{batch}.keras", save_freq=3, max_to_keep=2),
     ],
-    **ORBAX,
     "several": lambda: [Counts(), Window(), CALLBACKS.EarlyStopping(patience=3), Counts(0.2)],
 }
 
@@ -315,20 +304,6 @@ class InOptimizer(Callback):
         set_rate(self, 1 / self.model.optimizer.steps_so_far)
 
 
-@stateful(exclude=("factor",))
-class Derives(Callback):
-    def __init__(self) -> None:
-        super().__init__()
-        self.step, self.factor = 0, 1.0
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        set_rate(self, 0.1 * self.factor)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.step += 1
-        self.factor = 1 / (1 + self.step)
-
-
 @stateful
 class IteratesPickled(Callback):
     """A count can be pickled; but reading it from a file needs trust."""
@@ -383,18 +358,6 @@ def test_a_number_of_a_layer_is_caught() -> None:
         assert_resumes_exactly(HalvesDropout, model=model, epochs=3, steps_per_epoch=1)
 
 
-@stateful
-class Deletes(Callback):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = True
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if hasattr(self, "first"):
-            del self.first
-            set_rate(self, 0.5)
-
-
 def counting() -> Any:
     """A scheduler whose function counts by itself."""
     count = 0
@@ -442,12 +405,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "an unseeded generator": (Unseeded, r"Unseeded.on_train_batch_begin draws random numbers"),
     "a handle": (Handle, r"the callbacks cannot be saved: Handle.lock: .*it belongs to this process"),
     "the optimizer": (InOptimizer, r"keeps state only in the optimizer \(self.model.optimizer.steps_so_far\)"),
-    "derived, and not again": (Derives, r"is 0.1.*, expected 0.05.*derives factor from self.step, .*excluded"),
     "an iterator that can be pickled": (
         IteratesPickled,
         r"IteratesPickled.counter.*; an iterator cannot be saved",
     ),
-    "an attribute that goes": (Deletes, r"Deletes.first is True, expected no such attribute; .* deletes it"),
     "a schedule's closure": (counting, r"LearningRateScheduler.schedule keeps state in a closure \(count\)"),
     "a schedule's object": (holding, r"LearningRateScheduler.schedule keeps state in .* closure \(holder.step\)"),
 }

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -391,26 +390,6 @@ def test_a_hook_that_never_returns_is_interrupted_and_named(wait: Any, interrupt
     with pytest.raises(TimeoutError, match=r"Hangs.on_epoch_end\(1\) did not return within 0.2 s and was"):
         simulate(Hangs(wait), epochs=3, steps_per_epoch=1, timeout=0.2)
     assert threading.active_count() < 50 and simulate(Warmup(0.1), epochs=1, steps_per_epoch=1, timeout=0.2).steps
-
-
-def test_a_run_that_is_longer_than_the_limit_of_a_hook_goes_on() -> None:
-    """The seconds are those of one call."""
-    hears = Hears()
-    end = time.monotonic() + 0.5
-    hears.on_epoch_end = lambda epoch, logs=None: setattr(  # type: ignore[method-assign]
-        hears.model, "stop_training", time.monotonic() > end
-    )
-    simulate(hears, epochs=10**6, steps_per_epoch=1, timeout=0.1, optimizer="numpy")
-
-
-class Slow(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        time.sleep(0.3)
-
-
-def test_each_callback_has_the_time_for_itself() -> None:
-    """Several that are slow are not one that hangs."""
-    simulate([Slow(), Slow(), Slow(), Slow()], epochs=1, steps_per_epoch=1, timeout=0.5)
 
 
 def test_who_interrupts_by_himself_is_not_held_for_a_hook_that_hangs() -> None:
