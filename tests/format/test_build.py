@@ -64,7 +64,7 @@ def _mutations(table: Table) -> Any:
 
 
 @given(tables.flatmap(_mutations).flatmap(_mutations), st.sampled_from(LIVE))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_damaged_table_is_built_or_refused(table: Table, live: Any) -> None:
     """Two parts of a good table exchanged or dropped: PlainError and nothing else, beside whatever lives."""
     with contextlib.suppress(PlainError):

@@ -34,7 +34,7 @@ scalars = (
     | st.text(st.characters(exclude_categories=()))
     | st.binary()
 )
-trees = st.recursive(scalars, lambda inner: st.lists(inner) | st.lists(inner).map(tuple))
+trees = st.recursive(scalars, lambda inner: st.lists(inner) | st.lists(inner).map(tuple), max_leaves=20)
 
 
 #: Two trees are the same, types, signs and NaN included, if our writer writes the same bytes.

@@ -188,6 +188,7 @@ def test_the_old_or_the_new_checkpoint_is_whole(check: str, history: str) -> Non
     assert cases(check, history) > 7
 
 
+@pytest.mark.heavy  # it may run in another process than the cases, and look at all of them again
 def test_the_readme_says_how_many_cases() -> None:
     """The number in the README is the number of cases that were looked at."""
     total = sum(cases(check, history) for check in CHECKS for history in HISTORIES)
