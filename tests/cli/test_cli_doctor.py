@@ -338,9 +338,7 @@ EACH = 'ModelCheckpointEnhanced("c/{epoch}.keras")'
 
 CHOSEN: dict[str, tuple[str, str]] = {
     "best first": (f"{BEST}, {EACH}", "c"),
-    "best last": (f"{EACH}, {BEST}", "c"),
     "best alone": (BEST, "."),
-    "by name": (f"{BEST}, {EACH}".replace("(", "(filepath="), "c"),
     "by position": (f"{BEST}, {EACH}".replace("save_best_only=", "'loss', 0, "), "c"),
     "not best": (f"{BEST}, {EACH[:-1]}, save_best_only=False)", "c"),
     "unknown": (f"{BEST}, {EACH[:-1]}, save_best_only=option)", "."),
