@@ -34,7 +34,7 @@ from plain_values import (
 
 from callback_state import RestoreError
 from callback_state._format.decode import Decoder, copy
-from callback_state._format.table import MISSING, PlainError, Table, order
+from callback_state._format.table import MISSING, PlainError, Table
 
 LIVE = [
     MISSING,
@@ -262,9 +262,3 @@ def test_a_copy_is_the_same_and_shares_nothing(value: Any) -> None:
     if isinstance(value, (list, dict, set, deque)):
         value.clear()
         assert made[0] is not value
-
-
-def test_parts_come_before_what_they_are_parts_of() -> None:
-    """``order`` lists each node that is needed once, and no other."""
-    table = Table([("list", [(2,), (1,)]), ("tuple", [(2,)]), ("tuple", []), ("list", [])], (0,))
-    assert order(table) == [2, 1, 0]

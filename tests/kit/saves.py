@@ -82,6 +82,7 @@ def _is_model(name: str) -> bool:
 
 def put(directory: Path, files: Content) -> None:
     for name, data in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(data)
 
 

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from saves import DEAD, model_of, number_of, sealed, stage
+from saves import DEAD, model_of, number_of, put, save, sealed, stage, staged_name
 
 from callback_state._store.lock import NAME, hold
 from callback_state._store.pair import SUFFIX
 from callback_state._store.recover import UNTOUCHED, recover_all
-from callback_state._store.staging import staged_path
-
-
-def put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-
-
-def put_pair(directory: Path, name: str, number: int) -> None:
-    put(directory / name, model_of(number))
-    put(directory / (name + SUFFIX), sealed(number))
-
-
-def put_staged(directory: Path, name: str, number: int) -> None:
-    """The staged state of a save."""
-    digest = hashlib.sha256(model_of(number)).digest()
-    put(Path(staged_path(str(directory / name), digest)), sealed(number))
 
 
 def content(directory: Path) -> dict[str, bytes]:
@@ -49,17 +31,16 @@ def held(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.skipif(os.name == "nt", reason="on Windows nobody can ask whether a process lives")
 def test_every_name_is_recovered(held: Path) -> None:
     """Each by itself: one is completed, one undone, one was never there, one needs nothing."""
-    put_pair(held, "a.keras", 1)
-    put(held / "a.keras", model_of(2))
-    put_staged(held, "a.keras", 2)
-    put_pair(held, "b.weights.h5", 1)
-    put_staged(held, "b.weights.h5", 2)
+    save(held / "a.keras", 1)
+    put(held, {"a.keras": model_of(2), staged_name(model_of(2), "a.keras"): sealed(2)})
+    save(held / "b.weights.h5", 1)
+    put(held, {staged_name(model_of(2), "b.weights.h5"): sealed(2)})
     stage(held / "b.weights.h5")
-    put_staged(held, "c.h5", 3)
+    put(held, {staged_name(model_of(3), "c.h5"): sealed(3)})
     stage(held / "c.h5", pid=os.getpid())
-    put_pair(held, "d.tmp-x.keras", 4)
+    save(held / "d.tmp-x.keras", 4)
     stage(held / "d.tmp-x.keras")
-    put_pair(held, "e.keras", 5)
+    save(held / "e.keras", 5)
     assert recover_all(held) == []
     expected = {"a.keras": 2, "b.weights.h5": 1, "d.tmp-x.keras": 4, "e.keras": 5}
     assert {name: number_of(held / name) for name in expected} == expected
@@ -71,8 +52,8 @@ def test_every_name_is_recovered(held: Path) -> None:
 @pytest.mark.parametrize("age", [UNTOUCHED + 60, UNTOUCHED - 60, -60], ids=["old", "recent", "later"])
 def test_unknown_writers(held: Path, whose: str, age: float) -> None:
     """What nobody touched for long before the lock was taken goes, and with it what was staged; else nothing."""
-    put_pair(held, "m.keras", 1)
-    put_staged(held, "m.keras", 2)
+    save(held / "m.keras", 1)
+    put(held, {staged_name(model_of(2), "m.keras"): sealed(2)})
     host = {"another host": "elsewhere", "another container": "0a1b2c3d4e5f"}.get(whose)
     stage(held / "m.keras", pid=os.getppid() if host is None else DEAD, host=host, age=age)
     before = content(held)
@@ -86,8 +67,8 @@ def test_unknown_writers(held: Path, whose: str, age: float) -> None:
 
 def test_one_writer_at_work_keeps_what_is_staged(held: Path) -> None:
     """The staged state may be his; an old staging directory goes all the same."""
-    put_pair(held, "m.keras", 1)
-    put_staged(held, "m.keras", 2)
+    save(held / "m.keras", 1)
+    put(held, {staged_name(model_of(2), "m.keras"): sealed(2)})
     at_work = stage(held / "m.keras", host="elsewhere")
     old = stage(held / "m.keras", pid=DEAD - 1, host="elsewhere", age=2 * UNTOUCHED)
     recover_all(held)
@@ -105,7 +86,7 @@ def test_a_file_in_an_old_directory_that_is_being_written(held: Path) -> None:
 
 def test_without_the_lock_only_the_dead_are_swept(tmp_path: Path) -> None:
     """Where a file system has no locks nothing is proved of unknown writers, however old."""
-    put_pair(tmp_path, "m.keras", 1)
+    save(tmp_path / "m.keras", 1)
     stage(tmp_path / "m.keras", host="elsewhere", age=100 * UNTOUCHED)
     before = content(tmp_path)
     assert recover_all(tmp_path) == []
@@ -114,13 +95,13 @@ def test_without_the_lock_only_the_dead_are_swept(tmp_path: Path) -> None:
 
 def test_evidence_is_left_as_it_is(held: Path) -> None:
     """A model without a state that matches it: whatever lies around may be all that is left."""
-    put(held / "lost.keras", model_of(1))
-    put_staged(held, "lost.keras", 2)
+    put(held, {"lost.keras": model_of(1)})
+    put(held, {staged_name(model_of(2), "lost.keras"): sealed(2)})
     stage(held / "lost.keras", age=2 * UNTOUCHED)
-    put_pair(held, "damaged.keras", 3)
-    put(held / ("damaged.keras" + SUFFIX), sealed(3)[:-5])
+    save(held / "damaged.keras", 3)
+    put(held, {("damaged.keras" + SUFFIX): sealed(3)[:-5]})
     stage(held / "damaged.keras", host="elsewhere", age=2 * UNTOUCHED)
-    put(held / "bare.keras", model_of(4))
+    put(held, {"bare.keras": model_of(4)})
     before = content(held)
     assert recover_all(held) == [str(held / "damaged.keras"), str(held / "lost.keras")]
     assert content(held) == before
@@ -128,9 +109,9 @@ def test_evidence_is_left_as_it_is(held: Path) -> None:
 
 def test_a_damaged_state_does_not_keep_a_staged_one_from_its_place(held: Path) -> None:
     """The damaged file is replaced by the state that matches, as the interrupted commit would have done."""
-    put(held / "m.keras", model_of(2))
-    put(held / ("m.keras" + SUFFIX), sealed(1)[:-5])
-    put_staged(held, "m.keras", 2)
+    put(held, {"m.keras": model_of(2)})
+    put(held, {("m.keras" + SUFFIX): sealed(1)[:-5]})
+    put(held, {staged_name(model_of(2), "m.keras"): sealed(2)})
     assert recover_all(held) == []
     assert content(held) == {"m.keras": model_of(2), "m.keras" + SUFFIX: sealed(2)}
 
@@ -148,8 +129,7 @@ def test_what_others_have_there_stays(held: Path) -> None:
         ".notes.txt.tmp-host-12-0123abcd/notes.txt",
         ".sub/.m.keras.state-" + "0" * 32,
     ]
-    for name in names:
-        put(held / name, b"mine")
+    put(held, dict.fromkeys(names, b"mine"))
     assert recover_all(held) == []
     assert set(content(held)) == set(names)
 
@@ -157,10 +137,10 @@ def test_what_others_have_there_stays(held: Path) -> None:
 def test_a_link_to_a_model_elsewhere_is_left_alone(held: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """That directory is another one, which this process does not hold."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    put_pair(elsewhere, "m.keras", 1)
-    put_staged(elsewhere, "m.keras", 2)
+    save(elsewhere / "m.keras", 1)
+    put(elsewhere, {staged_name(model_of(2), "m.keras"): sealed(2)})
     (held / "m.keras").symlink_to(elsewhere / "m.keras")
-    put_staged(held, "m.keras", 3)
+    put(held, {staged_name(model_of(3), "m.keras"): sealed(3)})
     before = content(held), content(elsewhere)
     assert recover_all(held) == []
     assert (content(held), content(elsewhere)) == before

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Batches, PerBatch, X, bytes_of, fit, make_model, states_of
+from harness import Batches, PerBatch, bytes_of, fit, make_model, states_of
 from kept import kept
 from keras_models import ENDINGS
-from places import ENVIRONMENT
 from states import model_of, put, state_of
 
 from callback_state import CallbackStateError, CheckpointNotFoundError, RestoreError, restore_callbacks
@@ -177,46 +173,6 @@ def test_a_file_that_was_deleted_while_it_was_loaded(
     else:
         with pytest.raises(CheckpointNotFoundError, match=f"The newest whole checkpoint there is {new}"):
             whole(old)
-
-
-# Real processes.
-
-WRITER = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from harness import X, Y, make_model
-from test_replaced import make
-from callback_state import ModelCheckpointEnhanced
-make_model().fit(
-    X, Y, batch_size=16, epochs=10**6, verbose=0, callbacks=[*make(), ModelCheckpointEnhanced(sys.argv[1])]
-)
-"""
-
-
-@pytest.mark.heavy
-def test_fifty_restores_while_a_training_run_saves(tmp_path: Path) -> None:
-    """Weights, optimizer, callbacks and history of each are of one moment; both sides make progress."""
-    path = tmp_path / "ckpt" / "best.keras"
-    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT)
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.05)
-    epochs = []
-    for i in range(50):
-        callbacks, model = make(), make_model()
-        restored = restore_callbacks(path if i % 2 else path.parent, into=callbacks, model=model, strict=False)
-        assert restored.epoch is not None
-        steps = len(X) // 16 * (restored.epoch + 1)
-        assert callbacks[0].step == steps == len(callbacks[1].seen)
-        assert int(model.optimizer.iterations.numpy()) == steps
-        assert restored.history["epochs"] == list(range(restored.epoch + 1))
-        epochs.append(restored.epoch)
-    assert process.poll() is None, process.communicate()  # it was writing all the time
-    process.kill()
-    process.communicate()
-    assert epochs == sorted(epochs) and len(set(epochs)) > 10
 
 
 @pytest.mark.parametrize(("order", "staged_too"), [("model-first", False), ("state-first", True)], ids=str)
