@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from states import flip, model_of, put, put_staged, state_of
+from states import cut, flip, model_of, put, put_staged, state_of
 
 from callback_state import (
     CallbackStateError,
@@ -38,10 +38,6 @@ def found_in(path: Path) -> str:
 
 def content(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
 
 
 def outdate(model: Path) -> None:
@@ -84,7 +80,7 @@ def test_each_newer_one_that_does_not_verify_is_named_with_its_reason(tmp_path: 
         assert str(models[3]) in texts[0] and "was changed or damaged since" in texts[0]
         assert str(models[4]) in texts[1] and reason in texts[1]
         assert {w.filename for w in told} == {__file__}
-    assert result.model_path == str(models[2]) and result.epoch == 2  # type: ignore[union-attr]
+    assert result.model_path == str(models[2]) and result.epoch == 2
     assert content(tmp_path) == before
 
 

@@ -21,7 +21,7 @@ from callback_state.cli.values.differences import differences, same
 
 def two(directory: Path, a: dict[str, Any], b: dict[str, Any]) -> tuple[Path, Path]:
     """Two checkpoints of one moment; each of them with options of ``commands.put``."""
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         put(directory / name, "m.keras", 1, options.pop("states", {"C": {"x": 1}}), **options)
         for name, options in (("a", a), ("b", b))
     )

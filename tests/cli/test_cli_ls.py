@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from commands import put, put_run, run
-from states import flip, put_staged
+from states import cut, flip, put_staged
 
 from callback_state._checkpoints.names import template_of
 from callback_state._store import disk, pair
@@ -73,10 +73,6 @@ def test_no_model_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert {row["verified"] for row in checkpoints(tmp_path).values()} == {None} and read == []
     assert {row["verified"] for row in checkpoints(tmp_path, "--verify").values()} == {True}
     assert sorted(read) == ["001.keras", "002.keras"]
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
 
 
 def state_lost(path: Path) -> None:

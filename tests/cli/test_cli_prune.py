@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import os
 from pathlib import Path
@@ -14,13 +13,12 @@ import pytest
 from calls import Died
 from commands import put, put_run, run
 from saves import raises
-from states import flip, model_of, put_staged
+from states import flip, unfinish
 
 from callback_state import latest_checkpoint, list_checkpoints
 from callback_state._format.trust import Keys
 from callback_state._store import commit, disk, lock
 from callback_state._store.pair import SUFFIX
-from callback_state._store.staging import staged_path
 from callback_state.cli.runs import direction
 from callback_state.cli.shell.exits import Exit
 
@@ -103,8 +101,7 @@ def test_what_the_callback_was_told_is_heeded_wherever_it_stands(where: str, tmp
     arguments = {"C": {"monitor": ("value", "val_loss", None), "mode": ("value", "max", None)}}
     for epoch, value in enumerate(VALUES[:3]):
         put(tmp_path, NAMES[epoch], epoch, {"C": {}}, arguments, monitor=("val_loss", value), **T)
-    state = Path(staged_path(str(tmp_path / NAMES[2]), hashlib.sha256(model_of(2)).digest()))
-    os.replace(tmp_path / (NAMES[2] + SUFFIX), state)
+    unfinish(tmp_path / NAMES[2])
     assert run("prune", where.format(tmp_path), "--keep-best", "1").lines == [NAMES[1]]
 
 
@@ -170,10 +167,8 @@ def test_a_staged_state_is_the_state(tmp_path: Path) -> None:
     """Of a save that was interrupted after its commit; the pair goes as a whole, or stays."""
     for number, name in enumerate(NAMES[:3]):
         put(tmp_path, name, number, **T)
-    for name, number in ((NAMES[0], 0), (NAMES[2], 2)):
-        os.replace(tmp_path / (name + SUFFIX), tmp_path / "state")
-        staged = put_staged(tmp_path / name, number)
-        os.replace(tmp_path / "state", staged)
+    for name in (NAMES[0], NAMES[2]):
+        unfinish(tmp_path / name)
     assert run("prune", tmp_path, "--keep", "1").lines == NAMES[:2]
     assert [os.path.basename(found.path) for found in list_checkpoints(tmp_path)] == [NAMES[2]]
     assert not [name for name in os.listdir(tmp_path) if NAMES[0] in name]

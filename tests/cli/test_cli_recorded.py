@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import pytest
 from commands import run
 from recorded_runs import BEGAN, TEMPLATE, write, write_run
+from states import unfinish
 
 from callback_state._checkpoints.find import find
 from callback_state._store.pair import SUFFIX
-from callback_state._store.staging import staged_path
 from callback_state.cli.runs import recorded as _recorded
 from callback_state.cli.runs.recorded import newest_of, recorded
 from callback_state.exceptions import CheckpointNotFoundError
@@ -21,18 +20,12 @@ from callback_state.exceptions import CheckpointNotFoundError
 LOOKING = [["doctor"], ["report", "-o", "r.html"], ["plot", "-o", "p.svg"]]
 
 
-def stage(model: Path) -> None:
-    """Leave a model file as a kill between the two renames of a commit does: whole, its state still hidden."""
-    digest = hashlib.sha256(model.read_bytes()).digest()
-    Path(f"{model}{SUFFIX}").rename(staged_path(str(model), digest))
-
-
 @pytest.mark.parametrize("command", LOOKING, ids=[command[0] for command in LOOKING])
 def test_a_state_that_is_only_staged_is_read(tmp_path: Path, monkeypatch: Any, command: list[str]) -> None:
     """After a kill between the two renames of the very first commit there is a run to be looked at."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "ckpt", "m.keras", versions={})
-    stage(tmp_path / "ckpt/m.keras")
+    unfinish(tmp_path / "ckpt/m.keras")
     done = run(command[0], "ckpt", *command[1:])
     assert (done.status, done.err) == (0, "")
 
@@ -40,7 +33,7 @@ def test_a_state_that_is_only_staged_is_read(tmp_path: Path, monkeypatch: Any, c
 def test_the_newest_checkpoint_is_that_of_a_restart(tmp_path: Path) -> None:
     """Also where its state is only staged: it is neither left out nor left aside."""
     write_run(tmp_path, 3)
-    stage(tmp_path / "003.keras")
+    unfinish(tmp_path / "003.keras")
     found = find(str(tmp_path), None, missing_ok=False)
     state, aside = newest_of(str(tmp_path))
     assert found is not None and state.path == found.model_path == str(tmp_path / "003.keras")
@@ -53,7 +46,7 @@ def test_of_two_states_the_models_own_is_read(tmp_path: Path) -> None:
     write(tmp_path, "m.keras", epoch=0, saved_at=BEGAN)
     old = (tmp_path / f"m.keras{SUFFIX}").read_bytes()
     write(tmp_path, "m.keras", epoch=7, saved_at=BEGAN + 1, model=b"newer")
-    stage(tmp_path / "m.keras")
+    unfinish(tmp_path / "m.keras")
     (tmp_path / f"m.keras{SUFFIX}").write_bytes(old)
     assert newest_of(str(tmp_path))[0].meta.epoch == 7
 

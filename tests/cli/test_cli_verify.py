@@ -69,7 +69,7 @@ def test_what_is_no_file_is_damaged(command: str, kind: str, half: str, tmp_path
 
 
 def signed(directory: Path, name: str, key: str = KEY) -> Path:
-    return put(directory, name, 1, sign=Keys.of(key).signer(name))  # type: ignore[union-attr]
+    return put(directory, name, 1, sign=Keys.of(key).signer(name))
 
 
 @pytest.mark.parametrize(

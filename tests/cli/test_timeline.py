@@ -13,7 +13,7 @@ from recorded_runs import BEGAN, SECOND, TEMPLATE, history, start, trace, variab
 
 from callback_state.cli.pictures.numbers import numbers_of
 from callback_state.cli.pictures.series import Panel, Series
-from callback_state.cli.pictures.timeline import Restart, timeline_of
+from callback_state.cli.pictures.timeline import timeline_of
 from callback_state.cli.runs.recorded import recorded
 from callback_state.exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
 
@@ -123,12 +123,6 @@ def test_where_the_length_of_an_epoch_is_not_known_it_is_half_over(tmp_path: Pat
     """A moment inside an epoch stands in its middle."""
     write(tmp_path, "m.keras", epoch=1, batch=3, data=data)
     assert timeline_of(recorded(str(tmp_path))).end == 1.5
-
-
-def test_a_clock_that_was_set_back_makes_a_loss_unknown() -> None:
-    """A restart before its checkpoint has no loss, and does not lessen the sum."""
-    restart = Restart(1, 1.0, 1, 0, at=BEGAN, saved_at=BEGAN + SECOND)
-    assert restart.lost is None
 
 
 def test_of_several_runs_the_newest_is_taken_or_the_one_that_is_named(tmp_path: Path) -> None:

@@ -227,14 +227,14 @@ def test_hashes_are_taken_when_there_is_something_to_hash() -> None:
 
     stateful(Node)
     node = Node("a")
-    node.friends = frozenset({node, Node("b")})  # type: ignore[attr-defined]
-    node.index = {node: [node]}  # type: ignore[attr-defined]
-    for root in (node, node.friends, node.index, [node.index, node.friends]):  # type: ignore[attr-defined]
+    node.friends = frozenset({node, Node("b")})
+    node.index = {node: [node]}
+    for root in (node, node.friends, node.index, [node.index, node.friends]):
         made = Decoder(encode(root), find_class=lambda name, live: Node).value()
         while not isinstance(made, Node):
             made = next(n for n in made if not isinstance(n, Node) or n.name == "a")
-        assert made in made.friends and made.index[made] == [made]  # type: ignore[attr-defined]
-        assert any(friend is made for friend in made.friends)  # type: ignore[attr-defined]
+        assert made in made.friends and made.index[made] == [made]
+        assert any(friend is made for friend in made.friends)
 
 
 def test_excluded_attributes_are_those_of_the_object_that_lives() -> None:

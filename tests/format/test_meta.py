@@ -110,7 +110,7 @@ def test_any_values_of_a_series(tmp_path: Path, values: list[Any], read: list[An
     """Numbers are stored as numbers; what is not (text, lists of unequal lengths) as text; no save fails of it."""
     path = tmp_path / "m.h5"
     write(path, {"epochs": [0], "s": values, "training_args": {}})
-    assert read_meta(str(path))["s"] == read  # type: ignore[index]
+    assert read_meta(str(path))["s"] == read
     with h5py.File(path) as file:
         assert len(file["meta"]["s"]) == len(values)
 

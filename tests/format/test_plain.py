@@ -113,7 +113,7 @@ def test_an_error_names_the_path() -> None:
 
 
 @dataclass
-class Listing(list):  # type: ignore[type-arg]
+class Listing(list):
     x: int = 0
 
 

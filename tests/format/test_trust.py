@@ -153,7 +153,7 @@ def test_each_byte_is_under_the_signature(tmp_path: Path) -> None:
     found = unseal(state.read_bytes(), "x")
     signature = found.signature
     assert signature is not None
-    nodes, *rest = found.tree  # type: ignore[misc]
+    nodes, *rest = found.tree
     changed = [[*nodes, ("list", [])], *rest]
     state.write_bytes(seal(changed, found.model_digest, found.model_size, lambda fields: signature))
     assert restore(path).count == 2

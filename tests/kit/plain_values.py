@@ -124,7 +124,7 @@ def again(value: Any) -> Any:
 
 def _slotted() -> Slotted:
     made = Slotted(5)
-    made._Slotted__hidden = [1]  # type: ignore[attr-defined]
+    made._Slotted__hidden = [1]
     return made
 
 

@@ -54,7 +54,7 @@ def tried(mutant: Mutant) -> tuple[int, str]:
             try:
                 status = run(place, mutant)
             finally:
-                sys.excepthook(*sys.exc_info()) if status == 100 else None  # type: ignore[arg-type]
+                sys.excepthook(*sys.exc_info()) if status == 100 else None
                 sys.stderr.flush()
                 os._exit(status)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -72,7 +72,7 @@ def finished(program: dict[str, Any]) -> tuple[int, str, str]:
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else int(end.code is not None)
             except BaseException:
-                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+                sys.excepthook(*sys.exc_info())
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()

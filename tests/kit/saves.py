@@ -63,7 +63,7 @@ def number_in(pair: Pair) -> int:
     data = Path(pair.model_path).read_bytes()
     assert pair.sealed.model_digest == hashlib.sha256(data).digest()
     assert pair.sealed.model_size == len(data)
-    (number,) = pair.sealed.tree  # type: ignore[misc]
+    (number,) = pair.sealed.tree
     assert isinstance(number, int)
     return number
 

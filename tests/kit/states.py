@@ -82,6 +82,15 @@ def put_staged(model: Path, number: int) -> Path:
     return path
 
 
+def unfinish(model: Path) -> None:
+    """Leave a checkpoint as a kill between the two renames of a commit does: its state is still a staged one."""
+    Path(f"{model}{SUFFIX}").rename(staged_path(str(model), hashlib.sha256(model.read_bytes()).digest()))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -35,7 +35,7 @@ def acts(history: History, base: Path, **fault: object) -> Iterator[Act]:
     """The act of a history with a fault at every call, until there is no call left to strike."""
     for at in itertools.count():
         with pytest.MonkeyPatch.context() as patch:
-            done = act(history, base / f"{len(os.listdir(base))}", patch, Fault(at, **fault))  # type: ignore[arg-type]
+            done = act(history, base / f"{len(os.listdir(base))}", patch, Fault(at, **fault))
         if len(done.disk.calls) <= at:
             return
         yield done
@@ -129,7 +129,7 @@ def cuts_after(history: History, base: Path, **fault: object) -> int:
     before = judge.cases
     for at in itertools.count():
         with pytest.MonkeyPatch.context() as patch:
-            done = act(history, base / f"{at}", patch, Fault(at, **fault), watch_cuts=True)  # type: ignore[arg-type]
+            done = act(history, base / f"{at}", patch, Fault(at, **fault), watch_cuts=True)
             if len(done.disk.calls) <= at:
                 return judge.cases - before
             next_process(history, done)

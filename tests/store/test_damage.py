@@ -55,7 +55,7 @@ def test_a_file_is_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest
     thread = threading.Thread(target=write)
     thread.start()
     while not ended.is_set():
-        found.append(int(open_pair(tmp_path / NAME).sealed.tree[0]))  # type: ignore[index]
+        found.append(int(open_pair(tmp_path / NAME).sealed.tree[0]))
     thread.join()
     assert number_of(tmp_path / NAME) == 101
     assert found == sorted(found)

@@ -52,7 +52,7 @@ class Other:
     def __init__(self, script: Path) -> None:
         command = [sys.executable, str(script), "--key=secret"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, **pipes, text=True, cwd=ROOT, env=ENVIRONMENT)  # type: ignore[call-overload]
+        self.process = subprocess.Popen(command, **pipes, text=True, cwd=ROOT, env=ENVIRONMENT)
 
     def ask(self, directory: Path) -> None:
         self.process.stdin.write(f"{directory}\n")
@@ -62,7 +62,7 @@ class Other:
         return str(self.process.stdout.readline()).strip()
 
     def hold(self, directory: Path | str) -> str:
-        self.ask(directory)  # type: ignore[arg-type]
+        self.ask(directory)
         return self.answer()
 
     def release(self) -> None:
@@ -228,7 +228,7 @@ def test_a_child_that_outlives_its_killed_parent_does_not_block(tmp_path: Path, 
     )
     command = [sys.executable, "-c", code, tmp_path / "ckpt"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        child = int(process.stdout.readline())  # type: ignore[union-attr]
+        child = int(process.stdout.readline())
         try:
             assert other.is_refused(tmp_path / "ckpt")
             process.kill()
