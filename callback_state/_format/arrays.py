@@ -49,11 +49,7 @@ def _bytes(numpy: Any, array: Any, order: str) -> Any:
 
 
 def decode_array(described: Any, shape: Any, order: str, data: bytes | memoryview, writeable: bool) -> Any:
-    """The reverse of :func:`encode`.
-
-    Raises:
-        ValueError, TypeError: the parts do not fit together.
-    """
+    """The reverse of :func:`encode`. Raises ValueError or TypeError if the parts do not fit together."""
     numpy: Any = importlib.import_module("numpy")
     dtype = decode_dtype(described)
     if len(shape) > MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 1 << 63 for n in shape):

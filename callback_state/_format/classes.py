@@ -57,11 +57,7 @@ def is_plain_class(cls: type) -> bool:
 
 
 def is_from(written: Any, *packages: str) -> bool:
-    """Whether a class or function stands in the code of one of these packages.
-
-    >>> is_from(dict, "builtins")
-    True
-    """
+    """Whether a class or function stands in the code of one of these packages."""
     return str(getattr(written, "__module__", None)).partition(".")[0] in packages
 
 
@@ -74,9 +70,8 @@ def fields_of(value: Any) -> dict[str, Any] | None:
         return None
     if isinstance(value, enum.Enum):
         return {"name": value.name, "value": value.value}
-    if isinstance(value, tuple):
-        more = attributes(value)  # which a named tuple has none of
-        return None if more else dict(zip(cls._fields, value, strict=True))
+    if isinstance(value, tuple):  # a named tuple, which has no other attributes
+        return None if attributes(value) else dict(zip(cls._fields, value, strict=True))
     hidden = left_out(cls)
     return {name: item for name, item in attributes(value).items() if name not in hidden}
 

@@ -24,17 +24,9 @@ from .table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, o
 class Decoder:
     """Builds the values of a table.
 
-    Args:
-        table: what :class:`Encoder` made, or what a file contains.
-        live: the value that is in the place of the root now.
-        find_class: called with (stored class name, live value or MISSING); returns the class to build, or raises.
-            By default only the class of the live value is used.
-        builders: for each kind of node of the encoder's fallback a function (decoder, node, live value or MISSING)
-            -> value.
-
-    Attributes:
-        later: actions that change live values, such as generators. The caller runs them when everything else is
-            right. Each returns the action that undoes it.
+    ``live`` is the value that is in the place of the root now. ``find_class`` gets a stored class name and a live
+    value or MISSING; it returns the class to build, or raises. By default it is the class of the live value.
+    ``builders`` has a function for each kind of node of the encoder's fallback.
     """
 
     def __init__(
@@ -46,6 +38,7 @@ class Decoder:
         builders: Mapping[str, Callable[[Decoder, Node, Any], Any]] | None = None,
     ) -> None:
         self.table = table
+        #: Actions for the caller that change live values when all is right. Each returns what undoes it.
         self.later: Later = []
         self._root_live = live
         self._find_class = find_class or class_of_live
@@ -55,12 +48,7 @@ class Decoder:
         self._built: dict[int, Any] = {}
 
     def value(self) -> Any:
-        """The value of the root.
-
-        Raises:
-            PlainError: the table is malformed.
-            CallbackStateError: what ``find_class`` and the builders raise.
-        """
+        """The value of the root. Raises PlainError, or what ``find_class`` and the builders raise."""
         try:
             return self._value()
         except (PlainError, CallbackStateError):
@@ -142,9 +130,6 @@ class Decoder:
             raise PlainError("", f"{name} is not plain here: it is no dataclass, nor given to @stateful")
         return object.__new__(cls)
 
-    def _fill_scalars(self, i: int, value: Any) -> None:
-        self._fill_object(i, value, only_scalars=True)
-
     def _fill_object(self, i: int, value: Any, only_scalars: bool = False) -> None:
         for name, item in two_by_two(self.table.nodes[i][-1]):
             if type(name) is not str or is_special(name):
@@ -159,14 +144,10 @@ class Decoder:
     def _fill_list(self, i: int, value: Any) -> None:
         value.extend(map(self.ref, self.table.nodes[i][-1]))
 
-    def _fill_dict(self, i: int, value: Any) -> None:
-        kind, *_, members = self.table.nodes[i]
-        if kind == "set":
-            value.update(self._members(members))
-        else:
-            value.update(zip(self._members(members[::2]), map(self.ref, members[1::2]), strict=True))
+    def _fill_set(self, i: int, value: Any) -> None:
+        value.update(self._members(self.table.nodes[i][-1]))
 
-    def _fill_counter(self, i: int, value: Any) -> None:
+    def _fill_dict(self, i: int, value: Any) -> None:
         kind, *factory, members = self.table.nodes[i]
         if kind == "defaultdict":
             value.default_factory = self._factory(factory[0])
@@ -186,15 +167,13 @@ class Decoder:
         return found
 
 
-_COUNTERS = ("Counter", "defaultdict")
-_DICTS = ("dict", "OrderedDict", "set")
 _OBJECTS = ("object", "SimpleNamespace")
 _PHASES: tuple[tuple[tuple[str, ...], Callable[[Decoder, int, Any], None]], ...] = (
-    (_OBJECTS, Decoder._fill_scalars),
+    (_OBJECTS, lambda decoder, i, value: decoder._fill_object(i, value, only_scalars=True)),
     (_OBJECTS, Decoder._fill_object),
     (("list", "deque"), Decoder._fill_list),
-    (_DICTS, Decoder._fill_dict),
-    (_COUNTERS, Decoder._fill_counter),
+    (("set",), Decoder._fill_set),
+    (("dict", "OrderedDict", "Counter", "defaultdict"), Decoder._fill_dict),
 )
 _SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
     "list": lambda d, i: [],
@@ -217,10 +196,9 @@ def class_of_live(name: str, live: Any) -> type:
 
 
 def copy(value: Any) -> Any:
-    """A copy of a plain value that shares nothing with it, generators of random numbers included.
+    """A copy of a plain value that shares nothing with it, generators included.
 
-    Raises:
-        PlainError: the value is not plain.
+    Raises PlainError if it is not plain.
     """
     encoder = Encoder()
     table = encoder.table(value)

@@ -59,10 +59,9 @@ def _refuse(encoder: Encoder, value: Any, path: str) -> Node:
 class Encoder:
     """Makes one table of several values. An object that several of them share is stored once.
 
-    Args:
-        fallback: called with (encoder, value, path) for a value that is not plain; returns a node, or raises.
-        canonical: sort sets and attributes, so that equal values have equal tables. Only for comparisons: a set is
-            saved in the order of its iteration.
+    ``fallback`` gets (encoder, value, path) for a value that is not plain; it returns a node, or raises.
+    ``canonical`` sorts sets and attributes, so that equal values have equal tables. That is only for comparisons:
+    a set is saved in the order of its iteration.
     """
 
     def __init__(self, fallback: Fallback = _refuse, *, canonical: bool = False) -> None:

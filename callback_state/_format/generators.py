@@ -92,7 +92,14 @@ def decode_bit_generator(live: Any, later: Later, name: str, state: Any, seeds: 
     made.state = _checked(name, _thawed(state))
     if type(live) is not type(made) or not _can_adopt(live, seeds):
         return made
-    later.append(lambda: _exchange(lambda: (live.state, live.seed_seq), _setter(live), (made.state, seeds)))
+
+    def put(to: Any) -> None:
+        if _takes_seeds(live):
+            live.__setstate__(to)
+        else:
+            live.state = to[0]
+
+    later.append(lambda: _exchange(lambda: (live.state, live.seed_seq), put, (made.state, seeds)))
     return live
 
 
@@ -108,9 +115,10 @@ def decode_random_state(live: Any, later: Later, state: Any) -> Any:
     import numpy
 
     state = _thawed(state)
-    made = numpy.random.RandomState(getattr(numpy.random, _known(state["bit_generator"]))())
-    made.set_state(_checked(state["bit_generator"], state))
-    if type(live) is not numpy.random.RandomState or _name_of(live) != _name_of(made):
+    name = _known(state["bit_generator"])
+    made = numpy.random.RandomState(getattr(numpy.random, name)())
+    made.set_state(_checked(name, state))
+    if type(live) is not numpy.random.RandomState or live.get_state(legacy=False)["bit_generator"] != name:
         return made
     later.append(lambda: _exchange(lambda: live.get_state(legacy=False), live.set_state, state))
     return live
@@ -132,20 +140,6 @@ def _can_adopt(live: Any, seeds: Any) -> bool:
     if seeds is None or not seeds.n_children_spawned or _takes_seeds(live):
         return True
     return bool(live.seed_seq is not None and live.seed_seq.state == seeds.state)
-
-
-def _setter(bit_generator: Any) -> Callable[[Any], None]:
-    def put(state: Any) -> None:
-        if _takes_seeds(bit_generator):
-            bit_generator.__setstate__(state)
-        else:
-            bit_generator.state = state[0]
-
-    return put
-
-
-def _name_of(random_state: Any) -> Any:
-    return random_state.get_state(legacy=False)["bit_generator"]
 
 
 def _known(name: str) -> str:

@@ -43,7 +43,8 @@ def read_meta(path: str) -> dict[str, Any] | None:
         if "meta" not in file:
             return None
         group = file["meta"]
-        meta = {unquote(name): _values(group[name]) for name in group}
+        columns = {name: of.asstr() if of.dtype.kind == "O" else of for name, of in group.items()}
+        meta = {unquote(name): column[()].tolist() for name, column in columns.items()}
         meta["training_args"] = _read_yaml(group.attrs.get("training_args", "{}"))
         return meta
 
@@ -63,11 +64,6 @@ def _column(values: list[Any]) -> Any:
     except ValueError:  # of unequal lengths
         return list(map(str, values))
     return array if array.dtype.kind in "biufc" else list(map(str, values))
-
-
-def _values(dataset: Any) -> list[Any]:
-    values: list[Any] = (dataset.asstr() if dataset.dtype.kind == "O" else dataset)[()].tolist()
-    return values
 
 
 def _yaml(value: Any) -> str:

@@ -27,9 +27,12 @@ IN_PLACE = frozenset({"Random", "BitGenerator", "RandomState"})
 
 def encode(value: Any) -> tuple[Any, ...] | None:
     """(kind, plain values ...), or None for a value that is not of these kinds."""
-    name = _NAMES.get(type(value))
-    if name is not None:
-        return None if _has_foreign_zone(value) or _is_long(value) else (name, *_TO_DATA[name](value))
+    if type(value) in _TO_DATA:
+        name, data_of = _TO_DATA[type(value)]
+        has_foreign_zone = type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone)
+        # Reducing a fraction takes the square of its length.
+        is_long = name == "Fraction" and not _are_short(value.numerator, value.denominator)
+        return None if has_foreign_zone or is_long else (name, *data_of(value))
     numpy = sys.modules.get("numpy")
     random_numbers = generators.encode(numpy, value)
     if random_numbers is not None or numpy is None:
@@ -38,15 +41,11 @@ def encode(value: Any) -> tuple[Any, ...] | None:
 
 
 def decode(kind: str, data: list[Any], live: Any, later: Later) -> Any:
-    """The value of (kind, \\*data).
+    """The value of (kind, \\*data). Raises KeyError if there is no such kind.
 
-    Where a generator stands in the place now (``live``) that one is returned, so that everybody who
-    draws from it goes on together; what sets its state is appended to ``later``, for the caller to run
-    when he has found everything in order.
-
-    Raises:
-        KeyError: no such kind.
-        ValueError, TypeError, ArithmeticError: the data are not what :func:`encode` gives.
+    Where a generator stands in the place now (``live``) that one is returned, so that everybody who draws from it
+    goes on together. What sets its state is appended to ``later``, for the caller to run when everything is in
+    order. Data that :func:`encode` does not give raise ValueError, TypeError or ArithmeticError.
     """
     if kind in _WITH_LIVE:
         return _WITH_LIVE[kind](live, later, *data)
@@ -58,26 +57,9 @@ def decode(kind: str, data: list[Any], live: Any, later: Later) -> Any:
     return make(*data)
 
 
-def _has_foreign_zone(value: Any) -> bool:
-    return type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone)
-
-
 def _moment(value: datetime.datetime | datetime.time) -> tuple[Any, ...]:
     # The zone apart: its name is not in the text.
     return (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo)
-
-
-def _range(value: Any) -> tuple[Any, ...]:
-    return (value.start, value.stop, value.step)
-
-
-def _int(value: int) -> tuple[bytes]:
-    return (value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True),)
-
-
-def _is_long(value: Any) -> bool:
-    """Whether it is a fraction that takes long to be reduced, which takes the square of its length."""
-    return type(value) is fractions.Fraction and not _are_short(value.numerator, value.denominator)
 
 
 def _are_short(*parts: Any) -> bool:
@@ -90,49 +72,28 @@ def _fraction(*parts: Any) -> fractions.Fraction:
     return fractions.Fraction(*parts)
 
 
-_PURE = type(pathlib.PurePath())
-_NAMES: dict[type, str] = {
-    int: "int",
-    complex: "complex",
-    bytearray: "bytearray",
-    range: "range",
-    slice: "slice",
-    datetime.date: "date",
-    datetime.datetime: "datetime",
-    datetime.time: "time",
-    datetime.timedelta: "timedelta",
-    datetime.timezone: "timezone",
-    decimal.Decimal: "Decimal",
-    fractions.Fraction: "Fraction",
-    uuid.UUID: "UUID",
-    type(...): "Ellipsis",
-    type(NotImplemented): "NotImplemented",
+#: For each type the name of its kind, and what makes its data.
+_TO_DATA: dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
+    int: ("int", lambda v: (v.to_bytes(v.bit_length() // 8 + 1, "little", signed=True),)),
+    complex: ("complex", lambda v: (v.real, v.imag)),
+    bytearray: ("bytearray", lambda v: (bytes(v),)),
+    range: ("range", lambda v: (v.start, v.stop, v.step)),
+    slice: ("slice", lambda v: (v.start, v.stop, v.step)),
+    datetime.date: ("date", lambda v: (v.isoformat(),)),
+    datetime.datetime: ("datetime", _moment),
+    datetime.time: ("time", _moment),
+    datetime.timedelta: ("timedelta", lambda v: (v.days, v.seconds, v.microseconds)),
+    datetime.timezone: ("timezone", lambda v: v.__getinitargs__()),
+    decimal.Decimal: ("Decimal", lambda v: (str(v),)),
+    fractions.Fraction: ("Fraction", lambda v: (v.numerator, v.denominator)),
+    uuid.UUID: ("UUID", lambda v: (v.bytes,)),
+    type(...): ("Ellipsis", lambda v: ()),
+    type(NotImplemented): ("NotImplemented", lambda v: ()),
     # A path of this system becomes one of the system that reads it; a foreign one stays.
-    pathlib.PurePosixPath: "PurePosixPath",
-    pathlib.PureWindowsPath: "PureWindowsPath",
-    _PURE: "PurePath",
-    type(pathlib.Path()): "Path",
-}
-_TO_DATA: dict[str, Any] = {
-    "int": _int,
-    "complex": lambda v: (v.real, v.imag),
-    "bytearray": lambda v: (bytes(v),),
-    "range": _range,
-    "slice": _range,
-    "date": lambda v: (v.isoformat(),),
-    "datetime": _moment,
-    "time": _moment,
-    "timedelta": lambda v: (v.days, v.seconds, v.microseconds),
-    "timezone": lambda v: v.__getinitargs__(),
-    "Decimal": lambda v: (str(v),),
-    "Fraction": lambda v: (v.numerator, v.denominator),
-    "UUID": lambda v: (v.bytes,),
-    "Ellipsis": lambda v: (),
-    "NotImplemented": lambda v: (),
-    "PurePosixPath": lambda v: (str(v),),
-    "PureWindowsPath": lambda v: (str(v),),
-    "PurePath": lambda v: (str(v),),
-    "Path": lambda v: (str(v),),
+    pathlib.PurePosixPath: ("PurePosixPath", lambda v: (str(v),)),
+    pathlib.PureWindowsPath: ("PureWindowsPath", lambda v: (str(v),)),
+    type(pathlib.PurePath()): ("PurePath", lambda v: (str(v),)),
+    type(pathlib.Path()): ("Path", lambda v: (str(v),)),
 }
 
 

@@ -55,13 +55,9 @@ def _of_persistent(texts: list[str]) -> set[str]:
 
 
 class Opener:
-    """Reads entries of one by-value section.
+    """Reads entries of one by-value section, for a caller who trusts them.
 
-    Args:
-        where: the state file, for errors.
-        pickles: the section.
-        python: the version of Python that wrote it; empty if that is not known.
-        trust: what the caller trusts.
+    ``where`` is the state file, for errors. ``python`` is the version of Python that wrote it; empty if not known.
     """
 
     def __init__(self, where: str, pickles: list[bytes], python: str, trust: Trust) -> None:
@@ -79,41 +75,13 @@ class Opener:
     def open(self, index: int, persistent: Callable[[Any], Any]) -> Any:
         """Run the code of entry ``index`` (0-based); ``persistent`` finds the model and the callbacks.
 
-        Raises:
-            UntrustedError: it needs a name that the caller does not trust.
-            RestoreError: it cannot be loaded here.
+        Raises UntrustedError, or RestoreError if the entry cannot be loaded here.
         """
         if index not in self._opened:
             self._opened[index] = self._load(self._pickles[index], persistent)
         return self._opened[index]
 
     def _load(self, data: bytes, persistent: Callable[[Any], Any]) -> Any:
-        self._check_python(data)
-        file = io.BytesIO(data)
-
-        def of_persistent(pid: Any) -> Any:
-            match pid:
-                case ("name", str(name)):
-                    self._trust.check(name, self._where)
-                    return pkgutil.resolve_name(name)
-            return persistent(pid)
-
-        unpickler = (
-            _Trusting(file, of_persistent)
-            if self._trust.everything
-            else _Named(file, of_persistent, self._where, self._trust)
-        )
-        try:
-            return unpickler.load()
-        except CallbackStateError:
-            raise
-        except Exception as error:  # the code in the file may raise anything
-            raise RestoreError(
-                f"{self._where}: what was stored by value cannot be loaded here ({type(error).__name__}: "
-                f"{error}). Make what it needs importable, or leave it out with exclude=."
-            ) from error
-
-    def _check_python(self, data: bytes) -> None:
         here = ".".join(map(str, sys.version_info[:2]))
         there = ".".join(self._python.split(".")[:2])
         if there and there != here and any(name.startswith("cloudpickle.") for name in names_in(data)):
@@ -122,6 +90,26 @@ class Opener:
                 f"(it may end the process). Restore with Python {there}, or with into=[...], where the code is "
                 f"yours."
             )
+
+        def of_persistent(pid: Any) -> Any:
+            match pid:
+                case ("name", str(name)):
+                    self._trust.check(name, self._where)
+                    return pkgutil.resolve_name(name)
+            return persistent(pid)
+
+        file = io.BytesIO(data)
+        try:
+            if self._trust.everything:
+                return _Trusting(file, of_persistent).load()
+            return _Named(file, of_persistent, self._where, self._trust).load()
+        except CallbackStateError:
+            raise
+        except Exception as error:  # the code in the file may raise anything
+            raise RestoreError(
+                f"{self._where}: what was stored by value cannot be loaded here ({type(error).__name__}: "
+                f"{error}). Make what it needs importable, or leave it out with exclude=."
+            ) from error
 
 
 class _Trusting(pickle.Unpickler):

@@ -42,15 +42,11 @@ class ReadError(ValueError):
 def dump(tree: object) -> bytes:
     """A pickle (protocol 4, without memo) of a tree of lists, tuples and scalars.
 
-    Args:
-        tree: None, bool, int, float, str, bytes, list or tuple of exactly these types. A list in two places is
-            written twice.
+    A list in two places is written twice.
 
-    Raises:
-        TypeError: it contains another type. A subclass such as ``numpy.float64`` or an enum is another type.
-        ValueError: it is nested deeper than ``MAX_DEPTH`` (a cycle is), or an int has more than ``MAX_INT`` bytes.
-
-    Not guaranteed: equal trees have equal bytes only under the same release of Python.
+    Equal trees have equal bytes only under the same release of Python. Raises TypeError for another type, also for
+    a subclass such as ``numpy.float64`` or an enum. Raises ValueError for a tree deeper than ``MAX_DEPTH`` (a
+    cycle is), and for an int of more than ``MAX_INT`` bytes.
     """
     _check(tree, "tree", 0)
     buffer = io.BytesIO()
@@ -80,16 +76,13 @@ def _check(value: object, where: str, depth: int) -> None:
 def parse(data: bytes | memoryview, *, views: bool = False) -> object:
     """The tree that :func:`dump` wrote into ``data``.
 
-    Args:
-        data: one whole pickle, whose last byte is STOP; a memoryview must be one of plain bytes.
-        views: return bytes of at least ``LARGE`` as memoryviews of ``data``, for callers that copy them anyway.
+    Raises ReadError if ``data`` is anything else, and nothing else.
+
+    ``views`` returns bytes of at least ``LARGE`` as memoryviews of ``data``, for callers that copy them anyway.
 
     Nothing that ``data`` names is imported, called or looked up. Each length is compared with what is left before
     it is used, so the memory needed is less than 100 times the length of ``data``. Not guaranteed: that
     :func:`dump` would write the same bytes again.
-
-    Raises:
-        ReadError: ``data`` is anything else. Nothing else is raised.
     """
     parser = _Parser(memoryview(data), views)
     collects = gc.isenabled()

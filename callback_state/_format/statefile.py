@@ -62,16 +62,10 @@ class Sealed:
 def seal(
     tree: object, model_digest: bytes, model_size: int, sign: Callable[[bytes], bytes] | None = None
 ) -> bytes:
-    """The bytes of a state file.
+    """The bytes of a state file. The digest of the model file is its SHA-256, 32 bytes; the size is in bytes.
 
-    Args:
-        tree: lists, tuples and scalars, see :func:`callback_state._format.pickles.dump`.
-        model_digest: SHA-256 of the model file, 32 bytes.
-        model_size: size of the model file in bytes.
-        sign: from the trailer's fields to their signature, 32 bytes; None for a file without one.
-
-    Raises:
-        TypeError, ValueError: ``tree`` cannot be stored, or the digest is not one.
+    ``sign`` makes the signature, 32 bytes, of the trailer's fields. Raises TypeError or ValueError if ``tree`` is
+    not what :func:`.pickles.dump` takes, or the digest is not one.
     """
     if len(model_digest) != _DIGEST_SIZE:
         raise ValueError(f"model_digest: expected 32 bytes, found {len(model_digest)}")
@@ -84,18 +78,11 @@ def seal(
 
 
 def unseal(data: bytes, where: str, *, views: bool = True) -> Sealed:
-    """Check the bytes of a state file, and return their content.
+    """Check the bytes of a whole state file, and return their content. ``where`` is its path, for errors.
 
-    Args:
-        data: the whole file.
-        where: its path, for errors.
-        views: as for :func:`callback_state._format.pickles.parse`; without them the tree can be sealed again.
-
-    Raises:
-        CorruptCheckpointError: the file is not a state file or is damaged; the message says how.
-        UnsupportedFormatError: the file is sound, but of a newer format.
-
-    Not guaranteed: who wrote the file. Whoever can write a file can seal it.
+    Without ``views`` (see :func:`.pickles.parse`) the tree can be sealed again. Raises CorruptCheckpointError,
+    which says what is wrong, or UnsupportedFormatError if the file is sound and of a newer format. Not guaranteed:
+    who wrote the file. Whoever can write a file can seal it.
     """
     return _unseal(data, where, partial(parse, views=views))
 
@@ -135,24 +122,18 @@ def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Se
     signature = None
     if flags & SIGNED:
         body, signature = body[:-_DIGEST_SIZE], bytes(body[-_DIGEST_SIZE:])
-    _judge(body, length, digest, where)
+    if len(body) != length:
+        found = f"expected {length} bytes before the trailer, found {len(body)}"
+        raise CorruptCheckpointError(where, f"{found}; {_AGAIN}")
+    if _sha256(body) != digest:
+        raise CorruptCheckpointError(where, f"the data does not have the SHA-256 that the trailer gives; {_AGAIN}")
     try:
         tree = read(body)
     except ReadError as error:
         raise CorruptCheckpointError(
             where, f"the digests are right, but this package never wrote that ({error}); {_AGAIN}"
         ) from error
-    fields = bytes(trailer[: _FIELDS.size])
-    return Sealed(tree, model_digest, model_size, fields, signature)
-
-
-def _judge(body: memoryview, length: int, digest: bytes, where: str) -> None:
-    if len(body) != length:
-        raise CorruptCheckpointError(
-            where, f"expected {length} bytes before the trailer, found {len(body)}; {_AGAIN}"
-        )
-    if _sha256(body) != digest:
-        raise CorruptCheckpointError(where, f"the data does not have the SHA-256 that the trailer gives; {_AGAIN}")
+    return Sealed(tree, model_digest, model_size, bytes(trailer[: _FIELDS.size]), signature)
 
 
 def _sha256(data: bytes | memoryview) -> bytes:

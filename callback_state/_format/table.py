@@ -69,8 +69,7 @@ def two_by_two(flat: list[Ref]) -> Iterator[tuple[Ref, Ref]]:
 def order(table: Table) -> list[int]:
     """The nodes that the root needs, parts before what they are parts of, where there is no cycle.
 
-    Raises:
-        PlainError: one of them is not well formed.
+    Raises PlainError if one of them is not well formed.
     """
     done: list[int] = []
     seen: set[int] = set()
@@ -125,9 +124,8 @@ def references(node: Node) -> Iterator[int]:
 def check_depth(nodes: list[Node], which: Iterable[int], path: str) -> None:
     """Refuse values nested deeper than MAX_DEPTH without a mutable one: hashing them can end the process.
 
-    Raises:
-        PlainError: they are, or one contains itself, which no such value can; or a defaultdict lies in as
-            many others with nothing else between them.
+    One that contains itself is refused too, as no such value can, and so are as many defaultdicts directly within
+    each other. Raises PlainError.
     """
     which = [*which]
     _check_defaultdicts(nodes, which, path)

@@ -36,11 +36,8 @@ class Keys:
     def of(cls, key: Any) -> Keys | None:
         """The keys that the user gave, else those of the environment; None where there are none.
 
-        Args:
-            key: a text or bytes of at least 16 bytes, or a list of such; None for the environment's.
-
-        Raises:
-            ValueError: one is too short; TypeError: it is no key. Neither shows it.
+        A key is a text or bytes of at least 16 bytes; ``key`` may be a list of them. Raises ValueError if one is
+        too short, TypeError if it is no key. Neither error shows it.
         """
         if isinstance(key, Keys):
             return key
@@ -71,8 +68,7 @@ class Keys:
     def check(self, sealed: Sealed, model: str) -> None:
         """Compare a state file's signature, in constant time.
 
-        Raises:
-            UntrustedError: it is not signed, or not with one of these keys, for this name.
+        Raises UntrustedError if it is not signed, or not with one of these keys, for this name.
         """
         found = sealed.signature
         if found is None:
@@ -96,25 +92,15 @@ def _mac(key: bytes, fields: bytes, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Trust:
-    """What may be read of a file beside plain data.
+    """What may be read of a file beside plain data."""
 
-    Attributes:
-        everything: code too; set for a rightly signed file.
-        names: the full names of functions and classes.
-        keys: what the file has to be signed with; None for any.
-    """
-
-    everything: bool = False
-    names: frozenset[str] = frozenset()
-    keys: Keys | None = None
+    everything: bool = False  # code too; so it is for a rightly signed file
+    names: frozenset[str] = frozenset()  # full names of functions and classes
+    keys: Keys | None = None  # what the file has to be signed with; None for any
 
     @classmethod
     def of(cls, trusted: Any, key: Any) -> Trust:
-        """From the arguments of :func:`restore_callbacks`.
-
-        Raises:
-            TypeError, ValueError: they are none.
-        """
+        """From the arguments of :func:`restore_callbacks`. Raises TypeError or ValueError if they are none."""
         keys = Keys.of(key)
         if isinstance(trusted, bool):
             return cls(trusted or keys is not None, keys=keys)
@@ -124,11 +110,7 @@ class Trust:
         return cls(keys is not None, frozenset(names), keys)
 
     def check(self, name: str, where: str) -> None:
-        """Refuse a full name that is not trusted, in the file ``where``.
-
-        Raises:
-            UntrustedError: it is not.
-        """
+        """Raise UntrustedError for a full name that is not trusted, in the file ``where``."""
         if not self.everything and name not in self.names:
             raise UntrustedError(where, f"needs {name}, which is not among the trusted names")
 
