@@ -38,14 +38,10 @@ def write(
 ) -> Iterator[Written]:
     """Write both files of a checkpoint into a staging directory, for :func:`commit` within the block.
 
-    Args:
-        model_path: ``M``; missing directories are made, a link is followed.
-        write_model: writes the model file at the given path and closes it.
-        make_state: makes a sealed state from the SHA-256 (32 bytes) and the size (bytes) of that file.
-        check_model: reads that file again and raises if it is not what was meant; called while the file is synced.
-
-    Raises:
-        OSError: as the system says. The three functions may raise too. No checkpoint has changed then.
+    Missing directories are made, and a link is followed. ``write_model`` writes the model file at the given path
+    and closes it. ``check_model`` reads it again, while it is synced, and raises if it is not what was meant.
+    ``make_state`` makes a sealed state from the SHA-256 (32 bytes) and the size (bytes) of that file. If anything
+    raises, no checkpoint has changed.
     """
     model = os.path.realpath(model_path)
     disk.make_directories(os.path.dirname(model))
@@ -119,8 +115,7 @@ def _finish_failed(directory: str) -> None:
 def commit_state(model_path: Path, data: bytes) -> None:
     """Replace only the state file of a model file, with a sealed state for the same model; durable on return.
 
-    Raises:
-        OSError: either the old or the new state file is there, whole.
+    After an OSError either the old or the new state file is there, whole.
     """
     model = os.path.realpath(model_path)
     with staging(model) as stage:

@@ -39,11 +39,8 @@ _DURABLE: set[tuple[str, int, int]] = set()
 def write_bytes(path: str, data: bytes | memoryview) -> None:
     """Write a new file, and return when its content is on the disk.
 
-    The name of the file is durable only after :func:`sync_directory`. Permissions are the umask's.
-
-    Raises:
-        FileExistsError: there is such a file already.
-        OSError: the system could not open, write, sync or close; what is there is to be removed.
+    The name of the file is durable only after :func:`sync_directory`. Permissions are the umask's. Raises
+    FileExistsError if there is such a file already; after another OSError, what is there is to be removed.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     try:
@@ -76,12 +73,9 @@ def _sync(fd: int) -> None:
 
 
 def sync_file(path: str) -> None:
-    """Return when the content of a closed file is on the disk.
+    """Return when the content of a closed file is on the disk. After an OSError the file is useless.
 
     Not guaranteed: that an error is reported here which the system has already reported to somebody else.
-
-    Raises:
-        OSError: as the system says. The file is then useless.
     """
     # Windows syncs only what is open for writing.
     fd = os.open(path, (os.O_RDWR if WINDOWS else os.O_RDONLY) | _BINARY)
@@ -94,10 +88,8 @@ def sync_file(path: str) -> None:
 def sync_directory(path: str) -> None:
     """Return when the names in a directory (``""``: the current one) are on the disk.
 
-    Does nothing where a directory cannot be synced: on Windows, on some FUSE and CIFS mounts.
-
-    Raises:
-        OSError: the directory is missing, or the disk failed (EIO, ENOSPC).
+    Does nothing where a directory cannot be synced: on Windows, on some FUSE and CIFS mounts. Raises OSError if
+    the directory is missing, or the disk failed (EIO, ENOSPC).
     """
     if WINDOWS:
         return
@@ -141,10 +133,8 @@ def _is_durable(path: str) -> bool:
 def rename(source: str, target: str) -> None:
     """Rename a file, at once in the place of a file that had the name; not durable yet.
 
-    On Windows this fails while a process reads the old file, so it is tried again for two seconds.
-
-    Raises:
-        OSError: as the system says. The old file is then still there.
+    On Windows this fails while a process reads the old file, so it is tried again for two seconds. After an
+    OSError the old file is still there.
     """
     for delay in RETRY_DELAYS if WINDOWS else ():
         try:

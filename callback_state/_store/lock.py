@@ -63,11 +63,8 @@ def hold(directory: str | os.PathLike[str]) -> Held:
     """Lock a directory, which is made if it is missing. Within this process the holders are counted.
 
     Where the file system has no locks, a warning says so once, and the result holds nothing. A forked child holds
-    and releases nothing of its parent's. A directory that was removed while it was held is locked anew.
-
-    Raises:
-        InUseError: another process holds it; names that process.
-        OSError: the directory cannot be made or written, and so no checkpoint either.
+    and releases nothing of its parent's. A directory that was removed while it was held is locked anew. Raises
+    InUseError, which names the other process, or OSError if the directory cannot be made or written.
     """
     path = os.path.realpath(directory)
     disk.make_directories(path)
@@ -116,12 +113,23 @@ class _Lock:
         try:
             self.file.acquire(timeout=PATIENCE, poll_interval=0.02)
         except _filelock().Timeout:
-            raise _in_use(self.directory, self.path) from None
+            raise InUseError(
+                self.directory,
+                f"expected to be the only run that writes here, found {_holder(self.path)}. Each would delete "
+                f"and replace checkpoints of the other. Wait until it has ended, stop it, or choose another "
+                f"directory.",
+            ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
             disk.remove(self.path)
-            _warn(self.directory, error)
+            if self.directory not in _TOLD:
+                _TOLD.add(self.directory)
+                warnings.warn(
+                    f"{self.directory}: its file system cannot lock files ({error.strerror}), so nothing keeps a "
+                    f"second run from writing here too. Make sure that no other run writes here.",
+                    stacklevel=3,
+                )
             return False
         return True
 
@@ -198,35 +206,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def _warn(directory: str, error: OSError) -> None:
-    if directory not in _TOLD:
-        _TOLD.add(directory)
-        warnings.warn(
-            f"{directory}: its file system cannot lock files ({error.strerror}), so nothing keeps a second run "
-            f"from writing here too. Make sure that no other run writes here.",
-            stacklevel=4,
-        )
-
-
 def _record() -> bytes:
     """Process, host, time and program, one line each, after one byte: Windows lets nobody read the locked byte."""
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    lines = ["", str(os.getpid()), socket.gethostname(), since, _program(), ""]
-    return "\n".join(lines).encode(errors="replace")
-
-
-def _program() -> str:
-    """The program's name without its arguments, which may be secret, and without its directory."""
+    # The program without its arguments, which may be secret, and without its directory.
     directory, name = os.path.split(sys.argv[0] if sys.argv else "")
-    return (os.path.basename(directory) if name == "__main__.py" else name) or "python"
-
-
-def _in_use(directory: str, path: str) -> InUseError:
-    return InUseError(
-        directory,
-        f"expected to be the only run that writes here, found {_holder(path)}. Each would delete and replace "
-        f"checkpoints of the other. Wait until it has ended, stop it, or choose another directory.",
-    )
+    program = (os.path.basename(directory) if name == "__main__.py" else name) or "python"
+    lines = ["", str(os.getpid()), socket.gethostname(), since, program, ""]
+    return "\n".join(lines).encode(errors="replace")
 
 
 def _holder(path: str) -> str:

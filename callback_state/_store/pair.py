@@ -30,16 +30,12 @@ Read = Callable[[bytes, str], Sealed]
 
 @dataclass(frozen=True)
 class Pair:
-    """A checkpoint that verified.
-
-    Attributes:
-        state_path: the name ``S``, also while the state is staged.
-        identity: that of ``M`` before it was read. As long as it is the same, so is the file.
-    """
+    """A checkpoint that verified."""
 
     model_path: str
-    state_path: str
+    state_path: str  # the name S, also while the state is staged
     sealed: Sealed
+    #: That of M before it was read. As long as it is the same, so is the file.
     identity: object = field(default=None, compare=False)
 
 
@@ -53,18 +49,12 @@ def state_bytes(path: str) -> bytes:
 def open_pair(path: Path, read: Read = unseal) -> Pair:
     """The checkpoint at a path, verified: its model file is hashed, and its state has that digest.
 
-    A writer may work at the same time. Not guaranteed: that ``M`` is still that file when the caller loads it.
-    Compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that were loaded.
+    The path is that of the model file or the state file; links are followed. A writer may work at the same time.
+    Not guaranteed: that ``M`` is still that file when the caller loads it. Compare ``identity`` afterwards, or
+    ``sealed.model_digest`` with the bytes that were loaded.
 
-    Args:
-        path: a model file or its state file. Links are followed.
-        read: :func:`unseal`, or :func:`unseal_first` where that is enough.
-
-    Raises:
-        CheckpointNotFoundError: a file is missing; the message says which.
-        MismatchError: the state file was written for another model file.
-        CorruptCheckpointError, UnsupportedFormatError: of the state file, see :func:`unseal`.
-        OSError: a file cannot be read.
+    Raises CheckpointNotFoundError, which says which file is missing, MismatchError, OSError, or what ``read``
+    raises.
     """
     model = os.fspath(path).removesuffix(SUFFIX)
     model = os.path.realpath(model) if os.path.islink(model) else model
@@ -75,15 +65,16 @@ def open_pair(path: Path, read: Read = unseal) -> Pair:
 def states(directory: Path) -> list[tuple[str, list[str]]]:
     """The model files of a directory that have a state file, or had one; sorted by name. No file is read.
 
-    Returns:
-        The path of each model file, which may be missing, and the paths of the states that may be its own,
-        ``S`` first.
-
-    Raises:
-        CheckpointNotFoundError: there is no such directory.
+    Each model file, which may be missing, has the paths of the states that may be its own, ``S`` first. Raises
+    CheckpointNotFoundError if there is no such directory.
     """
     directory = os.fspath(directory)
-    names = _names(directory)
+    try:
+        names = {*os.listdir(directory or os.curdir)}
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointNotFoundError(
+            directory, "expected a directory of checkpoints, found none; check the path"
+        ) from error
     staged: dict[str, list[str]] = {}
     for name in sorted(names):
         found = hidden(name)
@@ -94,24 +85,13 @@ def states(directory: Path) -> list[tuple[str, list[str]]]:
         base = os.path.basename(model)
         own = [base + SUFFIX] if base + SUFFIX in names else []
         paths = [os.path.join(directory, name) for name in (*own, *staged.get(base, ()))]
-        if paths := _states_of_link(model) if os.path.islink(model) else paths:
+        if os.path.islink(model):
+            target = os.path.realpath(model)
+            others = all_staged(target) if os.path.isdir(os.path.dirname(target)) else []
+            paths = [path for path in (target + SUFFIX, *others) if os.path.lexists(path)]
+        if paths:
             listed.append((model, paths))
     return listed
-
-
-def _states_of_link(link: str) -> list[str]:
-    model = os.path.realpath(link)
-    staged = all_staged(model) if os.path.isdir(os.path.dirname(model)) else []
-    return [path for path in (model + SUFFIX, *staged) if os.path.lexists(path)]
-
-
-def _names(directory: str) -> set[str]:
-    try:
-        return set(os.listdir(directory or os.curdir))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointNotFoundError(
-            directory, "expected a directory of checkpoints, found none; check the path"
-        ) from error
 
 
 def _models(directory: str, names: set[str]) -> list[str]:

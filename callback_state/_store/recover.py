@@ -18,14 +18,9 @@ def recover(model_path: Path) -> bool:
 
     What :func:`.pair.open_pair` finds at ``M`` is made durable, and its state gets the name ``S``. Then the
     staging directories of dead processes are removed (see :func:`.staging.stagings`), and also staged states that
-    belong to no model, unless somebody is writing.
-
-    Returns:
-        Whether a whole checkpoint is there. If there is a model file without a state for it, nothing is touched:
-        the leftovers may be all that is left of the state.
-
-    Raises:
-        OSError: the directory cannot be read, synced or changed.
+    belong to no model, unless somebody is writing. If there is a model file without a state for it, nothing is
+    touched: the leftovers may be all that is left of the state. Raises OSError if the directory cannot be read,
+    synced or changed. Returns whether a whole checkpoint is there.
     """
     model = os.path.realpath(model_path)
     directory = os.path.dirname(model)
@@ -62,8 +57,7 @@ def recover_all(directory: Path) -> list[str]:
     If a writer is alive all the same, its save fails with an error of the system. No checkpoint is lost, because
     its staged states are removed only when no staging directory is left.
 
-    Returns:
-        The model files that have leftovers and no state that matches: all of it is left as it is.
+    The model files that have leftovers and no state that matches are returned: all of it is left as it is.
     """
     directory = os.path.realpath(directory)
     evidence = []

@@ -23,24 +23,14 @@ _ACTIVE: set[str] = set()
 
 
 class Hidden(NamedTuple):
-    """What the name of a hidden file says.
+    """What the name of a hidden file says."""
 
-    Attributes:
-        base: the name of the model file.
-        is_state: whether it is a staged state; else it is a staging directory.
-    """
-
-    base: str
-    is_state: bool
+    base: str  # the name of the model file
+    is_state: bool  # a staged state; else a staging directory
 
 
 def hidden(name: str) -> Hidden | None:
-    """What a name says; None if it is not that of a hidden file of a save.
-
-    Example:
-        >>> hidden(".1.keras.state-0123456789abcdef0123456789abcdef")
-        Hidden(base='1.keras', is_state=True)
-    """
+    """What a name says; None if it is not that of a hidden file of a save."""
     match = _HIDDEN.fullmatch(name)
     return None if match is None else Hidden(match["base"], match["digits"] is not None)
 
@@ -125,15 +115,8 @@ def _is_running(pid: int) -> bool:
 def cut(path: str, size: int, kept: bytes = b"", *, anew: bool = False) -> None:
     """Cut a file, which is no link, after ``size`` bytes and append ``kept``; durable on return.
 
-    Args:
-        path: the file.
-        size: how many of its bytes stay.
-        kept: the bytes after them.
-        anew: make a new file also where the old one could be cut. A writer that still has the old one open then
-            writes into a file without a name.
-
-    Raises:
-        OSError: the file is as it was.
+    ``anew`` makes a new file also where the old one could be cut. A writer that still has the old one open then
+    writes into a file without a name. After an OSError the file is as it was.
     """
     if not kept and not anew:
         os.truncate(path, size)
@@ -143,16 +126,12 @@ def cut(path: str, size: int, kept: bytes = b"", *, anew: bool = False) -> None:
         disk.remove_tree(stage)
     with staging(path) as stage:
         new = os.path.join(stage, os.path.basename(path))
-        _copy(path, new, size, kept)
+        with open(path, "rb") as source, open(new, "xb") as target:
+            while size and (chunk := source.read(min(size, disk.READ_SIZE))):
+                target.write(chunk)
+                size -= len(chunk)
+            target.write(kept)
         shutil.copymode(path, new)
         disk.sync_file(new)
         disk.rename(new, path)
     disk.sync_directory(os.path.dirname(path))
-
-
-def _copy(path: str, new: str, size: int, kept: bytes) -> None:
-    with open(path, "rb") as source, open(new, "xb") as target:
-        while size and (chunk := source.read(min(size, disk.READ_SIZE))):
-            target.write(chunk)
-            size -= len(chunk)
-        target.write(kept)
