@@ -67,10 +67,6 @@ def decode_array(described: Any, shape: Any, order: str, data: bytes | memoryvie
     return array
 
 
-def decode_scalar(described: Any, data: bytes) -> Any:
-    return decode_array(described, (), "C", data, True)[()]
-
-
 def decode_dtype(described: Any) -> Any:
     import numpy
 
@@ -98,20 +94,16 @@ def _describe(numpy: Any, dtype: Any) -> Any:
         described = _describe(numpy, base)
         return described and ("subarray", described, shape)
     if dtype.names is not None:
-        return _describe_fields(numpy, dtype)
+        fields = [(name, _describe(numpy, dtype.fields[name][0]), dtype.fields[name][1]) for name in dtype.names]
+        titled = any(len(dtype.fields[name]) > 2 for name in dtype.names)
+        if dtype.type is not numpy.void or titled or not all(described for _, described, _ in fields):
+            return None
+        return ("struct", tuple(fields), dtype.itemsize)
     # The types of ml_dtypes have the string of a void, or none that NumPy knows: their name tells them apart.
     if dtype.type.__module__.partition(".")[0] == "ml_dtypes":
         return dtype.name if _is_ml_dtype(dtype.name) else None
     known = dtype.type.__module__ == "numpy" and not dtype.hasobject and dtype.type is not numpy.record
     return dtype.str if known else None
-
-
-def _describe_fields(numpy: Any, dtype: Any) -> Any:
-    fields = [(name, _describe(numpy, dtype.fields[name][0]), dtype.fields[name][1]) for name in dtype.names]
-    titled = any(len(dtype.fields[name]) > 2 for name in dtype.names)
-    if dtype.type is not numpy.void or titled or not all(described for _, described, _ in fields):
-        return None
-    return ("struct", tuple(fields), dtype.itemsize)
 
 
 def _is_ml_dtype(name: str) -> bool:

@@ -141,12 +141,6 @@ class Decoder:
             if hasattr(live, name):
                 object.__setattr__(value, name, getattr(live, name))
 
-    def _fill_list(self, i: int, value: Any) -> None:
-        value.extend(map(self.ref, self.table.nodes[i][-1]))
-
-    def _fill_set(self, i: int, value: Any) -> None:
-        value.update(self._members(self.table.nodes[i][-1]))
-
     def _fill_dict(self, i: int, value: Any) -> None:
         kind, *factory, members = self.table.nodes[i]
         if kind == "defaultdict":
@@ -171,8 +165,8 @@ _OBJECTS = ("object", "SimpleNamespace")
 _PHASES: tuple[tuple[tuple[str, ...], Callable[[Decoder, int, Any], None]], ...] = (
     (_OBJECTS, lambda decoder, i, value: decoder._fill_object(i, value, only_scalars=True)),
     (_OBJECTS, Decoder._fill_object),
-    (("list", "deque"), Decoder._fill_list),
-    (("set",), Decoder._fill_set),
+    (("list", "deque"), lambda decoder, i, value: value.extend(map(decoder.ref, decoder.table.nodes[i][-1]))),
+    (("set",), lambda decoder, i, value: value.update(decoder._members(decoder.table.nodes[i][-1]))),
     (("dict", "OrderedDict", "Counter", "defaultdict"), Decoder._fill_dict),
 )
 _SHELLS: dict[str, Callable[[Decoder, int], Any]] = {
@@ -196,10 +190,7 @@ def class_of_live(name: str, live: Any) -> type:
 
 
 def copy(value: Any) -> Any:
-    """A copy of a plain value that shares nothing with it, generators included.
-
-    Raises PlainError if it is not plain.
-    """
+    """A copy of a plain value that shares nothing with it. Raises PlainError if it is not plain."""
     encoder = Encoder()
     table = encoder.table(value)
     classes = {stored_name(type(item)): type(item) for item in encoder.seen}

@@ -28,7 +28,8 @@ def put_meta(file: Any, meta: dict[str, Any]) -> None:
     group = file.create_group("meta")
     for name, values in meta.items():
         if name != "training_args":
-            group.create_dataset(_quoted(name), data=_column(values))
+            quoted = name.replace("%", "%25").replace("/", "%2F")  # a slash would make a group
+            group.create_dataset("%2E" if quoted == "." else quoted, data=_column(values))
     group.attrs["training_args"] = _yaml(meta.get("training_args", {}))
 
 
@@ -47,12 +48,6 @@ def read_meta(path: str) -> dict[str, Any] | None:
         meta = {unquote(name): column[()].tolist() for name, column in columns.items()}
         meta["training_args"] = _read_yaml(group.attrs.get("training_args", "{}"))
         return meta
-
-
-def _quoted(name: str) -> str:
-    """The name of a series as one name of HDF5, where a slash would make a group."""
-    quoted = name.replace("%", "%25").replace("/", "%2F")
-    return "%2E" if quoted == "." else quoted
 
 
 def _column(values: list[Any]) -> Any:

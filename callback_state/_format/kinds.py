@@ -128,7 +128,7 @@ _FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
     "PurePath": ((str,), pathlib.PurePath),
     "Path": ((str,), pathlib.Path),
     "array": ((object, tuple, str, (bytes, memoryview), bool), arrays.decode_array),
-    "scalar": ((object, bytes), arrays.decode_scalar),
+    "scalar": ((object, bytes), lambda described, data: arrays.decode_array(described, (), "C", data, True)[()]),
     "dtype": ((object,), arrays.decode_dtype),
     "str_": ((str,), lambda text: _numpy().str_(text)),
     "bytes_": ((bytes,), lambda data: _numpy().bytes_(data)),

@@ -7,10 +7,10 @@ leaf, such as an array, visits all parts of the tuples that it is made from, eac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from .table import MUTABLE, Node, PlainError
+from .table import MUTABLE, Node, PlainError, bottom_up
 
 #: Keys of one hash. For each of them a dict looks at all others.
 MAX_ALIKE = 1000
@@ -50,25 +50,15 @@ def check_work(nodes: list[Node], which: Iterable[int], path: str) -> None:
 
 def _weight(nodes: list[Node], start: int, weights: dict[int, int]) -> int:
     """How many units a value consists of. A shared part counts each time."""
-    todo, opened = [start], set()
-    while todo:
-        i = todo[-1]
-        parts = [] if i in weights else [*_parts(nodes[i])]
-        new = [j for j in parts if j not in weights]
-        if new and i not in opened:
-            opened.add(i)
-            todo += new
-            continue
-        if i not in weights:  # an object that contains itself, which has no hash, has parts without a weight
-            weights[i] = _own(nodes[i]) + sum(weights.get(j, 0) for j in parts)
-        todo.pop()
+
+    def hashed_parts(i: int) -> list[int]:
+        unfolded = nodes[i][0] in _UNFOLDED or nodes[i][0] == "object"
+        return [item[0] for item in nodes[i][-1] if type(item) is tuple] if unfolded else []
+
+    for i, parts in bottom_up(start, hashed_parts, weights):
+        # An object that contains itself, which has no hash, has parts without a weight.
+        weights[i] = _own(nodes[i]) + sum(weights.get(j, 0) for j in parts)
     return weights[start]
-
-
-def _parts(node: Node) -> Iterator[int]:
-    """The nodes that a hash of the value visits."""
-    if node[0] in _UNFOLDED or node[0] == "object":
-        yield from (item[0] for item in node[-1] if type(item) is tuple)
 
 
 def _own(node: Node) -> int:

@@ -73,10 +73,7 @@ class Opener:
         return needed is True or bool(needed and self._trust.names.issuperset(needed))
 
     def open(self, index: int, persistent: Callable[[Any], Any]) -> Any:
-        """Run the code of entry ``index`` (0-based); ``persistent`` finds the model and the callbacks.
-
-        Raises UntrustedError, or RestoreError if the entry cannot be loaded here.
-        """
+        """Run the code of entry ``index`` (0-based); ``persistent`` finds the model and the callbacks."""
         if index not in self._opened:
             self._opened[index] = self._load(self._pickles[index], persistent)
         return self._opened[index]

@@ -42,11 +42,9 @@ class ReadError(ValueError):
 def dump(tree: object) -> bytes:
     """A pickle (protocol 4, without memo) of a tree of lists, tuples and scalars.
 
-    A list in two places is written twice.
-
-    Equal trees have equal bytes only under the same release of Python. Raises TypeError for another type, also for
-    a subclass such as ``numpy.float64`` or an enum. Raises ValueError for a tree deeper than ``MAX_DEPTH`` (a
-    cycle is), and for an int of more than ``MAX_INT`` bytes.
+    A list in two places is written twice. Equal trees have equal bytes only under the same release of Python.
+    Raises TypeError for another type, also for a subclass such as ``numpy.float64`` or an enum. Raises ValueError
+    for a tree deeper than ``MAX_DEPTH`` (a cycle is), and for an int of more than ``MAX_INT`` bytes.
     """
     _check(tree, "tree", 0)
     buffer = io.BytesIO()
@@ -74,12 +72,9 @@ def _check(value: object, where: str, depth: int) -> None:
 
 
 def parse(data: bytes | memoryview, *, views: bool = False) -> object:
-    """The tree that :func:`dump` wrote into ``data``.
+    """The tree that :func:`dump` wrote into ``data``. Raises ReadError for anything else, and nothing else.
 
-    Raises ReadError if ``data`` is anything else, and nothing else.
-
-    ``views`` returns bytes of at least ``LARGE`` as memoryviews of ``data``, for callers that copy them anyway.
-
+    With ``views``, bytes of at least ``LARGE`` are memoryviews of ``data``, for callers that copy them anyway.
     Nothing that ``data`` names is imported, called or looked up. Each length is compared with what is left before
     it is used, so the memory needed is less than 100 times the length of ``data``. Not guaranteed: that
     :func:`dump` would write the same bytes again.

@@ -6,7 +6,7 @@ A table may come from a hostile file: :func:`order` checks it first.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +67,7 @@ def two_by_two(flat: list[Ref]) -> Iterator[tuple[Ref, Ref]]:
 
 
 def order(table: Table) -> list[int]:
-    """The nodes that the root needs, parts before what they are parts of, where there is no cycle.
-
-    Raises PlainError if one of them is not well formed.
-    """
+    """The nodes that the root needs, checked; parts before what they are parts of, where there is no cycle."""
     done: list[int] = []
     seen: set[int] = set()
     todo = [(i, False) for i in _children(table, ("", table.root))]
@@ -129,24 +126,37 @@ def check_depth(nodes: list[Node], which: Iterable[int], path: str) -> None:
     """
     which = [*which]
     _check_defaultdicts(nodes, which, path)
+
+    def immutable_parts(i: int) -> list[int]:
+        return [j for j in references(nodes[i]) if nodes[j][0] not in MUTABLE]
+
     height: dict[int, int] = {}
-    for start in which:
-        todo, opened = [start], set()
-        while todo:
-            i = todo[-1]
-            if i in height or nodes[i][0] in MUTABLE:
-                todo.pop()
-                continue
-            below = [j for j in references(nodes[i]) if nodes[j][0] not in MUTABLE]
-            new = [j for j in below if j not in height]
-            if new and i not in opened:
-                opened.add(i)
-                todo += new
-                continue
-            height[i] = 1 + max((height.get(j, MAX_DEPTH) for j in below), default=0)
+    for start in (i for i in which if nodes[i][0] not in MUTABLE):
+        for i, parts in bottom_up(start, immutable_parts, height):
+            height[i] = 1 + max((height.get(j, MAX_DEPTH) for j in parts), default=0)
             if height[i] > MAX_DEPTH:
                 raise PlainError(path, f"immutable values nested deeper than {MAX_DEPTH} levels")
-            todo.pop()
+
+
+def bottom_up(
+    start: int, parts_of: Callable[[int], list[int]], done: Mapping[int, int]
+) -> Iterator[tuple[int, list[int]]]:
+    """A node and what it consists of, each with its parts: parts first, where there is no cycle.
+
+    The caller puts each into ``done``. What is there is not visited again.
+    """
+    todo, opened = [start], set()
+    while todo:
+        i = todo[-1]
+        parts = parts_of(i) if i not in done else []
+        new = [j for j in parts if j not in done]
+        if new and i not in opened:
+            opened.add(i)
+            todo += new
+            continue
+        todo.pop()
+        if i not in done:
+            yield i, parts
 
 
 def _check_defaultdicts(nodes: list[Node], which: list[int], path: str) -> None:

@@ -66,9 +66,9 @@ class Keys:
         return lambda fields: _mac(self._keys[0], fields, name)
 
     def check(self, sealed: Sealed, model: str) -> None:
-        """Compare a state file's signature, in constant time.
+        """Raise UntrustedError if a state file is not signed with one of these keys, for this name.
 
-        Raises UntrustedError if it is not signed, or not with one of these keys, for this name.
+        In constant time.
         """
         found = sealed.signature
         if found is None:
@@ -113,6 +113,3 @@ class Trust:
         """Raise UntrustedError for a full name that is not trusted, in the file ``where``."""
         if not self.everything and name not in self.names:
             raise UntrustedError(where, f"needs {name}, which is not among the trusted names")
-
-    def __bool__(self) -> bool:
-        return self.everything or bool(self.names)
