@@ -237,7 +237,7 @@ def test_a_reader_made_from_the_page_alone_reads_every_file(directory: Path) -> 
     for key, value in to_plain(snapshot.meta).items():
         if key != "callbacks":  # whose arguments are tables of their own, which stay tables
             assert repr(value) == repr(found["meta"][key]), key  # of NaN too
-    assert [c["key"] for c in found["meta"]["callbacks"]] == list(snapshot.versions)
+    assert [c["key"] for c in found["meta"]["callbacks"]] == [entry.key for entry in snapshot.meta.callbacks]
     assert found["run"]["seconds"] == snapshot.run.seconds
 
 

@@ -26,24 +26,17 @@ from .stock import adapter_of, set_direction
 
 @dataclass
 class Prepared:
-    """Decoded state, ready to be put into callbacks.
+    """Decoded state, ready to be put into callbacks."""
 
-    Attributes:
-        attributes: (callback, attribute, value) of everything that will be set.
-        later: the actions that set variables and generators. Each returns the action that undoes it.
-        skipped: (callback, attribute) of what only ``on_train_begin`` can make again.
-    """
-
+    #: (callback, attribute, value) of everything that will be set.
     attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
+    #: The actions that set variables and generators. Each returns the action that undoes it.
     later: Later = field(default_factory=list)
+    #: (callback, attribute) of what only ``on_train_begin`` can make again.
     skipped: list[tuple[Any, str]] = field(default_factory=list)
 
     def put_back(self) -> None:
-        """Set everything. If something cannot be set, what was set before is undone.
-
-        Raises:
-            RestoreError: an attribute or a variable refuses its value.
-        """
+        """Set everything. If something cannot be set, undo what was set before, and raise RestoreError."""
         before = {id(c): (c, attributes(c)) for c, _, _ in self.attributes}
         undo = []
         what = ""
@@ -90,17 +83,12 @@ def _reset(callback: Any, before: dict[str, Any]) -> None:
 
 
 def prepare_from(snapshot: Snapshot, keyed: dict[str, Any], *, model: Any, trust: Trust) -> Prepared:
-    """Decode the state of some callbacks from a state file. The callbacks do not change.
-
-    Raises:
-        CorruptCheckpointError: it cannot be decoded.
-        RestoreError: see :func:`prepare`.
-    """
+    """Decode the state of some callbacks from a state file. The callbacks do not change."""
     try:
         return prepare(
             snapshot.state,
             keyed,
-            snapshot.versions,
+            {entry.key: entry.version for entry in snapshot.meta.callbacks},
             where=snapshot.where,
             model=model,
             opener=snapshot.opener(trust),
@@ -121,27 +109,22 @@ def prepare(
     kept: list[Any] | None = None,
     configured: Mapping[str, Container[str]] | None = None,
 ) -> Prepared:
-    """Decode the state of some callbacks. The callbacks do not change.
+    """Decode the state of some callbacks; they do not change.
 
-    Args:
-        table: holds {key: {attribute: value}}.
-        keyed: the live callbacks by the keys of the table. The state of other keys is ignored.
-        versions: the version of each key's state; None if the state was taken in this process.
-        where: the state file, for errors.
-        model: the model whose variables are meant; None if it does not exist yet.
-        opener: reads the by-value section; None if there is none.
-        kept: the objects of a table that was made in this process.
-        configured: the names of the constructor's arguments by key, when the state was taken.
+    Raises RestoreError, UntrustedError or PlainError.
 
-    Raises:
-        RestoreError, UntrustedError, PlainError: the state does not fit. Nothing has changed.
+    ``table`` holds {key: {attribute: value}}, and ``keyed`` the live callbacks; the state of other keys is
+    ignored. ``versions`` has the version of each key's state; None if the state was taken in this process, with
+    the objects that were ``kept``. ``where`` is the state file, for errors. ``model`` is None if it does not exist
+    yet, ``opener`` if there is no by-value section. ``configured`` has the names of the constructor's arguments by
+    key, when the state was taken.
     """
     for callback in keyed.values():
         remember(callback)
     builders = Builders(where, model, opener, keyed)
     builders["callback"] = partial(_held, where)
     if kept is not None:
-        builders.keep(kept)
+        builders["kept"] = lambda decoder, node, live: kept[node[1]]
     table, refs = _only(table, keyed)
     live = {key: attributes(callback) for key, callback in keyed.items()}
     decoder = Decoder(table, live=live, find_class=_find_plain_class, builders=builders)
@@ -156,8 +139,13 @@ def prepare(
         if versions is not None:
             what = f"{where}: the state of {key}"
             state = migrated(type(keyed[key]), state, versions.get(key, 1), what)
-        _prepare_one(prepared, where, key, keyed[key], state)
-        _prepare_configuration(prepared, keyed[key], state, (configured or {}).get(key, ()))
+        callback, excluded = keyed[key], excluded_of(keyed[key])
+        for name, value in _accepted(where, key, callback, state).items():
+            if value is MISSING:
+                prepared.skipped.append((callback, name))
+            elif name not in excluded:
+                prepared.attributes.append((callback, name, value))
+        _prepare_configuration(prepared, callback, state, (configured or {}).get(key, ()))
     return prepared
 
 
@@ -201,11 +189,7 @@ def _pairs(table: Table, ref: Any) -> dict[Any, Any]:
 
 
 def _is_absent(table: Table, ref: Any, absent: set[int], what: str) -> bool:
-    """Whether a value is made only of code, or of parts of a model, that do not exist yet.
-
-    Raises:
-        RestoreError: it also holds other state, which would be lost.
-    """
+    """Whether a value is made only of code or parts of a model that do not exist yet; RestoreError if partly."""
     reached = order(Table(table.nodes, ref)) if absent else []
     if absent.isdisjoint(reached):
         return False
@@ -229,23 +213,8 @@ def _is_of_parts(node: Node) -> bool:
     return False
 
 
-def _prepare_one(prepared: Prepared, where: str, key: str, callback: Any, state: dict[Any, Any]) -> None:
-    state = _accepted(where, key, callback, state)
-    excluded = excluded_of(callback)
-    for name, value in state.items():
-        if value is MISSING:
-            prepared.skipped.append((callback, name))
-        elif name not in excluded:
-            prepared.attributes.append((callback, name, value))
-
-
 def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dict[str, Any]:
-    """The state that a callback may be given.
-
-    Raises:
-        RestoreError: an attribute cannot be state.
-        CorruptCheckpointError: an attribute has a value that no run has saved.
-    """
+    """The state that a callback may be given. Raises RestoreError or CorruptCheckpointError."""
     adapter, _ = adapter_of(type(callback))
     for name in state:
         if (

@@ -24,27 +24,16 @@ from .summary import Summary
 
 @dataclass(frozen=True)
 class Listed:
-    """A checkpoint, or what is left of one.
+    """A checkpoint, or what is left of one."""
 
-    Attributes:
-        path: the model file.
-        size: bytes of both files.
-        saved_at: nanoseconds since 1970; where no state file says so, when the file was last changed.
-        summary: its moment; None where no state file can be read.
-        callbacks: the keys of those that are saved.
-        signed: whether its state file has a signature, right or wrong.
-        meta: what the state file says of the run, where the checkpoint was verified; its state is not kept.
-        problem: why it is no whole checkpoint.
-    """
-
-    path: str
-    size: int
-    saved_at: int
-    summary: Summary | None = None
-    callbacks: tuple[str, ...] = ()
-    signed: bool = False
-    meta: Meta | None = None
-    problem: CallbackStateError | None = None
+    path: str  # of the model file
+    size: int  # bytes of both files
+    saved_at: int  # nanoseconds since 1970; where no state file says so, when a file was last changed
+    summary: Summary | None = None  # None where no state file can be read
+    callbacks: tuple[str, ...] = ()  # their keys
+    signed: bool = False  # rightly or wrongly
+    meta: Meta | None = None  # where the checkpoint was verified; its state is not kept
+    problem: CallbackStateError | None = None  # why it is no whole checkpoint
 
     @property
     def name(self) -> str:
@@ -76,10 +65,7 @@ class Run:
 def files_of(path: str) -> list[tuple[str, list[str]]]:
     """The model files of a directory, or the one at a path, each with the state files that may be its own.
 
-    In a directory those without one are left out.
-
-    Raises:
-        CheckpointNotFoundError: there is no such directory.
+    In a directory those without one are left out. Raises CheckpointNotFoundError if there is no such directory.
     """
     if os.path.isdir(path):
         return pair.states(path)
@@ -113,18 +99,18 @@ def _bare(directory: str) -> list[str]:
 def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | None = None) -> Listed | None:
     """One checkpoint; None where a writer has deleted it meanwhile.
 
-    Args:
-        model: the model file.
-        states: those that may be its own, as :func:`files_of` gives them.
-        verify: read the model file. If false only its size is looked at, where one state file is there.
-        keys: what it has to be signed with; None for any.
+    ``states`` are the state files that may be its own, as :func:`files_of` gives them. With ``verify`` the model
+    file is read, else only its size is looked at, where one state file is there. ``keys`` is what it has to be
+    signed with.
     """
     seen = glance(states)
     problem: CallbackStateError | None = None
     meta = None
     try:
         if states and (verify or len(states) > 1):
-            meta = _verified(model, keys)
+            from .snapshot import Snapshot
+
+            meta = Snapshot.open(model, keys).meta
         else:
             _check_size(model, states, seen)
     except CallbackStateError as error:
@@ -133,18 +119,16 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
         problem = CorruptCheckpointError(model, f"cannot be read: {error}")
     if problem is not None and not any(map(os.path.lexists, (model, *states))) and states:
         return None
-    size = _size([model, *states[:1]])
-    said = _said(seen, meta)
-    if said is None:
-        return Listed(model, size, _changed_at(model, states), problem=problem)
-    summary, callbacks, signed = said
+    size = sum(file.st_size for file in _stats([model, *states[:1]]))
+    signed = not isinstance(seen, CallbackStateError) and seen.sealed.signature is not None
+    if meta is not None:  # the state that was verified, which may be another one by now
+        summary, callbacks = Summary.of(meta), tuple(entry.key for entry in meta.callbacks)
+    elif not isinstance(seen, CallbackStateError):
+        summary, callbacks = seen.summary, seen.callbacks
+    else:
+        changed_at = max((file.st_mtime_ns for file in _stats([model, *states])), default=0)
+        return Listed(model, size, changed_at, problem=problem)
     return Listed(model, size, summary.saved_at, summary, callbacks, signed, meta, problem)
-
-
-def _verified(model: str, keys: Keys | None) -> Meta:
-    from .snapshot import Snapshot
-
-    return Snapshot.open(model, keys).meta
 
 
 class Glance(NamedTuple):
@@ -155,37 +139,20 @@ class Glance(NamedTuple):
     sealed: Sealed
 
 
-def _said(seen: Glance | CallbackStateError, meta: Meta | None) -> tuple[Summary, tuple[str, ...], bool] | None:
-    """Summary, callbacks, and whether it is signed; of a verified checkpoint what its very state says."""
-    signed = not isinstance(seen, CallbackStateError) and seen.sealed.signature is not None
-    if meta is not None:
-        return Summary.of(meta), _keys_of(meta), signed
-    return None if isinstance(seen, CallbackStateError) else (seen.summary, seen.callbacks, signed)
-
-
-def _keys_of(meta: Meta) -> tuple[str, ...]:
-    return tuple(entry.key for entry in meta.callbacks)
-
-
 def glance(states: list[str]) -> Glance | CallbackStateError:
     """The beginning of the newest of some state files that can be read, or why none can."""
     found: list[Glance] = []
     problem: CallbackStateError = CheckpointNotFoundError("", "")
     for state in reversed(states):
         try:
-            found.append(_glance(state))
+            data = pair.state_bytes(state)
+            sealed = unseal_first(data, state)
+            found.append(Glance(Summary.from_node(sealed.tree, state), _keys_in(data, state), sealed))
         except CallbackStateError as error:
             problem = error
         except OSError as error:
             problem = CorruptCheckpointError(state, f"cannot be read: {error}")
     return max(found, key=lambda seen: seen.summary.saved_at) if found else problem
-
-
-def _glance(state: str) -> Glance:
-    """The first two nodes of a state file, its seal verified: summary, and the states by their keys."""
-    data = pair.state_bytes(state)
-    sealed = unseal_first(data, state)
-    return Glance(Summary.from_node(sealed.tree, state), _keys_in(data, state), sealed)
 
 
 def _keys_in(data: bytes, state: str) -> tuple[str, ...]:
@@ -200,11 +167,7 @@ def _keys_in(data: bytes, state: str) -> tuple[str, ...]:
 
 
 def _check_size(model: str, states: list[str], seen: Glance | CallbackStateError) -> None:
-    """What can be told without reading the model file.
-
-    Raises:
-        CallbackStateError: it is not whole.
-    """
+    """Raise CallbackStateError if it is not whole, as far as can be told without reading the model file."""
     if not states or not os.path.isfile(model):
         raise _half(model, states)
     if isinstance(seen, CallbackStateError):
@@ -234,11 +197,3 @@ def _stats(paths: list[str]) -> Iterator[os.stat_result]:
     for path in paths:
         with contextlib.suppress(OSError):  # missing, which is told elsewhere
             yield os.stat(path)
-
-
-def _size(paths: list[str]) -> int:
-    return sum(found.st_size for found in _stats(paths))
-
-
-def _changed_at(model: str, states: list[str]) -> int:
-    return max((found.st_mtime_ns for found in _stats([model, *states])), default=0)

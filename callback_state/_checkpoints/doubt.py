@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: What a doubt costs, in words.
+#: What a restart loses.
 _DIFFERS = "exactness: the resumed run may be a different run"
 BEGINS_ANEW = "what depends on it: a resumed run has it as the constructor makes it"
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """One reason, as it is told in a warning, kept in the state file and listed by ``callback-state doctor``.
+    """One reason, as it is told in a warning, kept in the state file and listed by ``callback-state doctor``."""
 
-    Attributes:
-        what: what is so; a clause without a full stop.
-        cure: what to write; a clause without a full stop.
-        cost: what a restart loses.
-
-    Example:
-        >>> str(Doubt("arrays are shuffled without a seed", "call keras.utils.set_random_seed(...)"))
-        'arrays are shuffled without a seed; call keras.utils.set_random_seed(...).'
-    """
-
+    # Clauses without a full stop.
     what: str
     cure: str
     cost: str = _DIFFERS

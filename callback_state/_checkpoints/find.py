@@ -50,9 +50,7 @@ class Found:
 
     @classmethod
     def open(cls, path: str, keys: Keys | None = None) -> Found:
-        pair = _pair.open_pair(path)
-        if keys is not None:
-            keys.check(pair.sealed, pair.model_path)
+        pair = _pair.open_pair(path, keys=keys)
         return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed), pair.identity)
 
     def is_replaced(self) -> bool:
@@ -61,19 +59,15 @@ class Found:
 
 
 def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys | None = None) -> Found | None:
-    """The checkpoint at ``path``, or the newest in that directory; None where there is none.
+    """The checkpoint at ``path``, or the newest in that directory; with ``missing_ok`` None where there is none.
 
-    Args:
-        path: a model file, a state file, or a directory.
-        callbacks: where a checkpoint callback is among them, only what it wrote counts in a directory.
-        missing_ok: whether None is an answer.
-        keys: what the state file has to be signed with; None for any.
+    ``path`` is a model file, a state file, or a directory. Where a checkpoint callback is among ``callbacks``,
+    only what it wrote counts in a directory. The state file has to be signed with ``keys``, or UntrustedError is
+    raised.
 
-    Raises:
-        UntrustedError: it is not.
-        OSError: a directory or file cannot be read. That is never an answer, also with ``missing_ok``.
-        CheckpointNotFoundError, CorruptCheckpointError, MismatchError, UnsupportedFormatError: of one file
-            the message names another checkpoint of its directory that is whole.
+    Raises OSError if a directory or file cannot be read, also with ``missing_ok``. Raises CheckpointNotFoundError,
+    CorruptCheckpointError, MismatchError or UnsupportedFormatError: of one file the message names another
+    checkpoint of its directory that is whole.
     """
     if disk.is_directory(path):
         found = _newest(path, templates_of(callbacks), keys)
@@ -115,10 +109,15 @@ def _newest(directory: str, templates: set[str], keys: Keys | None) -> Found | N
     for _ in range(_pair.LOOKS):
         candidates = _candidates(directory)
         mine = [c for c in candidates if not templates or c.template in (None, *templates)]
-        found, rejected = _first_whole(mine, keys)
+        found = None
+        rejected = []
+        for candidate, opened in _opened(mine, keys):
+            if isinstance(opened, Found):
+                found = opened
+                break
+            rejected.append((candidate, opened))
         if not any(candidate.is_replaced() for candidate, _ in rejected):
             break
-    _warn_of_bare(directory, templates)
     _warn_of_others(directory, candidates, templates)
     for _, error in rejected:
         warnings.warn(f"left aside: {error}", stacklevel=4)
@@ -126,18 +125,6 @@ def _newest(directory: str, templates: set[str], keys: Keys | None) -> Found | N
         kind = UntrustedError if isinstance(rejected[0][1], UntrustedError) else CorruptCheckpointError
         raise kind(directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}")
     return found
-
-
-def _first_whole(
-    candidates: list[_Candidate], keys: Keys | None
-) -> tuple[Found | None, list[tuple[_Candidate, CallbackStateError]]]:
-    """The first that verifies, and those before it that did not."""
-    rejected: list[tuple[_Candidate, CallbackStateError]] = []
-    for candidate, opened in _opened(candidates, keys):
-        if isinstance(opened, Found):
-            return opened, rejected
-        rejected.append((candidate, opened))
-    return None, rejected
 
 
 @dataclass(frozen=True)
@@ -161,14 +148,6 @@ class _Candidate:
     def is_replaced(self) -> bool:
         """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
         return _identity(self.path) != self.identity
-
-    def open(self, keys: Keys | None) -> Found | CallbackStateError:
-        try:
-            return Found.open(self.path, keys)
-        except CallbackStateError as error:
-            return error
-        except OSError as error:
-            return CorruptCheckpointError(self.path, f"cannot be read: {error}")
 
 
 def _identity(path: str) -> object:
@@ -196,24 +175,25 @@ def _opened(
     for candidate in candidates:
         while waiting and waiting[0][1].saved_at > candidate.saved_at:
             yield waiting.pop(0)
-        opened = candidate.open(keys)
-        if isinstance(opened, Found):
-            waiting = sorted([*waiting, (candidate, opened)], key=lambda pair: -pair[1].saved_at)
+        try:
+            opened = Found.open(candidate.path, keys)
+        except CallbackStateError as error:
+            yield candidate, error
+        except OSError as error:
+            yield candidate, CorruptCheckpointError(candidate.path, f"cannot be read: {error}")
         else:
-            yield candidate, opened
+            waiting = sorted([*waiting, (candidate, opened)], key=lambda pair: -pair[1].saved_at)
     yield from waiting
 
 
-def _warn_of_bare(directory: str, templates: set[str]) -> None:
+def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]) -> None:
+    """Warn of model files without a state file, and of a directory that has only other runs."""
     for template in sorted(templates):
         whole, bare = files_named_by(template, directory)
         if whole and bare:
             warnings.warn(
                 f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files", stacklevel=5
             )
-
-
-def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]) -> None:
     others = {c.template for c in found if c.template is not None} - templates
     if templates and others and not any(c.template in templates for c in found):
         warnings.warn(

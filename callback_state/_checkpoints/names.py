@@ -19,13 +19,9 @@ _NUMBER = re.compile(r"\{(epoch|batch)(:(0[0-9]+)?d?)?\}")
 
 
 def fits(name: str, template: str) -> bool:
-    """Whether a template may give a model file this name.
+    """Whether a template may give a model file this name: ``7-1.00e-05.keras`` fits ``{epoch}-{loss:.2e}.keras``.
 
     A template may come from a file, so no regular expression is made of it: some take for ever to match.
-
-    Example:
-        >>> fits("7-1.00e-05.keras", "{epoch}-{loss:.2e}.keras"), fits("x-1.keras", "{epoch}-{batch}.keras")
-        (True, False)
     """
     ends = {0}  # where what has been looked at of the template may end in the name
     for i, part in enumerate(_PLACEHOLDER.split(template)):
@@ -51,25 +47,12 @@ def is_ours(callback: Any) -> bool:
 
 
 def interim_name(template: str) -> str:
-    """The one file that keeps what is saved between two regular checkpoints.
-
-    Args:
-        template: the file name as given to the checkpoint, with or without placeholders.
-
-    Example:
-        >>> interim_name("{epoch:03d}-{val_loss:.2f}.weights.h5")
-        'epoch-val_loss.interim.weights.h5'
-    """
+    """The one file that keeps what is saved between two regular checkpoints, such as ``epoch.interim.keras``."""
     return _inserted(re.sub(r"\{([^}:!]*)[^}]*\}", r"\1", template), "interim")
 
 
 def final_name(path: str) -> str:
-    """The file of a run's end, where the end changed what the last epoch left.
-
-    Example:
-        >>> final_name("ckpt/008.keras")
-        'ckpt/008.final.keras'
-    """
+    """The file of a run's end, ``008.final.keras``, where the end changed what the last epoch left."""
     return _inserted(path, "final")
 
 
@@ -79,24 +62,15 @@ def _inserted(path: str, word: str) -> str:
 
 
 def template_of(name: str, templates: Iterable[str]) -> str | None:
-    """The template of the run to which a model file belongs that does not say it, told by its name.
-
-    Returns:
-        The first of some templates that may give a model file this name; None if none does.
-
-    Example:
-        >>> template_of("012.final.keras", ["best.keras", "{epoch:03d}.keras"])
-        '{epoch:03d}.keras'
-    """
-    return next((template for template in templates if _may_be(name, template)), None)
-
-
-def _may_be(name: str, template: str) -> bool:
-    if not template.endswith(MODEL_SUFFIXES):
-        return False
+    """The first of some templates that may give a model file this name, which does not say its run; or None."""
     first, _, last = name.rpartition(".final.")
     names = (name, f"{first}.{last}")
-    return name == interim_name(template) or any(fits(one, template) for one in names)
+    for template in templates:
+        if not template.endswith(MODEL_SUFFIXES):
+            continue
+        if name == interim_name(template) or any(fits(one, template) for one in names):
+            return template
+    return None
 
 
 def templates_of(callbacks: list[Any] | None) -> set[str]:
@@ -122,18 +96,16 @@ def files_named_by(template: str, directory: str) -> tuple[list[str], list[str]]
 
 
 def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
-    """Refuse to begin a run anew where it would write over model files that are there.
+    """Raise CheckpointNotFoundError where a run that begins anew would write over model files.
 
-    Raises:
-        CheckpointNotFoundError: the checkpoint callback's directory is another one and has checkpoints,
-            or the model files are there and their state files are not.
+    They lie in the checkpoint callback's directory, which is another one, or they have lost their state files.
     """
     for callback in callbacks:
         if not is_ours(callback):
             continue
         directory = callback.root
         whole, bare = files_named_by(callback.template, directory)
-        if whole and not _is_same(path, directory):
+        if whole and os.path.realpath(path) != os.path.realpath(directory):
             raise CheckpointNotFoundError(
                 path,
                 f"expected a checkpoint, found none; but {directory}, where ModelCheckpointEnhanced in into= "
@@ -147,7 +119,3 @@ def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:
                 f"which a new run would write over. Put the .callbacks.pkl files back, or, if the models "
                 f"are of another run, move them or choose another filepath.",
             )
-
-
-def _is_same(path: str, directory: str) -> bool:
-    return os.path.realpath(path) == os.path.realpath(directory)

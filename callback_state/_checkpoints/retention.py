@@ -13,18 +13,14 @@ def surplus(
     best: int | None,
     better: Callable[[Any, Any], Any] | None,
 ) -> list[str]:
-    """The names of the checkpoints to delete.
+    """The names of the checkpoints to delete, oldest first: those that no rule keeps.
 
-    Args:
-        written: (name, monitored value or None) of those there are, oldest first.
-        newest: how many of the newest to keep; None for no such rule.
-        best: how many of the best to keep; None for no such rule.
-        better: ``better(a, b)`` is true if the value a is better than b; not needed without ``best``.
+    ``written`` has (name, monitored value or None) of those there are, oldest first. ``newest`` and ``best`` say
+    how many to keep of these; None for no such rule. ``better(a, b)`` is true if the value a is better; not needed
+    without ``best``.
 
-    Returns:
-        Those that no rule keeps, oldest first. The newest is kept always: nothing is deleted before
-        its successor is there. Of equal values the earlier is the better; NaN is none.
-        One without a value is not deleted for not being among the best.
+    The newest is kept always: nothing is deleted before its successor is there. Of equal values the earlier is the
+    better; NaN is none. One without a value is not deleted for not being among the best.
     """
     if newest is None and best is None:
         return []

@@ -27,52 +27,31 @@ class History:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What tells whether a model is the one of the checkpoint.
+    """What tells whether a model is the one of the checkpoint."""
 
-    Attributes:
-        digest: of its variables, see ``_keras/fingerprint.py``.
-        iterations: the steps that its optimizer has made.
-        variables: a line for each variable: path, shape and dtype.
-        optimizes: whether it has an optimizer with variables.
-    """
-
-    digest: str
-    iterations: int
-    variables: list[str]
-    optimizes: bool
+    digest: str  # of its variables, see _keras/fingerprint.py
+    iterations: int  # the steps that its optimizer has made
+    variables: list[str]  # a line each: path, shape and dtype
+    optimizes: bool  # whether it has an optimizer with variables
 
 
 class SavedArgument(NamedTuple):
-    """One argument of a callback's constructor.
+    """One argument of a callback's constructor."""
 
-    Attributes:
-        kind: ``"value"``, ``"digest"`` (the argument was too large) or ``"opaque"`` (it is no plain data).
-        data: a scalar or (nodes, root) of a value, a SHA-256, or a description.
-        place: the 0-based index in the by-value section; None where it is not there.
-    """
-
-    kind: str
-    data: Any
-    place: int | None
+    kind: str  # "value", "digest" (the argument was too large) or "opaque" (it is no plain data)
+    data: Any  # a scalar or (nodes, root) of a value, a SHA-256, or a description
+    place: int | None  # the 0-based index in the by-value section; None where it is not there
 
 
 @dataclass(frozen=True)
 class SavedCallback:
-    """One callback, without its state.
-
-    Attributes:
-        key: its name within the checkpoint.
-        class_: the name of its class.
-        version: of its state, as given to ``@stateful``.
-        arguments: those of its constructor, by the names of the parameters.
-        outside: what its adapter has noted of files and other things outside.
-    """
+    """One callback, without its state."""
 
     key: str
-    class_: str
-    version: int
-    arguments: dict[str, SavedArgument]
-    outside: Any = None
+    class_: str  # its name
+    version: int  # of its state, as given to @stateful
+    arguments: dict[str, SavedArgument]  # by the names of the constructor's parameters
+    outside: Any = None  # what its adapter has noted of files and other things outside
 
     @property
     def is_ours(self) -> bool:
@@ -82,23 +61,15 @@ class SavedCallback:
 
 @dataclass(frozen=True)
 class Start:
-    """One start of the script.
+    """One start of the script."""
 
-    Attributes:
-        at: when training began or went on, in nanoseconds since 1970.
-        epoch: the 0-based epoch with which it did.
-        batch: the 0-based batch.
-        from_: ``saved_at`` of the checkpoint that was resumed; None at the first start.
-        due: the epoch and batch with which that checkpoint had to go on; None at the first start.
-        beside: how many checkpoints of this run were in the directory.
-    """
-
-    at: int
-    epoch: int
-    batch: int
+    at: int  # when training began or went on, in nanoseconds since 1970
+    epoch: int  # 0-based
+    batch: int  # 0-based
+    # Of the checkpoint that was resumed: saved_at, and the epoch and batch to go on with. None at the first start.
     from_: int | None
     due: tuple[int, int] | None
-    beside: int
+    beside: int  # how many checkpoints of this run were in the directory
 
 
 @dataclass(frozen=True)
@@ -112,43 +83,25 @@ class Trace:
 
 @dataclass(frozen=True)
 class Meta:
-    """What can be shown of a checkpoint without building anything.
+    """What can be shown of a checkpoint without building anything."""
 
-    Attributes:
-        saved_at: nanoseconds since 1970, growing along a run.
-        epoch: the 0-based epoch in or after which it was saved.
-        batch: the 0-based batch after which it was saved; None at the end of an epoch.
-        epochs: the argument of ``fit``; None in a loop of the user's own.
-        last: whether it was the last epoch of that ``fit``.
-        finished: whether the run had ended.
-        goes_on_from: at the end of a run, the name of the checkpoint from which a longer run goes on.
-        exact_end: whether the end of the run changed nothing.
-        template: the file name that was given to the checkpoint callback.
-        monitor: the monitored series and its value.
-        versions: of Python, Keras and others.
-        training_args: what the user gave to the checkpoint callback.
-        stops: whether a callback had stopped training.
-        data: the data of ``fit``, by what must be the same when the run is resumed.
-        doubts: why a resumed run may differ.
-    """
-
-    saved_at: int
-    epoch: int
-    batch: int | None
-    epochs: int | None
-    last: bool
-    finished: bool
-    goes_on_from: str | None
-    exact_end: bool
-    template: str
-    monitor: tuple[str, int | float | None]
-    versions: dict[str, str]
-    training_args: dict[Any, Any]
+    saved_at: int  # nanoseconds since 1970, growing along a run
+    epoch: int  # the 0-based epoch in or after which it was saved
+    batch: int | None  # the 0-based batch after which it was saved; None at the end of an epoch
+    epochs: int | None  # the argument of fit; None in a loop of the user's own
+    last: bool  # whether it was the last epoch of that fit
+    finished: bool  # whether the run had ended
+    goes_on_from: str | None  # at the end of a run, the name of the checkpoint from which a longer run goes on
+    exact_end: bool  # whether the end of the run changed nothing
+    template: str  # the file name that was given to the checkpoint callback
+    monitor: tuple[str, int | float | None]  # the series and its value
+    versions: dict[str, str]  # of Python, Keras and others
+    training_args: dict[Any, Any]  # what the user gave to the checkpoint callback
     history: History
     model: ModelFacts
-    stops: bool
-    data: dict[str, Any]
-    doubts: list[Doubt]
+    stops: bool  # whether a callback had stopped training
+    data: dict[str, Any]  # the data of fit, by what must be the same when the run is resumed
+    doubts: list[Doubt]  # why a resumed run may differ
     starts: list[Start]
     trace: Trace
     callbacks: list[SavedCallback] = field(default_factory=list)
@@ -198,23 +151,15 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Run:
-    """What a resumed run needs beside the model and the callbacks.
+    """What a resumed run needs beside the model and the callbacks."""
 
-    Attributes:
-        generators: the global generators.
-        seeds: the model's own.
-        metrics: inside an epoch, the metrics' variables.
-        logs: inside an epoch, the last logs.
-        seconds: inside an epoch, how long it has lasted.
-        data: how far the data have been read; None where that is not known.
-    """
-
-    generators: dict[str, Any]
+    generators: dict[str, Any]  # the global ones
     seeds: Seeds
+    # Inside an epoch: the variables of the metrics, the last logs, and how long it has lasted.
     metrics: list[tuple[Any, ...]] = field(default_factory=list)
     logs: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    data: DataState | None = None
+    data: DataState | None = None  # None where it is not known how far the data have been read
 
 
 @dataclass(frozen=True)
@@ -226,21 +171,13 @@ class Contents:
 
     @classmethod
     def of(cls, plain: Any) -> Contents:
-        """From decoded plain data.
-
-        Raises:
-            SchemaError: no release of this package wrote them; the message says which part is wrong.
-        """
+        """From decoded plain data. Raises SchemaError, which names the part that is wrong."""
         made = from_plain(cls, plain, "")
         _check(made.meta)
         return made
 
     def to_plain(self) -> dict[str, Any]:
-        """As plain data, for a file.
-
-        Raises:
-            SchemaError: nobody could read them.
-        """
+        """As plain data, for a file. Raises SchemaError if nobody could read them."""
         plain: dict[str, Any] = to_plain(self)
         Contents.of(plain)
         return plain

@@ -5,7 +5,7 @@
     state   {key: {attribute: value}} of the callbacks
 
 The three are one table of nodes, so that objects which callbacks share stay shared; its first node is the
-summary, see :mod:`._summary`. Beside it stands the by-value section, a list of pickles that only a trusted
+summary, see :mod:`.summary`. Beside it stands the by-value section, a list of pickles that only a trusted
 file's reader opens.
 """
 
@@ -44,14 +44,8 @@ class Snapshot:
     @classmethod
     def open(cls, path: str, keys: Keys | None = None) -> Snapshot:
         """The snapshot of the checkpoint at ``path``, verified; with keys its signature too."""
-        pair = _pair.open_pair(path)
-        if keys is not None:
-            keys.check(pair.sealed, pair.model_path)
+        pair = _pair.open_pair(path, keys=keys)
         return cls.read(pair.state_path, pair.sealed)
-
-    @property
-    def versions(self) -> dict[str, int]:
-        return {entry.key: entry.version for entry in self.meta.callbacks}
 
     def stored(self) -> dict[str, set[str]]:
         """The names of the attributes that are stored of each callback, by its key."""
@@ -64,11 +58,7 @@ class Snapshot:
 
     @classmethod
     def read(cls, where: str, sealed: Sealed) -> Snapshot:
-        """Decode what needs neither classes nor trust.
-
-        Raises:
-            CorruptCheckpointError: the seal is right, but no release of this package wrote the inside.
-        """
+        """Decode what needs neither classes nor trust; CorruptCheckpointError if no release wrote the inside."""
         try:
             match sealed.tree:
                 case [nodes, root, state, list(pickles)]:
@@ -86,11 +76,7 @@ class Snapshot:
 
 
 def check_states(table: Table, keys: set[str]) -> None:
-    """Check that the states are {key: {attribute: value}}, of the callbacks that ``meta`` describes.
-
-    Raises:
-        SchemaError: they are not.
-    """
+    """Raise SchemaError unless the states are {key: {attribute: value}}, of the callbacks in ``meta``."""
     states = dict(two_by_two(_names_in(table, table.root)))
     if states.keys() != keys:
         raise SchemaError(".state: it is not of the callbacks that .meta describes")

@@ -43,11 +43,7 @@ class Summary:
 
     @classmethod
     def from_node(cls, node: object, where: str) -> Summary:
-        """The summary in the first node of the state file ``where``.
-
-        Raises:
-            CorruptCheckpointError: it is another node.
-        """
+        """The summary in the first node of the state file ``where``, or CorruptCheckpointError."""
         match node:
             case ("summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str()) if type(
                 node
@@ -56,10 +52,6 @@ class Summary:
         raise CorruptCheckpointError(where, "no state file of this package (it does not begin with a summary)")
 
     def check(self, first: tuple[Any, ...]) -> None:
-        """Compare with the first node of the same file.
-
-        Raises:
-            SchemaError: it is another summary.
-        """
+        """Raise SchemaError if the first node of the same file is another summary."""
         if repr(first) != repr(self.node()):  # NaN is not equal to itself
             raise SchemaError("its summary and the rest are of two moments")

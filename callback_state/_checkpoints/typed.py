@@ -23,15 +23,11 @@ class SchemaError(ValueError):
 
 
 def from_plain(cls: type[T], plain: Any, path: str) -> T:
-    """An object of a dataclass, from a dict.
+    """An object of a dataclass, from a dict that stands at ``path`` in the file.
 
-    Args:
-        cls: the dataclass. Its fields are scalars, lists, tuples, dicts, named tuples and other dataclasses.
-        plain: the dict. Keys that are not fields are ignored.
-        path: where it stands in the file, for the error.
-
-    Raises:
-        SchemaError: a part is missing or has another type, or a number has more than :data:`BITS` bits.
+    The fields are scalars, lists, tuples, dicts, named tuples and other dataclasses; keys that are not fields are
+    ignored. Raises SchemaError if a part is missing or has another type, or a number has more than :data:`BITS`
+    bits.
     """
     made: T = _Reading().read(cls, plain, path)
     return made

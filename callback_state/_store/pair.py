@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .._format.statefile import TRAILER_SIZE, Sealed, check_end, unseal
+from .._format.trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 from . import disk
 from .staging import all_staged, hidden, staged_path
@@ -46,20 +47,23 @@ def state_bytes(path: str) -> bytes:
     return disk.read_bytes(path)
 
 
-def open_pair(path: Path, read: Read = unseal) -> Pair:
+def open_pair(path: Path, read: Read = unseal, keys: Keys | None = None) -> Pair:
     """The checkpoint at a path, verified: its model file is hashed, and its state has that digest.
 
-    The path is that of the model file or the state file; links are followed. A writer may work at the same time.
-    Not guaranteed: that ``M`` is still that file when the caller loads it. Compare ``identity`` afterwards, or
-    ``sealed.model_digest`` with the bytes that were loaded.
+    The path is that of the model file or the state file; links are followed. With ``keys``, the state has to be
+    signed. A writer may work at the same time. Not guaranteed: that ``M`` is still that file when the caller loads
+    it. Compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that were loaded.
 
-    Raises CheckpointNotFoundError, which says which file is missing, MismatchError, OSError, or what ``read``
-    raises.
+    Raises CheckpointNotFoundError, which says which file is missing, MismatchError, UntrustedError, OSError, or
+    what ``read`` raises.
     """
     model = os.fspath(path).removesuffix(SUFFIX)
     model = os.path.realpath(model) if os.path.islink(model) else model
     identity = disk.identity(model)
-    return Pair(model, model + SUFFIX, look(model, read)[1], identity)
+    _, sealed = look(model, read)
+    if keys is not None:
+        keys.check(sealed, model)
+    return Pair(model, model + SUFFIX, sealed, identity)
 
 
 def states(directory: Path) -> list[tuple[str, list[str]]]:
