@@ -6,12 +6,13 @@ The table in :mod:`.stock` describes Keras's own classes. A user describes other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .._keras.classes import is_callback_class, stock_name
-from .stateful import registration_of, stateful
+from .._keras.stock_callbacks import StockCallback
+from .stateful import own_registration, stateful
 
 T = TypeVar("T", bound=type)
 Look = Callable[[Any], Any]
@@ -22,38 +23,20 @@ _FUNCTIONS = ("outside", "note", "wind_back", "pick_up")
 
 
 @dataclass(frozen=True)
-class Adapter:
-    """What the attributes of a class mean, and what its callbacks do outside the process.
+class Adapter(StockCallback):
+    """What the attributes of a class mean, and what its callbacks do outside the process."""
 
-    Attributes:
-        arguments: the constructor's parameters that are kept in attributes of the same name.
-        state: attributes that change while training runs.
-        other: attributes that are computed from the others, or hold what the callback has opened.
-        by_hand: parameters that reach outside the process or are code. They are never taken from a file.
-        direction: whether the callback decides during training if smaller or larger values are better.
-        kept_as: the attributes that hold a parameter, if they have other names than the parameter.
-        closed: True: only ``state`` is state. False: so is every attribute that is not named here.
-        exclude: attributes that are not state.
-        outside: ``outside(callback) -> plain data``: describes the outside at this moment.
-        note: ``note(callback, taken)``: called at the restore, before a callback opens a file.
-        wind_back: ``wind_back(callback, taken)``: brings the outside back to the moment of ``taken``.
-        pick_up: ``pick_up(callback, taken)``: does the same with what the callback has opened since.
-        accept: ``accept(callback, state) -> state``: checks a stored state before it is put back. It raises
-            ValueError if no run can have saved this state.
-    """
-
-    arguments: tuple[str, ...] = ()
-    state: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    by_hand: tuple[str, ...] = ()
-    direction: bool = False
-    kept_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    closed: bool = False
-    exclude: frozenset[str] = frozenset()
+    closed: bool = False  # only ``state`` is state; else so is every attribute that is not named here
+    exclude: frozenset[str] = frozenset()  # attributes that are not state
+    #: ``outside(callback) -> plain data``: describes the outside at this moment.
     outside: Look | None = None
+    #: ``note(callback, taken)``: called at the restore, before a callback opens a file.
     note: Act | None = None
+    #: ``wind_back(callback, taken)``: brings the outside back to the moment of ``taken``.
     wind_back: Act | None = None
+    #: ``pick_up(callback, taken)``: does the same with what the callback has opened since.
     pick_up: Act | None = None
+    #: ``accept(callback, state) -> state``: checks a stored state; ValueError if no run can have saved it.
     accept: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
 
     def given(self, callback: Any) -> dict[str, Any]:
@@ -143,8 +126,7 @@ def adapter(
     said = Adapter(
         state=names or (), closed=names is not None, exclude=frozenset(_names("exclude", exclude)), **functions
     )
-    registration = registration_of(cls)
-    if registration is None or registration.cls is not cls:
+    if own_registration(cls) is None:
         stateful(cls)
     give(cls, said)
     return cls

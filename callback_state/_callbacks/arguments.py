@@ -27,17 +27,11 @@ _never_again = itertools.count()
 
 @dataclass
 class Argument:
-    """One argument that a constructor was given: a copy, the digest of a large one, or a description.
+    """One argument that a constructor was given: a copy, the digest of a large one, or a description."""
 
-    Attributes:
-        kind: "value", "digest" or "opaque".
-        data: the copy, the hexadecimal digest, or a description.
-        given: for "opaque" the object itself, to recognise it later.
-    """
-
-    kind: str
-    data: Any
-    given: Any = MISSING
+    kind: str  # "value", "digest" or "opaque"
+    data: Any  # the copy, the hexadecimal digest, or a description
+    given: Any = MISSING  # for "opaque" the object itself, to recognise it later
 
     def __post_init__(self) -> None:
         self._looked = _look(self.given) if self.kind == "opaque" else None

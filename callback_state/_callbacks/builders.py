@@ -47,18 +47,14 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
     def __init__(self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]) -> None:
         super().__init__(
             variable=self._variable,
-            tensor=self._tensor,
+            tensor=lambda decoder, node, live: tensor(decoder.ref(node[1])),
             variables=self._variables,
-            reference=self._reference,
+            reference=lambda decoder, node, live: live,
             code=self._by_value,
             value=self._by_value,
         )
         self._where, self._model, self._opener = where, model, opener
         self._callbacks = callbacks
-
-    def keep(self, kept: list[Any]) -> None:
-        """Also build from a table that was made in this process, with these objects."""
-        self["kept"] = lambda decoder, node, live: kept[node[1]]
 
     def _variable(self, decoder: Decoder, node: Node, live: Any) -> Any:
         _, value, group, which = node
@@ -74,9 +70,6 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         import keras
 
         return keras.Variable(array, dtype=str(array.dtype))
-
-    def _tensor(self, decoder: Decoder, node: Node, live: Any) -> Any:
-        return tensor(decoder.ref(node[1]))
 
     def _variables(self, decoder: Decoder, node: Node, live: Any) -> Any:
         _, name, arrays = node
@@ -100,9 +93,6 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             )
         decoder.later.append(lambda: _exchange(variable, array))
 
-    def _reference(self, decoder: Decoder, node: Node, live: Any) -> Any:
-        return live
-
     def _by_value(self, decoder: Decoder, node: Node, live: Any) -> Any:
         kind, index, name, path = node
         if self._opener is not None and self._opener.allows(index):
@@ -115,17 +105,16 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
                     stacklevel=2,
                 )
             return live
-        if kind == "code" and live is None and self._is_attribute(path):
-            return MISSING  # on_train_begin may make it
+        if kind == "code" and live is None:
+            own = [path[len(key) + 1 :] for key in self._callbacks if path.startswith(f"{key}.")]
+            if any(map(str.isidentifier, own)):
+                return MISSING  # an attribute, which on_train_begin may make
         raise UntrustedError(
             self._where,
             f"{path} is {name}, which is stored by value: reading it runs code from the file. If you trust the "
             f"writer of the file, call restore_callbacks(..., trusted=True). Otherwise decorate its class with "
             f"@stateful, or leave it out with exclude= and make it in the constructor (into=).",
         )
-
-    def _is_attribute(self, path: Any) -> bool:
-        return any(path[len(key) + 1 :].isidentifier() for key in self._callbacks if path.startswith(f"{key}."))
 
     def load(self, index: int) -> Any:
         """Run the code of one entry of the by-value section. It is only called for a trusted file."""

@@ -32,24 +32,16 @@ _WRITTEN = (type, FunctionType, BuiltinFunctionType)
 
 @dataclass
 class ByValue:
-    """The fallback of the encoder, which collects what is pickled by value.
+    """The fallback of the encoder, which collects what is pickled by value."""
 
-    Attributes:
-        model: the model being trained, or None.
-        callbacks: the key of each callback that is saved, by its ``id``.
-        pickles: the pickles; a node has the index of its pickle.
-        code: the attribute paths of functions and classes that a new process cannot import.
-        objects: the attribute paths of other objects.
-        state_of: gives the state of a callback that another callback holds and that is not saved itself.
-        kept: a list if the table does not leave the process. Objects go into this list, and are not pickled.
-    """
-
-    model: Any = None
-    callbacks: dict[int, str] = field(default_factory=dict)
-    pickles: list[bytes] = field(default_factory=list)
-    code: list[str] = field(default_factory=list)
-    objects: list[str] = field(default_factory=list)
+    model: Any = None  # the one being trained, or None
+    callbacks: dict[int, str] = field(default_factory=dict)  # the key of each that is saved, by its id
+    pickles: list[bytes] = field(default_factory=list)  # a node has the index of its pickle
+    code: list[str] = field(default_factory=list)  # paths of functions and classes that nobody can import
+    objects: list[str] = field(default_factory=list)  # paths of other objects
+    #: A list if the table does not leave the process. Objects go into this list, and are not pickled.
     kept: list[Any] | None = None
+    #: Gives the state of a callback that another callback holds and that is not saved itself.
     state_of: Callable[[Any], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
@@ -114,7 +106,15 @@ class ByValue:
         try:
             return self._dumps(value)
         except Exception as error:  # an object's own way of pickling may raise anything
-            raise self._not_picklable(*self._blame(value, path, error)) from error
+            where, part, reason = self._blame(value, path, error)
+            keys = [key for key in self.callbacks.values() if where.startswith(f"{key}.")]
+            start = max(map(len, keys)) + 1 if keys else where.find(".") + 1
+            attribute = re.split(r"[.\[]", where[start:])[0]
+            raise NotPicklableError(
+                where,
+                f"{describe(part)} cannot be saved ({reason}). If it is no state, leave it out: "
+                f'@stateful(exclude=("{attribute}",)).',
+            ) from error
 
     def _dumps(self, value: Any) -> bytes:
         import cloudpickle
@@ -133,7 +133,11 @@ class ByValue:
         if id(item) in self.callbacks:
             return ("callback", self.callbacks[id(item)])
         if isinstance(item, _WRITTEN):
-            return _name_of(item)
+            part = next((name for name, part in PARTS.items() if part is item), None)
+            if part is not None:
+                return ("stateful", part)
+            name = public_name(item)  # None if pickle may name it
+            return None if name is None else (NAME, name)
         if _is_of_keras(item):
             raise TypeError("a part of Keras is never pickled; decorate the class that holds it with @stateful")
         return None
@@ -153,24 +157,6 @@ class ByValue:
                     break
             else:
                 return path, value, error
-
-    def _not_picklable(self, path: str, value: Any, reason: Exception) -> NotPicklableError:
-        keys = [key for key in self.callbacks.values() if path.startswith(f"{key}.")]
-        start = max(map(len, keys)) + 1 if keys else path.find(".") + 1
-        attribute = re.split(r"[.\[]", path[start:])[0]
-        return NotPicklableError(
-            path,
-            f"{describe(value)} cannot be saved ({reason}). If it is no state, leave it out: "
-            f'@stateful(exclude=("{attribute}",)).',
-        )
-
-
-def _name_of(written: Any) -> tuple[str, str] | None:
-    """How a class or function is named in a file if its module is private; None if pickle may name it."""
-    if written in PARTS.values():
-        return "stateful", next(name for name, part in PARTS.items() if part is written)
-    name = public_name(written)
-    return None if name is None else (NAME, name)
 
 
 def _is_of_keras(value: Any) -> bool:

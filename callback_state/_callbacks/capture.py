@@ -1,16 +1,9 @@
-"""The state and configuration of live callbacks.
-
-    keyed(callbacks)            a key for each callback of a list
-    configuration(callback)     what its constructor was given
-    state_of(callback)          the attributes that are state
-    outside_of(callback)        what it has done outside the process so far
-
-A resumed run brings the outside back with note_outside, wind_back and pick_up.
-"""
+"""The state and configuration of live callbacks, and what they have done outside the process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .._format.classes import attributes, class_name
@@ -21,7 +14,7 @@ from .._keras import stock_callbacks
 from ..exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
 from .adapter import Adapter
 from .arguments import Argument, Mark, argument_of, guess_arguments, mark_of
-from .stateful import registration_of
+from .stateful import own_registration, registration_of
 from .stock import adapter_of, direction_of
 
 #: The attributes of every callback that are neither state nor configuration.
@@ -49,17 +42,14 @@ def remember(callback: Any) -> None:
 
 
 def keyed(callbacks: list[Any]) -> dict[str, Any]:
-    """The callbacks by key: the given name, or the name of the class, with _1 for the second of a class.
-
-    Raises:
-        RestoreError: two callbacks were given the same name.
-    """
+    """The callbacks by key: the given name, or the name of the class, with _1 for the second of a class."""
     keyed: dict[str, Any] = {}
     for callback in callbacks:
         given = mark_of(callback).key
         if given is not None and given in keyed:
             raise RestoreError(f"two callbacks have the key {given!r}: give each its own with key=")
-        base = given or _base_name(type(callback))
+        registration = own_registration(type(callback))
+        base = given or (registration.key if registration is not None else None) or type(callback).__name__
         key, n = base, 0
         while key in keyed:
             n += 1
@@ -68,17 +58,11 @@ def keyed(callbacks: list[Any]) -> dict[str, Any]:
     return keyed
 
 
-def _base_name(cls: type) -> str:
-    registration = registration_of(cls)
-    own = registration is not None and registration.cls is cls
-    return (registration.key if registration and own else None) or cls.__name__
-
-
 def class_of(callback: Any) -> str:
     """The name under which the callback's class is stored."""
     cls = type(callback)
-    registration = registration_of(cls)
-    if registration is not None and registration.cls is cls:
+    registration = own_registration(cls)
+    if registration is not None:
         return registration.name
     return f"keras.callbacks.{cls.__name__}" if adapter_of(cls)[1] else class_name(cls)
 
@@ -113,18 +97,15 @@ def state_of(callback: Any) -> dict[str, Any]:
 
 
 def excluded_of(callback: Any) -> frozenset[str]:
+    """The attributes that are no state, as ``@stateful`` and the adapter say."""
     bases = (registration_of(base) for base in type(callback).__mro__)
     classes = (registration.exclude for registration in bases if registration is not None)
-    return mark_of(callback).exclude.union(_no_state(callback), *classes)
-
-
-def _no_state(callback: Any) -> set[str]:
-    """The attributes that are no state, as the adapter says."""
+    excluded = mark_of(callback).exclude.union(*classes)
     adapter, _ = adapter_of(type(callback))
     if adapter is None:
-        return set()
+        return excluded
     rest = attributes(callback).keys() - adapter.state if adapter.closed else set()
-    return rest | adapter.exclude
+    return excluded | adapter.exclude | rest
 
 
 def _is_configuration(mark: Mark, name: str, value: Any) -> bool:
@@ -136,12 +117,7 @@ def _is_configuration(mark: Mark, name: str, value: Any) -> bool:
 
 
 def outside_of(callback: Any) -> Any | None:
-    """What the callback has done outside the process, as plain data, or None.
-
-    Raises:
-        NotPicklableError: its adapter returned something else.
-        CallbackStateError: its adapter raised an error.
-    """
+    """What the callback has done outside the process, as plain data, or None."""
     adapter, _ = adapter_of(type(callback))
     if adapter is None or adapter.outside is None:
         return None
@@ -156,28 +132,21 @@ def outside_of(callback: Any) -> Any | None:
         ) from error
 
 
-def note_outside(callback: Any, taken: Any) -> None:
-    """Look at what is outside. This is called at the restore, before a ``fit`` opens any file."""
-    _act(callback, "note", taken)
-
-
-def wind_back(callback: Any, taken: Any) -> None:
-    """Bring the outside back to the moment of ``taken``. No callback has heard ``on_train_begin`` yet."""
-    _act(callback, "wind_back", taken)
-
-
-def pick_up(callback: Any, taken: Any) -> None:
-    """Bring what the callback has opened to where it was. All state has been put back."""
-    _act(callback, "pick_up", taken)
-
-
-def _act(callback: Any, what: str, taken: Any) -> None:
+def _act(what: str, callback: Any, taken: Any) -> None:
     """Call a function of the adapter. Raises ResumeError if it raised an error."""
     adapter, _ = adapter_of(type(callback))
     if adapter is None or getattr(adapter, what) is None:
         return
     if taken is not None or adapter.outside is None:  # None: nothing was outside yet
         _call(adapter, what, ResumeError, callback, taken)
+
+
+#: (callback, taken): look at what is outside. It is called at the restore, before a ``fit`` opens any file.
+note_outside = partial(_act, "note")
+#: Bring the outside back to the moment of ``taken``. No callback has heard ``on_train_begin`` yet.
+wind_back = partial(_act, "wind_back")
+#: Bring what the callback has opened to where it was. All state has been put back.
+pick_up = partial(_act, "pick_up")
 
 
 def _call(adapter: Adapter, what: str, error_class: type[CallbackStateError], *args: Any) -> Any:

@@ -169,18 +169,14 @@ def registration_of(cls: type) -> Registration | None:
     return next((registration for registration in found if registration is not None), None)
 
 
-def version_of(cls: type) -> int:
-    """The number of the present form of a class's state."""
+def own_registration(cls: type) -> Registration | None:
+    """The registration of this very class; not that of a base class."""
     registration = registration_of(cls)
-    return 1 if registration is None else registration.version
+    return registration if registration is not None and registration.cls is cls else None
 
 
 def migrated(cls: type, state: dict[Any, Any], version: int, what: str) -> dict[Any, Any]:
-    """The attributes that were saved in some version, in the present form; ``what`` names them in errors.
-
-    Raises:
-        RestoreError: the class cannot convert it.
-    """
+    """The attributes that were saved in some version, in the present form; ``what`` names them in errors."""
     registration = registration_of(cls)
     if registration is None or version == registration.version:
         return state
@@ -205,16 +201,12 @@ def migrated(cls: type, state: dict[Any, Any], version: int, what: str) -> dict[
 
 
 def find_class(name: str, *, callbacks: bool) -> Registration:
-    """The registered class that a file means by ``name``: a key, a full name, an alias, or a last name.
-
-    Raises:
-        NotRegisteredError: there is none, or several share the name.
-    """
+    """The registered class that a file means by ``name``: a key, a full name, an alias, or a last name."""
     of_kind = [r for r in _registry.values() if is_callback_class(r.cls) is callbacks]
     for matches in (
         [r for r in of_kind if name in (r.key, class_name(r.cls))],
         [r for r in of_kind if name in r.aliases],
-        [r for r in of_kind if r.cls.__qualname__ == _last(name, r.cls)],
+        [r for r in of_kind if f".{name}".endswith(f".{r.cls.__qualname__}")],
     ):
         if len(matches) == 1:
             return matches[0]
@@ -229,8 +221,3 @@ def find_class(name: str, *, callbacks: bool) -> Registration:
         f"defines it, decorated with @stateful, before restoring; if it was renamed, decorate it with "
         f'@stateful(aliases=("{name}",)).'
     )
-
-
-def _last(name: str, cls: type) -> str:
-    """The part of a stored name that would be the qualified name of ``cls`` without its module."""
-    return ".".join(name.split(".")[-len(cls.__qualname__.split(".")) :])

@@ -13,7 +13,7 @@ from .._keras.classes import stock_name
 from .._keras.stock_callbacks import STOCK
 from . import csv_log, event_files
 from .adapter import Adapter, given_to
-from .stateful import registration_of
+from .stateful import own_registration
 
 #: What the callbacks that write outside the process do there.
 _OUTSIDE: dict[str, dict[str, Any]] = {
@@ -32,21 +32,13 @@ def adapter_of(cls: type) -> tuple[Adapter | None, bool]:
         said = given_to(base)
         if said is not None:
             found = said if found is None else said.over(found)
-        elif found is not None and found.closed and _is_decorated(base):
+        elif found is not None and found.closed and own_registration(base) is not None:
             found = replace(found, closed=False)  # a subclass with @stateful: what it adds is state
     return found, stock_name(cls) is not None
 
 
-def _is_decorated(cls: type) -> bool:
-    registration = registration_of(cls)
-    return registration is not None and registration.cls is cls
-
-
 def direction_of(callback: Any) -> str | None:
-    """Which values the callback takes as better, and of which series: ``"less val_loss"``.
-
-    None if that is not decided yet.
-    """
+    """Which values the callback takes as better: ``"less val_loss"``; None if that is not decided yet."""
     name = getattr(callback.monitor_op, "__name__", None)
     return f"{name} {callback.monitor}" if name in ("less", "greater") else None
 

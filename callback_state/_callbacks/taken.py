@@ -12,40 +12,32 @@ from .._format.table import PlainError, Table
 from ..exceptions import NotPicklableError
 from .by_value import ByValue
 from .capture import class_of, configuration, keyed, outside_of, state_of
-from .stateful import version_of
+from .stateful import registration_of
 
 
 @dataclass(frozen=True)
 class TakenState:
-    """The state of callbacks at a quiet point; two are equal if the states are.
-
-    Attributes:
-        table: the state.
-        pickles: what went into the by-value section.
-        code: the attribute paths of functions and classes that did, but for those that can be imported.
-        objects: those of other objects that did.
-    """
+    """The state of callbacks at a quiet point; two are equal if the states are."""
 
     table: Table
-    pickles: list[bytes]
+    pickles: list[bytes]  # what went into the by-value section
+    #: The attribute paths of functions and classes that did, but for those that can be imported.
     code: list[str] = field(compare=False)
-    objects: list[str] = field(compare=False)
+    objects: list[str] = field(compare=False)  # those of other objects that did
 
 
 @dataclass(frozen=True)
 class Taken:
-    """All that a state file says of a quiet point: what is sealed in the file, and the callbacks' part."""
+    """What a state file says of a quiet point: what is sealed in the file, and what it was made from."""
 
     tree: list[Any]
     state: TakenState
+    meta: Meta
+    run: Run
 
 
 def take(callbacks: list[Any], model: Any, meta: Meta, run: Run) -> Taken:
-    """Take everything that the state file of this moment says. The ``callbacks`` of ``meta`` are written here.
-
-    Raises:
-        NotPicklableError: an attribute cannot be saved; the error names it.
-    """
+    """Take everything that the state file of this moment says. The ``callbacks`` of ``meta`` are written here."""
     by_key, fallback = _fallback(callbacks, model)
     meta = replace(meta, callbacks=[_described(key, c, fallback) for key, c in by_key.items()])
     plain = Contents(meta, run).to_plain()
@@ -57,15 +49,11 @@ def take(callbacks: list[Any], model: Any, meta: Meta, run: Run) -> Taken:
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
     tree = [contents.nodes, contents.root, state.root, fallback.pickles]
-    return Taken(tree, TakenState(state, fallback.pickles, fallback.code, fallback.objects))
+    return Taken(tree, TakenState(state, fallback.pickles, fallback.code, fallback.objects), meta, run)
 
 
 def take_state(callbacks: list[Any], model: Any) -> TakenState:
-    """Take only the callbacks' state, to compare it with another moment's.
-
-    Raises:
-        NotPicklableError: as :func:`take`.
-    """
+    """Take only the callbacks' state, to compare it with another moment's."""
     by_key, fallback = _fallback(callbacks, model)
     for key, callback in by_key.items():
         _arguments(key, callback, fallback)
@@ -100,7 +88,8 @@ def keep(by_key: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
 
 def _described(key: str, callback: Any, fallback: ByValue) -> SavedCallback:
     arguments = _arguments(key, callback, fallback)
-    version = version_of(type(callback))
+    registration = registration_of(type(callback))
+    version = 1 if registration is None else registration.version
     return SavedCallback(key, class_of(callback), version, arguments, outside_of(callback))
 
 
