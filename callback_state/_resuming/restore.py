@@ -6,11 +6,11 @@ import os
 import warnings
 from typing import Any
 
-from .._callbacks.capture import keyed, note_outside, saved_among, state_of
+from .._callbacks.capture import keyed, saved_among, state_of
 from .._callbacks.prepare import prepare_from
 from .._checkpoints.find import Found, find
 from .._checkpoints.names import is_ours, refuse_to_begin_anew
-from .._checkpoints.needs import Need, needs_of
+from .._checkpoints.needs import needs_of
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
 from .._keras.backend import versions
@@ -80,7 +80,7 @@ def restore_callbacks(
     trust = Trust.of(trusted, key)
     callbacks = _as_list(into)
     for callback in filter(is_ours, callbacks or []):
-        callback.note_restore()
+        callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
         found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
         if found is None:
@@ -89,21 +89,17 @@ def restore_callbacks(
         try:
             return _restore(found, callbacks, model, trust, strict)
         except UntrustedError as error:
-            raise _listing(error, needs_of(found.snapshot)) from error
+            needs = needs_of(found.snapshot)
+            listed = f" The file needs: {'; '.join(map(str, needs))}." if needs else ""
+            full = UntrustedError(error.path, error.message + listed)
+            full.needs = tuple(needs)
+            raise full from error
         except RestoreError as error:
             # Keras opens the file again by its name. A writer may have replaced it since.
             if model is None or not found.is_replaced():
                 raise
             problem = error
     raise problem
-
-
-def _listing(error: UntrustedError, needs: list[Need]) -> UntrustedError:
-    """The error with everything that the file needs."""
-    listed = "; ".join(map(str, needs))
-    full = UntrustedError(error.path, f"{error.message} The file needs: {listed}." if needs else error.message)
-    full.needs = tuple(needs)
-    return full
 
 
 def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:
@@ -119,9 +115,6 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
         expected.check_variables(model)
     put_in(snapshot, found.model_path, prepared, model)
-    for entry in snapshot.meta.callbacks:
-        if entry.key in by_key:
-            note_outside(by_key[entry.key], entry.outside)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     if report.changed:
         warnings.warn(
@@ -129,8 +122,13 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
             f"{'; '.join(map(str, report.changed))}",
             stacklevel=3,
         )
-    if model is None:
-        _warn_of_h5(found.model_path)
+    if model is None and found.model_path.endswith(".h5") and not found.model_path.endswith(".weights.h5"):
+        warnings.warn(
+            f"{found.model_path}: keras.models.load_model cannot load an .h5 model completely: the state of the "
+            f"optimizer is lost. Build and compile the model as before, and call restore_callbacks(..., "
+            f"model=model); or save as .keras.",
+            stacklevel=3,
+        )
     meta = snapshot.meta
     return Restored(
         callbacks,
@@ -204,13 +202,3 @@ def _report(snapshot: Snapshot, by_key: dict[str, Any], matched: Matched) -> Rep
         tuple(differences),
         tuple(map(str, snapshot.meta.doubts)),
     )
-
-
-def _warn_of_h5(path: str) -> None:
-    if path.endswith(".h5") and not path.endswith(".weights.h5"):
-        warnings.warn(
-            f"{path}: keras.models.load_model cannot load an .h5 model completely: the state of the optimizer is "
-            f"lost. Build and compile the model as before, and call restore_callbacks(..., model=model); or save "
-            f"as .keras.",
-            stacklevel=4,
-        )

@@ -20,7 +20,6 @@ from .._callbacks.capture import is_registered
 from .._callbacks.stateful import stateful
 from .._format.trust import Keys
 from .._keras.backend import check_backend
-from .._keras.stock_callbacks import decide_direction
 from .._loop.loop import join
 from .._loop.signals import numbers_of
 from ..exceptions import CallbackStateError
@@ -140,7 +139,12 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         check_options(filepath, save_freq, exit_code, on_save_error, counts)
         self.filepath: str = filepath
         self.verbose: int = verbose
-        self._remember_arguments()
+        # Paths of this machine, secrets and the run's own data stay out of the stored configuration.
+        arguments = mark_of(self).arguments
+        for name in ("callbacks", "training_args", "key"):
+            arguments.pop(name, None)
+        if "filepath" in arguments:
+            arguments["filepath"] = argument_of(self.template)
         self.callbacks = callbacks
         if callbacks is not None:
             self.callbacks = [c if is_registered(c) else stateful(c) for c in callbacks if c is not self]
@@ -155,14 +159,6 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self.notices = Notices()
         # What saves in the present fit.
         self._keeper: Keeper | None = None
-
-    def _remember_arguments(self) -> None:
-        """Keep paths of this machine, secrets and the run's own data out of the stored configuration."""
-        arguments = mark_of(self).arguments
-        for name in ("callbacks", "training_args", "key"):
-            arguments.pop(name, None)
-        if "filepath" in arguments:
-            arguments["filepath"] = argument_of(self.template)
 
     # What the keeper asks for.
 
@@ -205,16 +201,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         """Whether ``period`` leaves out this 0-based epoch."""
         return self.period is not None and bool((epoch + 1) % self.period)
 
-    def decide_direction(self) -> None:
-        """Decide whether smaller or larger values are better, if Keras has not done so yet."""
-        if self.monitor_op is None:
-            decide_direction(self)
-
     # What other parts of the package ask for.
-
-    def note_restore(self) -> None:
-        """The script has passed this callback to ``restore_callbacks(into=...)``."""
-        self.notices.with_live_callbacks = True
 
     def use(self, keeper: Keeper | None) -> None:
         """Let this keeper save for the callback from now on; None: nothing is saved."""
@@ -258,15 +245,12 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._hear(Event(epoch, None, logs if logs is not None else {}))
+        if self._keeper is not None:
+            self._keeper.hear(Event(epoch, None, logs if logs is not None else {}))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._keeper is not None and self.hears_batches:
-            self._hear(Event(self._keeper.epoch, batch, logs if logs is not None else {}))
-
-    def _hear(self, event: Event) -> None:
-        if self._keeper is not None:
-            self._keeper.hear(event)
+            self._keeper.hear(Event(self._keeper.epoch, batch, logs if logs is not None else {}))
 
 
 give(ModelCheckpointEnhanced, Adapter(accept=accept))

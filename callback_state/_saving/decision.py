@@ -10,26 +10,17 @@ import keras
 
 from .._keras.stock_callbacks import decide_direction
 
-#: The 0-based epoch, and the 0-based batch that has ended in it; None at the epoch's end.
-Moment = tuple[int, "int | None"]
-
 
 @dataclass(frozen=True)
 class Event:
-    """The end of a batch or of an epoch, as a checkpoint callback has heard it.
+    """The end of a batch or of an epoch, as a checkpoint callback has heard it."""
 
-    Attributes:
-        epoch: 0-based.
-        batch: 0-based; None at the end of an epoch.
-        logs: what Keras gave with the event.
-    """
-
-    epoch: int
-    batch: int | None
-    logs: dict[str, Any]
+    epoch: int  # 0-based
+    batch: int | None  # 0-based; None at the end of an epoch
+    logs: dict[str, Any]  # what Keras gave with the event
 
     @property
-    def moment(self) -> Moment:
+    def moment(self) -> tuple[int, int | None]:
         return self.epoch, self.batch
 
 

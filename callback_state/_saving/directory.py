@@ -13,7 +13,6 @@ from .._checkpoints.snapshot import Snapshot
 from .._store import commit, lock, recover
 from .._store.pair import SUFFIX
 from ..exceptions import CallbackStateError
-from .decision import Moment
 from .ledger import Ledger
 
 
@@ -25,12 +24,7 @@ class Directory:
         self._lock: lock.Held | None = None
 
     def hold(self) -> None:
-        """Lock the directory, unless it is locked; then complete or undo what a dead process has left.
-
-        Raises:
-            InUseError: another process holds it.
-            OSError: it cannot be made or written.
-        """
+        """Lock the directory, unless it is locked; then complete or undo what a dead process has left."""
         if self._lock is None:
             self._lock = lock.hold(self.path)
             recover.recover_all(self.path)
@@ -50,19 +44,15 @@ class Directory:
         path = self.path_of(name)
         return os.path.lexists(path) or os.path.lexists(path + SUFFIX)
 
-    def moment_of(self, name: str) -> Moment | None:
-        """The 0-based (epoch, batch) of the checkpoint of this name; None if there is none that is whole."""
-        meta = self._meta_of(name)
-        return None if meta is None else (meta.epoch, meta.batch)
-
     def has_replaced(self, ledger: Ledger) -> bool:
         """Whether a kill has left an interim file of this run that is older than its last save."""
         if not ledger.stamp or ledger.interim is not None:
             return False
-        meta = self._meta_of(interim_name(ledger.template))
+        meta = self.meta_of(interim_name(ledger.template))
         return meta is not None and meta.template == ledger.template and meta.saved_at < ledger.stamp
 
-    def _meta_of(self, name: str) -> Meta | None:
+    def meta_of(self, name: str) -> Meta | None:
+        """What the checkpoint of this name says; None if there is none that is whole."""
         with contextlib.suppress(CallbackStateError, OSError):
             return Snapshot.open(self.path_of(name)).meta
         return None

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from .._callbacks.capture import saved_among
-from .._callbacks.taken import take
-from .._checkpoints.names import files_named_by, final_name
+from .._callbacks.taken import Taken, take
+from .._checkpoints.names import files_named_by, final_name, interim_name
 from .._keras.epoch import history_of
+from .._keras.stock_callbacks import decide_direction
 from .._loop.listener import Listener
 from .._loop.loop import Loop
 from .._loop.running import Entry, Running
@@ -19,25 +20,20 @@ from ..exceptions import RestoreError
 from .decision import Event, number
 from .ledger import Ledger, accepted
 from .meta import last_logs, meta_of, run_of
+from .notices import say_not_better, say_saved, warn_of_files, warn_of_missing_value
 from .rescue import Copy, Rescue
-from .saver import Taking
 from .writer import Writer
 
 
 class Keeper(Listener):
-    """Saves for a checkpoint callback, which holds the configuration and the state.
-
-    Attributes:
-        loop: the loop of the ``fit``; None where no CallbackList calls the callback.
-        epoch: the 0-based epoch that has begun last.
-    """
+    """Saves for a checkpoint callback, which holds the configuration and the state."""
 
     def __init__(self, checkpoint: Any, model: Any) -> None:
         self.checkpoint, self.model = checkpoint, model
-        self.loop: Loop | None = None
-        self.epoch = 0
+        self.loop: Loop | None = None  # that of the fit; None where no CallbackList calls the callback
+        self.epoch = 0  # the 0-based epoch that has begun last
         self._writer = Writer(checkpoint, model)
-        self._directory, self._saver = self._writer.directory, self._writer.saver
+        self._directory = self._writer.directory
         self._event: Event | None = None
         # Keras's best value and the ledger, before the last decision.
         self._before: tuple[Any, Ledger] = (checkpoint.best, checkpoint.ledger)
@@ -74,7 +70,7 @@ class Keeper(Listener):
         whole, bare = files_named_by(checkpoint.template, checkpoint.root)
         self._beside = len(whole)
         if not checkpoint.ledger.stamp:
-            checkpoint.notices.warn_of_files(checkpoint.root, whole, bare)
+            warn_of_files(checkpoint.root, whole, bare)
         if running.trains:
             self._writer.attempt(self._directory.hold, checkpoint.root)
             if checkpoint.save_on_signal:
@@ -85,10 +81,13 @@ class Keeper(Listener):
         checkpoint = self.checkpoint
         callbacks = self.registered(running)
         checkpoint.notices.warn_of_pickles(callbacks, self.model)
-        self._check_ledger()
+        try:
+            checkpoint.ledger = accepted(checkpoint.ledger, checkpoint.template)
+        except ValueError as error:  # this run cannot have written it
+            raise RestoreError(f"{type(checkpoint).__name__}.ledger: {error}") from error
         if running.trains:
             if self._directory.has_replaced(checkpoint.ledger):
-                checkpoint.ledger = checkpoint.ledger.with_replaced()
+                checkpoint.ledger = replace(checkpoint.ledger, replaced=interim_name(checkpoint.template))
             self._directory.delete(checkpoint.ledger.gone)
         epochs = history_of(running.model)["epochs"]
         if epochs and running.entry in (Entry.EPOCH, Entry.END):
@@ -98,9 +97,9 @@ class Keeper(Listener):
         if checkpoint.ledger.is_interim:  # as if this moment had not been saved
             checkpoint.ledger = checkpoint.ledger.without_due().without_interim()
         if checkpoint.ledger.due is not None:
-            self._saver.adopt(self._directory.path_of(checkpoint.ledger.due), callbacks, self.model)
+            self._writer.adopt(self._directory.path_of(checkpoint.ledger.due), callbacks)
         else:
-            self._saver.note(callbacks, self.model)
+            self._writer.note(callbacks)
 
     def after_arrival(self, running: Running, epoch: int, batch: int) -> None:
         self._write_what_is_due(Event(epoch, batch, running.logs), running)
@@ -133,9 +132,9 @@ class Keeper(Listener):
             if running is not None and self._is_asked(running):
                 running.interrupt()
         elif event.batch is None and running is not None and running.is_last(event.epoch):
-            self._saver.note(self.registered(running), self.model)
+            self._writer.note(self.registered(running))
         if due is None and self.speaks and event.batch is None and checkpoint.wants_better(event):
-            checkpoint.notices.say_not_better(checkpoint, event)
+            say_not_better(checkpoint, event)
         if running is not None and is_watched:
             running.unsaved.warn()
         if running is not None and self._rescue is not None:
@@ -160,7 +159,7 @@ class Keeper(Listener):
             path = self._directory.path_of(copy.ledger.due)
             with copy.put_in_place():
                 self._writer.attempt(
-                    lambda: self._writer.write(path, copy.taking, interim=True), path, may_raise=False
+                    lambda: self._writer.write(path, copy.taken, interim=True), path, may_raise=False
                 )
 
     def leave(self, running: Running) -> None:
@@ -194,13 +193,13 @@ class Keeper(Listener):
             return [*self.checkpoint.callbacks, self.checkpoint]
         return saved_among([] if running is None else running.callbacks)
 
-    def take(self, event: Event, running: Running | None, **changes: Any) -> Taking:
+    def take(self, event: Event, running: Running | None, **changes: Any) -> Taken:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
         run = run_of(self.model, event, running)
         meta = replace(meta_of(self.checkpoint, self.model, event, running, beside=self._beside), **changes)
         if running is not None and running.reading is not None:
             running.reading.warn()
-        return Taking(take(self.registered(running), self.model, meta, run), meta, run)
+        return take(self.registered(running), self.model, meta, run)
 
     def copy(self, event: Event, running: Running) -> Copy:
         """Take an interim save of this moment and keep it in memory."""
@@ -216,9 +215,10 @@ class Keeper(Listener):
     def _enter(self, name: str, value: float | None) -> None:
         checkpoint = self.checkpoint
         if checkpoint.keep_best is not None:
-            checkpoint.decide_direction()
+            if checkpoint.monitor_op is None:
+                decide_direction(checkpoint)
             if value is None:
-                checkpoint.notices.warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
+                warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
         checkpoint.ledger = checkpoint.ledger.enter(
             name,
             value,
@@ -228,14 +228,6 @@ class Keeper(Listener):
             is_there=self._directory.has,
         )
 
-    def _check_ledger(self) -> None:
-        """Use no ledger that this run cannot have written."""
-        checkpoint = self.checkpoint
-        try:
-            checkpoint.ledger = accepted(checkpoint.ledger, checkpoint.template)
-        except ValueError as error:
-            raise RestoreError(f"{type(checkpoint).__name__}.ledger: {error}") from error
-
     # How.
 
     def save(self, name: str, event: Event, running: Running | None) -> None:
@@ -244,21 +236,23 @@ class Keeper(Listener):
         path, interim = self._directory.path_of(name), checkpoint.ledger.is_interim
         best, ledger = self._before
         began = time.monotonic()
-        taking = self.take(event, running)
-        if not self._writer.attempt(lambda: self._writer.write(path, taking, interim=interim), path):
+        taken = self.take(event, running)
+        if not self._writer.attempt(lambda: self._writer.write(path, taken, interim=interim), path):
             checkpoint.best = best
             checkpoint.ledger = ledger.without_due().stamped(checkpoint.ledger.stamp)
             return
         if self.speaks:
-            fit = None if running is None else running.fit
-            of = {"callbacks": self.registered(running), "best": best, "seconds": time.monotonic() - began}
-            checkpoint.notices.say_saved(checkpoint, path, event, fit, **of)
+            fit, seconds = None if running is None else running.fit, time.monotonic() - began
+            say_saved(checkpoint, path, event, fit, self.registered(running), best, seconds)
         self._directory.delete(checkpoint.ledger.gone)
 
     def _write_what_is_due(self, event: Event, running: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
         checkpoint, due = self.checkpoint, self.checkpoint.ledger.due
-        if due is not None and self._directory.moment_of(due) != event.moment:
+        if due is None:
+            return
+        found = self._directory.meta_of(due)
+        if found is None or (found.epoch, found.batch) != event.moment:
             self._before = checkpoint.best, checkpoint.ledger
             self.save(due, event, running)
 
@@ -273,9 +267,9 @@ class Keeper(Listener):
     def _finish(self, epoch: int, running: Running) -> None:
         """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
         callbacks, checkpoint = self.registered(running), self.checkpoint
-        if self._saver.mark_finished(epoch, callbacks, self.model):
+        if self._writer.mark_finished(epoch, callbacks):
             return
-        end = self._saver.end_of(epoch, callbacks, self.model)  # before the stamp, which is state too
+        end = self._writer.end_of(epoch, callbacks)  # before the stamp, which is state too
         event = Event(epoch, None, last_logs(self.model))
         checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(running))
         path = final_name(checkpoint.filepath.format(epoch=epoch + 1, batch=0, **event.logs))

@@ -24,27 +24,17 @@ _LATEST = 2**63 - 1
 @stateful(key=LEDGER, exclude=("replaced",))
 @dataclass(frozen=True)
 class Ledger:
-    """What one checkpoint callback has written.
+    """What one checkpoint callback has written. All names are bare names of model files in its directory."""
 
-    All names are bare names of model files in the callback's directory.
-
-    Attributes:
-        template: the callback's file name with placeholders, which every name fits.
-        written: (name, monitored value or None) of each regular file that is kept, oldest first.
-        surplus: the files to delete as soon as the next save is durable.
-        interim: the file that stays only until the next regular one is written.
-        due: the file that the state of this moment is to be saved as.
-        stamp: nanoseconds since 1970 of the last save; each save has a larger one, whatever the clock does.
-        replaced: an interim file to delete after the next save. It is not saved: the state of a run does not
-            depend on whether an interim file was written.
-    """
-
-    template: str
+    template: str  # the callback's file name with placeholders, which every name fits
+    #: (name, monitored value or None) of each regular file that is kept, oldest first.
     written: tuple[tuple[str, float | None], ...] = ()
-    surplus: tuple[str, ...] = ()
-    interim: str | None = None
-    due: str | None = None
-    stamp: int = 0
+    surplus: tuple[str, ...] = ()  # the files to delete as soon as the next save is durable
+    interim: str | None = None  # the file that stays only until the next regular one is written
+    due: str | None = None  # the file that the state of this moment is to be saved as
+    stamp: int = 0  # nanoseconds since 1970 of the last save; each save has a larger one, whatever the clock does
+    #: An interim file to delete after the next save. It is not saved: the state of a run does not depend on
+    #: whether an interim file was written.
     replaced: str | None = None
 
     def enter(
@@ -59,11 +49,8 @@ class Ledger:
     ) -> Ledger:
         """A regular save under this name, with this monitored value, is due.
 
-        Args:
-            newest: how many of the newest files to keep; None for no such rule.
-            best: how many of the best files to keep; None for no such rule.
-            better: ``better(a, b)`` is true if the value a is better than b.
-            is_there: whether a file of this name exists; what could not be deleted is tried once more.
+        ``newest``, ``best`` and ``better`` are those of :func:`.retention.surplus`. ``is_there`` tells whether a
+        file of a name exists: what could not be deleted is tried once more.
         """
         written = [(n, v) for n, v in self.written if n != name] + [(name, value)]
         gone = retention.surplus(written, newest=newest, best=best, better=better)
@@ -84,10 +71,6 @@ class Ledger:
         """Something newer than the interim file is about to be written."""
         return self if self.interim is None else replace(self, interim=None, replaced=self.interim)
 
-    def with_replaced(self) -> Ledger:
-        """An interim file of this run was found that is older than what was restored."""
-        return replace(self, replaced=interim_name(self.template))
-
     def without_due(self) -> Ledger:
         """Nothing is to be saved at this moment."""
         return replace(self, due=None)
@@ -98,11 +81,7 @@ class Ledger:
 
     @property
     def gone(self) -> tuple[str, ...]:
-        """The files to delete now that something newer is durable.
-
-        Raises:
-            ValueError: one of them is no file that the run can have written.
-        """
+        """The files to delete now that something newer is durable. Raises ValueError for a foreign name."""
         for name in self.surplus:
             _check_regular("surplus", name, self.template)
         _check_interim("replaced", self.replaced, self.template)
@@ -128,15 +107,10 @@ def accept(checkpoint: Any, state: dict[str, Any]) -> dict[str, Any]:
 def accepted(ledger: Any, template: str) -> Ledger:
     """The ledger that a run under this template may go on with, after every part of it was looked at.
 
-    A state file does not prove who wrote it. So every name has to be one that the run's own template can
-    give, because the run deletes these files. Nothing else in a file is ever joined to a directory.
-
-    Args:
-        ledger: what was found in a state file, or is about to be used.
-        template: the file name of the live callback. Under another name, a run has written nothing yet.
-
-    Raises:
-        ValueError: no run has written this; the message says what was expected and what was found.
+    A state file does not prove who wrote it. So every name has to be one that the run's own template can give,
+    because the run deletes these files. Nothing else in a file is ever joined to a directory. Under another
+    template, a run has written nothing yet. Raises ValueError, which says what was expected and found, if no run
+    has written this.
     """
     if type(ledger) is not Ledger:
         raise ValueError(f"expected a ledger, found {ledger!r:.100}")
@@ -154,7 +128,8 @@ def accepted(ledger: Any, template: str) -> Ledger:
 
 
 def _check_names(ledger: Ledger) -> None:
-    if type(ledger.written) is not tuple or not all(map(_is_entry, ledger.written)):
+    entries = ledger.written if type(ledger.written) is tuple else (None,)
+    if not all(type(e) is tuple and len(e) == 2 and type(e[1]) in (float, type(None)) for e in entries):
         raise ValueError(f"written: expected pairs of a name and a number, found {ledger.written!r:.100}")
     if type(ledger.surplus) is not tuple:
         raise ValueError(f"surplus: expected names, found {ledger.surplus!r:.100}")
@@ -178,10 +153,6 @@ def _check_interim(field: str, name: Any, template: str) -> None:
     interim = interim_name(template)
     if name is not None and (type(name) is not str or name != interim):
         raise ValueError(f"{field}: expected None or {interim!r}, found {name!r:.100}")
-
-
-def _is_entry(entry: Any) -> bool:
-    return type(entry) is tuple and len(entry) == 2 and type(entry[1]) in (float, type(None))
 
 
 def _is_regular(name: Any, template: str) -> bool:

@@ -18,11 +18,13 @@ from .decision import Event, number
 def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, *, beside: int = 0) -> Meta:
     """Where the run is. The callbacks are added later.
 
-    Args:
-        beside: how many checkpoints of this run were in the directory when it was started.
+    ``beside`` is how many checkpoints of this run were in the directory when it was started.
     """
     epochs = (checkpoint.params or {}).get("epochs") if running is None else running.epochs
     starts, trace = (Trace() if running is None else running.trace).taken(beside)
+    doubts: list[Doubt] = []
+    if running is not None:  # the data, and who changes and is not saved
+        doubts = [*(running.reading.doubts if running.reading is not None else ()), *running.unsaved.found]
     return Meta(
         saved_at=checkpoint.ledger.stamp,
         epoch=int(event.epoch),
@@ -45,17 +47,10 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
         ),
         stops=bool(model.stop_training),
         data={} if running is None else running.described,
-        doubts=_doubts(running),
+        doubts=doubts,
         starts=starts,
         trace=trace,
     )
-
-
-def _doubts(running: Running | None) -> list[Doubt]:
-    """Why the run may not be resumed exactly: its data, and who changes and is not saved."""
-    if running is None:
-        return []
-    return [*(running.reading.doubts if running.reading is not None else ()), *running.unsaved.found]
 
 
 def run_of(model: Any, event: Event, running: Running | None) -> Run:

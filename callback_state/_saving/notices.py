@@ -14,45 +14,15 @@ from .decision import Event
 
 @dataclass
 class Notices:
-    """The notices of one checkpoint callback, over all its ``fit``.
+    """The notices of one checkpoint callback, over all its ``fit``."""
 
-    Attributes:
-        with_live_callbacks: whether the script calls ``restore_callbacks(into=...)``: then functions are taken
-            from the live callbacks, and no warning says that they are stored by value.
-        warned: the paths of the values that were warned of.
-    """
-
+    #: Whether the script calls ``restore_callbacks(into=...)``: then functions are taken from the live callbacks,
+    #: and no warning says that they are stored by value.
     with_live_callbacks: bool = False
-    warned: frozenset[str] = frozenset()
-
-    def warn_of_files(self, directory: str, whole: list[str], bare: list[str]) -> None:
-        """Warn of files that a run which begins anew will write over.
-
-        Args:
-            directory: where they are.
-            whole: the model files of the run's name that have a state file.
-            bare: those that have none.
-        """
-        if whole:
-            warnings.warn(
-                f"{directory} has checkpoints of this name ({', '.join(whole[:3])}...). Nothing was restored from "
-                f"them, and this run will write over them. Call restore_callbacks({directory!r}, "
-                f"into=callbacks, model=model) before fit, or choose another filepath.",
-                stacklevel=2,
-            )
-        elif bare:
-            warnings.warn(
-                f"{directory} has model files of this name without state files ({', '.join(bare[:3])}), and this "
-                f"run will write over them. Choose another filepath, or move the files away.",
-                stacklevel=2,
-            )
+    warned: frozenset[str] = frozenset()  # the paths of the values that were warned of
 
     def warn_of_pickles(self, callbacks: list[Any], model: Any) -> None:
-        """Warn once of each value that is stored by value.
-
-        Raises:
-            NotPicklableError: an attribute cannot be saved at all.
-        """
+        """Warn once of each value that is stored by value. Raises NotPicklableError."""
         taken = take_state(callbacks, model)
         code = [] if self.with_live_callbacks else [path for path in taken.code if path not in self.warned]
         objects = [path for path in taken.objects if path not in self.warned]
@@ -72,41 +42,46 @@ class Notices:
                 stacklevel=2,
             )
 
-    def warn_of_missing_value(self, keep_best: int, monitor: str, name: str) -> None:
-        """Warn that a checkpoint cannot be compared with the best ones."""
+
+def warn_of_files(directory: str, whole: list[str], bare: list[str]) -> None:
+    """Warn of files that a run which begins anew will write over: whole checkpoints, or bare model files."""
+    if whole:
         warnings.warn(
-            f"keep_best={keep_best} compares {monitor!r}, and this epoch has no value of it: "
-            f"{name} is kept. Pass monitor= with a name that is in the logs.",
+            f"{directory} has checkpoints of this name ({', '.join(whole[:3])}...). Nothing was restored from "
+            f"them, and this run will write over them. Call restore_callbacks({directory!r}, "
+            f"into=callbacks, model=model) before fit, or choose another filepath.",
+            stacklevel=2,
+        )
+    elif bare:
+        warnings.warn(
+            f"{directory} has model files of this name without state files ({', '.join(bare[:3])}), and this "
+            f"run will write over them. Choose another filepath, or move the files away.",
             stacklevel=2,
         )
 
-    def warn_of_failure(self, path: str, error: Exception) -> None:
-        """Warn that a save has failed, and that training goes on."""
-        warnings.warn(
-            f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged, "
-            f"training goes on, and the next save tries again. To end training instead, pass "
-            f"on_save_error='raise'.",
-            stacklevel=2,
-        )
 
-    def say_saved(self, checkpoint: Any, path: str, event: Event, fit: Any, **of: Any) -> None:
-        """Say what was saved.
+def warn_of_missing_value(keep_best: int, monitor: str, name: str) -> None:
+    """Warn that a checkpoint cannot be compared with the best ones."""
+    warnings.warn(
+        f"keep_best={keep_best} compares {monitor!r}, and this epoch has no value of it: "
+        f"{name} is kept. Pass monitor= with a name that is in the logs.",
+        stacklevel=2,
+    )
 
-        Args:
-            checkpoint: the callback.
-            path: the model file.
-            event: after which it was saved.
-            fit: the arguments of ``fit``; None in a hand-written loop.
-            of: ``callbacks``: those that were saved; ``best``: the best value before; ``seconds``: that it took.
-        """
-        improved = ""
-        if checkpoint.save_best_only:
-            improved = messages.improvement(checkpoint.monitor, of["best"], checkpoint.best)
-        moment = messages.moment(*event.moment)
-        line = messages.saved(path, moment, [*keyed(of["callbacks"])], of["seconds"], improved)
-        messages.say(line, over_bar=messages.bar_is_open(event.batch, fit))
 
-    def say_not_better(self, checkpoint: Any, event: Event) -> None:
-        """Say that nothing was saved as the monitored value is not better."""
-        moment = messages.moment(event.epoch, None)
-        messages.say(messages.not_improved(moment, checkpoint.monitor, checkpoint.best))
+def say_saved(
+    checkpoint: Any, path: str, event: Event, fit: Any, callbacks: list[Any], best: Any, seconds: float
+) -> None:
+    """Say what was saved, in how many seconds; ``best`` is the best value before."""
+    improved = ""
+    if checkpoint.save_best_only:
+        improved = messages.improvement(checkpoint.monitor, best, checkpoint.best)
+    moment = messages.moment(*event.moment)
+    line = messages.saved(path, moment, [*keyed(callbacks)], seconds, improved)
+    messages.say(line, over_bar=messages.bar_is_open(event.batch, fit))
+
+
+def say_not_better(checkpoint: Any, event: Event) -> None:
+    """Say that nothing was saved as the monitored value is not better."""
+    moment = messages.moment(event.epoch, None)
+    messages.say(messages.not_improved(moment, checkpoint.monitor, checkpoint.best))

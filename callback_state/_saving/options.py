@@ -44,17 +44,10 @@ def check_options(
 
 
 def seconds_of(duration: Any) -> float | None:
-    """A time span in seconds; None if none was given.
+    """A time span in seconds; None for None.
 
-    Args:
-        duration: a number of seconds, a ``timedelta``, a text such as ``"10min"``, or None.
-
-    Raises:
-        ValueError: it is none of these, or it is not positive.
-
-    Example:
-        >>> seconds_of("10min"), seconds_of("1.5h"), seconds_of(90)
-        (600.0, 5400.0, 90.0)
+    It is a number of seconds, a ``timedelta``, or a text such as ``"10min"``. Raises ValueError if it is none of
+    these, or not positive.
     """
     if duration is None:
         return None
@@ -74,11 +67,7 @@ def seconds_of(duration: Any) -> float | None:
 
 
 def as_dict(training_args: Any) -> dict[str, Any]:
-    """A copy of the user's arguments as a dict of plain data, which a reader can make from the file alone.
-
-    Raises:
-        TypeError: they hold something else.
-    """
+    """A copy of the user's arguments as a dict of plain data, which a reader can make from the file alone."""
     try:
         args = {} if training_args is None else training_args
         args = args if isinstance(args, Mapping) else vars(args)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .._callbacks.taken import Taken
 from .._keras.weights import put_back_variables, take_variables
 from .._loop.running import Running
 from .decision import Event
 from .ledger import Ledger
-from .saver import Taking
 
 #: The largest part of the time that copies may take.
 SHARE = 0.01
@@ -26,8 +26,8 @@ SHARE = 0.01
 class Copy:
     """An interim save in memory: what the state file would say, the ledger after it, the model's variables."""
 
-    def __init__(self, taking: Taking, ledger: Ledger, model: Any) -> None:
-        self.taking, self.ledger, self._model = taking, ledger, model
+    def __init__(self, taken: Taken, ledger: Ledger, model: Any) -> None:
+        self.taken, self.ledger, self._model = taken, ledger, model
         self._variables = take_variables(model)
 
     @contextmanager
@@ -42,20 +42,13 @@ class Copy:
 
 
 class Rescue:
-    """When a quiet point of one ``fit`` is copied.
+    """When a quiet point of one ``fit`` is copied; ``make`` copies the present moment, that of the event."""
 
-    Args:
-        copy: makes a copy of the present moment, which is the one of this event.
-
-    Attributes:
-        copy: the newest copy; None if nothing is newer than what is on disk.
-    """
-
-    def __init__(self, copy: Callable[[Event, Running], Copy]) -> None:
-        self._make = copy
+    def __init__(self, make: Callable[[Event, Running], Copy]) -> None:
+        self._make = make
         self._event: Event | None = None
         self._next = 0.0
-        self.copy: Copy | None = None
+        self.copy: Copy | None = None  # the newest; None if nothing is newer than what is on disk
 
     def note(self, event: Event, running: Running, *, is_saved: bool) -> None:
         """All callbacks have heard the end of a batch or of an epoch."""

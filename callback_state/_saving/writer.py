@@ -1,14 +1,34 @@
-"""Writing the checkpoints of one ``fit``, and going on where the disk fails."""
+"""Writing the checkpoints of one ``fit``, going on where the disk fails, and the mark that a run has ended."""
 
 from __future__ import annotations
 
+import os
 import time
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from .._callbacks.taken import Taken, TakenState, take, take_state
+from .._checkpoints.schema import Meta, Run
+from .._checkpoints.snapshot import Snapshot, columns_of
+from .._format import statefile
+from .._keras import model_file, verify, weights
+from .._keras.save_log import SaveLog
+from .._store import commit, pair
 from ..exceptions import InUseError
 from .directory import Directory
-from .saver import Saver, Taking
+
+
+@dataclass
+class _Last:
+    """The last moment that was saved or noted."""
+
+    path: str | None  # the model file; None if there is none, or if it is an interim file
+    digest: str  # of the model
+    state: TakenState
+    meta: Meta | None = None  # None if nothing was saved
+    run: Run | None = None
 
 
 class Writer:
@@ -20,26 +40,42 @@ class Writer:
     def __init__(self, checkpoint: Any, model: Any) -> None:
         self._checkpoint, self._model = checkpoint, model
         self.directory = Directory(checkpoint.root)
-        self.saver = Saver(checkpoint.keys)
         self.wrote_at = time.monotonic()
         self._has_written = False
+        self._last: _Last | None = None
 
-    def write(self, path: str, taking: Taking, *, interim: bool) -> None:
-        """Write one checkpoint; an interim one goes when a regular one is there."""
+    def _signer(self, path: str) -> Callable[[bytes], bytes] | None:
+        keys = self._checkpoint.keys
+        return None if keys is None else keys.signer(path)
+
+    def write(self, path: str, taken: Taken, *, interim: bool) -> None:
+        """Write both files and commit them; an interim checkpoint goes when a regular one is there.
+
+        The model has not changed since ``taken``. If this fails, the checkpoint before is unchanged.
+        """
         self.directory.hold()
-        weights_only = self._checkpoint.save_weights_only
-        self.saver.write(path, taking, self._model, weights_only=weights_only, interim=interim)
+        model, meta = self._model, taken.meta
+        options: dict[str, Any] = {
+            "weights_only": self._checkpoint.save_weights_only,
+            "meta": {**columns_of(meta), "training_args": meta.training_args},
+            "record": SaveLog(),
+        }
+        with commit.write(
+            path,
+            lambda staged: model_file.write(model, staged, **options),
+            lambda sha256, size: statefile.seal(taken.tree, sha256, size, self._signer(path)),
+            lambda staged: verify.verify(model, staged, **options, name=path),
+        ) as written:
+            commit.commit(written)
+        self._last = _Last(None if interim else path, meta.model.digest, taken.state, meta, taken.run)
         self._has_written = True
         self.wrote_at = time.monotonic()
 
     def attempt(self, act: Callable[[], None], path: str, *, may_raise: bool = True) -> bool:
-        """Do something that writes. If the disk fails, warn, and let training go on.
+        """Do something that writes; return whether it succeeded. If the disk fails, warn, and let training go on.
 
         An error that is not the system's would come again at each save, so it is raised, unless a save has
         succeeded before. (HDF5 reports a full disk in many ways.) Without ``may_raise`` no error leaves.
-
-        Returns:
-            Whether it succeeded.
         """
         try:
             act()
@@ -47,6 +83,58 @@ class Writer:
             lasting = isinstance(error, InUseError) or not (isinstance(error, OSError) or self._has_written)
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):
                 raise
-            self._checkpoint.notices.warn_of_failure(path, error)
+            warnings.warn(
+                f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged, "
+                f"training goes on, and the next save tries again. To end training instead, pass "
+                f"on_save_error='raise'.",
+                stacklevel=2,
+            )
             return False
         return True
+
+    # The end of a run.
+
+    def note(self, callbacks: list[Any]) -> None:
+        """Note the last epoch, which is not saved, to find out whether the end of the run changes anything."""
+        self._last = _Last(None, weights.digest_of(self._model), take_state(callbacks, self._model))
+
+    def adopt(self, path: str, callbacks: list[Any]) -> None:
+        """Take over the checkpoint that a killed process has written of the present moment."""
+        found = Snapshot.open(path)
+        state = take_state(callbacks, self._model)
+        self._last = _Last(path, weights.digest_of(self._model), state, found.meta, found.run)
+
+    def mark_finished(self, epoch: int, callbacks: list[Any]) -> bool:
+        """Mark the checkpoint of the last epoch as finished. If False, the end needs a checkpoint of its own."""
+        last, path = self._last, self._saved_at(epoch)
+        if last is None or path is None or not self._is_unchanged(callbacks):
+            return False
+        assert last.meta is not None and last.run is not None
+        sealed = pair.open_pair(path).sealed
+        tree = take(callbacks, self._model, replace(last.meta, finished=True), last.run).tree
+        data = statefile.seal(tree, sealed.model_digest, sealed.model_size, self._signer(path))
+        commit.commit_state(path, data)
+        return True
+
+    def end_of(self, epoch: int, callbacks: list[Any]) -> dict[str, Any]:
+        """The fields of ``Meta`` with which a checkpoint of the end differs from others."""
+        path = self._saved_at(epoch)
+        return {
+            "finished": True,
+            "goes_on_from": None if path is None else os.path.basename(path),
+            "exact_end": self._is_unchanged(callbacks),
+        }
+
+    def _is_unchanged(self, callbacks: list[Any]) -> bool:
+        """Whether model and callbacks are as they were at the last moment that was saved or noted."""
+        last = self._last
+        if last is None or last.digest != weights.digest_of(self._model):
+            return False
+        return last.state == take_state(callbacks, self._model)
+
+    def _saved_at(self, epoch: int) -> str | None:
+        """The checkpoint that was saved at the end of this 0-based epoch."""
+        last = self._last
+        if last is None or last.meta is None or last.meta.initial_epoch != epoch + 1:
+            return None
+        return last.path

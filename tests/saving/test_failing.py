@@ -426,9 +426,9 @@ def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch
     saved: list[Any] = []
     write = writer.Writer.write
 
-    def noting(self: Any, path: str, taking: Any, *, interim: bool) -> None:
-        write(self, path, taking, interim=interim)
-        saved.append((os.path.basename(path), taking.meta.epoch, taking.meta.batch))
+    def noting(self: Any, path: str, taken: Any, *, interim: bool) -> None:
+        write(self, path, taken, interim=interim)
+        saved.append((os.path.basename(path), taken.meta.epoch, taken.meta.batch))
 
     monkeypatch.setattr(writer.Writer, "write", noting)
     start(tmp_path, ticks(clock), checkpoint={"save_every": 5, "period": 3}, name="{epoch}", epochs=5)
