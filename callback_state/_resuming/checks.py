@@ -15,13 +15,8 @@ from ..exceptions import CallbackStateError, ResumeError
 class Expected:
     """What a checkpoint expects of the ``fit`` that resumes it.
 
-    Each check compares one thing. Its message says what to write instead.
-
-    Args:
-        meta: what the state file says of the run.
-        path: the model file, for messages.
-        strict: whether a difference is an error; otherwise it is a warning.
-        error: the class of the error.
+    Each check compares one thing. Its message says what to write instead. ``path`` is the model file, for
+    messages. Without ``strict`` a difference is only a warning.
     """
 
     def __init__(

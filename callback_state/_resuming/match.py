@@ -18,19 +18,12 @@ from ..exceptions import RestoreError
 
 @dataclass(frozen=True)
 class Change:
-    """An argument of a constructor that has changed since the checkpoint was written.
+    """An argument of a constructor that has changed since the checkpoint was written."""
 
-    Attributes:
-        key: of the callback.
-        argument: its name.
-        saved: the value in the checkpoint.
-        now: the value here, which is used.
-    """
-
-    key: str
-    argument: str
-    saved: Any
-    now: Any
+    key: str  # of the callback
+    argument: str  # its name
+    saved: Any  # the value in the checkpoint
+    now: Any  # the value here, which is used
 
     def __str__(self) -> str:
         return f"{self.key}.{self.argument} was {self.saved!r}, is {self.now!r}"
@@ -38,34 +31,19 @@ class Change:
 
 @dataclass
 class Matched:
-    """What :func:`match` has found.
+    """What :func:`match` has found."""
 
-    Attributes:
-        pairs: the live callback for each stored key.
-        missing: the stored keys without a live callback.
-        unexpected: the keys of live callbacks without a stored state.
-        changed: the arguments that differ.
-    """
-
-    pairs: dict[str, Any]
-    missing: list[str]
-    unexpected: list[str]
+    pairs: dict[str, Any]  # the live callback for each stored key
+    missing: list[str]  # the stored keys without a live callback
+    unexpected: list[str]  # the keys of live callbacks without a stored state
     changed: list[Change]
 
 
 def match(where: str, entries: list[SavedCallback], callbacks: list[Any]) -> Matched:
-    """Find the live callback for each entry of a checkpoint.
-
-    Args:
-        where: the state file, for errors.
-        entries: key, class and arguments of each stored callback.
-        callbacks: the live callbacks that can have state.
-
-    Raises:
-        RestoreError: several callbacks of one class fit equally well.
-    """
+    """Find the live callback for each entry of the state file ``where``, among those that can have state."""
     live = keyed(callbacks)
-    pairs = {e.key: live[e.key] for e in entries if _has_given_key(live.get(e.key))}
+    named = {key: callback for key, callback in live.items() if mark_of(callback).key is not None}
+    pairs = {e.key: named[e.key] for e in entries if e.key in named}
     taken = {id(callback) for callback in pairs.values()}
     groups: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
     rest = [c for c in callbacks if id(c) not in taken]
@@ -84,10 +62,6 @@ def match(where: str, entries: list[SavedCallback], callbacks: list[Any]) -> Mat
         [key for key, callback in live.items() if id(callback) not in used],
         changed,
     )
-
-
-def _has_given_key(callback: Any) -> bool:
-    return callback is not None and mark_of(callback).key is not None
 
 
 def _group_of(stored: str, callbacks: list[Any]) -> str:

@@ -23,39 +23,28 @@ class Mode(Enum):
         return self in (Mode.RESUME, Mode.EXTEND)
 
     def entry(self, *, inside: bool) -> Entry:
-        """Where the ``fit`` enters the run.
-
-        Args:
-            inside: whether the checkpoint is inside an epoch.
-        """
+        """Where the ``fit`` enters the run; ``inside`` tells whether the checkpoint is inside an epoch."""
         if self.trains:
             return Entry.BATCH if inside else Entry.EPOCH
         return Entry.END if self is Mode.END else Entry.NOTHING
 
 
 def choose(meta: Meta, fit: Fit | None, *, begins: int | None) -> Mode:
-    """The mode in which a checkpoint is resumed.
+    """The mode in which a checkpoint is resumed. ``fit`` is None in a training loop of one's own.
 
-    Args:
-        meta: of its state file.
-        fit: the arguments of the ``fit``; None in a training loop of one's own.
-        begins: the 0-based epoch that the model was told to begin with; Keras prefers it to the argument.
+    ``begins`` is the 0-based epoch that the model was told to begin with; Keras prefers it to the argument.
     """
     if fit is None:
         return Mode.RESUME
     target = meta.epochs
-    if _is_end(meta):
+    # The end of a run is known even if the mark "finished" was taken off.
+    if meta.finished or meta.goes_on_from or not meta.exact_end:
         more = not meta.finished or target is None or fit.epochs > target
         return Mode.EXTEND if more and fit.epochs > meta.initial_epoch else Mode.NOTHING
     has_epochs = fit.epochs > (begins or fit.initial_epoch)
     if meta.last and target is not None and fit.epochs <= target:
         return Mode.END if has_epochs or fit.epochs == target else Mode.NOTHING
     return Mode.RESUME if has_epochs else Mode.NOTHING
-
-
-def _is_end(meta: Meta) -> bool:
-    """Whether the checkpoint is the end of a run, even if the mark "finished" was taken off."""
-    return bool(meta.finished or meta.goes_on_from or not meta.exact_end)
 
 
 def is_the_finished(meta: Meta, fit: Fit | None) -> bool:

@@ -14,16 +14,10 @@ from ..exceptions import RestoreError
 
 
 def put_in(snapshot: Snapshot, path: str, prepared: Prepared, model: Any) -> None:
-    """Put a checkpoint into callbacks and model. If anything fails, both are as they were.
+    """Put a checkpoint, whose model file is at ``path``, into callbacks and model.
 
-    Args:
-        snapshot: what the state file holds.
-        path: the model file.
-        prepared: the state of the callbacks, decoded.
-        model: the model, or None if only the callbacks are restored.
-
-    Raises:
-        RestoreError: the checkpoint does not fit.
+    ``prepared`` is the state of the callbacks, decoded. ``model`` is None if only the callbacks are restored. If
+    anything fails, both are as before.
     """
     if model is None:
         prepared.put_back()
@@ -44,11 +38,7 @@ def put_in(snapshot: Snapshot, path: str, prepared: Prepared, model: Any) -> Non
 class Kept:
     """What callbacks and model are now. ``on_train_begin`` resets half of it; then it is put back.
 
-    Args:
-        snapshot: the checkpoint that they were restored from.
-        keyed: the callbacks by their keys in the checkpoint.
-        model: the model.
-        skipped: (id of the callback, attribute) of what only ``on_train_begin`` can make.
+    ``skipped`` has (id of the callback, attribute) of what only ``on_train_begin`` can make.
     """
 
     def __init__(

@@ -31,14 +31,9 @@ _SPEC = r"([^{}/\\\\]?[<>=^])?[-+ ]?#?0?[0-9]{0,2}[,_]?(\.[0-9]{1,2})?[a-zA-Z%]?
 def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, Any]:
     """Make every callback of a checkpoint again, by key.
 
-    Args:
-        snapshot: the checkpoint.
-        trust: whether the file may give arguments that are code or paths.
-        directory: the directory of the checkpoint. The path of a checkpoint callback is relative to it.
-
-    Raises:
-        NotRebuildableError: some cannot be made from data alone. The message names each one and says why.
-        NotRegisteredError: a class is not registered in this process.
+    The path of a checkpoint callback is relative to ``directory``, where the checkpoint is. Raises
+    NotRebuildableError if some cannot be made from data alone; the message names each one and says why. Raises
+    NotRegisteredError if a class is not registered in this process.
     """
     where, entries = snapshot.where, snapshot.meta.callbacks
     try:
@@ -58,7 +53,10 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     for entry in entries:
         arguments = {n: _value(where, entry.key, n, a, builders) for n, a in entry.arguments.items()}
         if entry.is_ours:
-            _own_arguments(arguments, directory, snapshot.meta.training_args, trust)
+            arguments["filepath"] = os.path.join(directory, os.path.basename(arguments["filepath"]))
+            arguments["training_args"] = snapshot.meta.training_args
+            if trust.keys is not None:
+                arguments["key"] = trust.keys
         # All calls are checked before the first is made: a constructor may open a file.
         calls[entry.key] = _call(where, entry.key, classes[entry.key], arguments)
     made = {key: _construct(where, key, classes[key], *call) for key, call in calls.items()}
@@ -87,6 +85,7 @@ def _class_of(entry: SavedCallback) -> Any:
 def _reasons(entry: SavedCallback, cls: Any, trust: Trust, opener: Opener) -> list[str]:
     """Why a callback cannot be made from the file, argument by argument."""
     key, found = entry.key, []
+    is_stock = entry.class_.startswith("keras.callbacks.")
     if entry.is_ours and not trust.everything and not _is_template(entry.arguments.get("filepath")):
         found.append(f"{key}: filepath is not the name of a model file")
     for name, (kind, data, index) in entry.arguments.items():
@@ -98,10 +97,12 @@ def _reasons(entry: SavedCallback, cls: Any, trust: Trust, opener: Opener) -> li
             found.append(f"{key}: {name} was {data}")
         elif kind == "value" and not trust.everything:
             found += [f"{key}: {name} is a path or a URL ({text!r})" for text in _reaching(name, data)]
-            if _is_stock(entry) and _is_no_argument(name, data):
+            if is_stock and _is_no_argument(name, data):
                 found.append(f"{key}: {name} is {data!r:.50}, expected a path or a function")
-    if _is_stock(entry):
-        found += [f"{key}: {n} is not in the file" for n in _required(cls) if n not in entry.arguments]
+    if is_stock:
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        found += [f"{key}: {name} is not in the file" for name in required if name not in entry.arguments]
     return found
 
 
@@ -115,10 +116,6 @@ def _is_template(argument: Any) -> bool:
         return False
     plain = all(name.isidentifier() and re.fullmatch(_SPEC, spec or "") for name, spec in fields)
     return plain and os.path.basename(argument[1]) not in ("", ".", "..")
-
-
-def _is_stock(entry: SavedCallback) -> bool:
-    return bool(entry.class_.startswith("keras.callbacks."))
 
 
 def _is_no_argument(name: str, data: Any) -> bool:
@@ -164,11 +161,6 @@ def _leads_out(name: str, text: str) -> bool:
     return looks or above or bool(_REACHES_OUT.search(name.lstrip("*")))
 
 
-def _required(cls: Any) -> list[str]:
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-
-
 def _value(where: str, key: str, name: str, argument: tuple[str, Any, Any], builders: Builders) -> Any:
     kind, data, index = argument
     if kind == "opaque":
@@ -183,19 +175,8 @@ def _value(where: str, key: str, name: str, argument: tuple[str, Any, Any], buil
         raise CorruptCheckpointError(where, f"{key}: {name} cannot be decoded ({error})") from error
 
 
-def _own_arguments(arguments: dict[str, Any], directory: str, training_args: Any, trust: Trust) -> None:
-    arguments["filepath"] = os.path.join(directory, os.path.basename(arguments["filepath"]))
-    arguments["training_args"] = training_args
-    if trust.keys is not None:
-        arguments["key"] = trust.keys
-
-
 def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The stored arguments as positional and keyword arguments of the constructor.
-
-    Raises:
-        NotRebuildableError: the constructor does not take them any more.
-    """
+    """The stored arguments as positional and keyword arguments of the constructor."""
     signature = inspect.signature(cls)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from .._callbacks.capture import keyed, pick_up, saved_among, state_of, wind_back
+from .._callbacks.capture import keyed, note_outside, pick_up, saved_among, state_of, wind_back
 from .._callbacks.csv_log import appending
 from .._callbacks.prepare import prepare_from
 from .._checkpoints.snapshot import Snapshot
@@ -37,14 +37,9 @@ from .put_in import Kept, put_in
 class Resume(Listener):
     """One restored checkpoint that waits for its ``fit``.
 
-    Args:
-        snapshot: the contents of its state file.
-        model_path: its model file.
-        by_key: the callbacks that its state was put into, by their keys in the checkpoint.
-        model: the model that it was loaded into, or None.
-        skipped: (callback, attribute) of what only ``on_train_begin`` can make.
-        trust: whether code may be read from the checkpoint.
-        strict: whether a ``fit`` that goes on from something else is an error, or only a warning.
+    ``by_key`` has the callbacks that its state was put into, ``model`` is the model that it was loaded into, or
+    None, and ``skipped`` has (callback, attribute) of what only ``on_train_begin`` can make. Without ``strict``, a
+    ``fit`` that goes on from something else is only warned of.
     """
 
     def __init__(
@@ -70,6 +65,7 @@ class Resume(Listener):
         self._kept: Kept | None = None
         self._guard = ExitStack()
         self._logs: list[Any] = []
+        self._each_outside(note_outside)
         waiting.wait(self, [*by_key.values()], model)
 
     def _look_at(self, snapshot: Snapshot, path: str) -> None:
@@ -86,9 +82,9 @@ class Resume(Listener):
             self._expected.check_callbacks(self._keyed, running.callbacks)
 
     def before_train(self, running: Running) -> None:
-        self._mode = mode = self._choose(running)
-        if mode is None:
+        if self._is_done or self._is_of_another_model(running.model):
             return
+        self._mode = mode = choose(self._meta, running.fit, begins=first_epoch(running.model))
         if mode is Mode.EXTEND:
             self._go_back_to_last_epoch(running.model)
         self._check(mode, running)
@@ -107,7 +103,9 @@ class Resume(Listener):
         assert self._kept is not None
         self._guard.close()
         self._kept.put_back()
-        self._set_initial_epoch(running)
+        # Keras prefers this attribute to the argument of fit; BackupAndRestore sets it and never takes it back.
+        all_trained = running.entry in (Entry.END, Entry.NOTHING)
+        set_first_epoch(running.model, running.fit.epochs if all_trained and running.fit is not None else None)
         if running.trains:
             self._check_skipped()
         put_back_history(running.model, vars(self._meta.history))
@@ -150,11 +148,6 @@ class Resume(Listener):
 
     # Before the first step.
 
-    def _choose(self, running: Running) -> Mode | None:
-        if self._is_done or self._is_of_another_model(running.model):
-            return None
-        return choose(self._meta, running.fit, begins=first_epoch(running.model))
-
     def _check(self, mode: Mode, running: Running) -> None:
         expected = self._expected
         if mode is not Mode.NOTHING:
@@ -192,16 +185,6 @@ class Resume(Listener):
             )
 
     # Where the checkpoint was.
-
-    def _set_initial_epoch(self, running: Running) -> None:
-        """Let ``fit`` begin where it says, or train no epoch if all are trained.
-
-        Keras prefers this attribute to the argument of ``fit``; BackupAndRestore sets it and never takes it back.
-        """
-        set_first_epoch(running.model, None)
-        if running.entry in (Entry.END, Entry.NOTHING):
-            assert running.fit is not None
-            set_first_epoch(running.model, running.fit.epochs)
 
     def _wind(self, mode: Mode, running: Running) -> None:
         """Bring the data to where they were."""
