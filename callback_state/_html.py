@@ -19,12 +19,10 @@ class Markup(str):
 
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
-    """Make an element with its contents.
+    """Make an element with its contents; all but :class:`Markup` is escaped.
 
-    Args:
-        children: the contents. All but :class:`Markup` is escaped.
-        attributes: the attributes, always escaped. One that is None or False is left out, one that is True has no
-            value. ``class_`` is written ``class``, and an underscore as a hyphen: ``stroke_width=2``.
+    Of the attributes, one that is None or False is left out, and one that is True has no value. ``class_`` is
+    written ``class``, and an underscore as a hyphen: ``stroke_width=2``.
     """
     opening = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     inner = "".join(child if isinstance(child, Markup) else _escaped(child) for child in children)
@@ -46,22 +44,17 @@ def _escaped(value: object) -> str:
 
 
 def card(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    """Make a small table for a notebook; it takes the colours of the notebook.
+    """Make a small table of (name, value) for a notebook; it takes the colours of the notebook.
 
-    Args:
-        title: the line above the table.
-        rows: pairs (name, value). A tuple is shown with one item a line; None and empty tuples are left out.
+    A tuple is shown with one item a line; None and empty tuples are left out.
     """
     shown = [(name, value if isinstance(value, tuple) else (value,)) for name, value in rows]
-    body = [
-        element("tr", element("th", name, scope="row", style=_NAME), element("td", *_lines(items), style=_VALUE))
-        for name, items in shown
-        if items and items != (None,)
-    ]
+    body = []
+    for name, items in shown:
+        if items and items != (None,):
+            lines = [element("div", item) for item in items]
+            heading = element("th", name, scope="row", style=_NAME)
+            body.append(element("tr", heading, element("td", *lines, style=_VALUE)))
     heading = element("div", element("b", title), style="overflow-wrap: anywhere")
     table = element("table", element("tbody", *body), style="color: inherit; background: none")
     return element("div", heading, table)
-
-
-def _lines(items: tuple[object, ...]) -> list[Markup]:
-    return [element("div", item) for item in items]

@@ -11,9 +11,7 @@ from typing import Any
 def lazily(package: str, modules: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make the ``__getattr__`` and ``__dir__`` of a package.
 
-    Args:
-        package: the ``__name__`` of the package.
-        modules: for each name the module of the package that defines it; "" if the name is a module itself.
+    ``modules`` has for each name the module of the package that defines it; "" if the name is a module itself.
     """
 
     def get(name: str) -> Any:

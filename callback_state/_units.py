@@ -20,15 +20,7 @@ def size_of(size: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a duration in its two largest units.
-
-    Args:
-        seconds: the duration; None or an infinity if it is not known.
-
-    Example:
-        >>> duration(0.25), duration(75), duration(3 * 3600 + 20)
-        ('0.25 s', '1 min 15 s', '3 h')
-    """
+    """Write a duration in its two largest units; one that is None or infinite is not known."""
     if seconds is None or not math.isfinite(seconds):
         return "an unknown time"
     if seconds < 10:
@@ -44,9 +36,7 @@ def duration(seconds: float | None) -> str:
 def age_of(saved_at: int, now: float) -> str:
     """Write an age in the largest unit of which it has at least two.
 
-    Args:
-        saved_at: the time then, in nanoseconds since 1970.
-        now: the time now, in seconds since 1970.
+    ``saved_at`` is in nanoseconds since 1970, ``now`` in seconds.
     """
     seconds = now - saved_at / 1e9
     unit, length = next((unit for unit in _UNITS if seconds >= 2 * unit[1]), _UNITS[-1])
@@ -54,12 +44,7 @@ def age_of(saved_at: int, now: float) -> str:
 
 
 def time_of(nanoseconds: int) -> str:
-    """Write a time, given in nanoseconds since 1970, in UTC; only the number if no calendar has it.
-
-    Example:
-        >>> time_of(1_500_000_000_000_000_000)
-        '2017-07-14 02:40:00 UTC'
-    """
+    """Write a time, given in nanoseconds since 1970, in UTC; only the number if no calendar has it."""
     try:
         moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, timezone.utc)
     except (OverflowError, ValueError, OSError):

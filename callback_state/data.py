@@ -192,14 +192,7 @@ def _takes_batch(make_epoch: Callable[..., Any]) -> bool:
 
 
 def _check(dataset: Any, where: str, spec: Any, length: int | None) -> None:
-    """Raise a ValueError if this is no dataset, or not one like epoch 0.
-
-    Args:
-        dataset: what ``make_epoch`` returned.
-        where: what the error calls it.
-        spec: the ``element_spec`` that it must fit.
-        length: the number of elements that it must have; None if any will do.
-    """
+    """Raise ValueError if this is no dataset like epoch 0, with ``length`` elements if that is known."""
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(f"{where}: make_epoch must return a tf.data.Dataset; it returned {dataset!r}.")
     try:

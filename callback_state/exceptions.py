@@ -7,41 +7,17 @@ from __future__ import annotations
 
 import sys
 
-__all__ = [
-    "BackendError",
-    "CallbackStateError",
-    "CheckpointNotFoundError",
-    "CorruptCheckpointError",
-    "InUseError",
-    "MismatchError",
-    "NotPicklableError",
-    "NotRebuildableError",
-    "NotRegisteredError",
-    "RestoreError",
-    "ResumeError",
-    "StoppedBySignal",
-    "UnsupportedFormatError",
-    "UntrustedError",
-    "WriteError",
-]
-
 
 class CallbackStateError(Exception):
     """Base class of all errors that this package raises on purpose."""
-
-    __module__ = "callback_state"
 
 
 class BackendError(CallbackStateError, RuntimeError):
     """Keras runs on a backend that this package does not support."""
 
-    __module__ = "callback_state"
-
 
 class _PathError(CallbackStateError):
     """An error about one file, directory or attribute, which the field ``path`` names."""
-
-    __module__ = "callback_state"
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(path, message)
@@ -55,31 +31,21 @@ class _PathError(CallbackStateError):
 class CheckpointNotFoundError(_PathError, FileNotFoundError):
     """There is no checkpoint at ``path``, or one of its two files is missing."""
 
-    __module__ = "callback_state"
-
 
 class CorruptCheckpointError(_PathError, ValueError):
     """The file at ``path`` is damaged, or it is not a state file."""
-
-    __module__ = "callback_state"
 
 
 class UnsupportedFormatError(_PathError, ValueError):
     """The state file at ``path`` has a format that this release does not know."""
 
-    __module__ = "callback_state"
-
 
 class MismatchError(_PathError, ValueError):
     """The model file at ``path`` is not the one that its state file belongs to."""
 
-    __module__ = "callback_state"
-
 
 class InUseError(_PathError, RuntimeError):
     """Another process writes checkpoints into the directory at ``path``."""
-
-    __module__ = "callback_state"
 
 
 class UntrustedError(_PathError, PermissionError):
@@ -90,49 +56,33 @@ class UntrustedError(_PathError, PermissionError):
 
     needs: tuple[object, ...] = ()
 
-    __module__ = "callback_state"
-
 
 class WriteError(_PathError, OSError):
     """A new file for ``path`` was read back and is not what was written; the checkpoint was not committed."""
-
-    __module__ = "callback_state"
 
 
 class NotPicklableError(_PathError, TypeError):
     """The attribute at ``path``, for example ``"Scheduler.pool.lock"``, cannot be saved."""
 
-    __module__ = "callback_state"
-
 
 class RestoreError(CallbackStateError, ValueError):
     """The checkpoint is whole, but it does not fit the callbacks or the model."""
-
-    __module__ = "callback_state"
 
 
 class NotRegisteredError(RestoreError, LookupError):
     """The checkpoint names a class that is not registered in this process, or that is ambiguous."""
 
-    __module__ = "callback_state"
-
 
 class NotRebuildableError(RestoreError):
     """A callback cannot be made from the file alone; pass a new one with ``into=``."""
-
-    __module__ = "callback_state"
 
 
 class ResumeError(CallbackStateError, RuntimeError):
     """``fit`` was about to go on from another state than that of the restored checkpoint."""
 
-    __module__ = "callback_state"
-
 
 class StoppedBySignal(CallbackStateError):
     """The run was saved and stopped because of the signal ``name``. Start the script again to go on."""
-
-    __module__ = "callback_state"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -140,6 +90,12 @@ class StoppedBySignal(CallbackStateError):
 
     def __str__(self) -> str:
         return f"{self.name}: the run was saved and stopped; start its script again to go on"
+
+
+# The public place, for pickles and tracebacks: so this file can move.
+for _error in [*globals().values()]:
+    if isinstance(_error, type) and issubclass(_error, CallbackStateError):
+        _error.__module__ = "callback_state"
 
 
 def unsupported_keras(found: str) -> ResumeError:
