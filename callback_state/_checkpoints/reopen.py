@@ -56,7 +56,7 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
     held = lock.hold(os.path.dirname(found.model_path) or os.curdir)
     try:
         # What was found before may have been replaced by whoever held the directory.
-        pair = _pair.open_pair(found.model_path, partial(statefile.unseal, views=False), keys)
+        pair = _pair.open_pair(found.model_path, partial(statefile.unseal, views=False), keys=keys)
         sealed, meta = pair.sealed, Snapshot.read(pair.state_path, pair.sealed).meta
         if sealed.signature is not None and keys is None:
             raise UntrustedError(

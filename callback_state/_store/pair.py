@@ -47,7 +47,7 @@ def state_bytes(path: str) -> bytes:
     return disk.read_bytes(path)
 
 
-def open_pair(path: Path, read: Read = unseal, keys: Keys | None = None) -> Pair:
+def open_pair(path: Path, read: Read = unseal, *, keys: Keys | None = None) -> Pair:
     """The checkpoint at a path, verified: its model file is hashed, and its state has that digest.
 
     The path is that of the model file or the state file; links are followed. With ``keys``, the state has to be
