@@ -1,22 +1,28 @@
-"""What a writer that holds a directory makes of what dead ones left in it."""
+"""Recovery and deletion: what dead writers left goes, what may be needed stays."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from saves import DEAD, model_of, number_of, put, save, sealed, stage, staged_name
+from calls import between
+from saves import DEAD, NAME, STATE, listing, model_of, number_of, put, save, sealed, stage, staged_name
 
-from callback_state._store.lock import NAME, hold
+from callback_state._store.commit import delete
+from callback_state._store.lock import NAME as LOCK
+from callback_state._store.lock import hold
 from callback_state._store.pair import SUFFIX
-from callback_state._store.recover import UNTOUCHED, recover_all
+from callback_state._store.recover import UNTOUCHED, recover, recover_all
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def content(directory: Path) -> dict[str, bytes]:
     """All files, those in hidden directories too, but the lock's."""
-    files = (path for path in directory.rglob("*") if path.is_file() and path.name != NAME)
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != LOCK)
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
@@ -45,7 +51,7 @@ def test_every_name_is_recovered(held: Path) -> None:
     expected = {"a.keras": 2, "b.weights.h5": 1, "d.tmp-x.keras": 4, "e.keras": 5}
     assert {name: number_of(held / name) for name in expected} == expected
     assert len(content(held)) == 8
-    assert sorted(os.listdir(held)) == sorted([NAME, *expected, *(name + SUFFIX for name in expected)])
+    assert sorted(os.listdir(held)) == sorted([LOCK, *expected, *(name + SUFFIX for name in expected)])
 
 
 @pytest.mark.parametrize("whose", ["another host", "another container", "a process number in use again"])
@@ -144,3 +150,92 @@ def test_a_link_to_a_model_elsewhere_is_left_alone(held: Path, tmp_path_factory:
     before = content(held), content(elsewhere)
     assert recover_all(held) == []
     assert (content(held), content(elsewhere)) == before
+
+
+# One name, whether the directory is held or not.
+
+
+def test_recovery_touches_nothing_when_nothing_matches(tmp_path: Path) -> None:
+    """A model without its state: what lies around may be all that is left to find it by."""
+    put(tmp_path, {NAME: model_of(1), STATE: sealed(2), staged_name(model_of(3)): sealed(3)})
+    stage(tmp_path / NAME, pid=os.getpid())
+    before = listing(tmp_path)
+    assert not recover(tmp_path / NAME)
+    assert listing(tmp_path) == before
+
+
+def test_recovery_is_for_one_base_name(tmp_path: Path) -> None:
+    """Whatever other names look like, their files stay."""
+    save(tmp_path / NAME, 1)
+    for other in ("n.keras", NAME + ".keras", "x" + NAME, "." + NAME, "mxkeras"):
+        stage(tmp_path / other, pid=os.getpid())
+        put(tmp_path, {staged_name(b"x", other): sealed(2)})
+    put(tmp_path, {f".{NAME}.state-notes": b"", f".{NAME}": b"", f".{NAME}.state-" + "g" * 32: b""})
+    before = listing(tmp_path)
+    assert recover(tmp_path / NAME)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("where", ["alive", "elsewhere"])
+def test_recovery_leaves_a_writer_alone(tmp_path: Path, where: str) -> None:
+    """While a process lives, or may live on another host, its files stay, the staged states too."""
+    save(tmp_path / NAME, 1)
+    put(tmp_path, {staged_name(model_of(2)): sealed(2)})
+    if where == "alive":
+        stage(tmp_path / NAME, pid=os.getppid())
+    else:
+        stage(tmp_path / NAME, host="elsewhere")
+    before = listing(tmp_path)
+    assert recover(tmp_path / NAME)
+    assert listing(tmp_path) == before
+
+
+def test_recovery_sweeps_nothing_when_the_model_changed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The staged state may be that of the new model."""
+    save(tmp_path / NAME, 1)
+    put(tmp_path, {staged_name(model_of(2)): sealed(2)})
+    between(monkeypatch, "digest", 1, lambda: put(tmp_path, {NAME: model_of(2)}))
+    assert recover(tmp_path / NAME)
+    assert number_of(tmp_path / NAME) == 2
+
+
+def test_a_state_that_is_staged_while_recovery_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writer began after recovery had looked for writers: it is nobody's leftover."""
+    save(tmp_path / NAME, 1)
+    new = {staged_name(model_of(2)): sealed(2)}
+    between(monkeypatch, "stagings", 1, lambda: put(tmp_path, new), sys.modules["callback_state._store.recover"])
+    assert recover(tmp_path / NAME)
+    assert listing(tmp_path) == {NAME: model_of(1), STATE: sealed(1)} | new
+
+
+def test_recovery_where_nothing_is(tmp_path: Path) -> None:
+    """A first run has no directory yet; none is made."""
+    assert not recover(tmp_path / "missing" / NAME)
+    assert not recover(tmp_path / NAME)
+    assert os.listdir(tmp_path) == []
+
+
+# Deleting
+
+
+def test_a_checkpoint_is_deleted_model_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, it leaves a staged state of no model, which the next writer removes."""
+    save(tmp_path / NAME, 1)
+    put(tmp_path, {staged_name(model_of(1)): sealed(1)})
+    save(tmp_path / "n.keras", 2)
+    with monkeypatch.context() as patch:
+        between(patch, "remove", 1, lambda: sys.exit("died"))
+        with pytest.raises(SystemExit):
+            delete(tmp_path / NAME)
+    assert {staged_name(model_of(1)), "n.keras", "n.keras" + SUFFIX} == {*listing(tmp_path)}
+    assert not recover(tmp_path / NAME) and {"n.keras", "n.keras" + SUFFIX} == {*listing(tmp_path)}
+    for state in (sealed(1), b"no state file", sealed(1)[:-1]):
+        put(tmp_path, {NAME: model_of(1), STATE: state})
+        delete(tmp_path / NAME)
+        assert listing(tmp_path) == {"n.keras": model_of(2), "n.keras" + SUFFIX: sealed(2)}
+    for _ in range(2):
+        delete(tmp_path / NAME)
+        assert listing(tmp_path) == {"n.keras": model_of(2), "n.keras" + SUFFIX: sealed(2)}
+    delete(tmp_path / "missing" / NAME)
