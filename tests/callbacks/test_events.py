@@ -58,7 +58,7 @@ def files(log_dir: Path) -> dict[str, bytes]:
 
 
 def board(log_dir: Any, **options: Any) -> Any:
-    return keras.callbacks.TensorBoard(str(log_dir), write_graph=False, **options)
+    return keras.callbacks.TensorBoard(str(log_dir), **{"write_graph": False, **options})
 
 
 def trained(log_dir: Path) -> Any:
@@ -113,7 +113,7 @@ def test_files_are_cut_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "train" / "notes.txt").write_text("mine")
     if pid == "another":
         monkeypatch.setattr(os, "getpid", lambda: 1)
-    callback = board(tmp_path)
+    callback = board(tmp_path, write_graph=True)
     there = files(tmp_path)
     note_outside(callback, taken)
     callback.set_model(fresh_model())  # begins a file

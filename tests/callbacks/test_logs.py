@@ -58,13 +58,7 @@ def wound_back(path: Path, before: bytes, after: bytes, **options: Any) -> bytes
 KEYS = ["loss", "val_loss"]
 TORN = row(7)[:-3]
 TAILS: dict[str, tuple[bytes, bytes]] = {
-    "nothing": (b"", b""),
-    "rows": (row(2) + row(3), b""),
-    "a torn row": (row(2) + TORN, b""),
-    "only a torn row": (b"3", b""),
-    "a remark at the end": (row(2) + REMARK, REMARK),
     "a remark among rows": (row(2) + REMARK + row(3) + TORN, REMARK),
-    "a blank line": (b"\r\n" + row(2), b"\r\n"),
     "another table": (b"3,4\n1,2,3,4\n", b"3,4\n1,2,3,4\n"),
     "a row of text": (b"epochs,are,fun\n", b"epochs,are,fun\n"),
     "another header": (HEADER + row(2), HEADER),

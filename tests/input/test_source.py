@@ -255,16 +255,6 @@ def test_what_threads_draw_is_drawn_again(kind: str, monkeypatch: pytest.MonkeyP
         assert fit.batches() == whole.batches()[-len(fit.batches()) :] != whole.batches()
 
 
-def test_no_thread_reads_a_generator_ahead_between_epochs() -> None:
-    """It has given out just the batches before the checkpoint when the next epoch begins."""
-    whole = begin("generator")
-    whole.run(0, 3)
-    given_out: list[Any] = []
-    fit = Fit({"x": (given_out.append(1) or batch for batch in endless()), "steps_per_epoch": 4})
-    fit.source.wind(whole.saves[-1].taken, verbose=False)
-    assert len(given_out) == whole.saves[-1].taken.seen == 12
-
-
 def test_where_it_began_is_noted_once_for_an_iterator() -> None:
     """The global generators before it was made and before its first batch, through all epochs that read it;
     nothing is noted between two epochs that have an iterator each."""
