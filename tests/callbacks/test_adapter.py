@@ -86,22 +86,6 @@ def test_subclasses_inherit() -> None:
     assert given_to(Derived) is None
 
 
-def test_functions_go_together() -> None:
-    """A subclass that gives one of the functions speaks for all; it is not handed what it did not take."""
-    called = []
-    cls = adapter(
-        make_class(),
-        outside=lambda c: "base",
-        wind_back=lambda c, taken: called.append("base"),
-        pick_up=lambda c, taken: called.append("base"),
-    )
-    derived = adapter(make_class(cls), pick_up=lambda c, taken: called.append(taken))
-    assert outside_of(derived()) is None
-    wind_back(derived(), None)
-    pick_up(derived(), None)
-    assert called == [None]
-
-
 def test_a_class_derived_from_a_stock_one() -> None:
     """The stock part of its state, and of what is outside, is known; the adapter speaks of the rest."""
 
@@ -131,13 +115,6 @@ def test_a_decorated_class_keeps_its_name() -> None:
 
 def stateful_board(cls: Any) -> Any:
     return stateful(cls, key="board", version=2)
-
-
-def test_the_last_adapter_holds() -> None:
-    """A notebook cell that is run again replaces what it has said."""
-    cls = adapter(adapter(make_class(), state=()), state=("steps",))
-    assert state_of(cls("a")) == {"steps": 0}
-    assert {name: a.data for name, a in configuration(cls("a")).items()} == {"name": "a", "every": 1}
 
 
 # What is wrong.

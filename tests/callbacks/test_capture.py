@@ -156,17 +156,6 @@ def test_configuration_that_moved_here_becomes_configuration_again() -> None:
     assert (live.step, live.rate) == (6, 0.1)
 
 
-def test_an_attribute_that_a_new_constructor_computes_is_left_alone() -> None:
-    """A parameter that is newer than the file is not taken for one that moved."""
-    snapshot = saved(Steps())
-    for entry in snapshot.meta.callbacks:
-        del entry.arguments["rate"]
-    live = Steps(rate=2.0)
-    live.rate = 4.0
-    put_into(snapshot, live)
-    assert live.rate == 4.0
-
-
 # All or nothing.
 
 
@@ -247,26 +236,6 @@ def test_a_variable_that_refuses_undoes_everything(failing: int, monkeypatch: py
     put_into(snapshot, *lives)
     assert [live.weight.numpy().tolist() for live in lives] == [[5.0], [6.0], [7.0]]
     assert [live.rng.random() for live in lives] == [random.Random(7 + i).random() for i in range(3)]
-
-
-def test_an_interrupt_undoes_everything_and_goes_on_as_one() -> None:
-    """Ctrl-C in the middle is no error of the package's, and leaves nothing half restored."""
-
-    @stateful
-    class Interrupted(Touchy):
-        @property
-        def value(self) -> Any:
-            return 0
-
-        @value.setter
-        def value(self, value: Any) -> None:
-            raise KeyboardInterrupt
-
-    live = Interrupted()
-    look = _look(live)
-    with pytest.raises(KeyboardInterrupt):
-        put_into(_saved_touchy(1), live, keras.callbacks.EarlyStopping())
-    assert _look(live) == look
 
 
 # What cannot be state.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import pickle
 from dataclasses import dataclass
 from typing import Any
@@ -190,14 +189,6 @@ def test_a_variable_is_never_mere_configuration() -> None:
     assert not argument_of(variable).equals(variable)
     held = [variable, print]
     assert not argument_of(held).equals(held)
-
-
-@pytest.mark.parametrize("cls", [Every, Parent, Child, Undecorated, OwnNew, Data], ids=lambda cls: cls.__name__)
-def test_the_signature_of_a_class_is_its_constructor_s(cls: Any) -> None:
-    """Editors, ``help`` and ``inspect.signature`` see what they saw before."""
-    shown = inspect.signature(cls)
-    expected = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    assert list(shown.parameters.values()) == expected
 
 
 def test_a_wrong_call_is_the_constructor_s_own_error() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -400,21 +399,6 @@ def test_what_cannot_be_loaded_is_a_restore_error() -> None:
     snapshot.pickles[0] = cloudpickle.dumps(1).replace(b"K\x01", b"cgone\nf\n")
     with pytest.raises(RestoreError, match=r"cannot be loaded here \(ModuleNotFoundError"):
         put_into(snapshot, hold(thing=None), trusted=True)
-
-
-def test_a_table_that_stays_in_the_process_keeps_the_objects() -> None:
-    """Around ``on_train_begin`` nothing is pickled: a lock comes back as itself."""
-    from callback_state._callbacks.prepare import prepare
-    from callback_state._callbacks.taken import keep
-
-    lock, fn = threading.Lock(), lambda: 1
-    holder = hold(n=1, things=[lock, fn])
-    table, kept = keep({"Holder": holder}, None)
-    holder.n, holder.things = 2, []
-    prepare(table, {"Holder": holder}, None, where="", model=None, opener=None, kept=kept).put_back()
-    assert (holder.n, holder.things) == (1, [lock, fn])
-    with pytest.raises(TypeError):
-        pickle.dumps(lock)
 
 
 def one(rate: float) -> float:

@@ -370,17 +370,6 @@ def test_a_later_epoch_that_is_wrong_is_an_error(later: Any, complaint: str) -> 
         read(train)
 
 
-def test_the_users_options_count() -> None:
-    """Options of the dataset that the function returns are those of the whole."""
-
-    def make_epoch(epoch: int) -> Any:
-        options = tf.data.Options()
-        options.threading.private_threadpool_size = 3
-        return RANGE(4).with_options(options)
-
-    assert data.epochs(make_epoch).options().threading.private_threadpool_size == 3
-
-
 @pytest.mark.parametrize("module", [data, enterable, passes])
 def test_the_examples_run(module: Any) -> None:
     """The examples in the docstrings give what they say."""

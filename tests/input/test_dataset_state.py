@@ -135,22 +135,6 @@ def test_attributes_that_were_made_meanwhile_are_saved() -> None:
     assert found.take() == {"made": (1, 2)}
 
 
-def test_slots_are_attributes_too_and_are_put_back_past_setattr() -> None:
-    """A data set that refuses to be assigned to gets its state all the same."""
-
-    class Slots:
-        __slots__ = ("order",)
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            raise AttributeError(name)
-
-    dataset = Slots()
-    object.__setattr__(dataset, "order", [1])
-    found = Attributes(dataset)
-    found.put_back({"order": [2]})
-    assert dataset.order == [2] and found.take() == {"order": [2]}
-
-
 # What is not saved.
 
 

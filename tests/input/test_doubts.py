@@ -306,17 +306,6 @@ def test_what_a_strategy_distributes_is_looked_into() -> None:
     assert doubts(rows().shuffle(3, seed=1).batch(2), strategy=strategy) == []
 
 
-def test_several_reasons_are_each_given_once() -> None:
-    """Two shuffles of one size are one reason."""
-    found = doubts(rows().shuffle(4).shuffle(4).map(unseeded_noise, num_parallel_calls=2).batch(2).cache())
-    assert [next(t for t in (SEED, DRAWS, RACE, CACHE) if t in reason) for reason in found] == [
-        DRAWS,
-        RACE,
-        SEED,
-        CACHE,
-    ]
-
-
 def test_the_place_is_named() -> None:
     """A map by its function and line, an operation by its name."""
     (reason,) = doubts(rows().map(unseeded_noise).batch(2))
@@ -513,20 +502,6 @@ def test_a_generator_that_moves_is_noticed() -> None:
     assert watched(nothing, nothing, np.random.rand).found == ("numpy",)
     assert watched(nothing, lambda: np.random.default_rng(1).random(), nothing).found == ()
     assert watched(nothing, np.random.standard_normal).found == ("numpy",)
-
-
-def test_only_eight_batches_are_looked_at() -> None:
-    """The first not for what it draws, and none after the eighth."""
-    assert watched(random.random, *[nothing] * 6).found == ()
-    draws = watched(*[nothing] * 7)
-    assert not draws.done
-    draws.before()
-    draws.after()
-    assert draws.done
-    draws.before()
-    random.random()
-    draws.after()
-    assert draws.found == ()
 
 
 def test_the_first_batch_of_each_epoch_is_passed_over() -> None:

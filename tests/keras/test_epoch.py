@@ -41,14 +41,6 @@ def test_sums_go_on_where_they_stood() -> None:
     assert bytes_of(model.metrics_variables) == values and plain(take_metrics(model)) == before
 
 
-def test_one_stack_for_each_variable() -> None:
-    """The first axis counts devices."""
-    model = fresh_model()
-    assert [values.shape for _, values in take_metrics(model)] == [
-        (1, *variable.shape) for variable in model.metrics_variables
-    ]
-
-
 def auc() -> Any:
     return keras.metrics.AUC(num_thresholds=5)
 

@@ -190,18 +190,6 @@ def test_a_lost_stream_ends_no_training(monkeypatch: pytest.MonkeyPatch, stream:
     assert [record.getMessage() for record in caplog.records] == ["saved"]
 
 
-def test_sizes_and_times_are_those_of_the_save(tmp_path: Path) -> None:
-    """In decimal units, and milliseconds."""
-    model, state = tmp_path / "m.keras", tmp_path / "m.keras.callbacks.pkl"
-    model.write_bytes(bytes(1_250_000))
-    state.write_bytes(bytes(999))
-    line = messages.saved(str(model), messages.moment(0, 4), ["A", "B"], 0.25)
-    assert line == f"Epoch 1, batch 5: saved {model} (1.25 MB) with A, B (999 B) in 250 ms"
-    assert messages.saved(str(model), messages.moment(0, None), [], 2).endswith(
-        "(1.25 MB) with no callbacks in 2000 ms"
-    )
-
-
 def test_a_name_that_cannot_be_printed_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is spelled."""
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

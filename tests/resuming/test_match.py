@@ -8,8 +8,6 @@ from typing import Any
 
 import keras
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from states import WHERE, saved
 
 from callback_state import RestoreError, stateful
@@ -186,17 +184,3 @@ def test_a_renamed_class_is_found_by_its_alias_and_by_its_key() -> None:
     assert pairs([_class_in("pkg", key="former key")()], [renamed()]) == {"former key": 0}
     other = stateful(key="kept")(type("Another", (keras.callbacks.Callback,), {"__module__": "x"}))
     assert pairs([_class_in("pkg", key="kept")()], [other()]) == {"kept": 0}
-
-
-@given(st.lists(st.integers(0, 5), max_size=5, unique=True), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
-def test_any_order_of_different_callbacks_is_found_again(rates: list[int], rnd: Any) -> None:
-    """However a list of callbacks with different arguments is shuffled, each gets its own state."""
-    old, live = [S(r) for r in rates], [S(r) for r in rates]
-    rnd.shuffle(live)
-    found = matched(old, live).pairs
-    rate = {id(c): c._callback_state_mark.arguments["rate"].data for c in live}
-    assert [rate[id(callback)] for callback in found.values()] == [
-        r for key in found for r in [rates[0 if "_" not in key else int(key.split("_")[1])]]
-    ]
-    assert len(found) == len(rates)

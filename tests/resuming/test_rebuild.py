@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import enum
 import pathlib
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,11 +19,6 @@ from callback_state._resuming.rebuild import rebuild
 
 Callback = keras.callbacks.Callback
 MADE: list[Any] = []
-
-
-@stateful
-class Mode(enum.Enum):
-    FAST = 1
 
 
 @stateful
@@ -72,30 +65,6 @@ def test_a_constructor_gets_the_arguments_that_it_got(make: Any) -> None:
     made = remade(original)
     assert type(made) is Every and made is not original
     assert made.got == original.got
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        Mode.FAST,
-        Options(3),
-        [Options(Mode.FAST)],
-        {1: (2, {3})},
-        np.arange(3),
-        10**6000,
-        "a text",
-        b"bytes",
-        collections.deque([1], 3),
-        0.1,
-        float("inf"),
-    ],
-    ids=lambda v: type(v).__name__,
-)
-def test_arguments_of_every_plain_kind(value: Any) -> None:
-    """Registered classes included; the copy is equal and of the same type."""
-    made = remade(Takes(value))
-    assert type(made.value) is type(value)
-    assert repr(made.value) == repr(value) if not isinstance(value, int) else made.value == value
 
 
 @pytest.mark.parametrize(
