@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import re
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -48,6 +49,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody sees without a power cut whether a sync is real; test_crashes.py cuts it."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """There are 256 MB to spare, where the system can see to that: who asks for more gets a MemoryError."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (256 << 20), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def pytest_collection_finish() -> None:

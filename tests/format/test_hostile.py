@@ -107,9 +107,10 @@ def test_plain_pickle_fires(technique: str, tmp_path: Path, mark: Callable[[], b
     assert mark() is not (technique in SHUT and sys.version_info >= (3, 13))
 
 
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("technique", STREAMS)
 def test_no_stream_is_read(technique: str, tmp_path: Path, mark: Callable[[], bool]) -> None:
-    """Behind a right seal: refused by an error that says at which byte, and nothing is imported."""
+    """Behind a right seal: refused with the byte at which it is, with little memory; nothing is imported."""
     data = STREAMS[technique](str(tmp_path / "fired" / "mark"))
     mark()
     before = set(sys.modules)
