@@ -11,15 +11,7 @@ from ..exceptions import ResumeError
 
 
 class Reader:
-    """Reads batches and drops them.
-
-    Args:
-        expected: how many batches are to be read.
-        verbose: whether to show a progress bar.
-
-    Attributes:
-        drawn: how many batches have been read so far, or passed in another way.
-    """
+    """Reads batches and drops them; ``drawn`` is how many have been read so far, or passed in another way."""
 
     def __init__(self, expected: int, *, verbose: bool) -> None:
         self._expected, self._verbose = expected, verbose
@@ -34,13 +26,7 @@ class Reader:
     def draw(self, iterator: Any, n: int, at_once: int) -> None:
         """Draw and drop ``n`` batches, unless all have been passed already.
 
-        Args:
-            iterator: over the data.
-            n: how many.
-            at_once: the steps of one execution; the last execution may find fewer batches.
-
-        Raises:
-            ResumeError: the data ended before.
+        The last execution, of ``at_once`` steps, may find fewer batches.
         """
         if self.is_there:
             return
@@ -49,17 +35,7 @@ class Reader:
             raise self.too_short()
 
     def read(self, make: Callable[[], Any]) -> Any:
-        """Read a Python generator up to the batch, at its own speed and with no threads that read ahead.
-
-        Args:
-            make: makes the generator.
-
-        Returns:
-            The generator, which goes on with the next batch.
-
-        Raises:
-            ResumeError: the generator ended before.
-        """
+        """Read a Python generator up to the batch, at its own speed and with no threads that read ahead."""
         stream = make()
         if self._drop(stream, self._expected) < self._expected:
             raise self.too_short()

@@ -20,14 +20,7 @@ _LARGE = 1 << 28
 
 
 class Attributes:
-    """The attributes of one data set.
-
-    Args:
-        dataset: a ``PyDataset`` whose ``fit`` has not begun.
-
-    Attributes:
-        lost: the names of the attributes that have changed and cannot be saved.
-    """
+    """The attributes of a ``PyDataset`` whose ``fit`` has not begun; ``lost`` have changed and cannot be saved."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset

@@ -31,30 +31,22 @@ _BEFORE = "or call keras.utils.set_random_seed(...) before the data set is made"
 _STATELESS = "tf.random.stateless_* with a seed from the data (zip in tf.data.Dataset.random(seed=...).batch(2))"
 
 
-def of_data(keras: EpochIterator, shuffle: Any) -> list[Doubt]:
-    """Why a new process may read the data in another order, or read other data.
-
-    Args:
-        keras: the epoch iterator of ``fit``.
-        shuffle: the argument of ``fit``.
-    """
+def of_data(keras: EpochIterator, shuffle: Any) -> Iterator[Doubt]:
+    """Why a new process may read the data in another order, or read other data; ``shuffle`` is that of ``fit``."""
     if keras.kind not in _KNOWN:
-        return [
-            Doubt(
-                f"the order of the data of a {keras.kind} cannot be known",
-                "pass a tf.data.Dataset with seeds, a keras.utils.PyDataset, or data of callback_state.data",
-            )
-        ]
+        yield Doubt(
+            f"the order of the data of a {keras.kind} cannot be known",
+            "pass a tf.data.Dataset with seeds, a keras.utils.PyDataset, or data of callback_state.data",
+        )
     if keras.kind == ARRAYS and shuffle and global_seed() is None:
-        return [
-            Doubt(
-                "arrays are shuffled without a seed",
-                "call keras.utils.set_random_seed(...) before the model is made, or pass "
-                "callback_state.data.shuffled(x, y, batch_size=..., seed=...) to fit",
-            )
-        ]
+        yield Doubt(
+            "arrays are shuffled without a seed",
+            "call keras.utils.set_random_seed(...) before the model is made, or pass "
+            "callback_state.data.shuffled(x, y, batch_size=..., seed=...) to fit",
+        )
     # For other data Keras builds a pipeline of its own, whose order is known.
-    return list(dict.fromkeys(_of_pipeline(keras.dataset))) if keras.kind == DATASET else []
+    if keras.kind == DATASET:
+        yield from dict.fromkeys(_of_pipeline(keras.dataset))
 
 
 def has_python(keras: EpochIterator) -> bool:
@@ -64,37 +56,28 @@ def has_python(keras: EpochIterator) -> bool:
     return any(op.type in _PYTHON for step in steps_of(keras.dataset) for op in operations_in(functions_of(step)))
 
 
-def of_reading(keras: EpochIterator, *, streams: bool) -> list[Doubt]:
+def of_reading(keras: EpochIterator, *, streams: bool) -> Iterator[Doubt]:
     """Why the data before a checkpoint cannot be passed without reading them.
 
-    Args:
-        keras: the epoch iterator of ``fit``.
-        streams: whether one iterator is read over several epochs; it is read again from its beginning.
+    With ``streams`` one iterator is read over several epochs, and is read again from its beginning.
     """
     if keras.kind == DATASET and not streams and has_python(keras):
-        return [
-            Doubt(
-                "Python code in the tf.data pipeline is not run again for the epochs before a checkpoint, so what "
-                "it counts or draws in variables of its own is lost",
-                "if it does so, pass callback_state.data.epochs(make_epoch) to fit, which makes each epoch from "
-                "its number",
-            )
-        ]
-    if keras.kind == DATASET and not streams and datasets.repeats_shuffled(keras.dataset):
-        return [
-            Doubt(
-                "the data set is repeated after a shuffle, whose orders before a checkpoint are not counted",
-                "write .repeat(...) before .shuffle(...), or pass steps_per_epoch= to fit",
-            )
-        ]
+        yield Doubt(
+            "Python code in the tf.data pipeline is not run again for the epochs before a checkpoint, so what it "
+            "counts or draws in variables of its own is lost",
+            "if it does so, pass callback_state.data.epochs(make_epoch) to fit, which makes each epoch from its "
+            "number",
+        )
+    elif keras.kind == DATASET and not streams and datasets.repeats_shuffled(keras.dataset):
+        yield Doubt(
+            "the data set is repeated after a shuffle, whose orders before a checkpoint are not counted",
+            "write .repeat(...) before .shuffle(...), or pass steps_per_epoch= to fit",
+        )
     if keras.kind == PY_DATASET and streams and keras.length is not None:
-        return [
-            Doubt(
-                "steps_per_epoch divides a PyDataset, so its on_epoch_end is called while its batches are read",
-                "leave out steps_per_epoch, or give the data set the length of an epoch",
-            )
-        ]
-    return []
+        yield Doubt(
+            "steps_per_epoch divides a PyDataset, so its on_epoch_end is called while its batches are read",
+            "leave out steps_per_epoch, or give the data set the length of an epoch",
+        )
 
 
 def of_attributes(lost: Iterable[str]) -> Doubt:
@@ -107,13 +90,10 @@ def of_attributes(lost: Iterable[str]) -> Doubt:
 
 
 def of_step(train_function: Any) -> list[Doubt]:
-    """Why the random numbers of the train step may be others in a new process.
+    """Why the random numbers of the train step may be others in a new process; asked after the first batch.
 
     Nothing is found in a step that runs eagerly: what its operations draw from is saved, unless they have a seed=
     of their own.
-
-    Args:
-        train_function: ``model.train_function``, after the first batch.
     """
     names: list[str] = []
     generator = getattr(tensorflow_generator(), "state", None)

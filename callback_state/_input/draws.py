@@ -8,22 +8,17 @@ from typing import Any
 
 
 class InputDraws:
-    """Notices when a global generator moves while the model is trained on a batch.
+    """Notices when a global generator moves while the model is trained on one of the next batches.
 
     The first batch of each epoch is left out: the order of the epoch may be drawn then, and the train step is
     compiled. It is for compiled steps only, because an eager step may draw by itself.
-
-    Args:
-        batches: how many batches to watch.
-
-    Attributes:
-        found: the generators that moved: ``"python"``, ``"numpy"`` or both.
     """
 
-    def __init__(self, batches: int = 7) -> None:
-        self._left = batches
+    def __init__(self) -> None:
+        self._left = 7
         self._first = True
         self._before: dict[str, Any] | None = None
+        #: The generators that moved: "python", "numpy" or both.
         self.found: tuple[str, ...] = ()
 
     @property

@@ -20,13 +20,10 @@ class Enterable(WrappedDataset):
     """A ``tf.data.Dataset`` whose iterators are epochs: each one that is read is the next epoch."""
 
     def __init__(self, make: Make, spec: Any, batches: int | None, finish: Callable[[Any], Any]) -> None:
-        """A dataset from a function that makes one epoch.
+        """A dataset from a function that makes one epoch; a thread of its own calls it when a pass begins.
 
-        Args:
-            make: called when a pass begins, in a thread of its own.
-            spec: the ``element_spec`` of what it returns.
-            batches: how many elements each epoch has; None if that is not known.
-            finish: what is done to the dataset of all passes, and to the dataset of one pass.
+        ``spec`` is the ``element_spec`` of an epoch, and ``batches`` the number of its elements if that is known.
+        ``finish`` is applied to the dataset of all passes, and to the dataset of one pass.
         """
         self._make, self._finish = make, finish
         self._callback_state_passes = Passes(batches)

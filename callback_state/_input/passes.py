@@ -8,18 +8,7 @@ from typing import Any
 
 
 def natural(name: str, value: Any) -> int:
-    """``value`` as a Python int.
-
-    Args:
-        name: what the error calls it.
-        value: an integer of any kind, 0 or more.
-
-    Raises:
-        ValueError: it is not an integer, or negative.
-
-    >>> natural("epoch", 3)
-    3
-    """
+    """An integer of any kind, 0 or more, as a Python int; ``name`` is what the error calls it."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -33,10 +22,7 @@ class Passes:
     """How many passes over the data have begun, and where the next one begins.
 
     A pass begins in a thread of tf.data, when its first element is read. The thread that trains sets where it
-    begins; hence the lock.
-
-    Attributes:
-        batches: the number of batches of every epoch; None if it is not known.
+    begins; hence the lock. ``batches`` is the number of batches of every epoch; None if it is not known.
 
     >>> passes = Passes(10)
     >>> passes.begin(), passes.begin(), passes.begun
@@ -58,11 +44,7 @@ class Passes:
             return self._next[0]
 
     def enter(self, epoch: int, batch: int = 0) -> None:
-        """Let the next pass begin with the 0-based ``batch`` of the 0-based ``epoch``.
-
-        Raises:
-            ValueError: one of them is no natural number, or an epoch has no such batch. Nothing changes.
-        """
+        """Let the next pass begin with this 0-based epoch and batch; an error changes nothing."""
         position = (natural("epoch", epoch), natural("batch", batch))
         if self.batches is not None and position[1] >= self.batches:
             raise ValueError(

@@ -24,11 +24,7 @@ def count_iterator(dataset: Any) -> None:
 
 
 def pass_iterators(dataset: Any, number: int) -> None:
-    """Make iterators over a data set without reading them, until there have been so many.
-
-    Raises:
-        ResumeError: there have been more, and each has an order of its own.
-    """
+    """Make iterators over a data set without reading them, until there have been so many."""
     missing = number - iterators_of(dataset)
     if missing < 0 and reshuffles(dataset):
         raise ResumeError(

@@ -9,7 +9,6 @@ from typing import Any
 from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import DataState, SourceState
 from .._keras.datasets import is_dataset, is_distributed
-from .._keras.epoch_iterator import forget_validation as forget_validation_of
 from .._keras.epoch_iterator import py_dataset_of, validation_iterator
 from . import doubts
 from .dataset_state import Attributes
@@ -19,52 +18,45 @@ from .source import Source
 
 
 class Reading:
-    """The data of a ``fit`` that is about to begin.
+    """The data of a ``fit`` that is about to begin; ``validation`` is as given to ``fit``, or None.
 
-    Args:
-        model: the model that is trained.
-        epoch_iterator: Keras's, of the training data.
-        shuffle: the argument of ``fit``.
-        validation: the validation data as given to ``fit``, or None.
-        fail: called with each exception that the data or a step raise, in an epoch or a validation.
-
-    Attributes:
-        training: the training data.
-        steps: the batches of the present epoch so far, where batches are counted.
-        doubts: why a resumed run may differ from this one; grows while the run goes on.
+    ``fail`` is called with each exception that the data or a step raise, in an epoch or a validation.
     """
 
     def __init__(
         self, model: Any, epoch_iterator: Any, shuffle: Any, validation: Any, fail: Callable[[BaseException], None]
     ) -> None:
+        import keras
+
         self._model, self._fail = model, fail
         self.training = Source(epoch_iterator)
-        keras = self.training.keras
-        keras.hear_failure(fail)
+        read = self.training.keras
+        read.hear_failure(fail)
         self._validation_data = validation
         self._validation: Source | None = None
         self._validation_saved: SourceState | None = None
         self._validation_wound = False
-        self._has_python = doubts.has_python(keras)
+        self._has_python = doubts.has_python(read)
         self._draws = InputDraws() if self._has_python else None
         self._drawn_from: set[str] = set()
-        self._attributes = [Attributes(d) for d in _py_datasets(keras.adapter, validation)]
+        datasets = [d for d in (py_dataset_of(read.adapter), validation) if isinstance(d, keras.utils.PyDataset)]
+        self._attributes = [Attributes(d) for d in {id(d): d for d in datasets}.values()]
         self._beginning: list[dict[str, Any]] | None = None
         self._entered: int | None = None
         self._has_lost = False
         self._told = 0
+        #: The batches of the present epoch so far, where batches are counted.
         self.steps = 0
-        self.doubts: list[Doubt] = doubts.of_data(keras, shuffle)
-        self.doubts += doubts.of_reading(keras, streams=self.training.is_stream)
+        #: Why a resumed run may differ from this one; grows while the run goes on.
+        self.doubts: list[Doubt] = [
+            *doubts.of_data(read, shuffle),
+            *doubts.of_reading(read, streams=self.training.is_stream),
+        ]
 
     # What the loop calls.
 
     def wants_batches(self, watched: bool) -> bool:
-        """Whether it must hear the batches after the first one.
-
-        Args:
-            watched: whether a checkpoint may save at a batch.
-        """
+        """Whether it must hear the batches after the first one; ``watched``: a checkpoint may save at a batch."""
         matters = watched or self.training.is_stream
         return matters and self._draws is not None and not self._draws.done
 
@@ -86,12 +78,12 @@ class Reading:
     def after_batch_begin(self) -> None:
         """All callbacks have heard that a batch begins."""
         self.training.note_first_batch()
-        if self._draws is not None and not self._draws.done:
+        if self._draws is not None:
             self._draws.before()
 
     def before_batch_end(self) -> None:
         """A batch has ended, and no callback has heard of it yet."""
-        if self._draws is not None and not self._draws.done:
+        if self._draws is not None:
             self._draws.after()
             self._note_draws(self._draws.found)
 
@@ -114,10 +106,6 @@ class Reading:
                 self._validation.has_passed(self._validation_saved)
             elif self._validation_saved is not None:
                 self._validation.wind(self._validation_saved, verbose=False)
-
-    def forget_validation(self) -> None:
-        """What ``fit`` does at its end."""
-        forget_validation_of(self._model)
 
     def warn(self) -> None:
         """Warn of each doubt once."""
@@ -180,12 +168,3 @@ class Reading:
         memo: dict[int, Any] = {}
         for attributes, taken in zip(self._attributes, saved.attributes, strict=False):
             attributes.put_back(taken, memo)
-
-
-def _py_datasets(adapter: Any, validation: Any) -> list[Any]:
-    """The ``keras.utils.PyDataset`` objects among the data, each once."""
-    import keras
-
-    found = [py_dataset_of(adapter), validation]
-    datasets = {id(d): d for d in found if isinstance(d, keras.utils.PyDataset)}
-    return list(datasets.values())

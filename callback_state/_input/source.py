@@ -20,18 +20,7 @@ from .pipelines import begun, count_iterator, is_one_to_one, iterators_of, pass_
 
 
 class Source:
-    """What one epoch iterator of Keras reads.
-
-    Args:
-        epoch_iterator: of a ``fit`` that has not read from it yet.
-        validates: whether it reads the validation data, each time from their beginning.
-
-    Attributes:
-        keras: Keras's epoch iterator.
-
-    Raises:
-        ResumeError: this Keras's epoch iterator is written in another way.
-    """
+    """What one epoch iterator of Keras reads; if it ``validates``, each time from the beginning of the data."""
 
     def __init__(self, epoch_iterator: Any, *, validates: bool = False) -> None:
         self.keras = EpochIterator(epoch_iterator)
@@ -75,11 +64,7 @@ class Source:
                 self._beginning = [*self._beginning[:1], take_generators()]
 
     def take(self, steps: int) -> SourceState:
-        """How far the data are read, at a quiet point.
-
-        Args:
-            steps: the batches of the present epoch so far; 0 between two epochs.
-        """
+        """How far the data are read, at a quiet point after ``steps`` batches of an epoch (0 between two)."""
         goes_on = steps > 0 or self.goes_on
         return SourceState(
             before=self._before,
@@ -95,12 +80,7 @@ class Source:
     # Reading up to there again.
 
     def wind(self, saved: SourceState, *, verbose: bool) -> None:
-        """Go to where a checkpoint at the end of an epoch was, before the first epoch begins.
-
-        Args:
-            saved: from :meth:`take`.
-            verbose: whether to show the progress of reading.
-        """
+        """Go to where a checkpoint at the end of an epoch was, before the first epoch begins."""
         self._skip_iterators(saved)
         if saved.goes_on:
             reader = Reader(saved.seen, verbose=verbose)
@@ -113,11 +93,7 @@ class Source:
     def enter(self, saved: SourceState, then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
         """Let the next epoch begin at the batch of a checkpoint inside an epoch.
 
-        Args:
-            saved: from :meth:`take`.
-            then: called when the data are at that batch, before the next one is drawn.
-            verbose: whether to show the progress of reading.
-            stops: whether a callback had stopped training at that batch.
+        ``then`` is called there, before the next batch is drawn. ``stops``: a callback had stopped training there.
         """
         self._skip_iterators(saved)
 

@@ -12,11 +12,9 @@ class Listener:
     """The events of one ``fit``, in their order; each does nothing here.
 
     A listener hears an event before the first callback hears it, or after the last one has.
-
-    Attributes:
-        speaks: whether it prints what is saved and resumed.
     """
 
+    #: Whether it prints what is saved and resumed.
     speaks = False
 
     def join(self, callback: Any, model: Any) -> None:

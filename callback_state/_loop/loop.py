@@ -14,6 +14,7 @@ from typing import Any
 from .._input.reading import Reading
 from .._keras.callback_list import HookedList
 from .._keras.epoch import logs_of
+from .._keras.epoch_iterator import forget_validation
 from .._keras.fit import Fit
 from .listener import Listener
 from .running import Entry, Event, Phase, Running
@@ -22,17 +23,7 @@ from .waiting import waiting_for
 
 
 def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) -> Loop | None:
-    """Add a listener to the CallbackList that is calling a method of ``callback`` now.
-
-    Args:
-        callback: one of the callbacks of that list.
-        listener: what is to hear its events.
-        model: the model that is trained.
-        first: whether it hears them before the listeners that are there already.
-
-    Returns:
-        The loop, one for each CallbackList; None where no CallbackList with this callback is calling.
-    """
+    """Let a listener hear the CallbackList that is calling ``callback`` now; None if no list is calling it."""
     hooked = HookedList.calling(callback)
     if hooked is None:
         return None
@@ -42,7 +33,7 @@ def join(callback: Any, listener: Listener, model: Any, *, first: bool = False) 
     return loop
 
 
-#: The events of a CallbackList that are heard here, in their order; those of batches only while they are needed.
+#: The events of a CallbackList that are heard here; those of batches only while they are needed.
 _EVENTS = (
     "on_train_begin",
     "on_epoch_begin",
@@ -52,15 +43,10 @@ _EVENTS = (
     "on_epoch_end",
     "on_train_end",
 )
-_BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end")
 
 
 class Loop:
-    """One CallbackList and its listeners.
-
-    Attributes:
-        running: the ``fit`` that calls the list now, or that will.
-    """
+    """One CallbackList and its listeners; ``running`` is the ``fit`` that calls the list now, or that will."""
 
     def __init__(self, hooked: HookedList) -> None:
         self._list = hooked
@@ -68,7 +54,7 @@ class Loop:
         self.running = Running(hooked, None, self._listeners)
         hooked.owner = self
         for event in _EVENTS:
-            if event not in _BATCH_EVENTS:
+            if "batch" not in event:
                 self._hear(event)
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
@@ -80,7 +66,11 @@ class Loop:
         self._list.hook(event, getattr(self, f"_{event}"), self._fail)
 
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self.running = running = self._begin(self.running.model)
+        model, reading = self.running.model, None
+        fit = Fit.find(model)
+        if fit is not None:
+            reading = Reading(model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail)
+        self.running = running = Running(self._list, model, self._listeners, fit, reading)
         # A list that was made before the restore does not call set_model again.
         for listener in waiting_for(running.callbacks):
             self.add(listener, first=True)
@@ -92,15 +82,8 @@ class Loop:
         for listener in self._listeners:
             listener.after_train_begin(running)
         running.unsaved = Unsaved(running.callbacks)
-        if running.trains and running.reading is not None:
-            running.reading.warn()
-
-    def _begin(self, model: Any) -> Running:
-        fit = Fit.find(model)
-        if fit is None:
-            return Running(self._list, model, self._listeners)
-        reading = Reading(model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail)
-        return Running(self._list, model, self._listeners, fit, reading)
+        if running.trains and reading is not None:
+            reading.warn()
 
     def _on_epoch_begin(self, heard: Callable[..., None], epoch: int, *args: Any, **kwargs: Any) -> None:
         running, reading = self.running, self.running.reading
@@ -170,7 +153,7 @@ class Loop:
             listener.after_event(running)
         if running.phase is Phase.INTERRUPTED:
             if running.reading is not None:
-                running.reading.forget_validation()
+                forget_validation(running.model)
             self._list.end_training(logs_of(running.logs))
 
     def _on_train_end(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:

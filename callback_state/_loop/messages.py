@@ -16,12 +16,9 @@ _LOG = logging.getLogger("callback_state")
 
 
 def say(line: str, *, over_bar: bool = False) -> None:
-    """Print a line where Keras prints, and log it with the level INFO.
+    """Print a line where Keras prints, and log it with the level INFO; without interactive logging only log it.
 
-    After ``keras.utils.disable_interactive_logging()`` it is only logged.
-
-    Args:
-        over_bar: whether Keras is writing a progress bar. The bar keeps its line, and continues below ours.
+    If Keras is writing a progress bar (``over_bar``), the bar keeps its line, and continues below ours.
     """
     import keras
 
@@ -45,15 +42,7 @@ def bar_is_open(batch: int | None, fit: Any) -> bool:
 
 
 def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str = "") -> str:
-    """The line for a save.
-
-    Args:
-        path: the model file.
-        moment: see :func:`moment`.
-        keys: the callbacks whose state was saved.
-        seconds: how long the save took.
-        improved: see :func:`improvement`.
-    """
+    """The line for a save of the model file ``path``, with the state of the callbacks ``keys``."""
     states = f"{', '.join(keys)} ({size_of(os.path.getsize(path + SUFFIX))})" if keys else "no callbacks"
     size = size_of(os.path.getsize(path))
     return f"{moment}: {improved}saved {path} ({size}) with {states} in {1000 * seconds:.0f} ms"
@@ -77,15 +66,7 @@ def improvement(monitor: str, before: Any, best: Any) -> str:
 
 
 def resumed(path: str, restored: list[str], missing: list[str], new: list[str], goes_on: str) -> str:
-    """The line for a resume.
-
-    Args:
-        path: the model file.
-        restored: the keys of the callbacks that have got their state.
-        missing: the keys in the checkpoint that have no callback here.
-        new: the keys of the callbacks here that are not in the checkpoint.
-        goes_on: where the run continues.
-    """
+    """The line for a resume; ``missing`` keys have no callback here, ``new`` keys are not in the checkpoint."""
     parts = [f"restored {', '.join(restored) or 'no callbacks'}"]
     parts += [f"not restored {', '.join(missing)}"] if missing else []
     parts += [f"new {', '.join(new)}"] if new else []

@@ -93,27 +93,7 @@ TRANSITIONS: dict[Phase, dict[Event, Phase]] = {
 
 
 class Running:
-    """One ``fit``, as its listeners see it.
-
-    Args:
-        hooked: the CallbackList of the ``fit``.
-        model: the model that is trained.
-        listeners: what takes part, in the order in which it hears events.
-        fit: the arguments of ``fit``; None in a training loop of one's own.
-        reading: how ``fit`` reads its data; None in a training loop of one's own.
-
-    Attributes:
-        entry: where the ``fit`` enters the run.
-        phase: how far the ``fit`` is.
-        described: what is known of the data and arguments of ``fit``.
-        epoch: the 0-based epoch that has ended last; None before.
-        logs: the logs of the last train step, as it returned them.
-        began: when the present epoch began, in seconds of ``time.monotonic``.
-        hears_batches: whether a listener asks for the end of every batch.
-        signals: those that ask the run to stop; None if no listener asks for them.
-        unsaved: the callbacks that change and are not saved.
-        trace: when the run was started, and when its epochs have ended.
-    """
+    """One ``fit``, as its listeners see it; ``fit`` and ``reading`` are None in a training loop of one's own."""
 
     def __init__(
         self,
@@ -125,12 +105,16 @@ class Running:
     ) -> None:
         self._list, self.model, self.listeners = hooked, model, listeners
         self.fit, self.reading = fit, reading
+        #: What is known of the data and arguments of ``fit``.
         self.described: dict[str, Any] = {}
         if fit is not None and reading is not None:
             self.described = {**reading.training.keras.described(), **fit.described()}
         self.entry, self.phase = Entry.EPOCH, Phase.NEW
+        #: The 0-based epoch that has ended last.
         self.epoch: int | None = None
+        #: Of the last train step, as it returned them.
         self.logs: Any = None
+        #: When the present epoch began, in seconds of ``time.monotonic``.
         self.began = 0.0
         self.hears_batches = False
         self.signals: StopSignals | None = None
@@ -171,10 +155,7 @@ class Running:
     def enter(self, entry: Entry, trace: Trace, epoch: int | None = None) -> None:
         """A resume says where the ``fit`` enters the run.
 
-        Args:
-            entry: where.
-            trace: of the run so far.
-            epoch: the 0-based epoch that has ended last, where no other will (``Entry.END``).
+        ``epoch`` is the 0-based epoch that has ended last, where no other will (``Entry.END``).
         """
         self.entry, self.trace, self.epoch = entry, trace, epoch
 
@@ -183,11 +164,7 @@ class Running:
         self.hears_batches = True
 
     def listen_for_signals(self, numbers: list[int], exit_code: int | None) -> None:
-        """Stop the run when one of these signals comes; the exit code of the first call holds.
-
-        Raises:
-            CallbackStateError: this is not the main thread.
-        """
+        """Stop the run when one of these signals comes; the exit code of the first call holds."""
         if self.signals is None:
             self.signals = StopSignals(running_frame(self.model), exit_code)
         self.signals.listen(numbers)
@@ -195,12 +172,7 @@ class Running:
     # What happens to it.
 
     def arrive(self, logs: Any, seconds: float) -> None:
-        """A resume inside an epoch is where the checkpoint was.
-
-        Args:
-            logs: of the last train step before the checkpoint.
-            seconds: that the epoch had taken until then.
-        """
+        """A resume inside an epoch is where the checkpoint was; the epoch had taken so many seconds until then."""
         self.logs = logs
         self.began -= seconds
 
@@ -217,11 +189,7 @@ class Running:
         return os.path.abspath(directory) in self._ends_in
 
     def move(self, event: Event) -> Phase:
-        """Go to the phase that follows from an event, and return the phase before.
-
-        Raises:
-            AssertionError: the event cannot happen in this phase.
-        """
+        """Go to the phase that follows from an event, and return the phase before."""
         before = self.phase
         if event not in TRANSITIONS[before]:
             raise AssertionError(f"{event.name} in the phase {before.name}")

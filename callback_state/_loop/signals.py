@@ -22,15 +22,7 @@ _UNCATCHABLE = ("SIGKILL", "SIGSTOP")
 
 
 def numbers_of(chosen: Any) -> list[int]:
-    """The numbers of the signals that ``save_on_signal=`` chooses.
-
-    Args:
-        chosen: True for SIGTERM, SIGUSR1 and Windows' CTRL_BREAK; False or None for none; or a list of
-            ``signal.Signals``, numbers or names.
-
-    Raises:
-        ValueError: one of them is not a signal, or no process can catch it.
-    """
+    """The numbers of the signals that ``save_on_signal=`` chooses: True, None, or signals by number or name."""
     if chosen is None or chosen is False:
         return []
     if chosen is True:
@@ -52,28 +44,20 @@ def _number_of(one: Any) -> int:
 
 
 class StopSignals:
-    """The signals that are noted while one ``fit`` runs.
+    """The signals that are noted while one ``fit``, or a training loop of one's own, runs in ``frame``.
 
-    Args:
-        frame: the frame of the ``fit``, or of the training loop of one's own.
-        exit_code: the exit code of the process; None to raise :class:`StoppedBySignal` instead.
-
-    Attributes:
-        pending: the first signal that has come; None before.
+    ``exit_code`` is that of the process; None to raise :class:`StoppedBySignal` instead.
     """
 
     def __init__(self, frame: FrameType, exit_code: int | None) -> None:
         self._frame: FrameType | None = frame
         self._exit_code = exit_code
         self._previous: dict[int, Any] = {}
+        #: The first signal that has come.
         self.pending: int | None = None
 
     def listen(self, numbers: list[int]) -> None:
-        """Note these signals from now on.
-
-        Raises:
-            CallbackStateError: this is not the main thread, the only one in which Python handles signals.
-        """
+        """Note these signals from now on; refused in another thread than the main thread."""
         if threading.current_thread() is not threading.main_thread():
             raise CallbackStateError(
                 f"save_on_signal: fit runs in the thread {threading.current_thread().name!r}, but Python handles "
@@ -93,11 +77,7 @@ class StopSignals:
         self._frame = None
 
     def stop(self) -> NoReturn:
-        """End the process or the run; called when the run is saved. First the previous handler is called.
-
-        Raises:
-            SystemExit, StoppedBySignal: always, unless the previous handler raises something else.
-        """
+        """End the process or the run, which is saved now. The previous handler is called first."""
         assert self.pending is not None
         previous = self._previous[self.pending]
         if callable(previous) and previous is not signal.default_int_handler:

@@ -16,13 +16,10 @@ from .._keras.classes import has_variables, is_keras
 
 
 class Unsaved:
-    """The callbacks of a ``fit`` as they were when training began.
+    """The callbacks of a ``fit`` as they were when training began, and a doubt for each that has changed so far.
 
     All attributes of a callback that is not registered are watched. Of a stock callback the arguments of its
     constructor are watched: they count as configuration, and are not saved even if they change.
-
-    Attributes:
-        found: a sentence for each callback that has changed so far.
     """
 
     def __init__(self, callbacks: list[Any]) -> None:
@@ -51,13 +48,15 @@ class Unsaved:
 
 
 def _watched(callback: Any) -> dict[str, str]:
-    adapter, _ = adapter_of(type(callback))
-    if not is_registered(callback):
-        return _fingerprint(callback)
-    arguments = () if adapter is None else adapter.arguments
-    # Keras turns the sign of min_delta when it decides whether smaller or larger is better.
-    watched = [n for n in arguments if n in vars(callback) and n != "min_delta"]
-    return {name: _print_of(vars(callback)[name]) for name in watched}
+    values = attributes(callback)
+    if is_registered(callback):
+        adapter, _ = adapter_of(type(callback))
+        arguments = () if adapter is None else adapter.arguments
+        # Keras turns the sign of min_delta when it decides whether smaller or larger is better.
+        names = [name for name in arguments if name in values and name != "min_delta"]
+    else:
+        names = [name for name in values if not name.startswith("_callback_state_") and name not in BASE]
+    return {name: _print_of(values[name]) for name in names}
 
 
 def _doubt(callback: Any, changed: list[str]) -> Doubt:
@@ -76,14 +75,6 @@ def _doubt(callback: Any, changed: list[str]) -> Doubt:
         f"@stateful(exclude=({changed[0]!r},))",
         BEGINS_ANEW,
     )
-
-
-def _fingerprint(callback: Any) -> dict[str, str]:
-    return {
-        name: _print_of(value)
-        for name, value in attributes(callback).items()
-        if not name.startswith("_callback_state_") and name not in BASE
-    }
 
 
 def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:

@@ -30,10 +30,7 @@ class _SetModel:
 def wait(listener: Listener, callbacks: list[Any], model: Any) -> None:
     """Let a listener join the next ``fit`` of these callbacks, with or without a checkpoint among them.
 
-    Args:
-        listener: what waits.
-        callbacks: the callbacks whose ``fit`` it joins.
-        model: the model whose ``fit`` must have these callbacks (:func:`check_nobody_waits`), or None.
+    If a model is given, its next ``fit`` must have these callbacks; see :func:`check_nobody_waits`.
     """
     for callback in callbacks:
         vars(callback)["set_model"] = _SetModel(callback, listener)
@@ -58,8 +55,7 @@ def waiting_for(callbacks: list[Any]) -> list[Listener]:
 def check_nobody_waits(running: Running) -> None:
     """Refuse a ``fit`` that continues a restored model without the callbacks that were restored with it.
 
-    Raises:
-        ResumeError: it does. A ``fit`` that starts at another epoch is another run, from the weights of this one.
+    A ``fit`` that starts at another epoch is another run, from the weights of this one.
     """
     waiting, fit = _of_models.get(running.model), running.fit
     if waiting is not None and fit is not None and fit.initial_epoch < fit.epochs:

@@ -219,7 +219,7 @@ def test_nothing_is_drawn_and_nothing_read(name: str) -> None:
     """Whoever asks leaves the generators as they were, and the pipeline reads what it would have read."""
     made = [epoch_iterator(DOUBTFUL[name][0]()) for _ in range(2)]
     before = repr(take_generators())
-    of_data(made[0], False)
+    list(of_data(made[0], False))
     has_python(made[0])
     assert repr(take_generators()) == before
     if DOUBTFUL[name][1] == CACHE:
