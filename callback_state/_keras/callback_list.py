@@ -17,11 +17,7 @@ _HOOKED = "_callback_state_hooked"
 
 
 class HookedList:
-    """One CallbackList, and the methods of it that are replaced.
-
-    Attributes:
-        owner: what hears the events; None until it is set.
-    """
+    """One CallbackList, and the methods of it that are replaced; ``owner`` is what hears the events."""
 
     def __init__(self, callback_list: Any) -> None:
         self._list = callback_list
@@ -54,12 +50,9 @@ class HookedList:
         return epochs if isinstance(epochs, int) else None
 
     def hook(self, event: str, ours: Callable[..., None], fail: Callable[[BaseException], None]) -> None:
-        """Replace a method of the list; nothing happens if it is replaced already.
+        """Let ``ours`` be called with Keras's method and its arguments; nothing happens if one is hooked already.
 
-        Args:
-            event: the name of the method, such as ``"on_epoch_end"``.
-            ours: called with Keras's method and then the arguments of the event.
-            fail: called with the exception that leaves ``ours``, before the exception goes on.
+        ``fail`` is called with an exception that leaves ``ours``, before the exception goes on.
         """
         if event in vars(self._list):
             return

@@ -12,20 +12,14 @@ from .._format.classes import is_from, public
 
 
 def is_of_keras(written: Any) -> bool:
-    """Whether a class or function stands in Keras's own code.
-
-    >>> is_of_keras(dict)
-    False
-    """
+    """Whether a class or function stands in Keras's own code."""
     return is_from(written, "keras")
 
 
 def public_name(written: Any) -> str | None:
-    """The full public name of a class or function that its library keeps in a private module.
+    """The full public name of what its library keeps in a private module, such as ``"keras.activations.relu"``.
 
-    Returns:
-        ``"keras.activations.relu"``; None if it has no such name, or is of another library than Keras, TensorFlow
-        and this one.
+    None if it has no such name, or is of another library than Keras, TensorFlow and this one.
     """
     module = str(getattr(written, "__module__", None))
     package = module.partition(".")[0]
@@ -51,18 +45,15 @@ def _names_of_keras() -> dict[int, tuple[str, Any]]:
     seen = set()
     for place, module in modules:  # grows meanwhile
         for name, part in vars(module).items():
-            if name.startswith("_") or name in ("src", "api") or not _is_of_library(part):
+            if name.startswith("_") or name in ("src", "api"):
                 continue
             if not isinstance(part, ModuleType):
-                found.setdefault(id(part), (f"{place}.{name}", part))
-            elif id(part) not in seen:
+                if is_of_keras(part):
+                    found.setdefault(id(part), (f"{place}.{name}", part))
+            elif part.__name__.partition(".")[0] == "keras" and id(part) not in seen:
                 seen.add(id(part))
                 modules.append((f"{place}.{name}", part))
     return found
-
-
-def _is_of_library(part: Any) -> bool:
-    return part.__name__.partition(".")[0] == "keras" if isinstance(part, ModuleType) else is_from(part, "keras")
 
 
 def derives_from_keras(cls: type) -> bool:

@@ -30,11 +30,9 @@ def is_distributed(dataset: Any) -> bool:
 
 
 def steps_of(dataset: Any, is_end: Callable[[Any], bool] = lambda step: False) -> Iterator[Any]:
-    """The steps of a pipeline, each once, from the last to the first.
+    """The steps of a pipeline, also of one that a strategy distributes, each once, from the last to the first.
 
-    Args:
-        dataset: a ``tf.data.Dataset``, or one that a strategy distributes.
-        is_end: the steps before such a step are left out, as always before data of :mod:`callback_state.data`.
+    Steps before one that ``is_end`` are left out, as always those before data of :mod:`callback_state.data`.
     """
     waiting, seen = [getattr(dataset, "_original_dataset", dataset)], set()
     while waiting:
@@ -153,9 +151,6 @@ def caches_in_memory(step: Any) -> bool:
 
 def keeps_order(step: Any) -> bool:
     """Whether each element of a step is made of the input's element of that number, and of nothing else."""
-    return type(step).__name__ in _ONE_TO_ONE and is_pure(step)
-
-
-def is_pure(step: Any) -> bool:
-    """Whether a step has no operation with a state."""
+    if type(step).__name__ not in _ONE_TO_ONE:
+        return False
     return not any(operation.op_def.is_stateful for operation in operations_in(functions_of(step)))

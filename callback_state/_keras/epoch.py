@@ -36,16 +36,7 @@ def logs_of(logs: Any) -> dict[str, Any]:
 
 
 def build_metrics(model: Any, dataset: Any, number: int) -> None:
-    """Make the variables of the metrics, for batches such as a data set gives.
-
-    Args:
-        model: compiled; its train function has not been called yet.
-        dataset: a ``tf.data.Dataset``.
-        number: how many variables there are to be.
-
-    Raises:
-        ResumeError: Keras cannot build them from shapes alone.
-    """
+    """Make the variables of the metrics before the first step, for batches such as a data set gives."""
     try:
         if len(model.metrics_variables) != number:
             _trace(model, dataset)
@@ -75,22 +66,13 @@ def _trace(model: Any, dataset: Any) -> None:
     """Compile the train step. Its first call would do the same, and then finds it compiled."""
     import tensorflow
 
-    iterator = tensorflow.data.IteratorSpec(dataset.element_spec)
-    for function in outermost(model.train_function):
-        function.get_concrete_function(iterator)
+    function = outermost(model.train_function)
+    if function is not None:
+        function.get_concrete_function(tensorflow.data.IteratorSpec(dataset.element_spec))
 
 
 def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool = False) -> None:
-    """Assign what :func:`take_metrics` took.
-
-    Args:
-        model: the model that has the metrics.
-        taken: their values.
-        partly: whether to warn, and not to raise, where metrics have no variables yet.
-
-    Raises:
-        ResumeError: the metrics of the model are not the saved ones.
-    """
+    """Assign what :func:`take_metrics` took; with ``partly`` only warn where metrics have no variables yet."""
     found = [(unnumbered(v), tuple(v.shape), len(copies_of(v))) for v in model.metrics_variables]
     saved = [(name, values.shape[1:], len(values)) for name, values in taken]
     if partly and len(found) < len(saved) and all(item in saved for item in found):
@@ -122,10 +104,7 @@ def _listed(variables: list[tuple[str, Any, int]]) -> str:
 def hand_over_logs(model: Any, saved: dict[str, Any]) -> None:
     """Let ``fit`` end its epoch with the saved logs if it runs no step in this epoch.
 
-    ``fit`` ends an epoch with the logs of its last step, and asks the model for the metrics in them.
-
-    Raises:
-        ResumeError: this Keras does not ask (3.7 to 3.15: ``Trainer._get_metrics_result_or_logs``).
+    ``fit`` ends an epoch with the logs of its last step, and asks the model for the metrics in them (3.7 to 3.15).
     """
     if not hasattr(type(model), "_get_metrics_result_or_logs"):
         raise unsupported_keras("fit asks the model for the logs of an epoch in another way")
@@ -140,14 +119,7 @@ def hand_over_logs(model: Any, saved: dict[str, Any]) -> None:
 
 
 def show_progress(callbacks: list[Any], batch: int, logs: dict[str, Any], seconds: float) -> None:
-    """Let Keras's progress bar start where it was.
-
-    Args:
-        callbacks: all callbacks of the list; only the progress bar is touched.
-        batch: the last batch, 0-based.
-        logs: the logs of its step.
-        seconds: how long the epoch had taken.
-    """
+    """Let Keras's progress bar start after a 0-based batch, with its logs and the seconds of the epoch so far."""
     import keras
 
     for callback in callbacks:

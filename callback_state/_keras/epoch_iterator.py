@@ -13,7 +13,7 @@ from typing import Any
 
 from ..exceptions import unsupported_keras
 
-#: The kinds of data, as :func:`kind_of` names them.
+#: The kinds of data, named by the classes of Keras's data adapters without "Adapter".
 ARRAYS, DATASET, GENERATOR, PY_DATASET = "ArrayData", "TFDataset", "GeneratorData", "PyDataset"
 
 _USED = (
@@ -31,26 +31,16 @@ _USED = (
 
 
 class EpochIterator:
-    """The epoch iterator of one ``fit``, or of its validation.
-
-    Args:
-        epoch_iterator: Keras's, from which nothing has been read yet.
-
-    Attributes:
-        adapter: what Keras made of the argument ``x`` of ``fit``.
-        kind: the kind of the data; see :func:`kind_of`.
-
-    Raises:
-        ResumeError: this Keras's epoch iterator is written in another way.
-    """
+    """The epoch iterator of one ``fit``, or of its validation, from which nothing has been read yet."""
 
     def __init__(self, epoch_iterator: Any) -> None:
         for name in _USED:
             if not hasattr(epoch_iterator, name):
                 raise unsupported_keras(f"the iterator of Model.fit has no {name}")
         self._keras = epoch_iterator
+        #: What Keras made of the argument ``x`` of ``fit``.
         self.adapter = epoch_iterator.data_adapter
-        self.kind = kind_of(self.adapter)
+        self.kind = type(self.adapter).__name__.removesuffix("Adapter")
 
     @property
     def dataset(self) -> Any:
@@ -143,11 +133,9 @@ class EpochIterator:
     # Entering an epoch.
 
     def replace_epoch(self, steps: Callable[[Callable[[], Iterator[Any]]], Iterator[Any]]) -> None:
-        """Let the next epoch run the steps that a generator function yields.
+        """Let the next epoch run what ``steps`` yields; it gets Keras's own generator function of an epoch.
 
-        Args:
-            steps: called with Keras's own generator function of the steps of an epoch. What that yields is for
-                :func:`first_step_in` and :func:`iterator_in`, and is yielded on as it is.
+        What that yields is for :func:`first_step_in` and :func:`iterator_in`, and is yielded on as it is.
         """
         enumerate_epoch = self._keras._enumerate_iterator
 
@@ -159,12 +147,7 @@ class EpochIterator:
 
 
 def replace_stream(adapter: Any, make: Callable[[Callable[[], Any]], Any]) -> None:
-    """Let the next iterator over the data of a Python generator read from another one.
-
-    Args:
-        adapter: the data adapter of the generator.
-        make: called with the function that makes the generator; returns an iterator of batches.
-    """
+    """Let the next iterator over a generator's data be ``make(again)``, where ``again`` makes the generator."""
     again = adapter.generator
     first = iter([make(again)])
     adapter.generator = lambda: next(first, None) or again()
@@ -180,11 +163,6 @@ def first_step_in(item: Any) -> int:
 def iterator_in(item: Any) -> Any:
     """The iterator over the data in what Keras yields for one execution."""
     return item[-1]
-
-
-def kind_of(adapter: Any) -> str:
-    """The kind of data that a data adapter of Keras reads: the name of its class, without "Adapter"."""
-    return type(adapter).__name__.removesuffix("Adapter")
 
 
 def py_dataset_of(adapter: Any) -> Any:

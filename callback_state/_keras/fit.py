@@ -13,23 +13,16 @@ from ..exceptions import unsupported_keras
 
 @dataclass
 class Fit:
-    """The arguments of the running ``fit``, as read in its frame.
-
-    Attributes:
-        initial_epoch: the first epoch, 0-based.
-        epochs: the epoch to stop before, 0-based.
-        shows: whether it shows a progress bar.
-        shuffle: as given.
-        epoch_iterator: Keras's iterator over the training data.
-        validation: the validation data as given, without the targets; None if there are none.
-        class_weight: as given.
-    """
+    """The arguments of the running ``fit``, as read in its frame; epochs are 0-based."""
 
     initial_epoch: int
+    #: The epoch to stop before.
     epochs: int
+    #: Whether it shows a progress bar.
     shows: bool
     shuffle: Any
     epoch_iterator: Any
+    #: The validation data as given, without the targets; None if there are none.
     validation: Any
     class_weight: Any
 
@@ -43,18 +36,11 @@ class Fit:
 
     @classmethod
     def find(cls, model: Any) -> Fit | None:
-        """The ``fit`` of ``model`` that is calling; None in a hand-written loop.
-
-        Raises:
-            ResumeError: this Keras's ``fit`` has other names in it.
-        """
-        for frame in frames_above(2):
-            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
-                return cls._read(frame.f_locals)
-        return None
-
-    @classmethod
-    def _read(cls, names: dict[str, Any]) -> Fit:
+        """The ``fit`` of ``model`` that is calling; None in a hand-written loop."""
+        frame = next((frame for frame in frames_above(2) if _is_fit_of(model, frame)), None)
+        if frame is None:
+            return None
+        names = frame.f_locals
         try:
             return cls(
                 names["initial_epoch"],
@@ -67,6 +53,10 @@ class Fit:
             )
         except KeyError as error:
             raise unsupported_keras(f"Model.fit has no {error}") from error
+
+
+def _is_fit_of(model: Any, frame: FrameType) -> bool:
+    return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
 
 
 def first_epoch(model: Any) -> int | None:
@@ -95,8 +85,7 @@ def running_frame(model: Any) -> FrameType:
     """The frame of the ``fit`` of ``model`` that is calling, or of the hand-written loop."""
     package = __name__.partition(".")[0]
     outside = [f for f in frames_above(2) if f.f_globals.get("__name__", "").partition(".")[0] != package]
-    fits = (f for f in outside if f.f_code.co_name == "fit" and f.f_locals.get("self") is model)
-    return next(fits, outside[0])
+    return next((frame for frame in outside if _is_fit_of(model, frame)), outside[0])
 
 
 def frames_above(depth: int) -> Iterator[FrameType]:

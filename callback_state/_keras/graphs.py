@@ -16,28 +16,24 @@ _MADE = "_function_cache"
 
 def compiled(function: Any) -> list[Any]:
     """The concrete functions of the outermost ``tf.function`` that a Python function has called."""
+    made = (list(getattr(found, _MADE, {}).values()) for found in _within(function))
+    return next(filter(None, made), [])
+
+
+def outermost(function: Any) -> Any:
+    """The outermost ``tf.function`` that a Python function calls, whether it has been called or not; or None."""
+    return next((found for found in _within(function) if hasattr(found, "get_concrete_function")), None)
+
+
+def _within(function: Any) -> Iterator[Any]:
+    """A function, and all functions in its closure and in theirs, each once, the outermost first."""
     waiting, seen = [function], {id(function)}
-    while waiting:
-        found = waiting.pop(0)
-        made = list(getattr(found, _MADE, {}).values())
-        if made:
-            return made
+    for found in waiting:  # grows meanwhile
+        yield found
         for inner in _enclosed(getattr(found, "python_function", found)):
             if id(inner) not in seen:
                 seen.add(id(inner))
                 waiting.append(inner)
-    return []
-
-
-def outermost(function: Any) -> list[Any]:
-    """The outermost ``tf.function`` that a Python function calls, whether it has been called or not."""
-    waiting = [function]
-    while waiting:
-        found = [f for f in waiting if hasattr(f, "get_concrete_function")]
-        if found:
-            return found[:1]
-        waiting = [inner for f in waiting for inner in _enclosed(f)]
-    return []
 
 
 def _enclosed(function: Any) -> list[Any]:

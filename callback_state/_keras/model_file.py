@@ -25,18 +25,10 @@ from .weights import digest_of, optimizers_of, put_back_variables, take_variable
 def write(
     model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: SaveLog | None = None
 ) -> None:
-    """Write a plain Keras file that stock Keras loads.
+    """Write a plain Keras file that stock Keras loads, in the format of its ending. The model does not change.
 
-    Args:
-        model: the live model; it and its compile configuration do not change.
-        path: the file; its ending chooses the format.
-        weights_only: whether to write weights and optimizer only (``.weights.h5``).
-        meta: ``epochs``, one list per series, and ``training_args``; written into HDF5 files.
-        record: records what Keras writes, for :func:`.verify.verify`.
-
-    Raises:
-        OSError: the disk failed, and HDF5 says so.
-        Exception: whatever Keras raises for a model that it cannot save.
+    ``meta`` (``epochs``, one list per series, ``training_args``) is written into HDF5 files. ``record`` records
+    what Keras writes, for :func:`.verify.verify`. If HDF5 says that the disk failed, that is an OSError.
     """
     record = SaveLog() if record is None else record
     try:
@@ -113,18 +105,11 @@ SKIPSETS_REMEMBERED = Replaced(_skipsets)
 def load(
     model: Any, path: str, digest: str, *, optimizes: bool = True, then: Callable[[], None] | None = None
 ) -> None:
-    """Put the weights and the optimizer's variables of a model file into a live model.
+    """Put the weights and the optimizer's variables of a file of any format into a live model, or change nothing.
 
-    Args:
-        model: built and, if the file holds an optimizer, compiled.
-        path: a file of any of the three formats.
-        digest: :func:`digest_of` the model when the file was written. Keras only warns, or says nothing, where a
-            file does not fit, so what was loaded is compared with it.
-        optimizes: whether the optimizer had been built; a train step with optimizers of its own does not build it.
-        then: called when the file is loaded; if it raises, the model is put back too.
-
-    Raises:
-        RestoreError: the model does not fit the file; nothing in the model has changed.
+    What was loaded is compared with ``digest``, :func:`digest_of` the saved model: Keras only warns, or says
+    nothing, where a file does not fit. ``optimizes`` is whether the optimizer had been built; a train step with
+    optimizers of its own does not build it. ``then`` is called when the file is loaded.
     """
     if not model.built:
         raise RestoreError(
@@ -135,7 +120,13 @@ def load(
     if optimizer is not None and not optimizer.built and optimizes:
         with model.distribute_strategy.scope():  # where its variables belong
             optimizer.build(model.trainable_variables)
-    _check_optimizer(model, path, digest)
+    saved, here = digest.split("-")[1:], optimizers_of(model)
+    if saved != here:
+        raise RestoreError(
+            f"{path}: does not fit the model: the saved model was compiled with the optimizer "
+            f"{'/'.join(saved) or None}, the model here has {'/'.join(here) or None}. Compile it as it was, then "
+            f"restore."
+        )
     before = take_variables(model)
     try:
         _load(model, path, digest)
@@ -167,17 +158,6 @@ def _unbuilt(model: Any) -> str:
     own = [name for name, o in vars(model).items() if hasattr(o, "apply_gradients") and not o.built]
     listed = ", ".join(name for name in own if name not in ("optimizer", "_optimizer"))
     return f" First build its own optimizers ({listed}): optimizer.build(variables)." if listed else ""
-
-
-def _check_optimizer(model: Any, path: str, digest: str) -> None:
-    """Compare the names of the optimizer's classes, with which the digest ends."""
-    saved, here = digest.split("-")[1:], optimizers_of(model)
-    if saved != here:
-        raise RestoreError(
-            f"{path}: does not fit the model: the saved model was compiled with the optimizer "
-            f"{'/'.join(saved) or None}, the model here has {'/'.join(here) or None}. Compile it as it was, then "
-            f"restore."
-        )
 
 
 def _load_h5_optimizer(optimizer: Any, path: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..exceptions import unsupported_keras
-from .backend import copies_of
+from .backend import copies_of, value_of
 
 
 def take_generators() -> dict[str, Any]:
@@ -27,21 +27,15 @@ def take_generators() -> dict[str, Any]:
         "numpy": (name, keys, position, has_gauss, gauss),
         "tensorflow_seed": global_seed(),
         "tensorflow_eager": None if eager is None else _packed(eager.getstate()),
-        "tensorflow_generator": (
-            None if generator is None else (generator.algorithm, numpy.array(generator.state.numpy()))
-        ),
-        "keras": None if keras_seeds is None else numpy.array(keras_seeds.state.numpy()),
+        "tensorflow_generator": None if generator is None else (generator.algorithm, value_of(generator.state)),
+        "keras": None if keras_seeds is None else value_of(keras_seeds.state),
     }
 
 
 def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> None:
-    """Give the global generators the states that :func:`take_generators` took.
+    """Give the global generators, except ``"python"`` or ``"numpy"`` in ``but``, the states that were taken.
 
     TensorFlow and Keras make their generator when it is first asked for. One that was not there is removed.
-
-    Args:
-        taken: the states.
-        but: which of ``"python"`` and ``"numpy"`` to leave as they are.
     """
     import numpy
 
@@ -137,22 +131,18 @@ def _unpacked(packed: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def layers_of(model: Any) -> list[Any]:
-    """A model and all layers in it, however deep; an empty list for a stand-in of a model.
-
-    Raises:
-        ResumeError: this Keras does not list the layers (3.7 to 3.15: ``Layer._flatten_layers``).
-    """
+    """A model and all layers in it, however deep; an empty list for a stand-in of a model."""
     import keras
 
-    if hasattr(model, "_flatten_layers"):
+    if hasattr(model, "_flatten_layers"):  # Keras 3.7 to 3.15
         return [*model._flatten_layers()]
     if isinstance(model, keras.layers.Layer):
         raise unsupported_keras("a layer does not list the layers in it")
     return []
 
 
-def _seed_variables(model: Any) -> list[Any]:
-    """The variables that no Keras file holds: the states of the SeedGenerators, and those of recurrent layers.
+def _seed_variables(model: Any) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
+    """The variables that no Keras file holds, by dtype and shape: those of SeedGenerators and of recurrent layers.
 
     A recurrent layer with ``stateful=True`` remembers the last batch in variables that Keras does not list.
     """
@@ -165,35 +155,34 @@ def _seed_variables(model: Any) -> list[Any]:
     held = [value for loss in losses for value in getattr(loss, "__dict__", {}).values()]
     drawn = [value.state for value in held if isinstance(value, keras.random.SeedGenerator)]
     found = {id(v): v for v in (*model.variables, *remembered, *drawn)}
-    return [v for v in found.values() if id(v) not in others]
+    groups: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
+    for variable in found.values():
+        if id(variable) not in others:
+            groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
+    return groups
 
 
 def take_seeds(model: Any) -> dict[str, Any]:
     """The values of the model's variables that no Keras file holds.
 
-    Returns:
-        ``seeds``: the states of the SeedGenerators; those of one shape and dtype are stacked in one array.
-        ``replicas``: the stacked copies of each variable that differs from device to device (the averages of
-        batch normalization), by its 0-based index in ``model.non_trainable_variables``.
+    ``seeds`` are the states of the SeedGenerators; those of one shape and dtype are stacked in one array.
+    ``replicas`` are the stacked copies of each variable that differs from device to device (the averages of batch
+    normalization), by its 0-based index in ``model.non_trainable_variables``.
     """
     import numpy
 
-    groups: dict[Any, list[Any]] = {}
-    for variable in _seed_variables(model):
-        value = variable.numpy()
-        groups.setdefault((value.dtype.name, value.shape), []).append(value)
-    return {"seeds": [numpy.stack(values) for values in groups.values()], "replicas": _take_replicas(model)}
+    replicas = {}
+    for i, variable in enumerate(model.non_trainable_variables):
+        values = [copy.numpy() for copy in copies_of(variable)]
+        if any(value.tobytes() != values[0].tobytes() for value in values):
+            replicas[i] = numpy.stack(values)
+    seeds = [numpy.stack([v.numpy() for v in alike]) for alike in _seed_variables(model).values()]
+    return {"seeds": seeds, "replicas": replicas}
 
 
 def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
-    """Assign what :func:`take_seeds` took.
-
-    Raises:
-        ValueError: the model has other seed generators than the saved one.
-    """
-    groups: dict[Any, list[Any]] = {}
-    for variable in _seed_variables(model):
-        groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
+    """Assign what :func:`take_seeds` took."""
+    groups = _seed_variables(model)
     found = [(dtype, (len(vs), *shape)) for (dtype, shape), vs in groups.items()]
     saved = [(array.dtype.name, array.shape) for array in taken["seeds"]]
     if found != saved:
@@ -202,17 +191,6 @@ def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
         for variable, value in zip(variables, array, strict=True):
             variable.assign(value)
     _put_back_replicas(model, taken["replicas"])
-
-
-def _take_replicas(model: Any) -> dict[int, Any]:
-    import numpy
-
-    taken = {}
-    for i, variable in enumerate(model.non_trainable_variables):
-        values = [copy.numpy() for copy in copies_of(variable)]
-        if any(value.tobytes() != values[0].tobytes() for value in values):
-            taken[i] = numpy.stack(values)
-    return taken
 
 
 def _put_back_replicas(model: Any, taken: dict[int, Any]) -> None:

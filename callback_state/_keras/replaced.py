@@ -8,12 +8,10 @@ from typing import Any
 
 
 class Replaced:
-    """A context in which attributes are replaced. Several threads may be in it at once.
+    """A context in which attributes are replaced: (owner, name, value) for each of them.
 
-    All other threads see the replacements too, so these must do for them what the originals do.
-
-    Args:
-        replacements: called when the first thread enters; returns (owner, name, value) for each attribute.
+    Several threads may be in it at once. All other threads see the replacements too, so these must do for them
+    what the originals do.
     """
 
     def __init__(self, replacements: Callable[[], list[tuple[Any, str, Any]]]) -> None:

@@ -15,130 +15,82 @@ BASE = frozenset({"params", "_params", "_model", "validation_data", "set_model"}
 
 @dataclass(frozen=True)
 class StockCallback:
-    """The attributes of one of Keras's own callback classes.
+    """What the attributes of one of Keras's own callback classes are."""
 
-    Attributes:
-        arguments: the constructor's parameters that are kept in attributes of the same name.
-        state: attributes that change while training runs.
-        other: attributes that follow from the rest, or are handles that the callback opens itself.
-        by_hand: parameters that reach outside the process or are code; never taken from a file.
-        direction: whether the callback decides lazily if smaller or larger is better.
-        kept_as: for parameters of another name than the attributes that keep them, these attributes.
-    """
-
-    arguments: tuple[str, ...] = ()
-    state: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    by_hand: tuple[str, ...] = ()
-    direction: bool = False
+    arguments: tuple[str, ...] = ()  # the constructor's parameters that are kept in attributes of the same name
+    state: tuple[str, ...] = ()  # change while training runs
+    other: tuple[str, ...] = ()  # follow from the rest, or are handles that the callback opens itself
+    by_hand: tuple[str, ...] = ()  # parameters that reach outside the process or are code; never taken from a file
+    direction: bool = False  # whether the callback decides lazily if smaller or larger is better
+    #: For parameters of another name than the attributes that keep them, these attributes.
     kept_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-_BATCHES = ("_batches_seen_since_last_saving", "_last_batch_seen")
-_COUNTERS = (*_BATCHES, "_current_epoch")
-_SAVING = ("monitor", "verbose", "save_best_only", "save_weights_only", "mode", "save_freq")
+def _stock(arguments: str = "", state: str = "", other: str = "", by_hand: str = "", **more: Any) -> StockCallback:
+    """The attributes of each kind, as names between spaces."""
+    return StockCallback(
+        tuple(arguments.split()), tuple(state.split()), tuple(other.split()), tuple(by_hand.split()), **more
+    )
+
+
+_BATCHES = "_batches_seen_since_last_saving _last_batch_seen"
+_COUNTERS = f"{_BATCHES} _current_epoch"
+_SAVING = "monitor verbose save_best_only save_weights_only mode save_freq"
 
 STOCK: dict[str, StockCallback] = {
-    "EarlyStopping": StockCallback(
-        (
-            "monitor",
-            "min_delta",
-            "patience",
-            "verbose",
-            "mode",
-            "baseline",
-            "restore_best_weights",
-            "start_from_epoch",
-        ),
-        ("wait", "stopped_epoch", "best", "best_weights", "best_epoch"),
+    "EarlyStopping": _stock(
+        "monitor min_delta patience verbose mode baseline restore_best_weights start_from_epoch",
+        "wait stopped_epoch best best_weights best_epoch",
         direction=True,
     ),
-    "ReduceLROnPlateau": StockCallback(
-        ("monitor", "factor", "patience", "verbose", "mode", "min_delta", "cooldown", "min_lr"),
-        ("best", "cooldown_counter", "wait"),
+    "ReduceLROnPlateau": _stock(
+        "monitor factor patience verbose mode min_delta cooldown min_lr",
+        "best cooldown_counter wait",
         direction=True,
     ),
-    "ModelCheckpoint": StockCallback(_SAVING, ("best", *_COUNTERS), ("min_delta",), ("filepath",), direction=True),
-    "BackupAndRestore": StockCallback(
-        ("save_freq", "double_checkpoint", "delete_checkpoint"),
+    "ModelCheckpoint": _stock(_SAVING, f"best {_COUNTERS}", "min_delta", "filepath", direction=True),
+    "BackupAndRestore": _stock(
+        "save_freq double_checkpoint delete_checkpoint",
         _COUNTERS,
-        ("_weights_path", "_training_metadata_path", "_prev_weights_path", "_prev_training_metadata_path"),
-        ("backup_dir",),
+        "_weights_path _training_metadata_path _prev_weights_path _prev_training_metadata_path",
+        "backup_dir",
     ),
-    "OrbaxCheckpoint": StockCallback(
-        (*_SAVING, "max_to_keep", "save_on_background"),
-        ("best", "_total_batches_seen", *_BATCHES),
-        ("min_delta", "checkpointer", "_async_futures", "_multihost_initialized"),
-        ("directory",),
+    "OrbaxCheckpoint": _stock(
+        f"{_SAVING} max_to_keep save_on_background",
+        f"best _total_batches_seen {_BATCHES}",
+        "min_delta checkpointer _async_futures _multihost_initialized",
+        "directory",
         direction=True,
     ),
-    "SwapEMAWeights": StockCallback(("swap_on_epoch",), ("_ema_weights_in_model",)),
-    "LearningRateScheduler": StockCallback(("verbose",), by_hand=("schedule",)),
-    "TerminateOnNaN": StockCallback(("raise_error",)),
-    "LambdaCallback": StockCallback(
-        by_hand=(
-            "on_epoch_begin",
-            "on_epoch_end",
-            "on_train_begin",
-            "on_train_end",
-            "on_train_batch_begin",
-            "on_train_batch_end",
-        )
+    "SwapEMAWeights": _stock("swap_on_epoch", "_ema_weights_in_model"),
+    "LearningRateScheduler": _stock("verbose", by_hand="schedule"),
+    "TerminateOnNaN": _stock("raise_error"),
+    "LambdaCallback": _stock(
+        by_hand="on_epoch_begin on_epoch_end on_train_begin on_train_end on_train_batch_begin on_train_batch_end"
     ),
     # keys: which columns there are is decided at the first epoch of the file, not of the process.
-    "CSVLogger": StockCallback(
-        ("append",),
-        ("keys",),
-        ("sep", "writer", "append_header", "csv_file"),
-        ("filename",),
-        kept_as={"separator": ("sep",)},
+    "CSVLogger": _stock(
+        "append", "keys", "sep writer append_header csv_file", "filename", kept_as={"separator": ("sep",)}
     ),
-    "TensorBoard": StockCallback(
-        (
-            "histogram_freq",
-            "write_graph",
-            "write_images",
-            "write_steps_per_second",
-            "update_freq",
-            "embeddings_freq",
-            "embeddings_metadata",
-        ),
-        ("_global_train_batch", "_global_test_batch"),
-        (
-            "_previous_epoch_iterations",
-            "_train_accumulated_time",
-            "_batch_start_time",
-            "_epoch_start_time",
-            "_summary_module",
-            "_writers",
-            "_prev_summary_state",
-            "_log_write_dir",
-            "_train_dir",
-            "_val_dir",
-            "_should_write_train_graph",
-            "_start_batch",
-            "_stop_batch",
-            "_profiler_started",
-            "_batch_trace_context",
-            "_is_tracing",
-            "_should_trace",
-        ),
-        ("log_dir",),
+    "TensorBoard": _stock(
+        "histogram_freq write_graph write_images write_steps_per_second update_freq embeddings_freq "
+        "embeddings_metadata",
+        "_global_train_batch _global_test_batch",
+        "_previous_epoch_iterations _train_accumulated_time _batch_start_time _epoch_start_time _summary_module "
+        "_writers _prev_summary_state _log_write_dir _train_dir _val_dir _should_write_train_graph _start_batch "
+        "_stop_batch _profiler_started _batch_trace_context _is_tracing _should_trace",
+        "log_dir",
         kept_as={"profile_batch": ("_start_batch", "_stop_batch")},
     ),
-    "RemoteMonitor": StockCallback(("field", "send_as_json"), by_hand=("root", "path", "headers")),
+    "RemoteMonitor": _stock("field send_as_json", by_hand="root path headers"),
     # History is carried by the state of the run; the progress bar starts anew with every epoch.
-    "History": StockCallback(other=("history", "epoch")),
-    "ProgbarLogger": StockCallback(other=("seen", "progbar", "target", "verbose", "epochs", "_called_in_fit")),
+    "History": _stock(other="history epoch"),
+    "ProgbarLogger": _stock(other="seen progbar target verbose epochs _called_in_fit"),
 }
 
 
 def decide_direction(callback: Any) -> None:
-    """Let a callback decide now if smaller or larger values are better; Keras does it at the end of an epoch.
-
-    Raises:
-        ResumeError: this Keras decides in another way (3.7 to 3.15: ``MonitorCallback._set_monitor_op``).
-    """
+    """Let a callback decide now if smaller or larger values are better; Keras does it after an epoch."""
     if not hasattr(callback, "_set_monitor_op"):
         raise unsupported_keras(f"{type(callback).__name__} has no _set_monitor_op")
     callback._set_monitor_op()
@@ -151,15 +103,7 @@ def flush_event_files(tensorboard: Any) -> None:
 
 
 def orbax_saves_noted(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
-    """Replacements for :class:`Replaced`: an ``OrbaxCheckpoint`` notes where it would save, and writes nothing.
-
-    Args:
-        callbacks: without an OrbaxCheckpoint among them nothing is replaced.
-        note: called with the path of each save.
-
-    Raises:
-        NotImplementedError: this Keras writes in another way.
-    """
+    """Replacements for :class:`Replaced`: an ``OrbaxCheckpoint`` notes where it would save, and writes nothing."""
     import keras
 
     cls = getattr(keras.callbacks, "OrbaxCheckpoint", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .backend import is_variable, values_of
+from .backend import is_variable, value_of, values_of
 from .fingerprint import fingerprint
 
 
@@ -41,10 +41,8 @@ def iterations_of(model: Any) -> int:
 
 def take_variables(model: Any) -> list[tuple[Any, Any]]:
     """(variable, copy of its value) for every variable of the model and its optimizer."""
-    import numpy
-
     seen = {id(v): v for v in (*model.variables, *variables_of(model))}
-    return [(v, numpy.array(v.numpy())) for v in seen.values()]
+    return [(v, value_of(v)) for v in seen.values()]
 
 
 def put_back_variables(taken: list[tuple[Any, Any]]) -> None:

@@ -8,11 +8,7 @@ import tensorflow as tf
 
 
 class WrappedDataset(tf.data.Dataset):
-    """Yields what another data set yields.
-
-    Args:
-        inner: the other one.
-    """
+    """Yields what another data set yields."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
