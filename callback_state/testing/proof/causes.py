@@ -55,7 +55,7 @@ def cause_of_unpicklable(error: str) -> str:
 def _not_registered(source: Source, callback: Any, attribute: str) -> str | None:
     if is_registered(callback):
         return None
-    reset = _reset_words(source, attribute)
+    reset = _reset(source, callback, attribute)
     return f"{source.name} is not registered, so nothing of it was saved: decorate it with @stateful" + (
         f" ({reset})" if reset else ""
     )
@@ -72,10 +72,6 @@ def _excluded(source: Source, callback: Any, attribute: str) -> str | None:
 
 
 def _reset(source: Source, callback: Any, attribute: str) -> str | None:
-    return _reset_words(source, attribute) if attribute else None
-
-
-def _reset_words(source: Source, attribute: str) -> str | None:
     begins = [method for method in source.assigned(attribute) if method in _BEGINS]
     return f"it is assigned in {begins[0]}, which resets it on every resume" if begins else None
 
@@ -150,19 +146,21 @@ def _elsewhere(source: Source, method: ast.FunctionDef, where: str) -> str:
 
 
 def _clock(source: Source, callback: Any, attribute: str) -> str | None:
-    cure = (
-        "reads the clock ({}), which differs in every run: count steps, or leave what follows from "
-        "the time out of what is compared and saved, with exclude="
+    return _found(
+        source,
+        _CLOCK,
+        "reads the clock ({}), which differs in every run: count steps, or leave what follows from the time out "
+        "of what is compared and saved, with exclude=",
     )
-    return _found(source, _CLOCK, cure)
 
 
 def _random(source: Source, callback: Any, attribute: str) -> str | None:
-    cure = (
+    return _found(
+        source,
+        _RANDOM,
         "draws random numbers ({}) from a generator that is not seeded, or is no attribute: self.rng = "
-        "numpy.random.default_rng(seed) in the constructor is saved"
+        "numpy.random.default_rng(seed) in the constructor is saved",
     )
-    return _found(source, _RANDOM, cure)
 
 
 def _found(source: Source, pattern: re.Pattern[str], cure: str) -> str | None:

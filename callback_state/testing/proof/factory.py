@@ -14,10 +14,7 @@ Make = Callable[[], Any]
 
 
 class Factory:
-    """Makes new callbacks and a new model (or a stand-in) for each run, and checks that they are new.
-
-    The logs whose names are in ``ignored`` are not compared.
-    """
+    """Makes new callbacks and a new model (or a stand-in) for each run, and checks that they are new."""
 
     def __init__(
         self, make: Make, optimizer: Any, model: Make | None = None, ignored: frozenset[str] = frozenset()

@@ -20,12 +20,7 @@ def pickled(*run: Any) -> bytes:
 
 
 def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
-    """Call :func:`.replay.go_on` in a new process, with the checkpoint at ``path`` and a :func:`pickled` run.
-
-    Raises:
-        Exception: whatever is raised in the other process.
-        RuntimeError: the other process ended without an answer.
-    """
+    """Call :func:`.replay.go_on` in a new process, and raise what it raises there."""
     with tempfile.TemporaryDirectory() as directory:
         asked, answered = Path(directory, "asked"), Path(directory, "answered")
         asked.write_bytes(pickled(path, run, point, saved))
@@ -43,19 +38,16 @@ def go_on_elsewhere(path: str, run: bytes, point: Any, saved: Any) -> Any:
     return result
 
 
-def _go_on(path: str, run: bytes, point: Any, saved: Any) -> Any:
+def main(asked: str, answered: str) -> None:
     from ..._checkpoints.snapshot import Snapshot
     from .factory import Factory
     from .replay import go_on
 
-    make, optimizer, model, plan = pickle.loads(run)
-    return go_on(Factory(make, optimizer, model), plan, point, saved, Snapshot.open(path))
-
-
-def main(asked: str, answered: str) -> None:
     result: Any
     try:
-        result = _go_on(*pickle.loads(Path(asked).read_bytes()))
+        path, run, point, saved = pickle.loads(Path(asked).read_bytes())
+        make, optimizer, model, plan = pickle.loads(run)
+        result = go_on(Factory(make, optimizer, model), plan, point, saved, Snapshot.open(path))
     except Exception as error:  # it is raised again in the process of the test
         result = error
     Path(answered).write_bytes(pickled(result))

@@ -39,11 +39,7 @@ class Resumed:
 
 
 def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Snapshot) -> Resumed:
-    """Run from ``point`` to the end, with new callbacks into which the saved state was put.
-
-    Raises:
-        AssertionError: the state cannot be put back.
-    """
+    """Run from ``point`` to the end, with new callbacks into which the saved state was put."""
     callbacks, model = factory.callbacks(), factory.model()
     begin: Look = {}
 

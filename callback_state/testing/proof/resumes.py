@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -92,9 +92,8 @@ def assert_resumes_exactly(
     __tracebackhide__ = True
     plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, timeout=timeout)
     points = plan.points(at)
-    resume = _THROUGH.get(through)
-    if resume is None:
-        raise ValueError(f"through={through!r}: expected one of {', '.join(map(repr, _THROUGH))}")
+    if through not in ("state", "file", "process"):
+        raise ValueError(f"through={through!r}: expected one of 'state', 'file', 'process'")
     ignored = frozenset([ignore_logs] if isinstance(ignore_logs, str) else ignore_logs)
     factory = Factory(make_callbacks, optimizer, model, ignored)
     if through == "process":  # before anything runs that could change the functions
@@ -105,13 +104,6 @@ def assert_resumes_exactly(
         warnings.filterwarnings("ignore", "the run that is resumed had the global seed", UserWarning)
         randomness.put_back_generators(before)
     _assert_same_twice(whole, _whole(factory, plan, []), factory)
-    _check_reached(at, points, whole)
-    for point in whole.saved:
-        _assert_same(point, _resumed(resume, factory, plan, point, whole.saved[point]), whole, factory)
-
-
-def _check_reached(at: Any, points: list[Point], whole: _Whole) -> None:
-    """Refuse points that the run does not reach: nothing would be tested there."""
     missed = [point for point in points if point not in whole.saved]
     may_miss = isinstance(at, Drawn) or (isinstance(at, str) and len(missed) < len(points))
     if missed and not may_miss:
@@ -119,6 +111,8 @@ def _check_reached(at: Any, points: list[Point], whole: _Whole) -> None:
             f"at={at!r}: the run stops after {whole.record.stopped} and does not reach {missed[0]}, so nothing "
             f"would be tested there; pass other logs=, or points before the stop"
         )
+    for point in whole.saved:
+        _assert_same(point, _resumed(through, factory, plan, point, whole.saved[point]), whole, factory)
 
 
 def _whole(factory: Factory, plan: Plan, points: Iterable[Point]) -> _Whole:
@@ -144,10 +138,17 @@ def _save(callbacks: list[Any], model: Any, point: Point) -> Saved:
     return Saved(state, values_of(model), randomness.take_generators(), look(callbacks))
 
 
-def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
+def _resumed(through: str, factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
     __tracebackhide__ = True
     try:
-        return resume(factory, plan, point, saved)
+        if through == "state":
+            return go_on(factory, plan, point, saved, states.read(saved.state))
+        with tempfile.TemporaryDirectory() as directory:
+            path = _written(directory, saved)
+            if through == "file":
+                return go_on(factory, plan, point, saved, Snapshot.open(path))
+            resumed: Resumed = go_on_elsewhere(path, factory.pickled, point, saved)
+            return resumed
     except (AssertionError, TimeoutError):
         raise
     except Exception as error:
@@ -156,15 +157,6 @@ def _resumed(resume: Resume, factory: Factory, plan: Plan, point: Point, saved: 
             f"after resuming at {point} {type(error).__name__} is raised, but not in the uninterrupted run: "
             f"{error}{where and f' ({where})'}"
         ) from error
-
-
-def _through_state(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
-    return go_on(factory, plan, point, saved, states.read(saved.state))
-
-
-def _through_file(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
-    with tempfile.TemporaryDirectory() as directory:
-        return go_on(factory, plan, point, saved, Snapshot.open(_written(directory, saved)))
 
 
 def _written(directory: str, saved: Saved) -> str:
@@ -178,20 +170,6 @@ def _written(directory: str, saved: Saved) -> str:
     with commit.write(path, write, partial(states.resealed, saved.state)) as done:
         commit.commit(done)
     return path
-
-
-def _through_process(factory: Factory, plan: Plan, point: Point, saved: Saved) -> Resumed:
-    with tempfile.TemporaryDirectory() as directory:
-        path = _written(directory, saved)
-        resumed: Resumed = go_on_elsewhere(path, factory.pickled, point, saved)
-        return resumed
-
-
-Resume = Callable[[Factory, Plan, Point, Saved], Resumed]
-_THROUGH: dict[str, Resume] = {"state": _through_state, "file": _through_file, "process": _through_process}
-
-
-# What is compared.
 
 
 def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:

@@ -42,11 +42,7 @@ RUN = Run(generators={}, seeds=Seeds())
 
 
 def sealed(callbacks: list[Any], model: Any = None) -> bytes:
-    """Write a state file of these callbacks; it belongs to no model file yet, see :func:`resealed`.
-
-    Raises:
-        NotPicklableError: an attribute cannot be saved.
-    """
+    """Write a state file of these callbacks; it belongs to no model file yet, see :func:`resealed`."""
     return seal(take(callbacks, model, replace(META, versions=versions()), RUN).tree, bytes(32), 0)
 
 
@@ -61,10 +57,5 @@ def read(data: bytes, where: str = WHERE) -> Snapshot:
 
 
 def put_into(snapshot: Snapshot, callbacks: list[Any], model: Any = None, *, trusted: bool = False) -> None:
-    """Put the state into callbacks of the same classes, in the same order, as those that were saved.
-
-    Raises:
-        RestoreError: the state does not fit.
-        UntrustedError: a part of it is stored by value.
-    """
+    """Put the state into callbacks of the same classes, in the same order, as those that were saved."""
     prepare_from(snapshot, keyed(callbacks), model=model, trust=Trust(trusted)).put_back()

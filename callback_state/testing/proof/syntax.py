@@ -18,10 +18,7 @@ from ..._keras.classes import is_of_keras
 class Source:
     """The parsed methods of a callback's class and its bases below Keras's, and the functions in its attributes.
 
-    Attributes:
-        name: the name of the class.
-        methods: the methods; the object is called ``self`` in all of them. A function in an attribute has the name
-            of the attribute.
+    The object is called ``self`` in all of them. A function in an attribute has the name of the attribute.
     """
 
     def __init__(self, callback: Any) -> None:

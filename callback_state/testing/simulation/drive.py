@@ -72,12 +72,13 @@ def simulate(
     plan = Plan.of(epochs, steps_per_epoch, logs, validation_steps, watch, timeout)
     if epochs and not plan.contains(start):
         raise ValueError(f"start={start!r}: expected (epoch, batch) from (0, 0) to {(epochs - 1, plan.steps)}")
-    if method not in _METHODS:
-        raise ValueError(f"method={method!r}: expected one of {', '.join(_METHODS)}")
+    if method not in ("fit", "evaluate", "predict"):
+        raise ValueError(f"method={method!r}: expected one of fit, evaluate, predict")
     if model is not None and optimizer is not None:
         raise ValueError("optimizer= is for the stand-in; a model= has its own")
+    model = StandIn(optimizer) if model is None else model
     with unchanged(run):
-        return _METHODS[method](run, StandIn(optimizer) if model is None else model, plan, start)
+        return drive(run, model, plan, start) if method == "fit" else _pass_over(run, model, plan, method)
 
 
 def listed(callbacks: Any, what: str) -> list[Any]:
@@ -115,32 +116,12 @@ def drive(
     return run.record
 
 
-def _evaluate(callbacks: list[Any], model: Any, plan: Plan, start: Point) -> Record:
-    run = Run(callbacks, model, plan, trains=False)
-    logs: dict[str, Any] = {}
-    with run.watched():
-        run.hear("on_test_begin")
-        for batch in range(plan.steps):
-            run.hear_batch("on_test_batch_begin", batch)
-            logs = training(plan.logs(0, batch))
-            run.hear_batch("on_test_batch_end", batch, logs)
-        run.hear("on_test_end", logs=logs)
-    return run.record
-
-
-def _predict(callbacks: list[Any], model: Any, plan: Plan, start: Point) -> Record:
+def _pass_over(callbacks: list[Any], model: Any, plan: Plan, method: str) -> Record:
+    """Simulate an ``evaluate`` or a ``predict``."""
     run = Run(callbacks, model, plan, trains=False)
     with run.watched():
-        run.hear("on_predict_begin")
-        for batch in range(plan.steps):
-            run.hear_batch("on_predict_batch_begin", batch)
-            run.hear_batch("on_predict_batch_end", batch, {"outputs": plan.logs(0, batch).get("outputs")})
-        run.hear("on_predict_end")
+        if method == "evaluate":
+            run.pass_over("test", plan.steps, lambda batch: training(plan.logs(0, batch)))
+        else:
+            run.pass_over("predict", plan.steps, lambda batch: {"outputs": plan.logs(0, batch).get("outputs")})
     return run.record
-
-
-_METHODS: dict[str, Callable[[list[Any], Any, Plan, Point], Record]] = {
-    "fit": drive,
-    "evaluate": _evaluate,
-    "predict": _predict,
-}

@@ -10,16 +10,9 @@ Logs = Callable[[int, int], dict[str, Any]]
 
 
 def logs_of(given: Any, epochs: int, steps: int) -> Logs:
-    """Make a function from (epoch, batch) to logs.
+    """Make a function from (epoch, batch) to logs: of a function, of series, or of None, then a loss that falls.
 
-    Args:
-        given: such a function; or a dict of series or a ``keras.callbacks.History``, whose series have one value
-            an epoch or one a step; or None for a loss of 1 / (1 + steps before).
-        epochs, steps: the number of epochs, and of steps in each.
-
-    Raises:
-        ValueError: a series is too short or too long.
-        TypeError: ``given`` is none of these.
+    Series are a dict or a ``keras.callbacks.History``, and have one value an epoch or one a step.
     """
     if given is None:
         return lambda epoch, batch: {"loss": 1.0 / (1 + epoch * steps + batch)}

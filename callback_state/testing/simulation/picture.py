@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,16 +29,9 @@ def picture(
     marks: Iterable[tuple[int, int]] = (),
     parts_at: tuple[int, int] | None = None,
 ) -> Any:
-    """Draw the learning rates of some records.
+    """Draw the learning rates of some records with their names; a text if matplotlib is not installed.
 
-    Args:
-        records: the records, by the names in the legend.
-        path: where to save the picture; None to save nothing.
-        marks: the steps (epoch, batch) at which a run was interrupted.
-        parts_at: the step from which the curves differ; None if they do not.
-
-    Returns:
-        A ``matplotlib`` figure; a text if matplotlib is not installed.
+    ``marks`` are the steps (epoch, batch) at which a run was interrupted; from ``parts_at`` on the curves differ.
     """
     try:
         from matplotlib.figure import Figure
@@ -48,11 +42,11 @@ def picture(
         return text
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="learning rate")
-    places = _places(records.values())
+    steps = sorted({step for record in records.values() for step in record.steps})
     for i, (name, record) in enumerate(records.items()):
         wide = i == 0 and len(records) > 1  # so that the second line is seen on top of it
         axes.plot(
-            [places[step] for step in record.steps],
+            [bisect_left(steps, step) for step in record.steps],
             record.learning_rate,
             label=name,
             linewidth=4 if wide else 1.5,
@@ -60,22 +54,13 @@ def picture(
         )
     for i, mark in enumerate(marks):
         label = "interrupted" if i == 0 else None
-        axes.axvline(_place(places, mark), color="0.6", linestyle=":", label=label)
+        axes.axvline(bisect_left(steps, mark), color="0.6", linestyle=":", label=label)
     if parts_at is not None:
-        axes.axvline(_place(places, parts_at), color="tab:red", linestyle="--", label=f"part at {parts_at}")
+        axes.axvline(bisect_left(steps, parts_at), color="tab:red", linestyle="--", label=f"part at {parts_at}")
     axes.legend()
     if path is not None:
         figure.savefig(path)
     return figure
-
-
-def _places(records: Iterable[Rates]) -> dict[tuple[int, int], int]:
-    """Number the steps of all records from 0."""
-    return {step: i for i, step in enumerate(sorted({step for record in records for step in record.steps}))}
-
-
-def _place(places: dict[tuple[int, int], int], step: tuple[int, int]) -> int:
-    return sum(other < step for other in places)
 
 
 def _lines(records: dict[str, Rates], marks: Iterable[tuple[int, int]], parts_at: Any) -> Iterable[str]:
@@ -94,12 +79,7 @@ def _range(values: list[float]) -> str:
 
 
 def sparkline(values: list[float]) -> str:
-    """Draw values as blocks of eight heights, at most ``WIDTH`` of them; a value that is no number is a blank.
-
-    Example:
-        >>> sparkline([0.0, 0.5, 1.0])
-        '▁▅█'
-    """
+    """Draw values as blocks of eight heights, at most ``WIDTH`` of them; a value that is no number is a blank."""
     some = [values[i * len(values) // min(WIDTH, len(values))] for i in range(min(WIDTH, len(values)))]
     finite = [value for value in some if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)

@@ -38,11 +38,7 @@ class Plan:
         watch: Iterable[str] = (),
         timeout: float | None = 60.0,
     ) -> Plan:
-        """Make a plan from checked arguments.
-
-        Raises:
-            ValueError, TypeError: an argument is wrong.
-        """
+        """Make a plan from checked arguments."""
         counts = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
         for name, value in counts.items():
             least = int(name == "steps_per_epoch")
@@ -62,24 +58,19 @@ class Plan:
         return False
 
     def points(self, at: Any) -> list[Point]:
-        """The points (epoch, batch) that the argument ``at`` stands for.
-
-        Raises:
-            ValueError: there is none, or one is not within the run.
-        """
-        points = self._points(at)
+        """The points (epoch, batch) that the argument ``at`` stands for, at least one."""
+        if isinstance(at, str):
+            if at not in ("every step", "every epoch"):
+                raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or points (epoch, batch)")
+            steps = range(self.steps + 1 if at == "every step" else 1)
+            points = [(epoch, batch) for epoch in range(self.epochs) for batch in steps][1:]
+        else:
+            points = self._given(at)
         if not points:
             raise ValueError(f"at={at!r} of {self.epochs} epochs is no point at all, so nothing would be tested")
         return points
 
-    def _points(self, at: Any) -> list[Point]:
-        if at == "every step":
-            inside = [(e, b) for e in range(self.epochs) for b in range(1, self.steps + 1)]
-            return sorted([*inside, *self._points("every epoch")])
-        if at == "every epoch":
-            return [(e, 0) for e in range(1, self.epochs)]
-        if isinstance(at, str):
-            raise ValueError(f"at={at!r}: expected 'every step', 'every epoch' or points (epoch, batch)")
+    def _given(self, at: Any) -> list[Point]:
         if not isinstance(at, Iterable) or (isinstance(at, tuple) and self.contains(at)):
             raise ValueError(
                 f"at={at!r}: expected 'every step', 'every epoch' or a list of points, such as [(1, 0)]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from typing import Any
 
 import keras
@@ -46,17 +47,17 @@ class Run:
                 with self._dog:
                     yield
             except Exception as error:
-                self._say_where(error)
+                if self._dog.event is not None and hasattr(error, "add_note"):
+                    step = self.record.steps[-1] if self.record.steps else "none"
+                    error.add_note(
+                        f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}"
+                    )
                 raise
 
-    def _say_where(self, error: Exception) -> None:
-        if self._dog.event is not None and hasattr(error, "add_note"):
-            step = self.record.steps[-1] if self.record.steps else "none"
-            error.add_note(f"in {self._dog.called} of a simulated run; its last step (epoch, batch): {step}")
-
-    def hear(self, hook: str, *index: int, logs: Any = None, named: bool = False) -> None:
-        """Call one hook of all callbacks; they share one dict of logs, which ``named`` passes as ``logs=``."""
+    def hear(self, hook: str, *index: int, logs: Any = None) -> None:
+        """Call one hook of all callbacks; they share one dict of logs."""
         heard = pythonified(logs or {})
+        named = "_batch_" in hook  # as Keras does it
         arguments: tuple[Any, ...] = index if named else (*index, heard)
         options = {"logs": heard} if named else {}
         dog = self._dog
@@ -67,10 +68,6 @@ class Run:
         dog.event = None
         for saver in self._savers:
             saver.after_everybody()
-
-    def hear_batch(self, hook: str, batch: int, logs: Any = None) -> None:
-        """Call one hook of a batch of all callbacks."""
-        self.hear(hook, batch, logs=logs, named=True)
 
     def epochs(self, start: Point, put_back: Callable[[], object], quiet: Callable[[Point], object]) -> None:
         first, entered = start
@@ -97,11 +94,11 @@ class Run:
 
     def step(self, epoch: int, batch: int, logs: dict[str, Any]) -> None:
         record, model, saves = self.record, self.model, len(self._saves)
-        self.hear_batch("on_train_batch_begin", batch)
+        self.hear("on_train_batch_begin", batch)
         record.steps.append((epoch, batch))
         record.learning_rate.append(_rate(model))
         count_step(model)
-        self.hear_batch("on_train_batch_end", batch, logs)
+        self.hear("on_train_batch_end", batch, logs=logs)
         for name, (callback, attribute) in zip(self.plan.watch, self._watched, strict=True):
             if not hasattr(callback, attribute):
                 raise _nothing_to_watch(name, self._keyed)
@@ -111,17 +108,20 @@ class Run:
     def end_of(self, epoch: int, logs: dict[str, Any]) -> None:
         saves = len(self._saves)
         if self.plan.validation_steps:
-            self.validate(logs)
+            seen = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
+            self.pass_over("test", self.plan.validation_steps, lambda batch: seen)
         self.hear("on_epoch_end", epoch, logs=logs)
         self.note(epoch, self.plan.steps - 1, saves, "on_epoch_end")
 
-    def validate(self, logs: dict[str, Any]) -> None:
-        seen = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
-        self.hear("on_test_begin")
-        for batch in range(self.plan.validation_steps):
-            self.hear_batch("on_test_batch_begin", batch)
-            self.hear_batch("on_test_batch_end", batch, seen)
-        self.hear("on_test_end", logs=seen)
+    def pass_over(self, kind: str, steps: int, logs: Callable[[int], dict[str, Any]]) -> None:
+        """Call the hooks of a pass without training; the kind is "test" or "predict"."""
+        heard: dict[str, Any] = {}
+        self.hear(f"on_{kind}_begin")
+        for batch in range(steps):
+            self.hear(f"on_{kind}_batch_begin", batch)
+            heard = logs(batch)
+            self.hear(f"on_{kind}_batch_end", batch, logs=heard)
+        self.hear(f"on_{kind}_end", logs=heard if kind == "test" else None)
 
     def note(self, epoch: int, batch: int, before: int, hook: str) -> None:
         """Record the new saves after this step, and whether training was stopped."""
@@ -158,19 +158,15 @@ class _Recorder(keras.callbacks.Callback):
         super().__init__()
         self.events = record.events
 
+    def note(self, hook: str, logs: Any = None) -> None:
+        self.note_at(hook, None, logs)
 
-def _noting(hook: str, indexed: bool) -> Callable[..., None]:
-    def of_index(self: _Recorder, index: int, logs: Any = None) -> None:
+    def note_at(self, hook: str, index: int | None, logs: Any = None) -> None:
         self.events.append(Event(hook, index, dict(logs) if logs else {}))
-
-    def of_none(self: _Recorder, logs: Any = None) -> None:
-        of_index(self, None, logs)  # type: ignore[arg-type]
-
-    return of_index if indexed else of_none
 
 
 for _when in ("begin", "end"):
     for _what in ("train", "test", "predict"):
-        setattr(_Recorder, f"on_{_what}_{_when}", _noting(f"on_{_what}_{_when}", False))
-        setattr(_Recorder, f"on_{_what}_batch_{_when}", _noting(f"on_{_what}_batch_{_when}", True))
-    setattr(_Recorder, f"on_epoch_{_when}", _noting(f"on_epoch_{_when}", True))
+        setattr(_Recorder, f"on_{_what}_{_when}", partialmethod(_Recorder.note, f"on_{_what}_{_when}"))
+    for _what in ("epoch", "train_batch", "test_batch", "predict_batch"):
+        setattr(_Recorder, f"on_{_what}_{_when}", partialmethod(_Recorder.note_at, f"on_{_what}_{_when}"))

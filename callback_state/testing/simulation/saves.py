@@ -53,8 +53,7 @@ class Noting(Keeper):
 def noted(callbacks: list[Any], model: Any, note: Callable[[str], object]) -> Iterator[list[Noting]]:
     """Within the block, checkpoint callbacks note their saves instead of writing. Their model must be set.
 
-    Yields:
-        The keepers that decide after all callbacks have seen an event.
+    Yields the keepers that decide after all callbacks have seen an event.
     """
     ours = [callback for callback in callbacks if isinstance(callback, ModelCheckpointEnhanced)]
     keepers = [Noting(callback, model, note) for callback in ours]

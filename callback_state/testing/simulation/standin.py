@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy
 
-from ..._keras.backend import adder
+from ..._keras.backend import adder, value_of
 
 
 class _Value(numpy.ndarray):
@@ -30,11 +29,7 @@ def _value(number: float, dtype: str) -> Any:
 
 
 class NumpyOptimizer:
-    """An optimizer with only a learning rate and a step count. It needs no TensorFlow; a step costs microseconds.
-
-    Args:
-        learning_rate: the initial learning rate; it is a float32, as in Keras.
-    """
+    """An optimizer with only a learning rate, a float32 as in Keras, and a step count. It needs no TensorFlow."""
 
     name = "numpy"
 
@@ -53,12 +48,7 @@ class NumpyOptimizer:
 
 
 class StandIn:
-    """A model that counts its steps in its only weight, and that notes saves instead of writing files.
-
-    Args:
-        optimizer: a Keras optimizer that is not built yet, a function that returns one, a name, ``"numpy"``, or
-            None for SGD(0.01).
-    """
+    """A model that counts its steps in its only weight, and that notes saves instead of writing files."""
 
     name = "simulated"
     built = compiled = True
@@ -78,16 +68,15 @@ class StandIn:
         if isinstance(optimizer, NumpyOptimizer):
             self.optimizer: Any = optimizer
             self.weights: list[Any] = [_value(0, "float32")]
-            self._counts: list[Callable[[], object]] = [
-                partial(value.__iadd__, 1) for value in (self.weights[0], optimizer.iterations)
-            ]
-            return
-        import keras
+        else:
+            import keras
 
-        self.optimizer = keras.optimizers.get("sgd" if optimizer is None else optimizer)
-        self.weights = [keras.Variable(0.0, name="steps")]
-        self.optimizer.build(self.weights)
-        self._counts = [adder(variable) for variable in (self.weights[0], self.optimizer.iterations)]
+            self.optimizer = keras.optimizers.get("sgd" if optimizer is None else optimizer)
+            self.weights = [keras.Variable(0.0, name="steps")]
+            self.optimizer.build(self.weights)
+        self.variables = self.trainable_variables = self.weights
+        counted = (self.weights[0], self.optimizer.iterations)
+        self._counts = [partial(v.__iadd__, 1) if isinstance(v, _Value) else adder(v) for v in counted]
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -95,21 +84,13 @@ class StandIn:
             f"simulate(), or test the callback in a real fit"
         )
 
-    @property
-    def trainable_variables(self) -> list[Any]:
-        return self.weights
-
-    @property
-    def variables(self) -> list[Any]:
-        return self.weights
-
     def step(self) -> None:
         """Count one training step in the weight and in the optimizer."""
         for add_one in self._counts:
             add_one()
 
     def get_weights(self) -> list[Any]:
-        return [numpy.array(weight.numpy()) for weight in self.weights]
+        return [value_of(weight) for weight in self.weights]
 
     def set_weights(self, weights: list[Any]) -> None:
         for weight, value in zip(self.weights, weights, strict=True):
@@ -139,7 +120,7 @@ def variables_of(model: Any) -> list[Any]:
 
 def values_of(model: Any) -> list[Any]:
     """Copy the values of :func:`variables_of`."""
-    return [numpy.array(variable.numpy()) for variable in variables_of(model)]
+    return [value_of(variable) for variable in variables_of(model)]
 
 
 def put_back(model: Any, values: list[Any]) -> None:

@@ -8,23 +8,14 @@ from typing import Any
 
 
 class Watchdog:
-    """A context manager that limits the time of each hook within its block.
+    """A context manager that limits the time that one callback may take for one hook within its block.
 
     Only the main thread can be interrupted, and only if Ctrl-C raises a ``KeyboardInterrupt`` there. In any other
     case the time is not limited.
-
-    Args:
-        seconds: the time that one callback may take for one hook; None for no limit.
-
-    Attributes:
-        event: (hook, index) of the running hook, a new tuple each time; None between two hooks.
-        callback: the callback whose hook runs.
-
-    Raises (from its block):
-        TimeoutError: a hook took longer; it was interrupted by a ``KeyboardInterrupt``.
     """
 
     def __init__(self, seconds: float | None) -> None:
+        #: (hook, index) of the running hook, a new tuple each time; None between two hooks.
         self.event: tuple[str, tuple[int, ...]] | None = None
         self.callback: Any = None
         self._seconds = seconds
