@@ -141,8 +141,8 @@ def layers_of(model: Any) -> list[Any]:
     return []
 
 
-def _seed_variables(model: Any) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
-    """The variables that no Keras file holds, by dtype and shape: those of SeedGenerators and of recurrent layers.
+def _seed_variables(model: Any) -> list[Any]:
+    """The variables that no Keras file holds: the states of the SeedGenerators, and those of recurrent layers.
 
     A recurrent layer with ``stateful=True`` remembers the last batch in variables that Keras does not list.
     """
@@ -155,10 +155,14 @@ def _seed_variables(model: Any) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
     held = [value for loss in losses for value in getattr(loss, "__dict__", {}).values()]
     drawn = [value.state for value in held if isinstance(value, keras.random.SeedGenerator)]
     found = {id(v): v for v in (*model.variables, *remembered, *drawn)}
+    return [v for v in found.values() if id(v) not in others]
+
+
+def _alike(variables: list[Any]) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
+    """The variables by their dtype and shape."""
     groups: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
-    for variable in found.values():
-        if id(variable) not in others:
-            groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
+    for variable in variables:
+        groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
     return groups
 
 
@@ -176,13 +180,13 @@ def take_seeds(model: Any) -> dict[str, Any]:
         values = [copy.numpy() for copy in copies_of(variable)]
         if any(value.tobytes() != values[0].tobytes() for value in values):
             replicas[i] = numpy.stack(values)
-    seeds = [numpy.stack([v.numpy() for v in alike]) for alike in _seed_variables(model).values()]
+    seeds = [numpy.stack([v.numpy() for v in alike]) for alike in _alike(_seed_variables(model)).values()]
     return {"seeds": seeds, "replicas": replicas}
 
 
 def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
     """Assign what :func:`take_seeds` took."""
-    groups = _seed_variables(model)
+    groups = _alike(_seed_variables(model))
     found = [(dtype, (len(vs), *shape)) for (dtype, shape), vs in groups.items()]
     saved = [(array.dtype.name, array.shape) for array in taken["seeds"]]
     if found != saved:

@@ -80,14 +80,7 @@ def _show(error: click.ClickException) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        argv: the arguments after the program's name; None for the arguments of this process.
-
-    Returns:
-        The exit status, a value of :class:`Exit`.
-    """
+    """Run a command with the arguments after the program's name (None: of this process); the exit status."""
     with opened_streams(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *rest, **more: say(str(message))

@@ -17,7 +17,7 @@ from callback_state.cli.pictures.page import document
 from callback_state.cli.pictures.series import Panel, Series, is_drawn
 from callback_state.cli.pictures.timeline import timeline_of
 from callback_state.cli.runs.recorded import recorded
-from callback_state.cli.values.short import short, some
+from callback_state.cli.values.phrases import short, some
 
 MANY = 50_000
 

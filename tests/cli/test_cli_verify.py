@@ -12,7 +12,7 @@ from states import flip, put_staged
 
 from callback_state._format.trust import Keys
 from callback_state._store.pair import SUFFIX
-from callback_state.cli.shell import progress
+from callback_state.cli.runs import looks
 from callback_state.cli.shell.exits import Exit
 
 KEY, OTHER = "a key that is long enough", "another key of some length"
@@ -133,7 +133,7 @@ def test_long_work_shows_a_bar(
     little: int, terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On standard error, if that is a terminal and there is much to be read; the result is the same."""
-    monkeypatch.setattr(progress, "_LITTLE", little)
+    monkeypatch.setattr(looks, "_LITTLE", little)
     monkeypatch.setenv("TERM", "xterm")
     put_run(tmp_path, [0.5, 0.25])
     done = run("verify", tmp_path, terminal=terminal)

@@ -108,15 +108,7 @@ def test_a_run_is_killed_at_a_moment(tmp_path: Path, killed_run: object) -> None
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "simulation.compared",
-        "simulation.drive",
-        "simulation.picture",
-        "proof.equal",
-        "proof.resumes",
-        "strategies",
-    ],
+    "name", ["simulation.compared", "simulation.drive", "proof.equal", "proof.resumes", "strategies"]
 )
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
     """As they stand there."""

@@ -137,14 +137,8 @@ def _print_pairs(pairs: Iterable[tuple[str, Any, Any]]) -> None:
     pairs = [*pairs]
     width = min(_WIDTH, max(len(name) for name, _, _ in pairs[:_SHOWN]))
     for name, a, b in pairs[:_SHOWN]:
-        print_words(f"  {name.ljust(width)}  {_told(a)} -> {_told(b)}{_hidden(a, b)}")
+        left, right = ("nothing" if value is MISSING else words(value, _WIDTH) for value in (a, b))
+        hidden = " (they differ in something that is not shown here)" if left == right else ""
+        print_words(f"  {name.ljust(width)}  {left} -> {right}{hidden}")
     if len(pairs) > _SHOWN:
         print_words(f"  and {len(pairs) - _SHOWN} more; --json has all")
-
-
-def _told(value: Any) -> str:
-    return "nothing" if value is MISSING else words(value, _WIDTH)
-
-
-def _hidden(a: Any, b: Any) -> str:
-    return " (they differ in something that is not shown here)" if _told(a) == _told(b) else ""

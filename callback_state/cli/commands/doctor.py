@@ -62,9 +62,8 @@ def _look(path: str, run: str | None) -> tuple[str, list[Finding]]:
     state, aside = newest_of(path, run)
     for problem in aside:
         say(problem)
-    return f"{state.name}: a restart {resume_of(state.meta)}", findings_in(
-        state, path if os.path.isdir(path) else os.path.dirname(path) or "."
-    )
+    directory = path if os.path.isdir(path) else os.path.dirname(path) or "."
+    return f"{state.name}: a restart {resume_of(state.meta)}", findings_in(state, directory)
 
 
 def _print(path: str, standing: str | None, findings: list[Finding], as_json: bool) -> None:

@@ -42,19 +42,15 @@ def command(path: str, as_csv: bool, as_json: bool) -> int:
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json cannot be used together")
-    meta = _loaded(path)
+    try:
+        meta = load_meta(path)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # not a group of this package in HDF5
+        raise CorruptCheckpointError(path, f"its history cannot be read ({error})") from error
     if as_json:
         print_json({name: view(values) for name, values in meta.items()})
     else:
         _print_csv({name: view(v) for name, v in meta.items() if name != "training_args"})
     return Exit.OK
-
-
-def _loaded(path: str) -> dict[str, Any]:
-    try:
-        return load_meta(path)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # not a group of this package in HDF5
-        raise CorruptCheckpointError(path, f"its history cannot be read ({error})") from error
 
 
 def _print_csv(columns: dict[str, Any]) -> None:

@@ -92,11 +92,7 @@ def command(
 
 
 def _runs(directory: str, keys: Keys | None) -> list[Run]:
-    """Verify the checkpoints that are no links.
-
-    Raises:
-        CheckpointNotFoundError: none of them is whole.
-    """
+    """Verify the checkpoints that are no links; refuse a directory in which none of them is whole."""
     files = [(model, own) for model, own in states(directory) if not _is_link(model)]
     runs = look_at(directory, files, verify=True, keys=keys)
     for problem in (checkpoint.problem for run in runs for checkpoint in run.checkpoints):
@@ -123,11 +119,7 @@ def _is_link(model: str) -> bool:
 def doomed(
     runs: list[Run], keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
 ) -> list[Listed]:
-    """Choose the checkpoints to delete, of each run from the oldest to the newest; None for a number is no rule.
-
-    Raises:
-        UsageError: nothing says which checkpoints are the best.
-    """
+    """Choose the checkpoints to delete, of each run from the oldest to the newest; None is no rule."""
     whole = {os.path.realpath(checkpoint.path): checkpoint for run in runs for checkpoint in run.whole}
     gone = {os.path.realpath(path) for run in runs for path in _surplus(run, keep, keep_best, monitor, mode)}
     while partners := gone & {_partner(checkpoint) for path, checkpoint in whole.items() if path not in gone}:

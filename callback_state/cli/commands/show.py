@@ -12,8 +12,7 @@ from ..shell.exits import Exit
 from ..shell.options import as_json, opened, path_argument
 from ..shell.output import print_json, print_line, print_words
 from ..values.described import described
-from ..values.phrases import moment_of, resume_of, value_of, words
-from ..values.short import short
+from ..values.phrases import moment_of, resume_of, short, value_of, words
 
 #: Names are padded to this many characters.
 _NAME = 40
@@ -98,7 +97,8 @@ def _values(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
 def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
     moment, monitor, model = found["moment"], found["monitor"], found["model"]
     yield "saved", f"{time_of(found['saved_at'])} ({age_of(found['saved_at'], time.time())} ago)"
-    yield "moment", moment_of(moment["epoch"], moment["batch"]) + _of_all(moment)
+    of_all = "" if moment["epochs"] is None else f", of {moment['epochs']} epochs"
+    yield "moment", moment_of(moment["epoch"], moment["batch"]) + of_all
     yield "restart", restart
     yield "run", short(found["template"])
     yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
@@ -115,10 +115,6 @@ def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
 
 def _more(name: str, count: int, what: str) -> Iterable[tuple[str, str]]:
     return [(name, f"and {count} {what}; --json has all")] if count > 0 else []
-
-
-def _of_all(moment: dict[str, Any]) -> str:
-    return "" if moment["epochs"] is None else f", of {moment['epochs']} epochs"
 
 
 def _last(history: Any) -> Iterable[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 from ..._checkpoints.directory import Listed, files_of
@@ -14,14 +13,6 @@ from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import as_json, key_file, keys_in, path_argument
 from ..shell.output import Cell, Table, print_json, print_table, say
-
-
-class _Verdict(enum.Enum):
-    """What was found out about a checkpoint; the value stands in the JSON."""
-
-    WHOLE = "whole"
-    DAMAGED = "damaged"
-    UNTRUSTED = "untrusted"
 
 
 @page(
@@ -60,25 +51,25 @@ def command(path: str, key_file: str | None, as_json: bool) -> int:
     return _exit(found)
 
 
-def _verdict(checkpoint: Listed) -> _Verdict:
+def _verdict(checkpoint: Listed) -> str:
     if isinstance(checkpoint.problem, UntrustedError):
-        return _Verdict.UNTRUSTED
-    return _Verdict.WHOLE if checkpoint.problem is None else _Verdict.DAMAGED
+        return "untrusted"
+    return "whole" if checkpoint.problem is None else "damaged"
 
 
 def _exit(found: list[Listed]) -> Exit:
     verdicts = {*map(_verdict, found)}
     if all(isinstance(one.problem, CheckpointNotFoundError) and not one.size for one in found):
         return Exit.NOT_FOUND
-    if _Verdict.DAMAGED in verdicts:
+    if "damaged" in verdicts:
         return Exit.DAMAGED
-    return Exit.UNTRUSTED if _Verdict.UNTRUSTED in verdicts else Exit.OK
+    return Exit.UNTRUSTED if "untrusted" in verdicts else Exit.OK
 
 
 def _as_json(checkpoint: Listed) -> dict[str, Any]:
     return {
         "path": checkpoint.path,
-        "verdict": _verdict(checkpoint).value,
+        "verdict": _verdict(checkpoint),
         "signed": checkpoint.signed,
         "problem": None if checkpoint.problem is None else str(checkpoint.problem),
     }
@@ -95,14 +86,14 @@ def _print(found: list[Listed], left: list[str], keys: Keys | None) -> None:
 
 def _row(checkpoint: Listed, keys: Keys | None) -> list[Cell]:
     verdict = _verdict(checkpoint)
-    whole = verdict is _Verdict.WHOLE
-    texts = checkpoint.name, verdict.value if whole else verdict.value.upper(), _signature(checkpoint, keys)
-    return [Cell(text, "" if whole else "red") for text in texts]
+    if verdict == "whole":
+        return [Cell(checkpoint.name), Cell(verdict), Cell(_signature(checkpoint, keys))]
+    return [Cell(text, "red") for text in (checkpoint.name, verdict.upper(), _signature(checkpoint, keys))]
 
 
 def _signature(checkpoint: Listed, keys: Keys | None) -> str:
     if not checkpoint.signed:
         return "none"
-    if keys is None or _verdict(checkpoint) is _Verdict.DAMAGED:
+    if keys is None or _verdict(checkpoint) == "damaged":
         return "not checked"
     return "WRONG" if checkpoint.problem is not None else "right"

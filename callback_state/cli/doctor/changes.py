@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 
 from .findings import Finding
 
-_WRAPPERS = ("stateful", "adapter")
 #: The methods that change a list, a dict, a set or a deque.
 _MUTATORS = re.compile(r"add|append(left)?|clear|discard|extend|insert|pop(item|left)?|remove|setdefault|update")
 #: Attributes that are set here are set again in a new process before it trains, or nothing is trained any more.
@@ -21,7 +20,9 @@ def changing_in(tree: ast.Module) -> Iterator[Finding]:
     A run warns of the same classes. Neither can see whether anything depends on the attributes.
     """
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    wrapped = {name for call in _calls(tree, *_WRAPPERS) for name in _names_in(call)}
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and last_name(n.func) in ("stateful", "adapter")]
+    given = [node for call in calls for argument in call.args for node in ast.walk(argument)]
+    wrapped = {node.id for node in given if isinstance(node, ast.Name)}
     for name, node in classes.items():
         if _is_callback(node, classes) and not _is_saved(node, classes) and name not in wrapped:
             changed = sorted(_changing(node))
@@ -36,34 +37,26 @@ def changing_in(tree: ast.Module) -> Iterator[Finding]:
                 )
 
 
-def _calls(tree: ast.AST, *names: str) -> list[ast.Call]:
-    return [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _last(n.func) in names]
-
-
-def _names_in(call: ast.Call) -> set[str]:
-    return {node.id for argument in call.args for node in ast.walk(argument) if isinstance(node, ast.Name)}
-
-
-def _last(node: ast.AST) -> str:
+def last_name(node: ast.AST) -> str:
     """The last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_callback(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
     """Whether a class derives from ``Callback``, directly or through classes of the script."""
-    bases = [_last(base) for base in node.bases]
+    bases = [last_name(base) for base in node.bases]
     return "Callback" in bases or any(_is_callback(c, classes) for c in _above(node, classes))
 
 
 def _is_saved(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
     """Whether a class, or a class that it derives from, is decorated with ``@stateful``."""
     decorators = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
-    own = any(_last(decorator) == "stateful" for decorator in decorators)
+    own = any(last_name(decorator) == "stateful" for decorator in decorators)
     return own or any(_is_saved(c, classes) for c in _above(node, classes))
 
 
 def _above(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
-    names = (_last(base) for base in node.bases)
+    names = (last_name(base) for base in node.bases)
     return [classes[name] for name in names if name in classes and classes[name].lineno < node.lineno]
 
 
@@ -79,40 +72,27 @@ def _only_called_by(names: Iterable[str], methods: dict[str, ast.FunctionDef]) -
     found = {*names}
     callers: dict[str, set[str]] = {}
     for key, method in methods.items():
-        for called in _calls_of_self(method):
-            callers.setdefault(called, set()).add(key)
+        for node in ast.walk(method):
+            if isinstance(node, ast.Call) and (called := _attribute(node.func)):
+                callers.setdefault(called, set()).add(key)
     while more := {name for name, by in callers.items() if by <= found} - found:
         found |= more
     return found
 
 
-def _calls_of_self(method: ast.FunctionDef) -> Iterator[str]:
-    for node in ast.walk(method):
-        if isinstance(node, ast.Call) and (name := _attribute(node.func)):
-            yield name
-
-
 def _changed(method: ast.FunctionDef) -> set[str]:
     """The attributes that a method assigns or changes."""
-    found = {_attribute(target) or _owner(target) for target in _targets(method)}
+    changed: list[ast.expr] = []
     for node in ast.walk(method):
         match node:
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if _MUTATORS.fullmatch(name):
-                found.add(_attribute(value))
-    return found - {""}
-
-
-def _targets(method: ast.FunctionDef) -> Iterator[ast.expr]:
-    for node in ast.walk(method):
-        match node:
+                changed.append(value)
             case ast.Assign(targets=targets):
-                yield from (part for target in targets for part in _parts(target))
+                for target in targets:
+                    changed += target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
             case ast.AugAssign(target=target) | ast.AnnAssign(target=target, value=ast.expr()):
-                yield target
-
-
-def _parts(target: ast.expr) -> list[ast.expr]:
-    return [*target.elts] if isinstance(target, (ast.Tuple, ast.List)) else [target]
+                changed.append(target)
+    return {_attribute(node.value if isinstance(node, ast.Subscript) else node) for node in changed} - {""}
 
 
 def _attribute(node: ast.expr) -> str:
@@ -121,8 +101,3 @@ def _attribute(node: ast.expr) -> str:
         case ast.Attribute(value=ast.Name(id="self"), attr=name):
             return name
     return ""
-
-
-def _owner(node: ast.expr) -> str:
-    """``"x"`` for the expression ``self.x[...]``; empty for anything else."""
-    return _attribute(node.value) if isinstance(node, ast.Subscript) else ""

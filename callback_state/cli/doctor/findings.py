@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from ..._checkpoints.doubt import Doubt
 from ..._checkpoints.needs import needs_of
 from ..._checkpoints.schema import Start
 from ..runs.recorded import State, partner_problem
@@ -33,7 +32,7 @@ def findings_in(state: State, directory: str) -> list[Finding]:
     return [
         *_of_partner(state),
         *_of_starts(state.meta.starts, restore),
-        *_of_doubts(state.meta.doubts),
+        *(Finding(doubt.what, doubt.cost, doubt.cure) for doubt in state.meta.doubts),
         *_of_code(state, restore),
         *_of_versions(state.meta.versions),
     ]
@@ -71,25 +70,16 @@ def _of_starts(starts: list[Start], restore: str) -> Iterator[Finding]:
             )
 
 
-def _of_doubts(doubts: list[Doubt]) -> Iterator[Finding]:
-    for doubt in doubts:
-        yield Finding(doubt.what, doubt.cost, doubt.cure)
-
-
 def _of_code(state: State, restore: str) -> Iterator[Finding]:
     for need in needs_of(state.snapshot):
         if not need.path.endswith("=)"):  # with into= a constructor's argument is the new one
+            attribute = re.split(r"[.\[]", need.path.partition(".")[2])[0]
             yield Finding(
                 f"{need.path}, {need.what}, is stored by value",
                 "its value, unless the callback in into= has its own: it is opened only with trusted=True, and "
                 "then whoever wrote the file can run any program",
-                f"leave it out with @stateful(exclude=({_attribute(need.path)!r},)), set it in the constructor, "
-                f"and {restore}",
+                f"leave it out with @stateful(exclude=({attribute!r},)), set it in the constructor, and {restore}",
             )
-
-
-def _attribute(path: str) -> str:
-    return re.split(r"[.\[]", path.partition(".")[2])[0]
 
 
 def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .changes import changing_in
+from .changes import changing_in, last_name
 from .findings import Finding
 
 _OURS, _STOCK = "ModelCheckpointEnhanced", ("ModelCheckpoint", "BackupAndRestore")
@@ -25,12 +25,7 @@ _STATEFUL = re.compile(
 
 
 def findings_of(path: str) -> list[Finding]:
-    """Return the findings in a script, in the order of its lines.
-
-    Raises:
-        SyntaxError, ValueError: the file is not Python.
-        OSError: the file cannot be read.
-    """
+    """Return the findings in a script, in the order of its lines."""
     script = _Script(ast.parse(Path(path).read_bytes(), path))
     if script.imports.isdisjoint(_KERAS):  # other libraries have callbacks and fit too
         return []
@@ -45,12 +40,9 @@ def findings_of(path: str) -> list[Finding]:
 
 
 class _Script:
-    """A parsed script.
+    """A parsed script: its tree, the packages that it imports, and its calls by the last part of the called name.
 
-    Attributes:
-        tree: the syntax tree.
-        imports: the names of the packages that it imports.
-        calls: the calls, by the last part of the called name; a name imported with ``as`` counts as the original.
+    A name imported with ``as`` counts as the original.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -65,7 +57,7 @@ class _Script:
                 self.imports.add(str(node.module).partition(".")[0])
                 renamed |= {alias.asname: alias.name for alias in node.names if alias.asname is not None}
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            name = dotted(call.func).rpartition(".")[2]
+            name = last_name(call.func)
             self.calls.setdefault(renamed.get(name, name), []).append(call)
 
     def called(self, *names: str) -> list[ast.Call]:
@@ -99,7 +91,7 @@ def has(call: ast.Call, name: str) -> bool:
 def _of_checkpoints(script: _Script) -> Iterator[Finding]:
     """Find runs that are not saved, or not completely."""
     for call in () if script.saves else script.called(*_STOCK):
-        name = dotted(call.func).rpartition(".")[2]
+        name = last_name(call.func)
         yield Finding(
             f"{name} saves the model, not what the callbacks know",
             "how long they have waited, the best value, schedules, seeds: a restarted run is a different run",
@@ -109,7 +101,7 @@ def _of_checkpoints(script: _Script) -> Iterator[Finding]:
     for node in ast.walk(script.tree):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if _is_unused(script, name):
-                if dotted(call.func).rpartition(".")[2] == _OURS:
+                if last_name(call.func) == _OURS:
                     yield Finding(
                         f"{name}, a {_OURS}, is not used",
                         "everything: nothing is saved",
@@ -201,23 +193,17 @@ def _of_seeds(script: _Script) -> Iterator[Finding]:
 def _is_of_data(call: ast.Call) -> bool:
     """Whether ``shuffle`` is the method of a ``tf.data.Dataset``: then it usually gets the size of a buffer."""
     sizes = (*call.args[:1], *(k.value for k in call.keywords if k.arg == "buffer_size"))
-    return any(map(_is_size, sizes))
-
-
-def _is_size(node: ast.expr) -> bool:
-    match node:
-        case ast.Constant(value=int()) | ast.Call(func=ast.Name(id="len")):
-            return True
+    for size in sizes:
+        match size:
+            case ast.Constant(value=int()) | ast.Call(func=ast.Name(id="len")):
+                return True
     return False
 
 
 def _of_steps(script: _Script) -> Iterator[Finding]:
     """Find random operations of TensorFlow in a train step or a layer."""
-    steps = [
-        node
-        for node in ast.walk(script.tree)
-        if isinstance(node, ast.FunctionDef) and node.name in ("train_step", "call")
-    ]
+    functions = [node for node in ast.walk(script.tree) if isinstance(node, ast.FunctionDef)]
+    steps = [function for function in functions if function.name in ("train_step", "call")]
     for call in (node for step in steps for node in ast.walk(step) if isinstance(node, ast.Call)):
         name = dotted(call.func)
         if _STATEFUL.fullmatch(name):

@@ -87,13 +87,10 @@ def _line(series: Series, number: int, x: Scale, y: Scale) -> Markup:
             points = " ".join(f"{_at(x(place))},{_at(y(value))}" for place, value in run)
             drawn.append(element("polyline", points=points))
         if series.has_dots or len(run) == 1:
-            drawn += [_dot(series.name, place, value, x, y) for place, value in run]
+            for place, value in run:
+                title = element("title", f"{series.name} after {place:g} epochs: {value:.6g}")
+                drawn.append(element("circle", title, cx=_at(x(place)), cy=_at(y(value)), r=2.2))
     return element("g", *drawn, class_=f"series s{number}")
-
-
-def _dot(name: str, place: float, value: float, x: Scale, y: Scale) -> Markup:
-    title = element("title", f"{name} after {place:g} epochs: {value:.6g}")
-    return element("circle", title, cx=_at(x(place)), cy=_at(y(value)), r=2.2)
 
 
 def _at(coordinate: float) -> str:

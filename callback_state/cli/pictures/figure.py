@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..._units import duration
 from ..runs.recorded import Recorded
 from ..shell.output import printable
-from ..values.short import short, some
+from ..values.phrases import short, some
 from .series import Panel, Series, is_drawn
 from .timeline import Restart, Timeline
 

@@ -15,8 +15,7 @@ from ..._units import duration, time_of
 from ..._version import __version__
 from ..runs.recorded import Recorded, State
 from ..values.described import told_of
-from ..values.phrases import moment_of, value_of, words
-from ..values.short import short, some
+from ..values.phrases import moment_of, short, some, value_of, words
 from .chart import chart
 from .series import Panel
 from .timeline import Timeline, timeline_of
@@ -59,7 +58,11 @@ def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
     yield element("h1", _title(run))
     directory = os.path.basename(os.path.abspath(run.path))
     yield element("p", f"{timeline.standing[0].upper()}{timeline.standing[1:]}. Directory {directory}.")
-    yield element("dl", *(_fact(*fact) for fact in _facts(run, timeline)), class_="facts")
+    facts = (
+        element("div", element("dt", name), element("dd", value), element("dd", more, class_="quiet"))
+        for name, value, more in _facts(run, timeline)
+    )
+    yield element("dl", *facts, class_="facts")
 
 
 def _facts(run: Recorded, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
@@ -71,10 +74,6 @@ def _facts(run: Recorded, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
     if meta.starts:
         yield "began", time_of(meta.starts[0].at), ""
         yield "restarts that saved", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"
-
-
-def _fact(name: str, value: str, more: str) -> Markup:
-    return element("div", element("dt", name), element("dd", value), element("dd", more, class_="quiet"))
 
 
 def _doubts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
@@ -150,12 +149,11 @@ def _key(name: str, number: int) -> Markup:
 def _values(panel: Panel) -> Markup:
     columns = [dict(series.points) for series in panel.series]
     places = sorted({place for column in columns for place in column})
-    rows = [(f"{place:g}", *(_number(column.get(place)) for column in columns)) for place in places]
+    rows = [
+        (f"{place:g}", *(f"{column[place]:.7g}" if place in column else "" for column in columns))
+        for place in places
+    ]
     return _table(("epochs", *(series.name for series in panel.series)), rows)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.7g}"
 
 
 def _checkpoints(run: Recorded) -> Iterator[Markup]:

@@ -14,18 +14,13 @@ _STEPS = 4
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis.
-
-    Attributes:
-        low, high: the values at the ends.
-        start, stop: the coordinates of the ends.
-        logarithmic: whether values are placed by their logarithm; then all of them are positive.
-    """
+    """An axis: from the value ``low`` at the coordinate ``start`` to ``high`` at ``stop``."""
 
     low: float
     high: float
     start: float
     stop: float
+    #: Whether values are placed by their logarithm; then all of them are positive.
     logarithmic: bool = False
 
     @classmethod
@@ -53,22 +48,13 @@ class Scale:
         return math.log10(value) if self.logarithmic else value
 
     def ticks(self) -> list[float]:
-        """Round values between the ends, about four of them.
-
-        Example:
-            >>> Scale(0, 10, 0, 1).ticks()
-            [0.0, 5.0, 10.0]
-        """
-        return self._decades() if self.logarithmic else self._round()
-
-    def _decades(self) -> list[float]:
-        powers = range(math.ceil(math.log10(self.low) - _CLOSE), math.floor(math.log10(self.high) + _CLOSE) + 1)
-        return [10.0**power for power in powers[:: 1 + (len(powers) - 1) // (_STEPS + 1)]]
-
-    def _round(self) -> list[float]:
-        step = self._step()
-        first, last = math.ceil(self.low / step - _CLOSE), math.floor(self.high / step + _CLOSE)
-        return [k * step for k in range(first, last + 1)]
+        """Round values between the ends, about four of them."""
+        step = 1.0 if self.logarithmic else self._step()
+        low, high = self._measure(self.low) / step, self._measure(self.high) / step
+        found = range(math.ceil(low - _CLOSE), math.floor(high + _CLOSE) + 1)
+        if self.logarithmic:
+            return [10.0**power for power in found[:: 1 + (len(found) - 1) // (_STEPS + 1)]]
+        return [k * step for k in found]
 
     def _step(self) -> float:
         least = (self.high / _STEPS - self.low / _STEPS) * (1 - _CLOSE)
@@ -77,12 +63,7 @@ class Scale:
 
 
 def labels(values: Sequence[float]) -> list[str]:
-    """Write values as short texts that are all different.
-
-    Example:
-        >>> labels([0.9990, 0.9995, 1.0])
-        ['0.999', '0.9995', '1']
-    """
+    """Write values as short texts that are all different."""
     for digits in range(3, 18):
         texts = [f"{value:.{digits}g}" for value in values]
         if len({*texts}) == len({*values}):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..values.short import short
+from ..values.phrases import short
 
 #: A positive series whose largest value is so many times its smallest is drawn on a logarithmic scale.
 _WIDE = 1000
@@ -22,16 +22,11 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """Values over places. A value may be infinite or NaN.
-
-    Attributes:
-        name: the name of the series.
-        points: pairs (place, value).
-        left_out: how many points were left out.
-    """
+    """Values over places. A value may be infinite or NaN."""
 
     name: str
     points: tuple[Point, ...]
+    #: How many points were left out.
     left_out: int = 0
 
     @property

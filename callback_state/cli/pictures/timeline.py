@@ -25,20 +25,15 @@ _PANELS, _MARKS = 40, 100
 
 @dataclass(frozen=True)
 class Restart:
-    """A point at which a run went on in a new process.
-
-    Attributes:
-        number: counts from 1.
-        place: in epochs trained.
-        epoch, batch: the 0-based epoch and batch with which the run went on.
-        at: the time when it went on, in nanoseconds since 1970.
-        saved_at: the time when the checkpoint that it went on from was saved, in nanoseconds since 1970.
-    """
+    """A point at which a run went on in a new process; its number counts from 1."""
 
     number: int
+    #: In epochs trained.
     place: float
+    #: The 0-based epoch and batch with which the run went on.
     epoch: int
     batch: int
+    #: When it went on, and when the checkpoint was saved that it went on from, in nanoseconds since 1970.
     at: int
     saved_at: int
 
@@ -51,28 +46,22 @@ class Restart:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A run over its epochs.
+    """A run over its epochs."""
 
-    Attributes:
-        rate: the panel of the learning rate; None if no file has it.
-        metrics: a panel for each metric, with its ``val_`` series.
-        states: for each callback's key the panels of its numbers that change.
-        steady: for each callback's key the names of its numbers that never change.
-        restarts: the restarts, in order.
-        end: the place of the newest checkpoint.
-        planned: the number of epochs of the whole run; None if it is not known.
-        finished: whether the run has finished.
-        remarks: a sentence for each thing that the pictures cannot show.
-    """
-
+    #: None if no file has the learning rate.
     rate: Panel | None
+    #: A panel for each metric, with its ``val_`` series.
     metrics: list[Panel]
+    #: For each callback's key the panels of its numbers that change, and the names of those that never change.
     states: dict[str, list[Panel]]
     steady: dict[str, list[str]]
     restarts: list[Restart]
+    #: The place of the newest checkpoint.
     end: float
+    #: The number of epochs of the whole run; None if it is not known.
     planned: int | None
     finished: bool
+    #: A sentence for each thing that the pictures cannot show.
     remarks: list[str] = field(default_factory=list)
 
     @property

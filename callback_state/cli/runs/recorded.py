@@ -37,20 +37,17 @@ class State:
 
 @dataclass(frozen=True)
 class Recorded:
-    """One run of a directory.
+    """One run of a directory."""
 
-    Attributes:
-        path: the path as the user gave it.
-        states: the checkpoints, oldest first; at least one.
-        best: the checkpoint with the best monitored value; None if nothing tells which values are better.
-        aside: a sentence for each checkpoint that was left out, which says why.
-        others: the names (templates) of the other runs in the directory.
-    """
-
+    #: As the user gave it.
     path: str
+    #: The checkpoints, oldest first; at least one.
     states: list[State]
+    #: None if nothing tells which values are better.
     best: State | None
+    #: A sentence for each checkpoint that was left out, which says why.
     aside: list[str]
+    #: The names (templates) of the other runs in the directory.
     others: list[str]
 
     @property
@@ -64,12 +61,7 @@ class Recorded:
 
 
 def recorded(path: str, template: str | None = None) -> Recorded:
-    """Read one run at a path: that whose files have the name ``template``, or that with the newest checkpoint.
-
-    Raises:
-        CheckpointNotFoundError: there is no such run.
-        CallbackStateError: none of its state files can be read.
-    """
+    """Read one run at a path: that whose files have the name ``template``, or that with the newest checkpoint."""
     files = _files_at(path)
     runs = look_at(path, [*files.items()])
     run = _chosen(path, runs, template)
@@ -150,7 +142,8 @@ def _opened(
             states.append(State(one.path, _read(one, files.get(one.path, []))))
         except (CallbackStateError, OSError) as error:
             if os.path.lexists(one.path):
-                problems.append(_problem(one.path, error))
+                unreadable = CorruptCheckpointError(one.path, f"cannot be read: {error}")
+                problems.append(error if isinstance(error, CallbackStateError) else unreadable)
     return states
 
 
@@ -160,11 +153,6 @@ def _read(one: Listed, states: list[str]) -> Snapshot:
         with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
             return Snapshot.read(states[0], unseal(state_bytes(states[0]), states[0]))
     return Snapshot.open(one.path)
-
-
-def _problem(path: str, error: Exception) -> CallbackStateError:
-    unreadable = CorruptCheckpointError(path, f"cannot be read: {error}")
-    return error if isinstance(error, CallbackStateError) else unreadable
 
 
 def _course_of(states: list[State]) -> tuple[list[State], list[str]]:

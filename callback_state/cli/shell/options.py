@@ -66,12 +66,7 @@ def opened(path: str, keys: Keys | None = None) -> Found:
 
 
 def keys_in(path: str | None) -> Keys | None:
-    """Read the keys from a file, or from the environment if no file is given; None if there are none.
-
-    Raises:
-        UsageError: the file or the environment variable holds no usable key.
-        OSError: the file cannot be read.
-    """
+    """Read the keys from a file, or from the environment if no file is given; None if there are none."""
     given: Any = None
     if path is not None:
         with open(path, "rb") as file:
@@ -91,12 +86,7 @@ def check_directory(path: str) -> None:
 
 @contextlib.contextmanager
 def locked(directory: str) -> Iterator[None]:
-    """Hold the lock of a directory, so that no run writes into it. A missing directory is not made.
-
-    Raises:
-        InUseError: a run writes there.
-        CheckpointNotFoundError: there is no such directory.
-    """
+    """Hold the lock of a directory, so that no run writes into it. A missing directory is not made."""
     check_directory(directory)
     held = lock.hold(directory)
     try:

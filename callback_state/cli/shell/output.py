@@ -32,30 +32,20 @@ class Cell(NamedTuple):
 
 @dataclass
 class Table:
-    """A table to print.
-
-    Attributes:
-        columns: the names of the columns.
-        rows: for each row a text or a :class:`Cell` for each column.
-        right: the names of the columns that are aligned to the right.
-        dispensable: the names of the columns that are left out, in this order, if the terminal is too narrow.
-        title: the line above the table; empty for none.
-    """
+    """A table to print."""
 
     columns: Sequence[str]
+    #: For each row a text or a :class:`Cell` for each column.
     rows: Sequence[Sequence[str | Cell]] = ()
+    #: The columns that are aligned to the right.
     right: frozenset[str] = frozenset()
+    #: The columns that are left out, in this order, if the terminal is too narrow.
     dispensable: Sequence[str] = ()
     title: str = ""
 
 
 def printable(text: str) -> str:
-    r"""Escape all characters that are not visible, such as control characters and bidirectional marks.
-
-    Example:
-        >>> print(printable("a\x1b[31m"))
-        a\x1b[31m
-    """
+    """Escape all characters that are not visible, such as control characters and bidirectional marks."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -126,20 +116,21 @@ def print_table(table: Table) -> None:
     if table.title:
         print_line(table.title, "bold")
     if is_terminal():
-        _print_fitted(table, console().width)
+        width = console().width
+        fitting = _fitted(table, width)
+        if _width(fitting) > width:
+            _print_blocks(table.columns, _lines(table)[1:])
+        else:
+            _print_rich(_grid(fitting))
         return
     lines = _lines(table)
     widths = _widths(lines)
     for line in lines:
-        print_line("  ".join(_aligned(table, widths, line)).rstrip())
-
-
-def _print_fitted(table: Table, width: int) -> None:
-    fitting = _fitted(table, width)
-    if _width(fitting) > width:
-        _print_blocks(table.columns, _lines(table)[1:])
-    else:
-        _print_rich(_grid(fitting))
+        cells = [
+            cell.text.rjust(width) if name in table.right else cell.text.ljust(width)
+            for name, width, cell in zip(table.columns, widths, line, strict=True)
+        ]
+        print_line("  ".join(cells).rstrip())
 
 
 def _fitted(table: Table, width: int) -> Table:
@@ -164,20 +155,9 @@ def _width(table: Table) -> int:
 
 def _lines(table: Table) -> list[list[Cell]]:
     """The head and the rows, escaped."""
-    head = [Cell(printable(name), "bold") for name in table.columns]
-    return [head, *([_cell(cell) for cell in row] for row in table.rows)]
-
-
-def _cell(cell: str | Cell) -> Cell:
-    text, style = cell if isinstance(cell, Cell) else (cell, "")
-    return Cell(printable(text), style)
-
-
-def _aligned(table: Table, widths: list[int], line: Sequence[Cell]) -> list[str]:
-    return [
-        cell.text.rjust(width) if name in table.right else cell.text.ljust(width)
-        for name, width, cell in zip(table.columns, widths, line, strict=True)
-    ]
+    head = [Cell(name, "bold") for name in table.columns]
+    rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in table.rows]
+    return [[Cell(printable(cell.text), cell.style) for cell in line] for line in (head, *rows)]
 
 
 def _print_blocks(columns: Sequence[str], rows: list[list[Cell]]) -> None:
@@ -207,6 +187,7 @@ def live() -> Iterator[Callable[[list[Table]], None]]:
     """Yield a function that shows tables in the place of the last ones; if there are many rows, the last rows."""
     from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
     screen = console()
     with Live(console=screen, auto_refresh=False) as shown:
@@ -214,16 +195,15 @@ def live() -> Iterator[Callable[[list[Table]], None]]:
         def show(tables: list[Table]) -> None:
             rows = max(1, screen.height // max(1, len(tables)) - 3)
             fitted = [_fitted(replace(table, rows=table.rows[-rows:]), screen.width) for table in tables]
-            shown.update(Group(*(part for table in fitted for part in _titled(table))))
+            parts: list[Any] = []
+            for table in fitted:
+                if table.title:
+                    parts.append(Text(printable(table.title), "bold"))
+                parts.append(_grid(table))
+            shown.update(Group(*parts))
             shown.refresh()
 
         yield show
-
-
-def _titled(table: Table) -> list[Any]:
-    from rich.text import Text
-
-    return [*([Text(printable(table.title), "bold")] if table.title else []), _grid(table)]
 
 
 def _print_rich(what: Any, **options: Any) -> None:

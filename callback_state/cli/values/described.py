@@ -20,11 +20,7 @@ _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "sto
 
 
 def described(found: Found) -> dict[str, Any]:
-    """Describe a checkpoint; its values are JSON as :mod:`.view` makes it.
-
-    Raises:
-        CorruptCheckpointError: the file is sealed rightly, but this package cannot have written its content.
-    """
+    """Describe a checkpoint; its values are JSON as :mod:`.view` makes it."""
     with _decoding(found.snapshot):
         return _described(found)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..._format.table import MISSING
 
 #: Kinds whose parts are compared one by one; any other kind is compared as a whole.
-_INNER = {"object": "fields", "record": "fields", "SimpleNamespace": "fields", "callback": "fields"}
+_OBJECTS = frozenset({"object", "record", "SimpleNamespace", "callback"})
 _LISTS = frozenset({"tuple", "deque"})
 _DICTS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 
@@ -54,9 +54,8 @@ def _parts(view: Any) -> tuple[str, dict[str, Any]] | None:
     kind = view.get("$type")
     if kind is None:
         return "", {f".{key}" if key.isidentifier() else f"[{key!r}]": item for key, item in view.items()}
-    if kind in _INNER:
-        fields = view[_INNER[kind]]
-        return f"{kind} {view.get('class')}", {f".{name}": item for name, item in fields.items()}
+    if kind in _OBJECTS:
+        return f"{kind} {view.get('class')}", {f".{name}": item for name, item in view["fields"].items()}
     if kind in _LISTS:
         return kind, {f"[{i}]": item for i, item in enumerate(view["items"])}
     if kind in _DICTS:

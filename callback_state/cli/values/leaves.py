@@ -34,7 +34,8 @@ def leaf(kind: str, value: Any) -> Any:
     if kind == "scalar":
         return {"$type": "scalar", "dtype": str(value.dtype), "value": _item(value)}
     if kind in _GENERATORS:
-        return _generator(kind, value)
+        made = getattr(value, "bit_generator", value)
+        return {"$type": kind, "of": type(made).__name__, "sha256": _digest(value)}
     if kind in _BYTES:
         return _bytes(kind, bytes(value))
     if kind == "int":
@@ -65,11 +66,6 @@ def _digest(value: Any) -> str:
     table = Encoder(canonical=True).table(value)
     parts = (hex(part) if type(part) is int else repr(part) for node in table.nodes for part in node)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _generator(kind: str, value: Any) -> dict[str, Any]:
-    made = getattr(value, "bit_generator", value)
-    return {"$type": kind, "of": type(made).__name__, "sha256": _digest(value)}
 
 
 def _item(value: Any) -> Any:

@@ -1,13 +1,16 @@
-"""Values and moments of a checkpoint in a few words."""
+"""Values, moments, names and lists of a checkpoint in a few words: a file may hold texts of any length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from ..._checkpoints.schema import Meta
 from ..._units import size_of
 
+#: The most characters of a name, and the most items of a list.
+_NAME, _ITEMS = 120, 12
 _CLOSED = {"tuple": "()", "set": "{}", "frozenset": "{}", "deque": "[]"}
 
 
@@ -29,7 +32,7 @@ def _pieces(view: Any) -> Iterator[str]:
     elif not isinstance(view, dict):
         yield str(view)
     elif "$type" not in view:
-        yield from _enclosed("{}", (_pair(repr(key), ": ", item) for key, item in view.items()))
+        yield from _enclosed("{}", (chain([f"{key!r}: "], _pieces(item)) for key, item in view.items()))
     else:
         yield from _typed(view, view["$type"])
 
@@ -37,20 +40,18 @@ def _pieces(view: Any) -> Iterator[str]:
 def _typed(view: dict[str, Any], kind: str) -> Iterator[str]:
     match view:
         case {"$type": "dict", "items": items}:
-            yield from _enclosed("{}", (_mapped(key, item) for key, item in items))
+            yield from _enclosed("{}", (chain(_pieces(key), [": "], _pieces(item)) for key, item in items))
         case {"$type": "OrderedDict" | "Counter" | "defaultdict", "items": items}:
             yield kind
-            yield from _enclosed("{}", (_mapped(key, item) for key, item in items))
+            yield from _enclosed("{}", (chain(_pieces(key), [": "], _pieces(item)) for key, item in items))
         case {"$type": "tuple", "items": [only]}:
-            yield "("
-            yield from _pieces(only)
-            yield ",)"
+            yield from chain("(", _pieces(only), [",)"])
         case {"items": items}:
             yield kind * (kind in ("frozenset", "deque"))
             yield from _enclosed(_CLOSED.get(kind, "[]"), map(_pieces, items))
         case {"fields": fields}:
             yield str(view.get("class", kind))
-            yield from _enclosed("()", (_pair(name, "=", item) for name, item in fields.items()))
+            yield from _enclosed("()", (chain([f"{name}="], _pieces(item)) for name, item in fields.items()))
         case {"$type": "array"}:
             yield _array(view)
         case {"$type": "by value"}:
@@ -111,17 +112,6 @@ def _plain(view: Any) -> str:
     return repr(view) if isinstance(view, str) else str(view["value"]) if isinstance(view, dict) else str(view)
 
 
-def _pair(name: str, between: str, item: Any) -> Iterator[str]:
-    yield f"{name}{between}"
-    yield from _pieces(item)
-
-
-def _mapped(key: Any, item: Any) -> Iterator[str]:
-    yield from _pieces(key)
-    yield ": "
-    yield from _pieces(item)
-
-
 def _enclosed(brackets: str, parts: Iterable[Iterator[str]]) -> Iterator[str]:
     yield brackets[0]
     for i, part in enumerate(parts):
@@ -147,3 +137,14 @@ def resume_of(meta: Meta) -> str:
 def value_of(value: float | None) -> str:
     """A monitored value with six digits; empty if there is none."""
     return "" if value is None else f"{value:.6g}"
+
+
+def short(text: str, most: int = _NAME) -> str:
+    """Cut a text to at most ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def some(items: Sequence[str], most: int = _ITEMS) -> str:
+    """List the first items, each cut, and say how many more there are."""
+    more = f", and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(short, items[:most])) + more

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..._format.decode import Decoder
@@ -41,12 +41,7 @@ def view(value: Any) -> Any:
 
 
 class Viewer:
-    """Makes JSON of the values of one table.
-
-    Args:
-        nodes: the nodes, which need not be well formed.
-        pickles: the by-value section.
-    """
+    """Makes JSON of the values of one table; the nodes need not be well formed."""
 
     def __init__(self, nodes: list[Node], pickles: Sequence[bytes] = ()) -> None:
         self._nodes, self._pickles = nodes, pickles
@@ -56,15 +51,7 @@ class Viewer:
         self._short: dict[int, Any] = {}
 
     def of(self, ref: Ref, path: str) -> Any:
-        """Make JSON of the value of a reference.
-
-        Args:
-            ref: a reference of the table.
-            path: the name of the value, which is shown where the same value stands again.
-
-        Raises:
-            PlainError: the nodes are not well formed.
-        """
+        """Make JSON of the value of a reference; ``path`` is shown where the same value stands again."""
         self._check(ref, path)
         return self._of(ref, path)
 
@@ -102,28 +89,63 @@ class Viewer:
 
     def _node(self, i: int, path: str) -> Any:
         node = self._nodes[i]
-        show = _CONTAINERS.get(node[0])
-        if show is not None:
-            try:
-                return show(self, node, path)
-            except (ValueError, IndexError) as error:
-                raise PlainError(path, f"a {node[0]} that this package cannot have written") from error
-        found = leaf(node[0], self._decoded(i, path))
+        try:
+            container = self._container(node, path)
+        except (ValueError, IndexError) as error:
+            raise PlainError(path, f"a {node[0]} that this package cannot have written") from error
+        if container is not None:
+            return container
+        try:
+            value = Decoder(Table(self._nodes, (i,))).value()
+        except PlainError as error:
+            raise PlainError(path, error.message) from error
+        found = leaf(node[0], value)
         if len(repr(found)) <= _SHORT:
             self._short[i] = found
         return found
 
-    def _decoded(self, i: int, path: str) -> Any:
-        try:
-            return Decoder(Table(self._nodes, (i,))).value()
-        except PlainError as error:
-            raise PlainError(path, error.message) from error
+    def _container(self, node: Node, path: str) -> Any:
+        """The JSON of a node that contains other values, or is opened only on trust; None for any other kind."""
+        kind, items = node[0], node[-1]
+        match kind:
+            case "list":
+                return self._items(items, path)
+            case "tuple":
+                return {"$type": kind, "items": self._items(items, path)}
+            case "set" | "frozenset":
+                members = sorted(self._items(items, path), key=lambda item: json.dumps(item, sort_keys=True))
+                return {"$type": kind, "items": members}
+            case "deque":
+                return {"$type": kind, "maxlen": self._of(node[1], path), "items": self._items(node[2], path)}
+            case "dict" if all(type(key) is str and not key.startswith("$") for key in items[::2]):
+                return {key: self._of(item, f"{path}[{_key(key)}]") for key, item in two_by_two(items)}
+            case "dict" | "OrderedDict" | "Counter":
+                return {"$type": kind, "items": self._pairs(items, path)}
+            case "defaultdict":
+                factory = self._of(node[1], f"{path}.default_factory")
+                return {"$type": kind, "factory": factory, "items": self._pairs(node[2], path)}
+            case "object" | "record" | "callback":
+                return {"$type": kind, "class": scalar(node[1]), "fields": self._fields(node[2], path)}
+            case "SimpleNamespace":
+                return {"$type": kind, "fields": self._fields(items, path)}
+            case "variable":
+                _, value, group, which = node
+                if group is None:
+                    return {"$type": kind, "class": scalar(which), "value": self._of(value, path)}
+                return {"$type": kind, "of": scalar(group), "index": scalar(which)}
+            case "variables":
+                return {"$type": kind, "of": scalar(node[1]), "values": self._items(node[2], path)}
+            case "tensor":
+                return {"$type": kind, "value": self._of(node[1], path)}
+            case "reference":
+                return {"$type": kind, "to": scalar(node[1])}
+            case "code" | "value":
+                _, index, what, _ = node
+                return by_value(scalar(what), index, self._pickles)
+        return None
 
     def _items(self, refs: list[Ref], path: str) -> list[Any]:
         return [self._of(ref, f"{path}[{n}]") for n, ref in enumerate(refs)]
-
-    def _members(self, node: Node, path: str) -> list[Any]:
-        return sorted(self._items(node[-1], path), key=lambda item: json.dumps(item, sort_keys=True))
 
     def _pairs(self, flat: list[Ref], path: str) -> list[list[Any]]:
         return [
@@ -140,29 +162,6 @@ class Viewer:
             found[name] = self._of(item, f"{path}.{name:.100}".lstrip("."))
         return found
 
-    def _dict(self, node: Node, path: str) -> Any:
-        keys = node[-1][::2]
-        if all(type(key) is str and not key.startswith("$") for key in keys):
-            return {key: self._of(item, f"{path}[{_key(key)}]") for key, item in two_by_two(node[-1])}
-        return {"$type": "dict", "items": self._pairs(node[-1], path)}
-
-    def _deque(self, node: Node, path: str) -> Any:
-        return {"$type": "deque", "maxlen": self._of(node[1], path), "items": self._items(node[2], path)}
-
-    def _defaultdict(self, node: Node, path: str) -> Any:
-        factory = self._of(node[1], f"{path}.default_factory")
-        return {"$type": "defaultdict", "factory": factory, "items": self._pairs(node[2], path)}
-
-    def _variable(self, node: Node, path: str) -> Any:
-        _, value, group, which = node
-        if group is None:
-            return {"$type": "variable", "class": scalar(which), "value": self._of(value, path)}
-        return {"$type": "variable", "of": scalar(group), "index": scalar(which)}
-
-    def _by_value(self, node: Node, path: str) -> Any:
-        _, index, what, _ = node
-        return by_value(scalar(what), index, self._pickles)
-
 
 def by_value(what: Any, index: Any, pickles: Sequence[bytes]) -> dict[str, Any]:
     """Make JSON of an entry of the by-value section."""
@@ -174,46 +173,3 @@ def by_value(what: Any, index: Any, pickles: Sequence[bytes]) -> dict[str, Any]:
 
 def _key(ref: Ref) -> str:
     return repr(ref)[:100] if type(ref) is str else "..." if type(ref) is tuple else str(scalar(ref))[:100]
-
-
-def _listed(kind: str) -> Callable[[Viewer, Node, str], Any]:
-    return lambda v, node, path: {"$type": kind, "items": v._items(node[-1], path)}
-
-
-def _set(kind: str) -> Callable[[Viewer, Node, str], Any]:
-    return lambda v, node, path: {"$type": kind, "items": v._members(node, path)}
-
-
-def _mapping(kind: str) -> Callable[[Viewer, Node, str], Any]:
-    return lambda v, node, path: {"$type": kind, "items": v._pairs(node[-1], path)}
-
-
-def _object(kind: str) -> Callable[[Viewer, Node, str], Any]:
-    return lambda v, node, path: {"$type": kind, "class": scalar(node[1]), "fields": v._fields(node[2], path)}
-
-
-_CONTAINERS: dict[str, Callable[[Viewer, Node, str], Any]] = {
-    "list": lambda v, node, path: v._items(node[-1], path),
-    "tuple": _listed("tuple"),
-    "set": _set("set"),
-    "frozenset": _set("frozenset"),
-    "deque": Viewer._deque,
-    "dict": Viewer._dict,
-    "OrderedDict": _mapping("OrderedDict"),
-    "Counter": _mapping("Counter"),
-    "defaultdict": Viewer._defaultdict,
-    "object": _object("object"),
-    "record": _object("record"),
-    "SimpleNamespace": lambda v, node, path: {"$type": "SimpleNamespace", "fields": v._fields(node[-1], path)},
-    "callback": _object("callback"),
-    "variable": Viewer._variable,
-    "tensor": lambda v, node, path: {"$type": "tensor", "value": v._of(node[1], path)},
-    "variables": lambda v, node, path: {
-        "$type": "variables",
-        "of": scalar(node[1]),
-        "values": v._items(node[2], path),
-    },
-    "reference": lambda v, node, path: {"$type": "reference", "to": scalar(node[1])},
-    "code": Viewer._by_value,
-    "value": Viewer._by_value,
-}
