@@ -9,7 +9,7 @@ from typing import Any
 from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import DataState, SourceState
 from .._keras.datasets import is_dataset, is_distributed
-from .._keras.epoch_iterator import py_dataset_of, validation_iterator
+from .._keras.epoch_iterator import validation_iterator
 from . import doubts
 from .dataset_state import Attributes
 from .draws import InputDraws
@@ -39,7 +39,7 @@ class Reading:
         self._has_python = doubts.has_python(read)
         self._draws = InputDraws() if self._has_python else None
         self._drawn_from: set[str] = set()
-        datasets = [d for d in (py_dataset_of(read.adapter), validation) if isinstance(d, keras.utils.PyDataset)]
+        datasets = [d for d in (read.py_dataset, validation) if isinstance(d, keras.utils.PyDataset)]
         self._attributes = [Attributes(d) for d in {id(d): d for d in datasets}.values()]
         self._beginning: list[dict[str, Any]] | None = None
         self._entered: int | None = None

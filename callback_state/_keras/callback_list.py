@@ -32,7 +32,7 @@ class HookedList:
         """
         import keras
 
-        for frame in frames_above(2):
+        for frame in frames_above():
             caller: Any = frame.f_locals.get("self")
             if isinstance(caller, keras.callbacks.CallbackList) and any(c is callback for c in caller.callbacks):
                 return vars(caller).get(_HOOKED) or cls(caller)

@@ -41,21 +41,14 @@ class EpochIterator:
         #: What Keras made of the argument ``x`` of ``fit``.
         self.adapter = epoch_iterator.data_adapter
         self.kind = type(self.adapter).__name__.removesuffix("Adapter")
-
-    @property
-    def dataset(self) -> Any:
-        """The ``tf.data.Dataset`` that is read, or the one that a strategy distributes."""
-        return self._keras._distributed_dataset
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        """The argument of ``fit``."""
-        return _number(self._keras.steps_per_epoch)
-
-    @property
-    def steps_per_execution(self) -> int:
-        """How many steps the train function runs in one call."""
-        return int(self._keras.steps_per_execution)
+        #: The ``keras.utils.PyDataset`` that is read; None for data of another kind.
+        self.py_dataset = getattr(self.adapter, "py_dataset", None)
+        #: The ``tf.data.Dataset`` that is read, or the one that a strategy distributes.
+        self.dataset = epoch_iterator._distributed_dataset
+        #: The argument of ``fit``.
+        self.steps_per_epoch = _number(epoch_iterator.steps_per_epoch)
+        #: How many steps the train function runs in one call.
+        self.steps_per_execution = int(epoch_iterator.steps_per_execution)
 
     @property
     def batches(self) -> int | None:
@@ -163,11 +156,6 @@ def first_step_in(item: Any) -> int:
 def iterator_in(item: Any) -> Any:
     """The iterator over the data in what Keras yields for one execution."""
     return item[-1]
-
-
-def py_dataset_of(adapter: Any) -> Any:
-    """The ``keras.utils.PyDataset`` that an adapter reads; None for one of another kind."""
-    return getattr(adapter, "py_dataset", None)
 
 
 def validation_iterator(model: Any) -> Any:

@@ -37,7 +37,7 @@ class Fit:
     @classmethod
     def find(cls, model: Any) -> Fit | None:
         """The ``fit`` of ``model`` that is calling; None in a hand-written loop."""
-        frame = next((frame for frame in frames_above(2) if _is_fit_of(model, frame)), None)
+        frame = next((frame for frame in frames_above() if _is_fit_of(model, frame)), None)
         if frame is None:
             return None
         names = frame.f_locals
@@ -84,13 +84,13 @@ def _check_first_epoch(model: Any) -> None:
 def running_frame(model: Any) -> FrameType:
     """The frame of the ``fit`` of ``model`` that is calling, or of the hand-written loop."""
     package = __name__.partition(".")[0]
-    outside = [f for f in frames_above(2) if f.f_globals.get("__name__", "").partition(".")[0] != package]
+    outside = [f for f in frames_above() if f.f_globals.get("__name__", "").partition(".")[0] != package]
     return next((frame for frame in outside if _is_fit_of(model, frame)), outside[0])
 
 
-def frames_above(depth: int) -> Iterator[FrameType]:
-    """The frames of the callers; the first is ``depth`` above this function."""
-    frame: FrameType | None = sys._getframe(depth)
+def frames_above() -> Iterator[FrameType]:
+    """The frames of the callers of the function that asks."""
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         yield frame
         frame = frame.f_back

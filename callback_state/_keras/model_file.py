@@ -84,16 +84,12 @@ def compile_configuration_kept(model: Any) -> Iterator[None]:
             configuration.update(kept)
 
 
+@functools.cache
 def _skipsets() -> list[tuple[Any, str, Any]]:
     from keras.src.saving import saving_lib
 
     known = getattr(saving_lib, "get_attr_skipset", None)
-    return [] if known is None else [(saving_lib, "get_attr_skipset", _remembering(known))]
-
-
-@functools.cache
-def _remembering(known: Any) -> Any:
-    return functools.cache(known)
+    return [] if known is None else [(saving_lib, "get_attr_skipset", functools.cache(known))]
 
 
 #: To see which attributes an object has from its base class, Keras's saving makes a new layer, optimizer and so on

@@ -65,7 +65,9 @@ class StopSignals:
             )
         for number in numbers:
             if number not in self._previous:
-                _release_stale(number)
+                owner = getattr(signal.getsignal(number), "__self__", None)
+                if isinstance(owner, StopSignals) and not owner._is_running(sys._getframe()):
+                    owner.restore()  # of a loop that has ended with an exception
                 self._previous[number] = signal.signal(number, self._note)
 
     def restore(self) -> None:
@@ -101,10 +103,3 @@ class StopSignals:
         while frame is not None and frame is not self._frame:
             frame = frame.f_back
         return frame is not None
-
-
-def _release_stale(number: int) -> None:
-    """Remove the handler of a loop that has ended with an exception."""
-    owner = getattr(signal.getsignal(number), "__self__", None)
-    if isinstance(owner, StopSignals) and not owner._is_running(sys._getframe()):
-        owner.restore()

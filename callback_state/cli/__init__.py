@@ -72,13 +72,6 @@ def _group() -> None:
     """
 
 
-def _show(error: click.ClickException) -> None:
-    try:
-        error.show()
-    except OSError:
-        discard(sys.stderr)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run a command with the arguments after the program's name (None: of this process); the exit status."""
     with opened_streams(), warnings.catch_warnings():
@@ -87,7 +80,10 @@ def main(argv: list[str] | None = None) -> int:
         try:
             return int(_group.main(argv, prog_name="callback-state", standalone_mode=False) or 0)
         except click.ClickException as error:
-            _show(error)
+            try:
+                error.show()
+            except OSError:
+                discard(sys.stderr)
             return error.exit_code
         except click.Abort:
             return Exit.INTERRUPTED

@@ -121,21 +121,16 @@ def doomed(
 ) -> list[Listed]:
     """Choose the checkpoints to delete, of each run from the oldest to the newest; None is no rule."""
     whole = {os.path.realpath(checkpoint.path): checkpoint for run in runs for checkpoint in run.whole}
-    gone = {os.path.realpath(path) for run in runs for path in _surplus(run, keep, keep_best, monitor, mode)}
+    gone: set[str] = set()
+    for run in runs:
+        written = [(checkpoint.path, _value(checkpoint, monitor)) for checkpoint in run.whole]
+        better = better_in(run, mode, monitor)
+        if keep_best is not None and written:
+            _check_best(run, monitor, [value for _, value in written], better)
+        gone |= {*map(os.path.realpath, surplus(written, newest=keep, best=keep_best, better=better))}
     while partners := gone & {_partner(checkpoint) for path, checkpoint in whole.items() if path not in gone}:
         gone -= partners
     return [checkpoint for path, checkpoint in whole.items() if path in gone]
-
-
-def _surplus(
-    run: Run, keep: int | None, keep_best: int | None, monitor: str | None, mode: str | None
-) -> list[str]:
-    """The paths of one run that no rule keeps."""
-    written = [(checkpoint.path, _value(checkpoint, monitor)) for checkpoint in run.whole]
-    better = better_in(run, mode, monitor)
-    if keep_best is not None and written:
-        _check_best(run, monitor, [value for _, value in written], better)
-    return surplus(written, newest=keep, best=keep_best, better=better)
 
 
 def _check_best(run: Run, monitor: str | None, values: list[float | None], better: Better | None) -> None:

@@ -73,16 +73,6 @@ class _Script:
         return bool(self.called(_OURS))
 
 
-def dotted(node: ast.AST) -> str:
-    """``"a.b.c"`` for the expression ``a.b.c``; a part that is no name is ``?``."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=value, attr=name):
-            return f"{dotted(value)}.{name}"
-    return "?"
-
-
 def has(call: ast.Call, name: str) -> bool:
     """Whether a call passes an argument by this name, or may pass it with ``**``."""
     return any(keyword.arg in (name, None) for keyword in call.keywords)
@@ -205,7 +195,7 @@ def _of_steps(script: _Script) -> Iterator[Finding]:
     functions = [node for node in ast.walk(script.tree) if isinstance(node, ast.FunctionDef)]
     steps = [function for function in functions if function.name in ("train_step", "call")]
     for call in (node for step in steps for node in ast.walk(step) if isinstance(node, ast.Call)):
-        name = dotted(call.func)
+        name = ast.unparse(call.func)
         if _STATEFUL.fullmatch(name):
             yield Finding(
                 f"{name} has a counter that cannot be saved",

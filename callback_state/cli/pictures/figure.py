@@ -13,7 +13,7 @@ from ..._units import duration
 from ..runs.recorded import Recorded
 from ..shell.output import printable
 from ..values.phrases import short, some
-from .series import Panel, Series, is_drawn
+from .series import Panel, is_drawn
 from .timeline import Restart, Timeline
 
 #: Legible on white, and distinct also for colour-blind readers: the palette of Okabe and Ito.
@@ -61,7 +61,8 @@ def _caption(timeline: Timeline) -> list[str]:
 def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
     for i, series in enumerate(panel.series):
         axes.plot(
-            *_columns(series),
+            [place for place, _ in series.points],
+            [value if is_drawn(value) else math.nan for _, value in series.points],  # which breaks the line
             color=_COLOURS[i],
             linestyle=_DASHES[i],
             linewidth=1.4,
@@ -88,8 +89,3 @@ def _draw(axes: Any, panel: Panel, restarts: Sequence[Restart]) -> None:
         axes.set_xlabel(panel.note, fontsize="x-small")
     axes.grid(color="#e4e4e4")
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _columns(series: Series) -> tuple[list[float], list[float]]:
-    """Places and values; a value that cannot be drawn breaks the line."""
-    return [place for place, _ in series.points], [v if is_drawn(v) else math.nan for _, v in series.points]

@@ -19,7 +19,8 @@ Show = Callable[[list[Run]], None]
 def follow(look: Callable[[], list[Run]], pause: Callable[[], None], mode: str | None, as_json: bool) -> Exit:
     """Show the checkpoints again and again, with a pause between two looks, until every run has finished."""
     if as_json or not is_terminal():
-        return _follow(look, pause, _Lines(mode, as_json))
+        seen: set[object] = set()
+        return _follow(look, pause, lambda runs: _print_new(runs, mode, as_json, seen))
     with live() as show:
         return _follow(look, pause, lambda runs: show(tables_of(runs, mode, time.time())))
 
@@ -41,28 +42,22 @@ def _is_finished(checkpoint: Listed | None) -> bool:
     return checkpoint is not None and checkpoint.summary is not None and checkpoint.summary.finished
 
 
-class _Lines:
-    """Prints each checkpoint once, and again when it was rewritten or turns out to be finished or damaged."""
-
-    def __init__(self, mode: str | None, as_json: bool) -> None:
-        self._mode, self._as_json = mode, as_json
-        self._seen: set[tuple[object, ...]] = set()
-
-    def __call__(self, runs: list[Run]) -> None:
-        for run in runs:
-            new = [checkpoint for checkpoint in run.checkpoints if self._is_new(checkpoint)]
-            if new and self._as_json:
-                marks = marks_of(run, self._mode)
-                for checkpoint in new:
-                    print_json(checkpoint_as_json(checkpoint, marks(checkpoint)), line=True)
-            for checkpoint in new if not self._as_json else ():
+def _print_new(runs: list[Run], mode: str | None, as_json: bool, seen: set[object]) -> None:
+    """Print each checkpoint once, and again when it was rewritten or turns out to be finished or damaged."""
+    for run in runs:
+        now = {
+            (checkpoint.path, checkpoint.summary, checkpoint.verified): checkpoint
+            for checkpoint in run.checkpoints
+        }
+        new = [checkpoint for key, checkpoint in now.items() if key not in seen]
+        seen.update(now)
+        if new and as_json:
+            marks = marks_of(run, mode)
+            for checkpoint in new:
+                print_json(checkpoint_as_json(checkpoint, marks(checkpoint)), line=True)
+        else:
+            for checkpoint in new:
                 print_line(", ".join(filter(None, _words(checkpoint))))
-
-    def _is_new(self, checkpoint: Listed) -> bool:
-        seen = (checkpoint.path, checkpoint.summary, checkpoint.verified)
-        is_new = seen not in self._seen
-        self._seen.add(seen)
-        return is_new
 
 
 def _words(checkpoint: Listed) -> list[str]:

@@ -70,7 +70,9 @@ def recorded(path: str, template: str | None = None) -> Recorded:
     if not states:
         raise _none_left(path, problems)
     course, left = _course_of(states)
-    best = best_of(_only(run, course), better_in(run, None))
+    paths = {state.path for state in course}
+    drawn = Run(run.template, [one for one in run.checkpoints if one.path in paths])
+    best = best_of(drawn, better_in(run, None))
     return Recorded(
         path,
         course,
@@ -168,8 +170,3 @@ def _course_of(states: list[State]) -> tuple[list[State], list[str]]:
     names = ", ".join(state.name for state in states if state.path in left)
     kept = [state for state in states if state.path not in left]
     return kept, [f"{names}: left out, as the run went on from an older checkpoint"]
-
-
-def _only(run: Run, states: list[State]) -> Run:
-    paths = {state.path for state in states}
-    return Run(run.template, [one for one in run.checkpoints if one.path in paths])

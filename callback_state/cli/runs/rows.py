@@ -23,18 +23,16 @@ _DISPENSABLE = ("callbacks", "size", "batch", "age")
 
 def tables_of(runs: list[Run], mode: str | None, now: float) -> list[Table]:
     """One table for each run at the time ``now`` (seconds since 1970); several have the runs' names as titles."""
-    names = [run.template or "of an unknown run" for run in runs]
-    titles = names if len(runs) > 1 else [""] * len(runs)
-    return [_table_of(run, mode, now, title) for run, title in zip(runs, titles, strict=True)]
-
-
-def _table_of(run: Run, mode: str | None, now: float, title: str) -> Table:
-    marks = marks_of(run, mode)
-    monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
-    monitor = monitor[:_NAME]
-    columns = [monitor if name == "monitored" else name for name in _COLUMNS]
-    rows = [_row(checkpoint, marks(checkpoint), now) for checkpoint in run.checkpoints]
-    return Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE, title)
+    tables = []
+    for run in runs:
+        marks = marks_of(run, mode)
+        monitor = next((c.summary.monitor_name for c in reversed(run.checkpoints) if c.summary is not None), "")
+        monitor = monitor[:_NAME]
+        columns = [monitor if name == "monitored" else name for name in _COLUMNS]
+        rows = [_row(checkpoint, marks(checkpoint), now) for checkpoint in run.checkpoints]
+        title = (run.template or "of an unknown run") if len(runs) > 1 else ""
+        tables.append(Table(columns, rows, _NUMBERS | {monitor}, _DISPENSABLE, title))
+    return tables
 
 
 def marks_of(run: Run, mode: str | None) -> Callable[[Listed], list[str]]:
@@ -49,24 +47,20 @@ def _marks(checkpoint: Listed, newest: Listed | None, best: Listed | None) -> li
 
 
 def _row(checkpoint: Listed, marks: list[str], now: float) -> list[str | Cell]:
+    summary = checkpoint.summary
     style = "red" if checkpoint.problem is not None else "green" if "best" in marks else ""
     cells = [
         checkpoint.name,
-        *_moment(checkpoint),
+        "" if summary is None else str(summary.epoch),
+        "" if summary is None or summary.batch is None else str(summary.batch),
+        "" if summary is None else value_of(summary.monitor_value),
         size_of(checkpoint.size),
         age_of(checkpoint.saved_at, now),
-        str(len(checkpoint.callbacks)) if checkpoint.summary else "",
+        "" if summary is None else str(len(checkpoint.callbacks)),
         VERIFIED[checkpoint.verified],
         ", ".join(marks),
     ]
     return [Cell(cell, style) for cell in cells]
-
-
-def _moment(checkpoint: Listed) -> tuple[str, ...]:
-    summary = checkpoint.summary
-    if summary is None:
-        return "", "", ""
-    return str(summary.epoch), "" if summary.batch is None else str(summary.batch), value_of(summary.monitor_value)
 
 
 def as_json(run: Run, mode: str | None) -> dict[str, Any]:

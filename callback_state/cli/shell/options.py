@@ -58,9 +58,9 @@ def output_option(default: str, endings: tuple[str, ...], what: str) -> Any:
     )
 
 
-def opened(path: str, keys: Keys | None = None) -> Found:
-    """Open and verify the checkpoint at a path; of a directory the newest one. Raises what :func:`find` raises."""
-    found = find(os.fspath(path), None, missing_ok=False, keys=keys)
+def opened(path: str) -> Found:
+    """Open and verify the checkpoint at a path; of a directory the newest one."""
+    found = find(path, None, missing_ok=False)
     assert found is not None
     return found
 

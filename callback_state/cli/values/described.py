@@ -9,7 +9,6 @@ from typing import Any
 
 from ..._checkpoints.find import Found
 from ..._checkpoints.needs import needs_of
-from ..._checkpoints.schema import Start
 from ..._checkpoints.snapshot import Snapshot
 from ..._checkpoints.typed import to_plain
 from ..._format.table import PlainError, Table
@@ -21,8 +20,32 @@ _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "sto
 
 def described(found: Found) -> dict[str, Any]:
     """Describe a checkpoint; its values are JSON as :mod:`.view` makes it."""
-    with _decoding(found.snapshot):
-        return _described(found)
+    snapshot, meta = found.snapshot, found.snapshot.meta
+    name, value = meta.monitor
+    with _decoding(snapshot):
+        return {
+            "path": found.model_path,
+            "size": os.path.getsize(found.model_path),
+            "saved_at": meta.saved_at,
+            "moment": {field: getattr(meta, field) for field in _MOMENT},
+            "monitor": {"name": name, "value": value},
+            "template": meta.template,
+            "versions": meta.versions,
+            "model": {field: view(value) for field, value in vars(meta.model).items()},
+            "doubts": [*map(str, meta.doubts)],
+            "history": {
+                "epochs": view(meta.history.epochs),
+                "series": {name: view(values) for name, values in meta.history.series.items()},
+            },
+            # Their numbers need no view, which would be slow: there may be a hundred thousand starts.
+            "starts": [{**to_plain(start), "due": view(start.due)} for start in meta.starts],
+            "training_args": view(meta.training_args),
+            "data": view(meta.data),
+            "trace": view(to_plain(meta.trace)),
+            "callbacks": _callbacks(snapshot),
+            "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
+            "run": view(to_plain(snapshot.run)),
+        }
 
 
 def told_of(snapshot: Snapshot) -> dict[str, Any]:
@@ -41,38 +64,6 @@ def _decoding(snapshot: Snapshot) -> Iterator[None]:
         yield
     except PlainError as error:
         raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error
-
-
-def _described(found: Found) -> dict[str, Any]:
-    snapshot, meta = found.snapshot, found.snapshot.meta
-    name, value = meta.monitor
-    return {
-        "path": found.model_path,
-        "size": os.path.getsize(found.model_path),
-        "saved_at": meta.saved_at,
-        "moment": {field: getattr(meta, field) for field in _MOMENT},
-        "monitor": {"name": name, "value": value},
-        "template": meta.template,
-        "versions": meta.versions,
-        "model": {field: view(value) for field, value in vars(meta.model).items()},
-        "doubts": [*map(str, meta.doubts)],
-        "history": {
-            "epochs": view(meta.history.epochs),
-            "series": {name: view(values) for name, values in meta.history.series.items()},
-        },
-        "starts": [_start(start) for start in meta.starts],
-        "training_args": view(meta.training_args),
-        "data": view(meta.data),
-        "trace": view(to_plain(meta.trace)),
-        "callbacks": _callbacks(snapshot),
-        "needs": [{"path": n.path, "what": n.what, "names": [*n.names]} for n in needs_of(snapshot)],
-        "run": view(to_plain(snapshot.run)),
-    }
-
-
-def _start(start: Start) -> dict[str, Any]:
-    """Its numbers need no view, which would be slow: there may be a hundred thousand starts."""
-    return {**to_plain(start), "due": view(start.due)}
 
 
 def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -76,9 +76,16 @@ def _item(value: Any) -> Any:
 
 def _array(array: Any) -> dict[str, Any]:
     """Describe an array. NaN are counted, and left out of min, max and mean."""
-    digest = hashlib.sha256(_raw(array)).hexdigest()
+    import numpy
+
+    # The bytes in C order; those of a large array are not copied if they are in that order already.
+    raw = numpy.ascontiguousarray(array).reshape(-1).view("u1").data if array.nbytes else b""
     numbers = _numbers(array)
-    least, most, mean = (None, None, None) if numbers is None else _statistics(numbers)
+    least = most = mean = None
+    if numbers is not None and numbers.size:
+        with numpy.errstate(all="ignore"):
+            mean = scalar(float(numbers.mean(dtype="float64")))
+        least, most = _item(numbers.min()), _item(numbers.max())
     found = {
         "$type": "array",
         "dtype": str(array.dtype),
@@ -86,17 +93,10 @@ def _array(array: Any) -> dict[str, Any]:
         "min": least,
         "max": most,
         "mean": mean,
-        "sha256": digest,
+        "sha256": hashlib.sha256(raw).hexdigest(),
     }
     missing = 0 if numbers is None else array.size - numbers.size
     return {**found, "nan": missing} if missing else found
-
-
-def _raw(array: Any) -> Any:
-    """The bytes in C order; the bytes of a large array are not copied if they are in that order already."""
-    import numpy
-
-    return numpy.ascontiguousarray(array).reshape(-1).view("u1").data if array.nbytes else b""
 
 
 def _numbers(array: Any) -> Any:
@@ -109,13 +109,3 @@ def _numbers(array: Any) -> Any:
         return None
     missing = numpy.isnan(array) if array.dtype.kind == "f" else numpy.False_
     return array[~missing] if missing.any() else array
-
-
-def _statistics(numbers: Any) -> tuple[Any, Any, Any]:
-    import numpy
-
-    if not numbers.size:
-        return None, None, None
-    with numpy.errstate(all="ignore"):
-        mean = float(numbers.mean(dtype="float64"))
-    return _item(numbers.min()), _item(numbers.max()), scalar(mean)

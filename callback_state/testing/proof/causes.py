@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..._callbacks.capture import excluded_of, is_registered, keyed
 from ..._format.classes import is_from
 from .syntax import Source, is_self, locals_of, targets
 
-_CLOCK = re.compile(
-    r"\b(time\.(time|monotonic|perf_counter|process_time)(_ns)?|datetime\.(now|today|utcnow)"
-    r"|perf_counter|monotonic)\("
-)
-_RANDOM = re.compile(
-    r"\b(random|rng|uuid[14]|urandom|secrets|default_rng|RandomState|shuffle|randint|normal|uniform)\b"
-)
 _CHANGING = re.compile(r"add|append(left)?|clear|discard|extend|insert|pop(item|left)?|remove|setdefault|update")
 _OF_MODEL = re.compile(r"(optimizer|layers\[.*\]|get_layer\(.*\))\.(?!learning_rate$)\w+$")
 _BEGINS = ("on_train_begin", "on_epoch_begin", "set_model")
@@ -145,27 +138,33 @@ def _elsewhere(source: Source, method: ast.FunctionDef, where: str) -> str:
     )
 
 
-def _clock(source: Source, callback: Any, attribute: str) -> str | None:
-    return _found(
-        source,
-        _CLOCK,
-        "reads the clock ({}), which differs in every run: count steps, or leave what follows from the time out "
-        "of what is compared and saved, with exclude=",
-    )
+def _pattern(pattern: re.Pattern[str], words: str) -> Callable[[Source, Any, str], str | None]:
+    """The cause that a method has this pattern; ``{}`` in the words is what was found."""
+
+    def cause(source: Source, callback: Any, attribute: str) -> str | None:
+        found = source.find(pattern)
+        return None if found is None else f"{source.name}.{found[1]} {words.format(found[0])}"
+
+    return cause
 
 
-def _random(source: Source, callback: Any, attribute: str) -> str | None:
-    return _found(
-        source,
-        _RANDOM,
-        "draws random numbers ({}) from a generator that is not seeded, or is no attribute: self.rng = "
-        "numpy.random.default_rng(seed) in the constructor is saved",
-    )
+_clock = _pattern(
+    re.compile(
+        r"\b(time\.(time|monotonic|perf_counter|process_time)(_ns)?|datetime\.(now|today|utcnow)"
+        r"|perf_counter|monotonic)\("
+    ),
+    "reads the clock ({}), which differs in every run: count steps, or leave what follows from the time out "
+    "of what is compared and saved, with exclude=",
+)
 
 
-def _found(source: Source, pattern: re.Pattern[str], cure: str) -> str | None:
-    found = source.find(pattern)
-    return None if found is None else f"{source.name}.{found[1]} {cure.format(found[0])}"
+_random = _pattern(
+    re.compile(
+        r"\b(random|rng|uuid[14]|urandom|secrets|default_rng|RandomState|shuffle|randint|normal|uniform)\b"
+    ),
+    "draws random numbers ({}) from a generator that is not seeded, or is no attribute: self.rng = "
+    "numpy.random.default_rng(seed) in the constructor is saved",
+)
 
 
 def _derived(source: Source, callback: Any, attribute: str) -> str | None:

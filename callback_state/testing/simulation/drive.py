@@ -121,7 +121,7 @@ def _pass_over(callbacks: list[Any], model: Any, plan: Plan, method: str) -> Rec
     run = Run(callbacks, model, plan, trains=False)
     with run.watched():
         if method == "evaluate":
-            run.pass_over("test", plan.steps, lambda batch: training(plan.logs(0, batch)))
+            run.pass_over("on_test_", plan.steps, lambda batch: training(plan.logs(0, batch)))
         else:
-            run.pass_over("predict", plan.steps, lambda batch: {"outputs": plan.logs(0, batch).get("outputs")})
+            run.pass_over("on_predict_", plan.steps, lambda batch: {"outputs": plan.logs(0, batch).get("outputs")})
     return run.record

@@ -7,15 +7,10 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-
-class Rates(Protocol):
-    """The part of a record that is drawn."""
-
-    steps: list[tuple[int, int]]
-    learning_rate: list[float]
-
+if TYPE_CHECKING:
+    from .record import Record
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 #: The most characters of a sparkline.
@@ -23,7 +18,7 @@ WIDTH = 60
 
 
 def picture(
-    records: dict[str, Rates],
+    records: dict[str, Record],
     path: str | os.PathLike[str] | None = None,
     *,
     marks: Iterable[tuple[int, int]] = (),
@@ -63,7 +58,7 @@ def picture(
     return figure
 
 
-def _lines(records: dict[str, Rates], marks: Iterable[tuple[int, int]], parts_at: Any) -> Iterable[str]:
+def _lines(records: dict[str, Record], marks: Iterable[tuple[int, int]], parts_at: Any) -> Iterable[str]:
     width = max(map(len, records))
     for name, record in records.items():
         yield f"{name:>{width}} {sparkline(record.learning_rate)} {_range(record.learning_rate)}"

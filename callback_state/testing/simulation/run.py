@@ -34,9 +34,8 @@ class Run:
         self._dog = Watchdog(plan.timeout)
         self._savers: list[Noting] = []
         self._saves: list[str] = model.saves if isinstance(model, StandIn) else []
-        by_key = keyed(callbacks)
-        self._watched = [_watched(name, by_key) for name in plan.watch]
-        self._keyed = by_key
+        self._keyed = keyed(callbacks)
+        self._watched = [_watched(name, self._keyed) for name in plan.watch]
         self.record.watched = {name: [] for name in plan.watch}
 
     @contextmanager
@@ -109,19 +108,19 @@ class Run:
         saves = len(self._saves)
         if self.plan.validation_steps:
             seen = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
-            self.pass_over("test", self.plan.validation_steps, lambda batch: seen)
+            self.pass_over("on_test_", self.plan.validation_steps, lambda batch: seen)
         self.hear("on_epoch_end", epoch, logs=logs)
         self.note(epoch, self.plan.steps - 1, saves, "on_epoch_end")
 
-    def pass_over(self, kind: str, steps: int, logs: Callable[[int], dict[str, Any]]) -> None:
-        """Call the hooks of a pass without training; the kind is "test" or "predict"."""
+    def pass_over(self, of_pass: str, steps: int, logs: Callable[[int], dict[str, Any]]) -> None:
+        """Call the hooks of a pass without training: ``"on_test_"`` or ``"on_predict_"``."""
         heard: dict[str, Any] = {}
-        self.hear(f"on_{kind}_begin")
+        self.hear(of_pass + "begin")
         for batch in range(steps):
-            self.hear(f"on_{kind}_batch_begin", batch)
+            self.hear(of_pass + "batch_begin", batch)
             heard = logs(batch)
-            self.hear(f"on_{kind}_batch_end", batch, logs=heard)
-        self.hear(f"on_{kind}_end", logs=heard if kind == "test" else None)
+            self.hear(of_pass + "batch_end", batch, logs=heard)
+        self.hear(of_pass + "end", logs=heard if of_pass == "on_test_" else None)
 
     def note(self, epoch: int, batch: int, before: int, hook: str) -> None:
         """Record the new saves after this step, and whether training was stopped."""
