@@ -43,7 +43,15 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
 
     python = random.getstate() if "python" in but else _unpacked(taken["python"])
     if taken["tensorflow_seed"] != global_seed():
-        _warn_of_seed(taken["tensorflow_seed"], global_seed())
+        saved, now = taken["tensorflow_seed"], global_seed()
+        call = "Do not call keras.utils.set_random_seed or tf.random.set_seed"
+        if saved is not None:
+            call = f"Call keras.utils.set_random_seed({saved})"
+        warnings.warn(
+            f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and "
+            f"random operations will be different. {call} before the data and the model are made.",
+            stacklevel=2,
+        )
     eager = _tensorflow_eager()
     if eager is not None and taken["tensorflow_eager"] is not None:
         eager.setstate(_unpacked(taken["tensorflow_eager"]))
@@ -55,17 +63,6 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     if "numpy" not in but:
         numpy.random.set_state(taken["numpy"])
     random.setstate(python)  # last: to make the others draws from it
-
-
-def _warn_of_seed(saved: int | None, now: int | None) -> None:
-    call = "Do not call keras.utils.set_random_seed or tf.random.set_seed"
-    if saved is not None:
-        call = f"Call keras.utils.set_random_seed({saved})"
-    warnings.warn(
-        f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and random "
-        f"operations will be different. {call} before the data and the model are made.",
-        stacklevel=3,
-    )
 
 
 def global_seed() -> int | None:

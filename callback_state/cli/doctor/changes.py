@@ -24,7 +24,10 @@ def changing_in(tree: ast.Module) -> Iterator[Finding]:
     given = [node for call in calls for argument in call.args for node in ast.walk(argument)]
     wrapped = {node.id for node in given if isinstance(node, ast.Name)}
     for name, node in classes.items():
-        if _is_callback(node, classes) and not _is_saved(node, classes) and name not in wrapped:
+        family = _family(node, classes)
+        decorators = [d.func if isinstance(d, ast.Call) else d for cls in family for d in cls.decorator_list]
+        is_callback = any(last_name(base) == "Callback" for cls in family for base in cls.bases)
+        if is_callback and name not in wrapped and "stateful" not in map(last_name, decorators):
             changed = sorted(_changing(node))
             if changed:
                 what = ", ".join(changed)
@@ -42,22 +45,11 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _is_callback(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
-    """Whether a class derives from ``Callback``, directly or through classes of the script."""
-    bases = [last_name(base) for base in node.bases]
-    return "Callback" in bases or any(_is_callback(c, classes) for c in _above(node, classes))
-
-
-def _is_saved(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
-    """Whether a class, or a class that it derives from, is decorated with ``@stateful``."""
-    decorators = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
-    own = any(last_name(decorator) == "stateful" for decorator in decorators)
-    return own or any(_is_saved(c, classes) for c in _above(node, classes))
-
-
-def _above(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
+def _family(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    """A class, and the classes of the script that it derives from."""
     names = (last_name(base) for base in node.bases)
-    return [classes[name] for name in names if name in classes and classes[name].lineno < node.lineno]
+    above = [classes[name] for name in names if name in classes and classes[name].lineno < node.lineno]
+    return [node, *(cls for base in above for cls in _family(base, classes))]
 
 
 def _changing(node: ast.ClassDef) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 from collections.abc import Iterator
@@ -12,8 +13,6 @@ from typing import Any
 from ..._checkpoints.needs import needs_of
 from ..._checkpoints.schema import Start
 from ..runs.recorded import State, partner_problem
-
-_PACKAGES = ("keras", "tensorflow", "numpy")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,10 @@ def _of_code(state: State, restore: str) -> Iterator[Finding]:
 
 
 def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:
-    here = {"python": platform.python_version(), **dict(_installed())}
+    here = {"python": platform.python_version()}
+    for name in ("keras", "tensorflow", "numpy"):  # found without importing them
+        with contextlib.suppress(metadata.PackageNotFoundError):  # on a machine that does not train
+            here[name] = metadata.version(name)
     for name in (name for name in here if name in saved):
         was = str(saved[name])
         if was.split(".")[:2] != here[name].split(".")[:2]:
@@ -92,12 +94,3 @@ def _of_versions(saved: dict[str, Any]) -> Iterator[Finding]:
                 "exactness: numbers may differ in their last bits",
                 f"use {name} {'.'.join(was.split('.')[:2])}",
             )
-
-
-def _installed() -> Iterator[tuple[str, str]]:
-    """The releases of the packages installed here, found without importing them."""
-    for name in _PACKAGES:
-        try:
-            yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:  # the files may be inspected on a machine that does not train
-            continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
@@ -27,7 +27,9 @@ _CHARACTERS = 50
 
 def figure_of(run: Recorded, timeline: Timeline) -> Figure:
     """Draw a run, with one pair of axes for each panel of its timeline."""
-    panels = [*_titled(timeline)]
+    panels = [(panel.title, panel) for panel in timeline.common]
+    for key, of_key in timeline.states.items():
+        panels += [(f"{short(key)}: {panel.title}", panel) for panel in of_key]
     columns = max(min(_COLUMNS, len(panels)), 1)
     rows = max(math.ceil(len(panels) / columns), 1)
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + _REST), layout="constrained", dpi=120)
@@ -42,12 +44,6 @@ def figure_of(run: Recorded, timeline: Timeline) -> Figure:
         axes.set_title(printable(name), parse_math=False, fontsize="medium", loc="left")
         axes.set_xlim(0, max(timeline.end, 1) * 1.02)
     return figure
-
-
-def _titled(timeline: Timeline) -> Iterator[tuple[str, Panel]]:
-    yield from ((panel.title, panel) for panel in timeline.common)
-    for key, panels in timeline.states.items():
-        yield from ((f"{short(key)}: {panel.title}", panel) for panel in panels)
 
 
 def _caption(timeline: Timeline) -> list[str]:

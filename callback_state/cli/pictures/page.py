@@ -58,22 +58,18 @@ def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
     yield element("h1", _title(run))
     directory = os.path.basename(os.path.abspath(run.path))
     yield element("p", f"{timeline.standing[0].upper()}{timeline.standing[1:]}. Directory {directory}.")
-    facts = (
-        element("div", element("dt", name), element("dd", value), element("dd", more, class_="quiet"))
-        for name, value, more in _facts(run, timeline)
-    )
-    yield element("dl", *facts, class_="facts")
-
-
-def _facts(run: Recorded, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, value, remark)."""
     meta, best = run.newest.meta, run.best
-    yield "newest checkpoint", run.newest.name, time_of(meta.saved_at)
+    facts = [("newest checkpoint", run.newest.name, time_of(meta.saved_at))]
     if best is not None:
-        yield "best checkpoint", best.name, f"{short(meta.monitor[0])} {value_of(best.meta.monitor[1])}"
+        facts.append(("best checkpoint", best.name, f"{short(meta.monitor[0])} {value_of(best.meta.monitor[1])}"))
     if meta.starts:
-        yield "began", time_of(meta.starts[0].at), ""
-        yield "restarts that saved", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"
+        facts.append(("began", time_of(meta.starts[0].at), ""))
+        facts.append(("restarts that saved", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"))
+    told = (
+        element("div", element("dt", name), element("dd", value), element("dd", more, class_="quiet"))
+        for name, value, more in facts
+    )
+    yield element("dl", *told, class_="facts")
 
 
 def _doubts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:

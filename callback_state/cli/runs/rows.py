@@ -46,7 +46,7 @@ def _marks(checkpoint: Listed, newest: Listed | None, best: Listed | None) -> li
     return [mark for mark, there in is_true.items() if there]
 
 
-def _row(checkpoint: Listed, marks: list[str], now: float) -> list[str | Cell]:
+def _row(checkpoint: Listed, marks: list[str], now: float) -> list[Cell]:
     summary = checkpoint.summary
     style = "red" if checkpoint.problem is not None else "green" if "best" in marks else ""
     cells = [

@@ -35,8 +35,7 @@ class Table:
     """A table to print."""
 
     columns: Sequence[str]
-    #: For each row a text or a :class:`Cell` for each column.
-    rows: Sequence[Sequence[str | Cell]] = ()
+    rows: Sequence[Sequence[Cell]] = ()
     #: The columns that are aligned to the right.
     right: frozenset[str] = frozenset()
     #: The columns that are left out, in this order, if the terminal is too narrow.
@@ -105,7 +104,7 @@ def print_json(value: Any, *, line: bool = False) -> None:
 def _jsonable(value: Any) -> Any:
     """Replace NaN and the infinities, which JSON does not have, by "NaN", "Infinity" and "-Infinity"."""
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return json.dumps(value)
     if isinstance(value, dict):
         return {str(key): _jsonable(item) for key, item in value.items()}
     return [*map(_jsonable, value)] if isinstance(value, (list, tuple)) else value
@@ -156,8 +155,7 @@ def _width(table: Table) -> int:
 def _lines(table: Table) -> list[list[Cell]]:
     """The head and the rows, escaped."""
     head = [Cell(name, "bold") for name in table.columns]
-    rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in table.rows]
-    return [[Cell(printable(cell.text), cell.style) for cell in line] for line in (head, *rows)]
+    return [[Cell(printable(text), style) for text, style in line] for line in (head, *table.rows)]
 
 
 def _print_blocks(columns: Sequence[str], rows: list[list[Cell]]) -> None:
