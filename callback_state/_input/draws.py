@@ -23,7 +23,6 @@ class InputDraws:
 
     @property
     def done(self) -> bool:
-        """Whether enough batches have been watched."""
         return self._left == 0
 
     def new_epoch(self) -> None:

@@ -6,8 +6,9 @@ would be a copy, and that of a large model does not fit into one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from types import CellType, FunctionType
+from types import FunctionType
 from typing import Any
 
 #: The attribute of a ``tf.function`` with its concrete functions. Its method that lists them may trace one more.
@@ -40,15 +41,11 @@ def _enclosed(function: Any) -> list[Any]:
     """The functions that a Python function has in its closure."""
     if not isinstance(function, FunctionType):
         return []
-    values = [_content(cell) for cell in function.__closure__ or ()]
+    values = []
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # nothing has been assigned to the name yet
+            values.append(cell.cell_contents)
     return [v for v in values if isinstance(v, FunctionType) or hasattr(v, _MADE)]
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # nothing has been assigned to the name yet
-        return None
 
 
 def operations_of(function: Any) -> Iterator[Any]:

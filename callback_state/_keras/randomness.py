@@ -151,7 +151,6 @@ def _seed_variables(model: Any) -> list[Any]:
 
 
 def _alike(variables: list[Any]) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
-    """The variables by their dtype and shape."""
     groups: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
     for variable in variables:
         groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)

@@ -3,13 +3,9 @@
 Everything that changes while one ``fit`` runs is in one object, :class:`Running`, which is made when the ``fit``
 begins and thrown away after it. So the next ``fit`` with the same callbacks starts with nothing of the last one.
 
-Two things are enums.
-
-**Where the fit enters the run** (:class:`Entry`). A ``fit`` of a new run enters at the beginning of an epoch.
-A resume says otherwise, before any callback hears ``on_train_begin``: the ``fit`` may enter inside an epoch; all
-epochs may be trained and only the end of the run may be missing; or nothing may be left to do.
-
-**How far the fit is** (:class:`Phase`). It moves by events (:class:`Event`), and only as ``TRANSITIONS`` allows:
+An :class:`Entry` says where the ``fit`` enters the run; a resume sets it before any callback hears
+``on_train_begin``. A :class:`Phase` says how far the ``fit`` is. It moves by events (:class:`Event`), and only as
+``TRANSITIONS`` allows:
 
 - At first no batch is known (``NEW``). The end of the first one is always heard, because then the train step
   has been compiled. Later ones are heard only where a listener asks for them, so that a run that saves once an

@@ -17,8 +17,7 @@ from .._version import __version__
 from ..exceptions import CallbackStateError
 from .shell.command import write_exits
 from .shell.exits import Exit, exit_of
-from .shell.output import say
-from .shell.streams import discard, finish, opened_streams
+from .shell.output import discard, finish, opened_streams, say
 
 __all__ = ["COMMANDS", "main"]
 

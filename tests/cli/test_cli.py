@@ -22,7 +22,7 @@ from states import flip
 from callback_state._store import lock
 from callback_state._store.pair import SUFFIX
 from callback_state.cli import COMMANDS, _group, main
-from callback_state.cli.runs import follow
+from callback_state.cli.commands import ls
 from callback_state.cli.shell.exits import ALWAYS, Exit
 
 #: By command the arguments after which a path is expected.
@@ -169,7 +169,7 @@ def test_ctrl_c_ends_a_watch(here: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(follow.time, "sleep", interrupt)
+    monkeypatch.setattr(ls.time, "sleep", interrupt)
     done = run("ls", "ckpt", "--watch")
     assert done.status == Exit.INTERRUPTED and len(done.lines) == 3 and done.err == ""
 

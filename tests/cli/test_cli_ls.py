@@ -19,7 +19,6 @@ from callback_state._store import disk, pair
 from callback_state._store.pair import SUFFIX
 from callback_state.cli.commands import ls
 from callback_state.cli.runs import looks
-from callback_state.cli.runs.follow import follow
 from callback_state.cli.shell.exits import Exit
 
 
@@ -226,7 +225,7 @@ def watched(directory: Path, steps: list[Any], *, as_json: bool = False, capture
             raise AssertionError("it goes on")
         todo.pop(0)()
 
-    assert follow(lambda: ls._runs(str(directory), False), pause, None, as_json) == Exit.OK
+    assert ls.follow(lambda: ls._runs(str(directory), False), pause, None, as_json) == Exit.OK
     return capture.readouterr().out.splitlines()
 
 

@@ -80,7 +80,6 @@ def _timeless(part: Any) -> Any:
 
 
 def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
-    """Yield the differences of one callback."""
     if MISSING in (a, b):
         sides = (side if side is MISSING else side["class"] for side in (a, b))
         yield Difference("", *sides)

@@ -1,22 +1,25 @@
-"""``callback-state ls``: the checkpoints of a directory."""
+"""``callback-state ls``: the checkpoints of a directory, with ``--watch`` also as they are written."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 
 import click
 
-from ..._checkpoints.directory import Run
+from ..._checkpoints.directory import Listed, Run
 from ..._store.pair import states
+from ..._units import size_of
 from ...exceptions import CheckpointNotFoundError
 from ..runs import rows
 from ..runs.direction import mode_option
-from ..runs.follow import follow
 from ..runs.looks import look_at
 from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import as_json
-from ..shell.output import print_json, print_line, print_table, say
+from ..shell.output import is_terminal, live, print_json, print_line, print_table, say
+from ..values.phrases import moment_of, value_of
 
 
 @page(
@@ -56,9 +59,8 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
 
     With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}. "saved_at" is nanoseconds since
     1970, "size" the bytes of both files. "verified" is true, false for a damaged checkpoint, or null if the model
-    file
-    was not read. With --watch it prints one object a line. NaN and infinities are the texts "NaN", "Infinity",
-    "-Infinity". If there is no directory yet, --watch waits for it.
+    file was not read. With --watch it prints one object a line. NaN and infinities are the texts "NaN",
+    "Infinity", "-Infinity". If there is no directory yet, --watch waits for it.
     """
     if watch:
         if verify:
@@ -89,3 +91,58 @@ def _show(runs: list[Run], mode: str | None, as_json: bool) -> None:
         print_table(table)
     for problem in (c.problem for run in runs for c in run.checkpoints if c.problem is not None):
         say(str(problem))
+
+
+def follow(look: Callable[[], list[Run]], pause: Callable[[], None], mode: str | None, as_json: bool) -> Exit:
+    """Show the checkpoints again and again, with a pause between two looks, until every run has finished."""
+    if as_json or not is_terminal():
+        seen: set[object] = set()
+        return _follow(look, pause, lambda runs: _print_new(runs, mode, as_json, seen))
+    with live() as show:
+        return _follow(look, pause, lambda runs: show(rows.tables_of(runs, mode, time.time())))
+
+
+def _follow(look: Callable[[], list[Run]], pause: Callable[[], None], show: Callable[[list[Run]], None]) -> Exit:
+    while True:
+        try:
+            runs = look()
+        except FileNotFoundError:  # the directory is not there yet, or was just removed
+            runs = []
+        show(runs)
+        sys.stdout.flush()
+        newest = [run.newest.summary if run.newest is not None else None for run in runs]
+        if runs and all(summary is not None and summary.finished for summary in newest):
+            return Exit.OK
+        pause()
+
+
+def _print_new(runs: list[Run], mode: str | None, as_json: bool, seen: set[object]) -> None:
+    """Print each checkpoint once, and again when it was rewritten or turns out to be finished or damaged."""
+    for run in runs:
+        now = {
+            (checkpoint.path, checkpoint.summary, checkpoint.verified): checkpoint
+            for checkpoint in run.checkpoints
+        }
+        new = [checkpoint for key, checkpoint in now.items() if key not in seen]
+        seen.update(now)
+        if new and as_json:
+            marks = rows.marks_of(run, mode)
+            for checkpoint in new:
+                print_json(rows.checkpoint_as_json(checkpoint, marks(checkpoint)), line=True)
+        else:
+            for checkpoint in new:
+                print_line(", ".join(filter(None, _words(checkpoint))))
+
+
+def _words(checkpoint: Listed) -> list[str]:
+    summary = checkpoint.summary
+    if summary is None or checkpoint.problem is not None:
+        return [checkpoint.name, rows.VERIFIED[checkpoint.verified]]
+    value = value_of(summary.monitor_value)
+    return [
+        checkpoint.name,
+        moment_of(summary.epoch, summary.batch),
+        value and f"{summary.monitor_name} {value}",
+        size_of(checkpoint.size),
+        "finished" if summary.finished else "",
+    ]

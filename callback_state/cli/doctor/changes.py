@@ -73,7 +73,6 @@ def _only_called_by(names: Iterable[str], methods: dict[str, ast.FunctionDef]) -
 
 
 def _changed(method: ast.FunctionDef) -> set[str]:
-    """The attributes that a method assigns or changes."""
     changed: list[ast.expr] = []
     for node in ast.walk(method):
         match node:

@@ -65,7 +65,6 @@ class _Script:
 
     @property
     def fits(self) -> list[ast.Call]:
-        """The calls of fit with callbacks."""
         return [fit for fit in self.called("fit") if any(k.arg == "callbacks" for k in fit.keywords)]
 
     @property

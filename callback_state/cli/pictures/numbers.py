@@ -46,7 +46,6 @@ def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[st
 
 
 def _items(nodes: list[Node], ref: Ref) -> list[tuple[str, Ref]]:
-    """The named items of a dict or object."""
     flat = _node(nodes, ref)[-1]
     if type(flat) is not list or len(flat) % 2:
         return []

@@ -83,7 +83,6 @@ def _telling(points: Sequence[Point], part: range) -> Iterator[int]:
 
 
 def is_drawn(value: float) -> bool:
-    """Whether a value can be drawn."""
     return math.isfinite(value) and abs(value) <= _LARGEST
 
 

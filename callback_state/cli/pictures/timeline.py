@@ -121,7 +121,6 @@ def _cut(what: str, which: str, count: int, most: int) -> list[str]:
 
 
 def place_of(meta: Meta) -> float:
-    """The place of a checkpoint."""
     if meta.batch is None:
         return _begin(meta.epoch) + 1
     return _begin(meta.epoch) + _part(meta.batch + 1, meta)

@@ -64,14 +64,12 @@ def _row(checkpoint: Listed, marks: list[str], now: float) -> list[Cell]:
 
 
 def as_json(run: Run, mode: str | None) -> dict[str, Any]:
-    """A run as a JSON object."""
     marks = marks_of(run, mode)
     rows = [checkpoint_as_json(c, marks(c)) for c in run.checkpoints]
     return {"template": run.template, "checkpoints": rows}
 
 
 def checkpoint_as_json(checkpoint: Listed, marks: list[str]) -> dict[str, Any]:
-    """A checkpoint as a JSON object."""
     summary = checkpoint.summary
     return {
         "path": checkpoint.path,

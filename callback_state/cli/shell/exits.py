@@ -50,5 +50,4 @@ _OF_ERRORS: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def exit_of(error: BaseException) -> Exit:
-    """Return the exit status for an error."""
     return next((status for kind, status in _OF_ERRORS if isinstance(error, kind)), Exit.FAILED)

@@ -79,7 +79,6 @@ def keys_in(path: str | None) -> Keys | None:
 
 
 def check_directory(path: str) -> None:
-    """Raise CheckpointNotFoundError if the path is not a directory."""
     if not os.path.isdir(path):
         raise CheckpointNotFoundError(path, "expected a directory of checkpoints, found none; check the path")
 

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TextIO
 
-from .streams import discard
-
 #: Lines are not broken for a terminal that is narrower than this; the terminal breaks them itself.
 _NARROWEST = 30
 
@@ -51,7 +49,6 @@ def printable(text: str) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -114,15 +111,20 @@ def print_table(table: Table) -> None:
     """Print a table; if the terminal is too narrow, each cell gets a line of its own."""
     if table.title:
         print_line(table.title, "bold")
-    if is_terminal():
-        width = console().width
-        fitting = _fitted(table, width)
-        if _width(fitting) > width:
-            _print_blocks(table.columns, _lines(table)[1:])
-        else:
-            _print_rich(_grid(fitting))
-        return
     lines = _lines(table)
+    if is_terminal():
+        room = console().width
+        fitting = _fitted(table, room)
+        if _width(fitting) <= room:
+            _print_rich(_grid(fitting))
+            return
+        width = max(map(len, table.columns))
+        for row in lines[1:]:
+            for name, cell in zip(table.columns, row, strict=True):
+                if cell.text:
+                    print_line(f"{name.ljust(width)}  {cell.text}", cell.style)
+            print_line()
+        return
     widths = _widths(lines)
     for line in lines:
         cells = [
@@ -158,17 +160,7 @@ def _lines(table: Table) -> list[list[Cell]]:
     return [[Cell(printable(text), style) for text, style in line] for line in (head, *table.rows)]
 
 
-def _print_blocks(columns: Sequence[str], rows: list[list[Cell]]) -> None:
-    width = max(map(len, columns))
-    for row in rows:
-        for name, cell in zip(columns, row, strict=True):
-            if cell.text:
-                print_line(f"{name.ljust(width)}  {cell.text}", cell.style)
-        print_line()
-
-
 def _grid(table: Table) -> Any:
-    """Make a rich table."""
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -215,3 +207,36 @@ def _write(text: str, file: TextIO) -> None:
     """Write a text; characters that the encoding of the file does not have are escaped."""
     encoding = file.encoding or "utf-8"
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+# Streams that are closed or full, or whose reader has gone.
+
+
+@contextlib.contextmanager
+def opened_streams() -> Iterator[None]:
+    """Let writes to a closed stream do nothing, as ``print`` does; the exit status still tells the result."""
+    with contextlib.ExitStack() as stack:
+        nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+        if sys.stdout is None:
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        if sys.stderr is None:
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
+
+
+def finish(stream: TextIO) -> None:
+    """Flush a stream; text that cannot be written is dropped."""
+    try:
+        stream.flush()
+    except OSError:
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Drop the text that waits in a stream, else Python would report at exit that it cannot write it."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+    except (OSError, ValueError):  # the stream is not a file, so Python flushes nothing at exit
+        return

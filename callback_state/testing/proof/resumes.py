@@ -175,9 +175,8 @@ def _written(directory: str, saved: Saved) -> str:
 def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
     """Check that two runs without an interruption are equal; if not, no resumed run can be equal either."""
     __tracebackhide__ = True
-    found = _difference_of(again.end, whole.end)
-    if found is None:
-        found = again.record.without(factory.ignored).difference(whole.record.without(factory.ignored))
+    first, second = (run.record.without(factory.ignored) for run in (whole, again))
+    found = _difference_of(again.end, whole.end) or second.difference(first)
     if found is not None:
         cause = likely_cause(factory.callbacks(), found, twice=True)
         raise AssertionError(f"two runs without an interruption differ: in the second {found}{cause}")
@@ -185,12 +184,12 @@ def _assert_same_twice(whole: _Whole, again: _Whole, factory: Factory) -> None:
 
 def _assert_same(point: Point, resumed: Resumed, whole: _Whole, factory: Factory) -> None:
     __tracebackhide__ = True
-    found = _difference_of(resumed.begin, whole.saved[point].look)
-    if found is None:
-        since = whole.record.since(point, resumed.record)
-        found = resumed.record.without(factory.ignored).difference(since.without(factory.ignored))
-    if found is None:
-        found = _difference_of(resumed.end, whole.end)
+    since = whole.record.since(point, resumed.record).without(factory.ignored)
+    found = (
+        _difference_of(resumed.begin, whole.saved[point].look)
+        or resumed.record.without(factory.ignored).difference(since)
+        or _difference_of(resumed.end, whole.end)
+    )
     if found is not None:
         raise AssertionError(f"after resuming at {point}: {found}{likely_cause(factory.callbacks(), found)}")
 

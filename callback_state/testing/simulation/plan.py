@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .logs import Logs, logs_of
-
+#: A function from (epoch, batch), both 0-based, to the logs after that step.
+Logs = Callable[[int, int], dict[str, Any]]
 #: A point between two events: the 0-based epoch, and the 0-based batch that comes next.
 Point = tuple[int, int]
 
@@ -83,3 +83,46 @@ class Plan:
                     f"{(self.epochs - 1, self.steps)}, and after the first step"
                 )
         return points
+
+
+def logs_of(given: Any, epochs: int, steps: int) -> Logs:
+    """Make a function from (epoch, batch) to logs: of a function, of series, or of None, then a loss that falls.
+
+    Series are a dict or a ``keras.callbacks.History``, and have one value an epoch or one a step.
+    """
+    if given is None:
+        return lambda epoch, batch: {"loss": 1.0 / (1 + epoch * steps + batch)}
+    series = getattr(given, "history", given)
+    if isinstance(series, Mapping):
+        per_step = {name: _per_step(name, values, epochs, steps) for name, values in series.items()}
+        return lambda epoch, batch: {name: values[epoch * steps + batch] for name, values in per_step.items()}
+    if callable(given):
+        return _checked(given)
+    raise TypeError(
+        f"logs: expected a function of (epoch, batch), a dict of lists or a History, found {given!r:.100}"
+    )
+
+
+def _per_step(name: str, values: Any, epochs: int, steps: int) -> list[Any]:
+    if not hasattr(values, "__len__"):
+        raise TypeError(f"logs[{name!r}] is {values!r:.50}; expected a list, one value an epoch or a step")
+    if len(values) == epochs:
+        return [value for value in values for _ in range(steps)]
+    if len(values) == epochs * steps:
+        return [*values]
+    raise ValueError(
+        f"logs[{name!r}] has {len(values)} values; expected {epochs}, one for each epoch, or {epochs * steps}, "
+        f"one for each step"
+    )
+
+
+def _checked(function: Any) -> Logs:
+    def logs(epoch: int, batch: int) -> dict[str, Any]:
+        found = function(epoch, batch)
+        if not isinstance(found, Mapping):
+            raise TypeError(
+                f"logs({epoch}, {batch}) returned {found!r:.100}; expected a dict such as {{'loss': 0.5}}"
+            )
+        return dict(found)
+
+    return logs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partialmethod
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import keras
 
 from ..._callbacks.capture import keyed
-from .logs import pythonified
 from .plan import Plan, Point
 from .record import Event, Record, Save
 from .saves import Noting, noted
@@ -55,7 +54,7 @@ class Run:
 
     def hear(self, hook: str, *index: int, logs: Any = None) -> None:
         """Call one hook of all callbacks; they share one dict of logs."""
-        heard = pythonified(logs or {})
+        heard = _pythonified(logs or {})
         named = "_batch_" in hook  # as Keras does it
         arguments: tuple[Any, ...] = index if named else (*index, heard)
         options = {"logs": heard} if named else {}
@@ -131,6 +130,20 @@ class Run:
 
 def training(logs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in logs.items() if not name.startswith("val_")}
+
+
+def _pythonified(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert logs as Keras does before it passes them to callbacks: sorted, flat, numbers as Python floats."""
+    heard: dict[str, Any] = {}
+    for name, value in sorted(logs.items()):
+        if isinstance(value, Mapping):
+            heard.update(_pythonified(value))
+        else:
+            try:
+                heard[name] = float(value)
+            except (TypeError, ValueError):
+                heard[name] = value
+    return heard
 
 
 def _rate(model: Any) -> float:
