@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -90,7 +91,4 @@ def running_frame(model: Any) -> FrameType:
 
 def frames_above() -> Iterator[FrameType]:
     """The frames of the callers of the function that asks."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    return (frame for frame, _ in traceback.walk_stack(sys._getframe(2)))

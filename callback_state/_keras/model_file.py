@@ -11,6 +11,7 @@ In a whole model in ``.h5``, stock Keras (3.7 to 3.15) does not find a loss or m
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,10 +50,8 @@ def write(
 
 def _is_of_h5py(error: BaseException) -> bool:
     """HDF5 reports a full disk by RuntimeErrors too, for example when it cannot close the file."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith("h5py")
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("h5py")
 
 
 def _save_h5(model: Any, path: str) -> None:

@@ -38,8 +38,6 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     TensorFlow and Keras make their generator when it is first asked for. One that was not there is removed.
     """
     import numpy
-    from keras.src.backend.common.global_state import set_global_attribute
-    from keras.src.random.seed_generator import global_seed_generator
 
     python = random.getstate() if "python" in but else _unpacked(taken["python"])
     if taken["tensorflow_seed"] != global_seed():
@@ -56,10 +54,7 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     if eager is not None and taken["tensorflow_eager"] is not None:
         eager.setstate(_unpacked(taken["tensorflow_eager"]))
     _put_back_tensorflow(taken["tensorflow_generator"])
-    if taken["keras"] is None:
-        set_global_attribute("global_seed_generator", None)
-    else:
-        global_seed_generator().state.assign(taken["keras"])
+    _put_back_keras(taken["keras"])
     if "numpy" not in but:
         numpy.random.set_state(taken["numpy"])
     random.setstate(python)  # last: to make the others draws from it
@@ -107,6 +102,16 @@ def keras_generator() -> Any:
     from keras.src.backend.common.global_state import get_global_attribute
 
     return get_global_attribute("global_seed_generator")
+
+
+def _put_back_keras(state: Any) -> None:
+    from keras.src.backend.common.global_state import set_global_attribute
+    from keras.src.random.seed_generator import global_seed_generator
+
+    if state is None:
+        set_global_attribute("global_seed_generator", None)
+    else:
+        global_seed_generator().state.assign(state)
 
 
 def _packed(state: Any) -> tuple[Any, ...]:

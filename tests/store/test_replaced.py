@@ -73,7 +73,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "preparing": (restore, "prepare_from"),
     "checking": (Expected, "check_variables"),
     "loading": (put_in, "load"),
-    "the weights": (model_file, "_check_optimizer"),
+    "the weights": (model_file, "take_variables"),
     "the optimizer": (model_file, "_load_h5_optimizer"),
     "comparing": (model_file, "digest_of"),
     "the seeds": (put_in, "put_back_seeds"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 from ..._checkpoints.names import LEDGER
@@ -64,8 +63,9 @@ def _elements(nodes: list[Node], ref: Ref) -> Iterator[tuple[str, float]]:
     """Yield (index, number) for the elements of a small array; a single number has no index."""
     value = _value(nodes, ref)
     if 1 < getattr(value, "size", 0) <= _ELEMENTS and value.dtype.kind in "biuf":
-        places = product(*map(range, value.shape))
-        yield from ((str([*place]), float(value[place])) for place in places)
+        import numpy
+
+        yield from ((str([*place]), float(number)) for place, number in numpy.ndenumerate(value))
     elif (number := number_of(value)) is not None:
         yield "", number
 

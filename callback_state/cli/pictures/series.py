@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from ..values.phrases import short
 
@@ -50,13 +51,8 @@ class Series:
 
     def runs(self) -> list[list[Point]]:
         """The points that a line joins: a value that cannot be drawn breaks the line."""
-        found: list[list[Point]] = [[]]
-        for place, value in self.points:
-            if is_drawn(value):
-                found[-1].append((place, value))
-            elif found[-1]:
-                found.append([])
-        return [run for run in found if run]
+        parts = groupby(self.points, key=lambda point: is_drawn(point[1]))
+        return [[*points] for drawn, points in parts if drawn]
 
     def thinned(self) -> Series:
         """The series with a short name and at most as many points as a picture can show.
