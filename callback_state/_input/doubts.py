@@ -1,10 +1,5 @@
 """Why a resumed run may read other data or draw other numbers, found by looking and not by running.
 
-    of_data, of_reading, of_attributes   what in the data a new process orders anew, or cannot bring back
-    has_python                           whether Python code of the user reads the data
-    of_draws                             what that code draws from, as :mod:`.draws` has seen
-    of_step                              what in the compiled train step has a counter that is not saved
-
 Nothing here draws a number, makes an iterator, or reads or changes the data.
 """
 

@@ -13,8 +13,7 @@ from .._keras.epoch_iterator import validation_iterator
 from . import doubts
 from .dataset_state import Attributes
 from .draws import InputDraws
-from .pipelines import pass_iterators
-from .source import Source
+from .source import Source, pass_iterators
 
 
 class Reading:

@@ -8,15 +8,20 @@ and the batches before that one are drawn and dropped. So no callback hears a ba
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from .._checkpoints.schema import SourceState
+from .._keras.datasets import PASSES, is_distributed, keeps_order, reshuffles, steps_of
 from .._keras.epoch_iterator import DATASET, GENERATOR, EpochIterator, first_step_in, iterator_in, replace_stream
 from .._keras.randomness import put_back_generators, take_generators
+from ..exceptions import ResumeError
 from .catch_up import Reader
-from .pipelines import begun, count_iterator, is_one_to_one, iterators_of, pass_iterators, passes_in
+
+#: How many iterators over a data set the fits of this process have made.
+_made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 class Source:
@@ -25,7 +30,7 @@ class Source:
     def __init__(self, epoch_iterator: Any, *, validates: bool = False) -> None:
         self.keras = EpochIterator(epoch_iterator)
         self._validates = validates
-        self._made, self._before = 0, iterators_of(self.keras.dataset)
+        self._made, self._before = 0, _iterators_of(self.keras.dataset)
         #: Of data of callback_state.data: the passes with which the present iterator begins.
         self._passes: list[int] = []
         #: The global generators before the present iterator was made, and before its first batch.
@@ -36,8 +41,8 @@ class Source:
 
     def _count(self) -> None:
         self._made += 1
-        count_iterator(self.keras.dataset)
-        self._passes = begun(self.keras.dataset)
+        _count_iterator(self.keras.dataset)
+        self._passes = _begun(self.keras.dataset)
 
     @property
     def is_stream(self) -> bool:
@@ -73,7 +78,7 @@ class Source:
             seen=self.keras.seen if goes_on else 0,
             steps=steps,
             batches=self.keras.batches,
-            passes=list(self._passes) if goes_on else begun(self.keras.dataset),
+            passes=list(self._passes) if goes_on else _begun(self.keras.dataset),
             generators=list(self._beginning) if goes_on else [],
         )
 
@@ -155,17 +160,17 @@ class Source:
         self._enter_passes(saved.passes)
 
     def _enter_passes(self, numbers: list[int], seen: int = 0) -> None:
-        for passes, number in zip(passes_in(self.keras.dataset), numbers, strict=False):
+        for passes, number in zip(_passes_in(self.keras.dataset), numbers, strict=False):
             passes.enter(number, seen)
 
     def _approach(self, saved: SourceState, reader: Reader) -> None:
         """Move the data themselves to the batch, if that is possible before they are iterated."""
         seen, batches = saved.seen, saved.batches
-        if saved.passes and passes_in(self.keras.dataset):
+        if saved.passes and _passes_in(self.keras.dataset):
             done = batches is not None and seen >= batches
             # Where the steps of an execution do not divide the epoch, the last execution would read past its end.
             divides = not (batches or 0) % self.keras.steps_per_execution
-            jumps = not done and divides and is_one_to_one(self.keras.dataset)
+            jumps = not done and divides and _is_one_to_one(self.keras.dataset)
             self._enter_passes([number + done for number in saved.passes], seen if jumps else 0)
             reader.drawn = seen if jumps or done else 0
         elif self.keras.kind == GENERATOR:
@@ -176,3 +181,51 @@ class Source:
 def _put_back_each(generators: Any) -> None:
     for taken in generators:
         put_back_generators(taken)
+
+
+# How many iterators a pipeline has had, and which passes over data of ours it reads.
+
+
+def _iterators_of(dataset: Any) -> int:
+    """How many iterators over the data set have been made."""
+    return _made.get(dataset, 0)
+
+
+def _count_iterator(dataset: Any) -> None:
+    """One more iterator is made."""
+    _made[dataset] = _iterators_of(dataset) + 1
+
+
+def pass_iterators(dataset: Any, number: int) -> None:
+    """Make iterators over a data set without reading them, until there have been so many."""
+    missing = number - _iterators_of(dataset)
+    if missing < 0 and reshuffles(dataset):
+        raise ResumeError(
+            f"this process has iterated the tf.data.Dataset {-missing} times more than the run had at the "
+            f"checkpoint, so its next order is a later one. Make the data set anew, then fit."
+        )
+    for _ in range(missing):
+        iter(dataset)
+        _count_iterator(dataset)
+
+
+def _begun(dataset: Any) -> list[int]:
+    """How many passes have begun, for each data set of :mod:`callback_state.data` that a pipeline reads."""
+    return [passes.begun for passes in _passes_in(dataset)]
+
+
+def _passes_in(dataset: Any) -> list[Any]:
+    """The counters of passes of all data of :mod:`callback_state.data` that a pipeline reads."""
+    found = (getattr(step, PASSES, None) for step in _steps_of(dataset))
+    return [passes for passes in found if passes is not None]
+
+
+def _is_one_to_one(dataset: Any) -> bool:
+    """Whether each batch of a pipeline is made of the batch of that number of data of ours, and of no other."""
+    steps = [step for step in _steps_of(dataset) if not hasattr(step, PASSES)]
+    return len(_passes_in(dataset)) == 1 and all(map(keeps_order, steps))
+
+
+def _steps_of(dataset: Any) -> Iterator[Any]:
+    # A strategy reads ahead of the training, so the passes that have begun say nothing.
+    return iter(()) if is_distributed(dataset) else steps_of(dataset)
