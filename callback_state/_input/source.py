@@ -21,7 +21,7 @@ from ..exceptions import ResumeError
 from .catch_up import Reader
 
 #: How many iterators over a data set the fits of this process have made.
-_made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+_iterators: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 class Source:
@@ -30,7 +30,7 @@ class Source:
     def __init__(self, epoch_iterator: Any, *, validates: bool = False) -> None:
         self.keras = EpochIterator(epoch_iterator)
         self._validates = validates
-        self._made, self._before = 0, _iterators_of(self.keras.dataset)
+        self._made, self._before = 0, _iterators.get(self.keras.dataset, 0)
         #: Of data of callback_state.data: the passes with which the present iterator begins.
         self._passes: list[int] = []
         #: The global generators before the present iterator was made, and before its first batch.
@@ -41,8 +41,8 @@ class Source:
 
     def _count(self) -> None:
         self._made += 1
-        _count_iterator(self.keras.dataset)
-        self._passes = _begun(self.keras.dataset)
+        _iterators[self.keras.dataset] = _iterators.get(self.keras.dataset, 0) + 1
+        self._passes = [passes.begun for passes in _passes_in(self.keras.dataset)]
 
     @property
     def is_stream(self) -> bool:
@@ -71,6 +71,7 @@ class Source:
     def take(self, steps: int) -> SourceState:
         """How far the data are read, at a quiet point after ``steps`` batches of an epoch (0 between two)."""
         goes_on = steps > 0 or self.goes_on
+        begun = [passes.begun for passes in _passes_in(self.keras.dataset)]
         return SourceState(
             before=self._before,
             made=self._made,
@@ -78,7 +79,7 @@ class Source:
             seen=self.keras.seen if goes_on else 0,
             steps=steps,
             batches=self.keras.batches,
-            passes=list(self._passes) if goes_on else _begun(self.keras.dataset),
+            passes=list(self._passes) if goes_on else begun,
             generators=list(self._beginning) if goes_on else [],
         )
 
@@ -183,35 +184,17 @@ def _put_back_each(generators: Any) -> None:
         put_back_generators(taken)
 
 
-# How many iterators a pipeline has had, and which passes over data of ours it reads.
-
-
-def _iterators_of(dataset: Any) -> int:
-    """How many iterators over the data set have been made."""
-    return _made.get(dataset, 0)
-
-
-def _count_iterator(dataset: Any) -> None:
-    """One more iterator is made."""
-    _made[dataset] = _iterators_of(dataset) + 1
-
-
 def pass_iterators(dataset: Any, number: int) -> None:
     """Make iterators over a data set without reading them, until there have been so many."""
-    missing = number - _iterators_of(dataset)
-    if missing < 0 and reshuffles(dataset):
+    made = _iterators.get(dataset, 0)
+    if made > number and reshuffles(dataset):
         raise ResumeError(
-            f"this process has iterated the tf.data.Dataset {-missing} times more than the run had at the "
+            f"this process has iterated the tf.data.Dataset {made - number} times more than the run had at the "
             f"checkpoint, so its next order is a later one. Make the data set anew, then fit."
         )
-    for _ in range(missing):
+    for earlier in range(made, number):
         iter(dataset)
-        _count_iterator(dataset)
-
-
-def _begun(dataset: Any) -> list[int]:
-    """How many passes have begun, for each data set of :mod:`callback_state.data` that a pipeline reads."""
-    return [passes.begun for passes in _passes_in(dataset)]
+        _iterators[dataset] = earlier + 1
 
 
 def _passes_in(dataset: Any) -> list[Any]:

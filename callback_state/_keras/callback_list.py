@@ -50,9 +50,9 @@ class HookedList:
         return epochs if isinstance(epochs, int) else None
 
     def hook(self, event: str, ours: Callable[..., None], fail: Callable[[BaseException], None]) -> None:
-        """Let ``ours`` be called with Keras's method and its arguments; nothing happens if one is hooked already.
+        """Let ``ours`` be called in place of a method of the list, which it gets as its first argument.
 
-        ``fail`` is called with an exception that leaves ``ours``, before the exception goes on.
+        ``fail`` is called with an exception that leaves ``ours``. Nothing happens if the method is hooked already.
         """
         if event in vars(self._list):
             return

@@ -57,7 +57,7 @@ class StopSignals:
         self.pending: int | None = None
 
     def listen(self, numbers: list[int]) -> None:
-        """Note these signals from now on; refused in another thread than the main thread."""
+        """Note these signals from now on. Python handles signals only in the main thread; any other is refused."""
         if threading.current_thread() is not threading.main_thread():
             raise CallbackStateError(
                 f"save_on_signal: fit runs in the thread {threading.current_thread().name!r}, but Python handles "

@@ -72,7 +72,7 @@ def _group() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command with the arguments after the program's name (None: of this process); the exit status."""
+    """Run a command and return its exit status; without ``argv`` with the arguments of this process."""
     with opened_streams(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *rest, **more: say(str(message))

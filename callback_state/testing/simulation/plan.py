@@ -86,7 +86,7 @@ class Plan:
 
 
 def logs_of(given: Any, epochs: int, steps: int) -> Logs:
-    """Make a function from (epoch, batch) to logs: of a function, of series, or of None, then a loss that falls.
+    """Make a function from (epoch, batch) to logs from a function or from series; without them a loss falls.
 
     Series are a dict or a ``keras.callbacks.History``, and have one value an epoch or one a step.
     """
