@@ -23,17 +23,13 @@ def say(line: str, *, over_bar: bool = False) -> None:
     import keras
 
     _LOG.info("%s", line)
-    if keras.utils.is_interactive_logging_enabled():
+    stream = sys.stdout
+    if stream is not None and keras.utils.is_interactive_logging_enabled():  # pythonw has no stream
+        text = f"\n{line}\n" if over_bar else f"{line}\n"
+        encoding = getattr(stream, "encoding", None) or "utf-8"
         with contextlib.suppress(OSError, ValueError, LookupError):  # a closed stream must not end the training
-            _write(sys.stdout, f"\n{line}\n" if over_bar else f"{line}\n")
-
-
-def _write(stream: Any, text: str) -> None:
-    if stream is None:  # pythonw
-        return
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.flush()
 
 
 def bar_is_open(batch: int | None, fit: Any) -> bool:
