@@ -196,8 +196,8 @@ if ORBAX:
     )
 CASES = [(group, name) for group in GROUPS for name in GROUPS[group].cases]
 IDS = [name for _, name in CASES]
-#: Keras 3.7 has made this decision before the first epoch; callbacks that carry no state of their own.
-VERSIONED, APART = {"monitor_op"}, ("History", "ProgbarLogger")
+#: Keras 3.7 has made this decision before the first epoch.
+VERSIONED = {"monitor_op"}
 
 
 @contextlib.contextmanager
