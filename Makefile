@@ -2,7 +2,7 @@
 #
 #   make demo          kill a training run, resume it, compare: a table and demo.png
 #   make test          the tests (six minutes on two cores)
-#   make test-fast     the tests of bytes, storage, callbacks and command line that train nothing (a minute)
+#   make test-fast     the tests of bytes, storage, callbacks and command line that train nothing (under a minute)
 #   make check         ruff, mypy, and the walls of the house: tests/test_imports.py
 #   make docs          the documentation, in docs/_build/html, its examples run
 #   make oldest        the tests with the oldest supported TensorFlow, Keras and NumPy
