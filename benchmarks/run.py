@@ -92,7 +92,7 @@ def size(quick: bool) -> Iterator[Row]:
 
     count, series = fits.state_size()
     what = f"state file, 10 callbacks, 100 epochs x {len(series)} series"
-    yield Row(what, f"{count} bytes", "", count / 1000, 20, " kB", timed=False)
+    yield Row(what, f"{count} bytes", "", count / 1000, 22, " kB", timed=False)
 
 
 def imports(quick: bool) -> Iterator[Row]:

@@ -45,7 +45,7 @@ class MismatchError(_PathError, ValueError):
 
 
 class InUseError(_PathError, RuntimeError):
-    """Another process writes checkpoints into the directory at ``path``."""
+    """Another process, or another thread, writes checkpoints into the directory at ``path``."""
 
 
 class UntrustedError(_PathError, PermissionError):
@@ -59,6 +59,10 @@ class UntrustedError(_PathError, PermissionError):
 
 class WriteError(_PathError, OSError):
     """A new file for ``path`` was read back and is not what was written; the checkpoint was not committed."""
+
+
+class OverwriteError(_PathError, FileExistsError):
+    """A run that was restored would replace the checkpoint at ``path``, which another run has written."""
 
 
 class NotPicklableError(_PathError, TypeError):

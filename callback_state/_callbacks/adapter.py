@@ -28,6 +28,7 @@ class Adapter(StockCallback):
 
     closed: bool = False  # only ``state`` is state; else so is every attribute that is not named here
     exclude: frozenset[str] = frozenset()  # attributes that are not state
+    paths: frozenset[str] = frozenset()  # attributes that no file sets: the script's value holds
     #: ``outside(callback) -> plain data``: describes the outside at this moment.
     outside: Look | None = None
     #: ``note(callback, taken)``: called at the restore, before a callback opens a file.
@@ -65,8 +66,10 @@ class Adapter(StockCallback):
         return replace(
             base,
             state=(*base.state, *self.state),
+            other=(*base.other, *self.other),
             closed=self.closed,
             exclude=base.exclude | self.exclude,
+            paths=base.paths | self.paths,
             accept=self.accept or base.accept,
             **{name: getattr(functions, name) for name in _FUNCTIONS},
         )
@@ -77,6 +80,7 @@ def adapter(
     *,
     state: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
+    paths: Iterable[str] = (),
     outside: Look | None = None,
     wind_back: Act | None = None,
     pick_up: Act | None = None,
@@ -91,6 +95,8 @@ def adapter(
         cls: the class, derived from ``keras.callbacks.Callback``. Keras's own classes need no adapter.
         state: names of the attributes that are state. None: every attribute that changes.
         exclude: names of attributes that are not state.
+        paths: names of attributes that say where the callback writes. They keep the script's values where a file
+            is not trusted, also if they do not look like paths.
         outside: ``outside(callback) -> plain data``: describes the effects outside the process at this moment,
             such as the size of a file or the identifier of a run, as numbers, text, lists and dicts.
         wind_back: ``wind_back(callback, taken)``: removes from the file or the run what was written later. It is
@@ -103,8 +109,8 @@ def adapter(
         The class.
 
     Raises:
-        TypeError: ``cls`` is not a callback class, or is one of Keras's own; ``state`` or ``exclude`` is not a
-            sequence of names; or a function is not callable.
+        TypeError: ``cls`` is not a callback class, or is one of Keras's own; ``state``, ``exclude`` or ``paths``
+            is not a sequence of names; or a function is not callable.
 
     Example:
         >>> import keras
@@ -124,7 +130,11 @@ def adapter(
         if function is not None and not callable(function):
             raise TypeError(f"{option}={function!r:.100}: expected a function; write {option}=my_{option}")
     said = Adapter(
-        state=names or (), closed=names is not None, exclude=frozenset(_names("exclude", exclude)), **functions
+        state=names or (),
+        closed=names is not None,
+        exclude=frozenset(_names("exclude", exclude)),
+        paths=frozenset(_names("paths", paths)),
+        **functions,
     )
     if own_registration(cls) is None:
         stateful(cls)

@@ -15,7 +15,7 @@ from .._format.decode import copy
 from .._format.encode import Encoder
 from .._format.table import MISSING, SCALARS, Node, PlainError, Table
 from .._keras.backend import is_variable
-from .._keras.classes import derives_from_keras, is_callback_class
+from .._keras.classes import derives_from_keras, is_callback_class, numpy_name
 
 #: A constructor argument above this many bytes is kept as its digest only.
 LARGE_ARGUMENT = 64 * 1024
@@ -23,6 +23,11 @@ LARGE_ARGUMENT = 64 * 1024
 CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, partial)
 _MARK = "_callback_state_mark"
 _never_again = itertools.count()
+
+
+def is_code(value: Any) -> bool:
+    """Whether a value is a function, a class or a module, and has no state of its own."""
+    return isinstance(value, CODE) or numpy_name(value) is not None
 
 
 @dataclass
@@ -54,14 +59,14 @@ class Argument:
         if self.kind == "opaque":
             return value is self.given and _look(value) == self._looked
         try:
-            return _digest(Encoder(canonical=True).table(value))[1] == self._digest
+            return digest_of(Encoder(canonical=True).table(value))[1] == self._digest
         except PlainError:
             return False
 
     @cached_property
     def _digest(self) -> str:
         """The digest of the canonical form: equal values have equal digests."""
-        return self.data if self.kind == "digest" else _digest(Encoder(canonical=True).table(self.data))[1]
+        return self.data if self.kind == "digest" else digest_of(Encoder(canonical=True).table(self.data))[1]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Mark:
     registered: bool = False
     key: str | None = None
     exclude: frozenset[str] = frozenset()
+    #: The :class:`.made.Made` of the instance; None before it was looked at.
+    made: Any = field(default=None, compare=False)
 
 
 def mark_of(callback: Any) -> Mark:
@@ -86,13 +93,13 @@ def set_mark(callback: Any, mark: Mark) -> None:
 def argument_of(value: Any) -> Argument:
     """What is remembered of one argument."""
     try:
-        size, digest = _digest(Encoder(canonical=True).table(value))
+        size, digest = digest_of(Encoder(canonical=True).table(value))
         return Argument("digest", digest) if size > LARGE_ARGUMENT else Argument("value", copy(value))
     except PlainError:
         return Argument("opaque", describe(value), value)
 
 
-def _digest(table: Table) -> tuple[int, str]:
+def digest_of(table: Table) -> tuple[int, str]:
     """Size in bytes and SHA-256 (hexadecimal) of a table; the bytes of an array are not copied."""
     size, digest = 0, hashlib.sha256()
     for part in itertools.chain.from_iterable((*table.nodes, (table.root,))):
@@ -105,6 +112,8 @@ def _digest(table: Table) -> tuple[int, str]:
 
 def describe(value: Any) -> str:
     """A description of a value that is the same in every process."""
+    if numpy_name(value) is not None:  # the classes of NumPy's functions have private names
+        return f"function {numpy_name(value)}"
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
         module = getattr(value, "__module__", None)  # a generator has none
@@ -124,13 +133,13 @@ def _look(value: Any) -> tuple[str, list[Any]]:
         parts.append(item)
         if is_variable(item) or is_callback_class(type(item)):
             return ("variable", next(_never_again))  # it holds state, so it is never equal to what was given
-        if isinstance(item, CODE) or derives_from_keras(type(item)):
+        if is_code(item) or derives_from_keras(type(item)):
             return ("part", id(item))
         plain = {k: v for k, v in attributes(item).items() if type(v) in SCALARS}
         return ("part", id(item), encoder.pairs(sorted(plain.items()), path, "."))
 
     try:
-        return _digest(Encoder(fallback, canonical=True).table(value))[1], parts
+        return digest_of(Encoder(fallback, canonical=True).table(value))[1], parts
     except PlainError:  # nested too deep
         return describe(value), parts
 

@@ -8,6 +8,8 @@ The encoder's fallback (:mod:`.by_value`) makes nodes of these kinds, and the bu
     reference  a part of the model, or another callback: the live callback's object is kept
     code       a function or class: pickled by value, and read only if the live callback has none
     value      any other object: pickled by value, and read only from a trusted file
+
+Code and objects that were as the constructor had made them have True at the end: the live callback's are kept.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from .._keras.backend import is_variable, raw_variable, tensor, value_of
 from .._keras.classes import has_variables, variables_in
 from ..exceptions import RestoreError, UntrustedError
 from .arguments import describe
+from .capture import line_to_exclude
 from .stateful import PARTS
 
 
@@ -93,17 +96,24 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             )
         decoder.later.append(lambda: _exchange(variable, array))
 
+    def _tell_of_another(self, name: Any, path: Any, live: Any) -> None:
+        """Warn where the live callback has something else than was saved; it is kept."""
+        if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
+            warnings.warn(
+                f"{self._where}: {path} was {name}, and is {describe(live)} here, which is kept. If training "
+                f"switches it, store a name or a number instead, or pass trusted=True.",
+                stacklevel=2,
+            )
+
     def _by_value(self, decoder: Decoder, node: Node, live: Any) -> Any:
-        kind, index, name, path = node
+        kind, index, name, path, *is_made = node
+        if is_made == [True] and live is not None and live is not MISSING:
+            self._tell_of_another(name, path, live)
+            return live
         if self._opener is not None and self._opener.allows(index):
             return self.load(index)
         if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
-            if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
-                warnings.warn(
-                    f"{self._where}: {path} was {name}, and is {describe(live)} here, which is kept. If training "
-                    f"switches it, store a name or a number instead, or pass trusted=True.",
-                    stacklevel=2,
-                )
+            self._tell_of_another(name, path, live)
             return live
         if kind == "code" and live is None:
             own = [path[len(key) + 1 :] for key in self._callbacks if path.startswith(f"{key}.")]
@@ -113,8 +123,17 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             self._where,
             f"{path} is {name}, which is stored by value: reading it runs code from the file. If you trust the "
             f"writer of the file, call restore_callbacks(..., trusted=True). Otherwise decorate its class with "
-            f"@stateful, or leave it out with exclude= and make it in the constructor (into=).",
+            f"@stateful, or leave it out with exclude= and make it in the constructor (into=)"
+            f"{self._line(decoder, path)}.",
         )
+
+    def _line(self, decoder: Decoder, path: Any) -> str:
+        """The line that leaves out all attributes of this callback that only a trusted file gives back."""
+        for key, callback in self._callbacks.items():
+            if str(path).startswith(f"{key}."):
+                paths = [str(node[3]) for node in decoder.table.nodes if node[0] == "value" and len(node) > 3]
+                return f": {line_to_exclude(key, callback, paths)}"
+        return ""
 
     def load(self, index: int) -> Any:
         """Run the code of one entry of the by-value section. It is only called for a trusted file."""

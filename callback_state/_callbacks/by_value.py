@@ -19,11 +19,11 @@ from .._format.encode import Encoder
 from .._format.opener import NAME
 from .._format.table import Node
 from .._keras.backend import is_tensor, is_variable, value_of
-from .._keras.classes import has_variables, is_keras, public_name, variables_in
+from .._keras.classes import has_variables, is_keras, numpy_name, public_name, variables_in
 from .._keras.randomness import layers_of
 from .._keras.weights import places_of
 from ..exceptions import NotPicklableError
-from .arguments import CODE, LARGE_ARGUMENT, describe
+from .arguments import LARGE_ARGUMENT, describe, is_code
 from .builders import ModelVariable
 from .stateful import PARTS
 
@@ -37,8 +37,14 @@ class ByValue:
     model: Any = None  # the one being trained, or None
     callbacks: dict[int, str] = field(default_factory=dict)  # the key of each that is saved, by its id
     pickles: list[bytes] = field(default_factory=list)  # a node has the index of its pickle
-    code: list[str] = field(default_factory=list)  # paths of functions and classes that nobody can import
+    #: Paths of functions and classes that nobody can import, and of arguments: live callbacks have their own.
+    code: list[str] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)  # paths of other objects
+    #: Whether the object at a path is as the constructor made it, and whether that is certain.
+    is_made: Callable[[Any, str], tuple[bool, bool]] = lambda value, path: (False, False)
+    made: set[int] = field(default_factory=set)  # the indices of the pickles of such objects
+    #: The line that leaves an attribute out, given the key of the callback and the attribute.
+    line: Callable[[str, str], str] = lambda key, attribute: f'@stateful(exclude=("{attribute}",))'
     #: A list if the table does not leave the process. Objects go into this list, and are not pickled.
     kept: list[Any] | None = None
     #: Gives the state of a callback that another callback holds and that is not saved itself.
@@ -68,9 +74,16 @@ class ByValue:
         if self.kept is not None:
             self.kept.append(value)
             return ("kept", len(self.kept) - 1)
-        self._add(self._pickle(value, path), value, path)
-        kind = "code" if isinstance(value, CODE) else "value"
-        return (kind, len(self.pickles) - 1, describe(value), path)
+        index, kind = len(self.pickles), "code" if is_code(value) else "value"
+        self.pickles.append(self._pickle(value, path))
+        is_made, is_certain = self.is_made(value, path)
+        if is_made:
+            self.made.add(index)
+        if kind == "value" and not is_made:
+            self.objects.append(path)
+        elif not is_certain and not (kind == "code" and _is_importable(value)):
+            self.code.append(path)
+        return (kind, index, describe(value), path, *([True] if is_made else []))
 
     def attempt(self, value: Any, path: str) -> int | None:
         """The index of a constructor's argument in the by-value section; None if it cannot be stored."""
@@ -80,15 +93,10 @@ class ByValue:
             return None
         if len(data) > LARGE_ARGUMENT:
             return None
-        self._add(data, value, path)
-        return len(self.pickles) - 1
-
-    def _add(self, data: bytes, value: Any, path: str) -> None:
         self.pickles.append(data)
-        if not isinstance(value, CODE):
-            self.objects.append(path)
-        elif not _is_importable(value):
+        if not (is_code(value) and _is_importable(value)):
             self.code.append(path)
+        return len(self.pickles) - 1
 
     def _of_keras(self, encoder: Encoder, value: Any, path: str) -> Node:
         variables = variables_in(value)
@@ -113,7 +121,7 @@ class ByValue:
             raise NotPicklableError(
                 where,
                 f"{describe(part)} cannot be saved ({reason}). If it is no state, leave it out: "
-                f'@stateful(exclude=("{attribute}",)).',
+                f"{self.line(where[: start - 1], attribute)}.",
             ) from error
 
     def _dumps(self, value: Any) -> bytes:
@@ -132,7 +140,7 @@ class ByValue:
             return "model"
         if id(item) in self.callbacks:
             return ("callback", self.callbacks[id(item)])
-        if isinstance(item, _WRITTEN):
+        if isinstance(item, _WRITTEN) or numpy_name(item) is not None:
             part = next((name for name, part in PARTS.items() if part is item), None)
             if part is not None:
                 return ("stateful", part)

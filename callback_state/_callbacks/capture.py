@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import re
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,7 @@ from .._format.encode import Encoder
 from .._format.table import PlainError
 from .._keras import stock_callbacks
 from ..exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
-from .adapter import Adapter
+from .adapter import Adapter, given_to
 from .arguments import Argument, Mark, argument_of, guess_arguments, mark_of
 from .stateful import own_registration, registration_of
 from .stock import adapter_of, direction_of
@@ -68,12 +70,13 @@ def class_of(callback: Any) -> str:
 
 
 def configuration(callback: Any) -> dict[str, Argument]:
-    """What the constructor was given, by the name of the parameter."""
+    """What the constructor was given, by the name of the parameter, but for what is excluded: no file has it."""
     remember(callback)
     adapter, stock = adapter_of(type(callback))
+    out = named_out(callback)
     if not stock or adapter is None:
-        return mark_of(callback).arguments
-    return {name: argument_of(value) for name, value in adapter.given(callback).items()}
+        return {name: one for name, one in mark_of(callback).arguments.items() if name.lstrip("*") not in out}
+    return {name: argument_of(value) for name, value in adapter.given(callback).items() if name not in out}
 
 
 def state_of(callback: Any) -> dict[str, Any]:
@@ -96,16 +99,49 @@ def state_of(callback: Any) -> dict[str, Any]:
     return state
 
 
+def named_out(callback: Any) -> frozenset[str]:
+    """The names that ``exclude=`` has, of ``@stateful`` and of the adapter.
+
+    An argument that is kept with an underscore before its name is excluded under this name too.
+    """
+    out, here = mark_of(callback).exclude | left_out_by(type(callback)), vars(callback)
+    kept = {name for name in out if f"_{name}" in here and name not in here}
+    if kept:
+        kept &= {*inspect.signature(type(callback).__init__).parameters}
+    return out.union(f"_{name}" for name in kept)
+
+
+def left_out_by(cls: type) -> frozenset[str]:
+    """The names that ``exclude=`` of a class has, its bases included."""
+    registrations = filter(None, map(registration_of, cls.__mro__))
+    adapter, _ = adapter_of(cls)
+    out = frozenset() if adapter is None else adapter.exclude
+    return out.union(*(registration.exclude for registration in registrations))
+
+
 def excluded_of(callback: Any) -> frozenset[str]:
     """The attributes that are no state, as ``@stateful`` and the adapter say."""
-    bases = (registration_of(base) for base in type(callback).__mro__)
-    classes = (registration.exclude for registration in bases if registration is not None)
-    excluded = mark_of(callback).exclude.union(*classes)
     adapter, _ = adapter_of(type(callback))
-    if adapter is None:
-        return excluded
-    rest = attributes(callback).keys() - adapter.state if adapter.closed else set()
-    return excluded | adapter.exclude | rest
+    rest = attributes(callback).keys() - adapter.state if adapter is not None and adapter.closed else set()
+    return named_out(callback) | rest
+
+
+def line_to_exclude(key: str, callback: Any, paths: Iterable[str], *, alone: bool = False) -> str:
+    """The line that leaves the attributes with these paths out; if not ``alone``, with those that are out now.
+
+    ``paths`` may have some of other callbacks too, such as ``"Key.attribute['key']"``.
+    """
+    own = own_registration(type(callback))
+    start = len(key) + 1
+    found = {re.split(r"[.\[]", path[start:])[0] for path in paths if path.startswith(f"{key}.")}
+    mark, name = mark_of(callback), type(callback).__name__
+    is_decorated = own is not None and not mark.registered and given_to(type(callback)) is None
+    before = own.exclude if own is not None and is_decorated else mark.exclude
+    names = sorted(found if alone else found | before)
+    listed = ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "")
+    if is_decorated:
+        return f"@stateful(exclude=({listed})) above class {name}"
+    return f"stateful({name}(...), exclude=({listed}))"
 
 
 def _is_configuration(mark: Mark, name: str, value: Any) -> bool:

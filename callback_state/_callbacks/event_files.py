@@ -78,13 +78,13 @@ def _cut(path: str, size: int, now: int) -> None:
 
 
 def _sizes(log_dir: str) -> dict[str, int]:
-    """The size of each event file, by a name such as ``train/events...``, in the order of the names."""
+    """The size of each event file that is no link, by a name such as ``train/events...``, sorted."""
     found: dict[str, int] = {}
     for directory in _DIRECTORIES:
         path = os.path.join(log_dir, directory)
         if not is_remote(log_dir) and os.path.isdir(path):
             with os.scandir(path) as entries:
-                events = [e for e in entries if _NAME.fullmatch(e.name) and e.is_file()]
+                events = [e for e in entries if _NAME.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
             found |= {f"{directory}/{entry.name}": entry.stat().st_size for entry in events}
     return dict(sorted(found.items()))
 

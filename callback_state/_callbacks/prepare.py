@@ -20,8 +20,12 @@ from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreErro
 from .arguments import describe, mark_of
 from .builders import Builders
 from .capture import BASE, excluded_of, remember, state_of
+from .given import Given
+from .in_place import live_places, looks_at_state
+from .made import note_made
 from .stateful import find_class, migrated
 from .stock import adapter_of, set_direction
+from .stored import is_absent, left_out, only
 
 
 @dataclass
@@ -34,6 +38,8 @@ class Prepared:
     later: Later = field(default_factory=list)
     #: (callback, attribute) of what only ``on_train_begin`` can make again.
     skipped: list[tuple[Any, str]] = field(default_factory=list)
+    #: (key, attribute, what the file has, what the callback has and keeps).
+    given: list[tuple[str, str, Any, Any]] = field(default_factory=list)
 
     def put_back(self) -> None:
         """Set everything. If something cannot be set, undo what was set before, and raise RestoreError."""
@@ -93,6 +99,8 @@ def prepare_from(snapshot: Snapshot, keyed: dict[str, Any], *, model: Any, trust
             model=model,
             opener=snapshot.opener(trust),
             configured={entry.key: entry.arguments for entry in snapshot.meta.callbacks},
+            in_place={entry.key: entry.in_place for entry in snapshot.meta.callbacks},
+            trusted=trust.everything,
         )
     except PlainError as error:
         raise CorruptCheckpointError(snapshot.where, f"cannot be decoded ({error})") from error
@@ -108,6 +116,8 @@ def prepare(
     opener: Opener | None,
     kept: list[Any] | None = None,
     configured: Mapping[str, Container[str]] | None = None,
+    in_place: Mapping[str, Container[str]] | None = None,
+    trusted: bool = True,
 ) -> Prepared:
     """Decode the state of some callbacks; they do not change.
 
@@ -117,39 +127,74 @@ def prepare(
     ignored. ``versions`` has the version of each key's state; None if the state was taken in this process, with
     the objects that were ``kept``. ``where`` is the state file, for errors. ``model`` is None if it does not exist
     yet, ``opener`` if there is no by-value section. ``configured`` has the names of the constructor's arguments by
-    key, when the state was taken.
+    key, when the state was taken, and ``in_place`` those of the attributes whose live containers get the content.
+    What is not ``trusted`` sets no paths that the script has given.
     """
     for callback in keyed.values():
         remember(callback)
+    note_made(keyed.values(), is_new=versions is not None)
     builders = Builders(where, model, opener, keyed)
-    builders["callback"] = partial(_held, where)
+    prepared = Prepared()
+    inner: list[tuple[Any, dict[str, Any]]] = []
+    builders["callback"] = partial(_held, where, inner)
     if kept is not None:
         builders["kept"] = lambda decoder, node, live: kept[node[1]]
-    table, refs = _only(table, keyed)
+    # What is left out is not decoded, so that no trust is needed for it. A function that converts an older
+    # version may need all of it.
+    out = {key: left_out(keyed[key], (versions or {}).get(key, 1)) for key in keyed}
+    table, refs = only(table, out)
     live = {key: attributes(callback) for key, callback in keyed.items()}
-    decoder = Decoder(table, live=live, find_class=_find_plain_class, builders=builders)
+    names = {key: (in_place or {}).get(key, ()) for key in refs if not looks_at_state(keyed[key], key, versions)}
+    into = live_places(table, refs, live, names)
+    decoder = Decoder(table, live=live, find_class=_find_plain_class, builders=builders, into=into)
     states = decoder.value()
-    prepared = Prepared(later=decoder.later)
+    prepared.later = decoder.later
+    for held, state in () if trusted else inner:
+        _not_given(prepared, type(held).__name__, held, state, state)
     absent = decoder.absent()
     for key, of_key in refs.items():
         state = {
-            name: MISSING if _is_absent(table, ref, absent, f"{where}: {key}.{name}") else states[key][name]
+            name: MISSING if is_absent(table, ref, absent, f"{where}: {key}.{name}") else states[key][name]
             for name, ref in of_key.items()
         }
         if versions is not None:
             what = f"{where}: the state of {key}"
             state = migrated(type(keyed[key]), state, versions.get(key, 1), what)
         callback, excluded = keyed[key], excluded_of(keyed[key])
-        for name, value in _accepted(where, key, callback, state).items():
+        state = {**_accepted(where, key, callback, state)}
+        if not trusted:
+            contents = {name: decoder.content(ref) for name, ref in of_key.items()}
+            for name in _not_given(prepared, key, callback, state, contents) & of_key.keys():
+                into = {i: value for i, value in into.items() if (i,) != of_key[name]}
+        for name, value in state.items():
             if value is MISSING:
                 prepared.skipped.append((callback, name))
             elif name not in excluded:
                 prepared.attributes.append((callback, name, value))
         _prepare_configuration(prepared, callback, state, (configured or {}).get(key, ()))
+    whole = [i for i in into if not absent or absent.isdisjoint(order(Table(table.nodes, (i,))))]
+    prepared.later += [partial(decoder.put_into, i) for i in whole]
     return prepared
 
 
-def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
+def _not_given(
+    prepared: Prepared, key: str, callback: Any, state: dict[str, Any], contents: dict[str, Any]
+) -> set[str]:
+    """Take out of a state what the script has given, and return the names; what differs is noted.
+
+    ``contents`` has the stored values where the state has live containers.
+    """
+    given = Given(callback)
+    stored = {name: contents.get(name, value) for name, value in state.items() if value is not MISSING}
+    kept = {name for name, value in stored.items() if given.keeps(name, value)}
+    different = [name for name in sorted(kept) if given.differs(name, stored[name])]
+    prepared.given += [(key, name, stored[name], given.now(name)) for name in different]
+    for name in kept:
+        del state[name]
+    return kept
+
+
+def _held(where: str, inner: list[tuple[Any, dict[str, Any]]], decoder: Decoder, node: Node, live: Any) -> Any:
     """A callback that another one holds. Its state goes into the live callback in the same place."""
     _, name, pairs = node
     if describe(live) != name:
@@ -157,60 +202,19 @@ def _held(where: str, decoder: Decoder, node: Node, live: Any) -> Any:
             f"{where}: {name} was saved inside another callback, and in its place is {describe(live)} now. "
             f"Make it in the constructor as before, or pass it to fit itself."
         )
-    state = {key: decoder.ref(item) for key, item in two_by_two(pairs)}
+    out = excluded_of(live)
+    state = {key: decoder.ref(item) for key, item in two_by_two(pairs) if key not in out}
+    inner.append((live, state))
 
     def put_back() -> Callable[[], None]:
-        before, excluded = attributes(live), excluded_of(live)
+        before = attributes(live)
         for key, value in _accepted(where, name, live, state).items():
-            if value is not MISSING and key not in excluded:
+            if value is not MISSING:
                 _set(live, key, value)
         return lambda: _reset(live, before)
 
     decoder.later.append(put_back)
     return live
-
-
-def _only(table: Table, keys: Container[str]) -> tuple[Table, dict[str, dict[str, Any]]]:
-    """The part of a table of states that belongs to some keys, and {key: {attribute: reference}}.
-
-    The states of other keys are not read.
-    """
-    flat = _pairs(table, table.root)
-    kept = {key: ref for key, ref in flat.items() if type(key) is str and key in keys}
-    only = Table([*table.nodes, ("dict", [x for pair in kept.items() for x in pair])], (len(table.nodes),))
-    return only, {key: _pairs(table, ref) for key, ref in kept.items()}
-
-
-def _pairs(table: Table, ref: Any) -> dict[Any, Any]:
-    order(Table(table.nodes, ref))
-    if not isinstance(ref, tuple) or table.nodes[ref[0]][0] != "dict":
-        raise PlainError("", "not a table of states")
-    return dict(two_by_two(table.nodes[ref[0]][1]))
-
-
-def _is_absent(table: Table, ref: Any, absent: set[int], what: str) -> bool:
-    """Whether a value is made only of code or parts of a model that do not exist yet; RestoreError if partly."""
-    reached = order(Table(table.nodes, ref)) if absent else []
-    if absent.isdisjoint(reached):
-        return False
-    if all(_is_of_parts(table.nodes[i]) for i in reached):
-        return True
-    raise RestoreError(
-        f"{what} holds parts of the model that do not exist yet, together with other state. Make these parts in "
-        f"the constructor, or keep the two in different attributes."
-    )
-
-
-def _is_of_parts(node: Node) -> bool:
-    """Whether a node is code or a part of the model, or holds nothing else."""
-    match node:
-        case ("reference" | "code", *_):
-            return True
-        case ("list" | "tuple" | "set" | "deque", *_, list(items)):
-            return all(isinstance(item, tuple) for item in items)
-        case ("dict" | "OrderedDict", list(items)):
-            return all(isinstance(item, tuple) for _, item in two_by_two(items))
-    return False
 
 
 def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dict[str, Any]:

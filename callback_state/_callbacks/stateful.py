@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
-from .._format.classes import PLAIN, PlainMark, class_name
+from .._format.classes import PLAIN, PlainMark, class_name, has_only_attributes, is_plain_class
 from .._keras.classes import is_callback_class
 from ..exceptions import NotRegisteredError, RestoreError
 from .arguments import Recorder, Signature, guess_arguments, mark_of, record_arguments, set_mark
@@ -50,6 +50,7 @@ def stateful(
     *,
     key: str | None = ...,
     exclude: Iterable[str] = ...,
+    plain: Iterable[type] = ...,
     version: int = ...,
     migrate: Migrate | None = ...,
     aliases: Iterable[str] = ...,
@@ -59,6 +60,7 @@ def stateful(
     *,
     key: str | None = ...,
     exclude: Iterable[str] = ...,
+    plain: Iterable[type] = ...,
     version: int = ...,
     migrate: Migrate | None = ...,
     aliases: Iterable[str] = ...,
@@ -69,6 +71,7 @@ def stateful(
     *,
     key: str | None = None,
     exclude: Iterable[str] = (),
+    plain: Iterable[type] = (),
     version: int = 1,
     migrate: Migrate | None = None,
     aliases: Iterable[str] = (),
@@ -87,6 +90,8 @@ def stateful(
         key: the name in checkpoints. The default is the name of the class, with ``_1`` for the second instance
             in a ``fit``. For an instance, it is the name of this instance.
         exclude: names of attributes that are not saved, such as sockets and threads.
+        plain: classes of somebody else whose objects the callback holds. They become plain data, as if they had
+            been decorated.
         version: the version of the state's form, from 1.
         migrate: ``migrate(state, from_version) -> state``. It is called with state of an older version.
         aliases: former names of the class, as ``"package.module.Class"`` or as former keys.
@@ -114,8 +119,10 @@ def stateful(
     names = _checked(exclude, version, aliases)
     if cls is None:
         return functools.partial(
-            stateful, key=key, exclude=names, version=version, migrate=migrate, aliases=aliases
+            stateful, key=key, exclude=names, plain=plain, version=version, migrate=migrate, aliases=aliases
         )
+    for held in plain:
+        _register_plain(held)
     registration = Registration(cls, key, names, version, migrate, tuple(aliases))
     if not isinstance(cls, type):
         _register_instance(cls, registration)
@@ -145,6 +152,18 @@ def _register_instance(callback: Any, asked: Registration) -> None:
     exclude = mark.exclude | asked.exclude
     set_mark(callback, replace(mark, registered=True, key=asked.key or mark.key, exclude=exclude))
     guess_arguments(callback)
+
+
+def _register_plain(cls: Any) -> None:
+    if not isinstance(cls, type) or is_callback_class(cls):
+        raise TypeError(f"plain= has {cls!r:.100}: expected classes whose objects callbacks hold")
+    if not has_only_attributes(cls):
+        raise TypeError(
+            f"plain= has {class_name(cls)}: expected a class whose objects are their attributes, found one that "
+            f"derives from a class of Keras or from one written in C. Leave the attribute out with exclude="
+        )
+    if not is_plain_class(cls):
+        _register_class(cls, Registration(cls))
 
 
 def _register_class(cls: type, registration: Registration) -> None:
@@ -218,6 +237,7 @@ def find_class(name: str, *, callbacks: bool) -> Registration:
             )
     raise NotRegisteredError(
         f"the checkpoint needs the class {name}, which is not registered here. Import the module that "
-        f"defines it, decorated with @stateful, before restoring; if it was renamed, decorate it with "
+        f"defines it, decorated with @stateful, before restoring; if the class is somebody else's, write "
+        f"stateful({name.rpartition('.')[2]}) before; if it was renamed, decorate it with "
         f'@stateful(aliases=("{name}",)).'
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .._checkpoints.names import is_ours
 from .._checkpoints.schema import Contents, Meta, Run, SavedArgument, SavedCallback
 from .._checkpoints.summary import PLACEHOLDER, Summary
 from .._format.encode import Encoder
 from .._format.table import PlainError, Table
 from ..exceptions import NotPicklableError
 from .by_value import ByValue
-from .capture import class_of, configuration, keyed, outside_of, state_of
+from .capture import class_of, configuration, keyed, line_to_exclude, outside_of, state_of
+from .in_place import Held
+from .made import made_by
 from .stateful import registration_of
 
 
@@ -20,8 +23,9 @@ class TakenState:
     """The state of callbacks at a quiet point; two are equal if the states are."""
 
     table: Table
-    pickles: list[bytes]  # what went into the by-value section
-    #: The attribute paths of functions and classes that did, but for those that can be imported.
+    #: What went into the by-value section, but for what was as the constructor made it.
+    pickles: list[bytes]
+    #: The paths of functions and classes that did, but for those that can be imported, and of arguments.
     code: list[str] = field(compare=False)
     objects: list[str] = field(compare=False)  # those of other objects that did
 
@@ -36,20 +40,25 @@ class Taken:
     run: Run
 
 
-def take(callbacks: list[Any], model: Any, meta: Meta, run: Run) -> Taken:
-    """Take everything that the state file of this moment says. The ``callbacks`` of ``meta`` are written here."""
+def take(callbacks: list[Any], model: Any, meta: Meta, run: Run, held: Held | None = None) -> Taken:
+    """Take everything that the state file of this moment says. The ``callbacks`` of ``meta`` are written here.
+
+    ``held`` knows the containers that the callbacks held when training began; None where nobody has noted them.
+    """
     by_key, fallback = _fallback(callbacks, model)
-    meta = replace(meta, callbacks=[_described(key, c, fallback) for key, c in by_key.items()])
+    states, held = _states(by_key), held or Held([])
+    described = [_described(key, c, fallback, held.names(c, states[key])) for key, c in by_key.items()]
+    meta = replace(meta, callbacks=described)
     plain = Contents(meta, run).to_plain()
     try:
-        state = _encoded(by_key, fallback)
+        state = _encoded(states, fallback)
         encoder = Encoder(fallback)
         encoder.nodes = [Summary.of(meta).node(), *state.nodes[1:]]
         contents = encoder.table(plain)
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
     tree = [contents.nodes, contents.root, state.root, fallback.pickles]
-    return Taken(tree, TakenState(state, fallback.pickles, fallback.code, fallback.objects), meta, run)
+    return Taken(tree, _state(state, fallback), meta, run)
 
 
 def take_state(callbacks: list[Any], model: Any) -> TakenState:
@@ -58,22 +67,42 @@ def take_state(callbacks: list[Any], model: Any) -> TakenState:
     for key, callback in by_key.items():
         _arguments(key, callback, fallback)
     try:
-        table = _encoded(by_key, fallback)
+        table = _encoded(_states(by_key), fallback)
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
-    return TakenState(table, fallback.pickles, fallback.code, fallback.objects)
+    return _state(table, fallback)
+
+
+def _state(table: Table, fallback: ByValue) -> TakenState:
+    # The pickle of an object of Keras has the time of day in it.
+    changed = [data for i, data in enumerate(fallback.pickles) if i not in fallback.made]
+    return TakenState(table, changed, fallback.code, fallback.objects)
 
 
 def _fallback(callbacks: list[Any], model: Any) -> tuple[dict[str, Any], ByValue]:
     by_key = keyed(callbacks)
-    return by_key, ByValue(model, {id(c): key for key, c in by_key.items()}, state_of=state_of)
+    made, certain = made_by(by_key)
+    fallback = ByValue(
+        model,
+        {id(c): key for key, c in by_key.items()},
+        state_of=state_of,
+        is_made=lambda value, path: (path in made and made[path].is_unchanged(value), path in certain),
+        line=lambda key, name: _line(by_key, key, name),
+    )
+    return by_key, fallback
 
 
-def _encoded(by_key: dict[str, Any], fallback: ByValue) -> Table:
+def _line(by_key: dict[str, Any], key: str, name: str) -> str:
+    if key not in by_key:
+        return f'@stateful(exclude=("{name}",))'
+    return line_to_exclude(key, by_key[key], [f"{key}.{name}"], alone=True)
+
+
+def _encoded(states: dict[str, dict[str, Any]], fallback: ByValue) -> Table:
     """The table of the states; its first node keeps the place of the summary."""
     encoder = Encoder(fallback)
     encoder.nodes.append(PLACEHOLDER)
-    return encoder.table(_states(by_key))
+    return encoder.table(states)
 
 
 def _states(by_key: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -86,11 +115,12 @@ def keep(by_key: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:
     return Encoder(fallback).table(_states(by_key)), fallback.kept or []
 
 
-def _described(key: str, callback: Any, fallback: ByValue) -> SavedCallback:
+def _described(key: str, callback: Any, fallback: ByValue, in_place: list[str]) -> SavedCallback:
     arguments = _arguments(key, callback, fallback)
     registration = registration_of(type(callback))
     version = 1 if registration is None else registration.version
-    return SavedCallback(key, class_of(callback), version, arguments, outside_of(callback))
+    files = dict(callback.own.digests) if is_ours(callback) else {}
+    return SavedCallback(key, class_of(callback), version, arguments, outside_of(callback), in_place, files)
 
 
 def _arguments(key: str, callback: Any, fallback: ByValue) -> dict[str, SavedArgument]:

@@ -103,7 +103,38 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
     file is read, else only its size is looked at, where one state file is there. ``keys`` is what it has to be
     signed with.
     """
+    given = states
+    for _ in range(pair.LOOKS):
+        states, seen = glance_again(model, states)
+        found = _look_once(model, states, seen, verify, keys)
+        if not given or found.problem is None:
+            return found
+        if is_deleted(model):
+            return None
+        if all(map(os.path.lexists, states)):
+            break
+    return found
+
+
+def is_deleted(model: str) -> bool:
+    """Whether a checkpoint has gone. A deletion that goes on may have left a staged state of it."""
+    return not any(map(os.path.lexists, (model, model + pair.SUFFIX)))
+
+
+def glance_again(model: str, states: list[str]) -> tuple[list[str], Glance | CallbackStateError]:
+    """:func:`glance`, and the state files of the model: others, if a writer has renamed those that were listed."""
     seen = glance(states)
+    for _ in range(pair.LOOKS):
+        if not isinstance(seen, CallbackStateError) or all(map(os.path.lexists, states)):
+            break
+        states = files_of(model)[0][1]
+        seen = glance(states)
+    return states, seen
+
+
+def _look_once(
+    model: str, states: list[str], seen: Glance | CallbackStateError, verify: bool, keys: Keys | None
+) -> Listed:
     problem: CallbackStateError | None = None
     meta = None
     try:
@@ -117,8 +148,6 @@ def look(model: str, states: list[str], *, verify: bool = False, keys: Keys | No
         problem = error
     except OSError as error:
         problem = CorruptCheckpointError(model, f"cannot be read: {error}")
-    if problem is not None and not any(map(os.path.lexists, (model, *states))) and states:
-        return None
     size = sum(file.st_size for file in _stats([model, *states[:1]]))
     signed = not isinstance(seen, CallbackStateError) and seen.sealed.signature is not None
     if meta is not None:  # the state that was verified, which may be another one by now

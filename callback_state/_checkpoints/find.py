@@ -23,7 +23,7 @@ from ..exceptions import (
     UnsupportedFormatError,
     UntrustedError,
 )
-from .directory import glance
+from .directory import glance_again, is_deleted
 from .names import files_named_by, templates_of
 from .snapshot import Snapshot, columns_of
 
@@ -132,6 +132,7 @@ class _Candidate:
     """A model file or a state file, and what its state says before anything is verified against it."""
 
     path: str
+    states: list[str]
     identity: object
     saved_at: float
     template: str | None
@@ -139,14 +140,16 @@ class _Candidate:
     @classmethod
     def of(cls, model: str, states: list[str]) -> _Candidate:
         identity = _identity(model)
-        seen = glance(states)
+        states, seen = glance_again(model, states)
         if isinstance(seen, CallbackStateError):
             # First, so that it is opened, warned of, and left aside.
-            return cls(model, identity, float("inf"), None)
-        return cls(model, identity, seen.summary.saved_at, seen.summary.template)
+            return cls(model, states, identity, float("inf"), None)
+        return cls(model, states, identity, seen.summary.saved_at, seen.summary.template)
 
     def is_replaced(self) -> bool:
-        """Whether a writer has deleted the model file, or put another in its place, since it was listed."""
+        """Whether a writer has deleted the checkpoint, or put another in its place, since it was listed."""
+        if is_deleted(self.path) or not all(map(os.path.lexists, self.states)):
+            return True
         return _identity(self.path) != self.identity
 
 
@@ -161,6 +164,7 @@ def _identity(path: str) -> object:
 def _candidates(directory: str) -> list[_Candidate]:
     """Those of a directory, newest first."""
     found = [_Candidate.of(model, states) for model, states in _pair.states(directory)]
+    found = [candidate for candidate in found if candidate.states]  # the others were deleted meanwhile
     return sorted(found, key=lambda candidate: candidate.saved_at, reverse=True)
 
 

@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._store.pair import MODEL_SUFFIXES, SUFFIX
+from .._store.staging import hidden
 from ..exceptions import CheckpointNotFoundError
+from .template import parts_of
 
 #: The name in state files of the class that holds what a checkpoint callback has written.
 LEDGER = "callback_state.Ledger"
+#: A longer file name is refused by every common file system.
+_LONGEST = 255
 
-_PLACEHOLDER = re.compile(r"(\{[^{}]*\})")
 #: A placeholder that gives digits only; another format of a number may give spaces, signs or letters.
 _NUMBER = re.compile(r"\{(epoch|batch)(:(0[0-9]+)?d?)?\}")
 
@@ -24,12 +27,11 @@ def fits(name: str, template: str) -> bool:
     A template may come from a file, so no regular expression is made of it: some take for ever to match.
     """
     ends = {0}  # where what has been looked at of the template may end in the name
-    for i, part in enumerate(_PLACEHOLDER.split(template)):
-        if i % 2 == 0:
-            ends = {end + len(part) for end in ends if name.startswith(part, end)}
-        elif _NUMBER.fullmatch(part):
+    for part in parts_of(template):
+        ends = {end + len(part.text) for end in ends if name.startswith(part.text, end)}
+        if part.field is not None and _NUMBER.fullmatch(part.source):
             ends = {at for end in ends for at in range(end + 1, _end_of_digits(name, end) + 1)}
-        else:
+        elif part.field is not None and ends:
             ends = {*range(min(ends) + 1, len(name) + 1)}
         if not ends:
             return False
@@ -41,14 +43,33 @@ def _end_of_digits(name: str, start: int) -> int:
     return start if digits is None else digits.end()
 
 
+def is_bare(name: Any, template: str) -> bool:
+    """Whether this is the name of a file in the very directory, and no path on any platform.
+
+    A template may have a backslash or a colon; then its names have it too.
+    """
+    if type(name) is not str or not name or len(name) > _LONGEST or any(c in name for c in "/\0"):
+        return False
+    return name not in (".", "..") and not any(c in name and c not in template for c in "\\:")
+
+
+def is_model_file(name: Any, template: str) -> bool:
+    """Whether a name that stands in a state file may be that of a model file in the same directory."""
+    return is_bare(name, template) and name.endswith(MODEL_SUFFIXES) and not name.startswith(".")
+
+
 def is_ours(callback: Any) -> bool:
     """Whether a callback is a ``ModelCheckpointEnhanced``, found out without importing its module and Keras."""
     return hasattr(type(callback), "template")
 
 
 def interim_name(template: str) -> str:
-    """The one file that keeps what is saved between two regular checkpoints, such as ``epoch.interim.keras``."""
-    return _inserted(re.sub(r"\{([^}:!]*)[^}]*\}", r"\1", template), "interim")
+    """The one file that keeps what is saved between two regular checkpoints, such as ``epoch.interim.keras``.
+
+    It has the names of the placeholders without their braces, and ``_`` for a slash in them.
+    """
+    name = "".join(part.text + re.sub(r"[/\\:\0]", "_", part.field or "") for part in parts_of(template))
+    return _inserted(name, "interim")
 
 
 def final_name(path: str) -> str:
@@ -91,8 +112,10 @@ def files_named_by(template: str, directory: str) -> tuple[list[str], list[str]]
         return [], []
     interim = interim_name(template)
     models = sorted(name for name in names if name == interim or fits(name, template))
-    with_state = [name for name in models if name + SUFFIX in names]
-    return with_state, [name for name in models if name + SUFFIX not in names]
+    # While a writer saves or deletes a checkpoint, its state has another name for a moment.
+    staged = {found.base for name in names if (found := hidden(name)) is not None and found.is_state}
+    with_state = [name for name in models if name + SUFFIX in names or name in staged]
+    return with_state, [name for name in models if name not in with_state]
 
 
 def refuse_to_begin_anew(path: str, callbacks: list[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +57,18 @@ def untrusted(path: str | os.PathLike[str]) -> list[Need]:
 
 def needs_of(snapshot: Snapshot) -> list[Need]:
     """As :func:`untrusted`, of a state file that was read."""
-    nodes = [node for node in snapshot.state.nodes if node[0] in ("code", "value") and len(node) == 4]
-    found = [_need(snapshot, path, what, index) for _, index, what, path in nodes]
+    nodes = [node for node in snapshot.state.nodes if node[0] in ("code", "value") and len(node) in (4, 5)]
+    names = functools.cache(lambda index: names_in(snapshot.pickles[index]))  # many may share one entry
+    found = [_need(snapshot, path, what, index, names) for _, index, what, path, *_ in nodes]
     for entry in snapshot.meta.callbacks:
         found += [
-            _need(snapshot, f"{entry.key}({name}=)", data, index)
+            _need(snapshot, f"{entry.key}({name}=)", data, index, names)
             for name, (_, data, index) in entry.arguments.items()
             if index is not None
         ]
     return found
 
 
-def _need(snapshot: Snapshot, path: Any, what: Any, index: Any) -> Need:
+def _need(snapshot: Snapshot, path: Any, what: Any, index: Any, names: Callable[[int], tuple[str, ...]]) -> Need:
     there = isinstance(index, int) and 0 <= index < len(snapshot.pickles)
-    return Need(str(path), str(what), names_in(snapshot.pickles[index]) if there else ("?",))
+    return Need(str(path), str(what), names(index) if there else ("?",))

@@ -6,15 +6,23 @@ checks all of it, for files that are read and for those that are about to be wri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .doubt import Doubt
+from .names import is_model_file
 from .typed import SchemaError, from_plain, to_plain
 
+#: More iterators, and more batches of one iterator, than any run has.
+MAX_ITERATORS, MAX_BATCHES = 10**6, 10**10
 #: Stored and live callbacks are compared each with each, so the time grows with the square of their number.
 MAX_CALLBACKS = 1000
+#: More epochs than any run has: one a second for three years.
+MAX_EPOCHS = 10**8
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class ModelFacts:
     iterations: int  # the steps that its optimizer has made
     variables: list[str]  # a line each: path, shape and dtype
     optimizes: bool  # whether it has an optimizer with variables
+    #: How the script has built and compiled it: for each part, such as "layers[1] Dropout", its arguments.
+    configuration: dict[str, dict[str, bool | int | float | str | None]] = field(default_factory=dict)
 
 
 class SavedArgument(NamedTuple):
@@ -52,6 +62,10 @@ class SavedCallback:
     version: int  # of its state, as given to @stateful
     arguments: dict[str, SavedArgument]  # by the names of the constructor's parameters
     outside: Any = None  # what its adapter has noted of files and other things outside
+    # The attributes in its state that hold the very containers that they held when training began.
+    in_place: list[str] = field(default_factory=list)
+    # Of a ``ModelCheckpointEnhanced``: by name, the SHA-256 (hex) of the model files that it has written.
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_ours(self) -> bool:
@@ -85,6 +99,8 @@ class Trace:
 class Meta:
     """What can be shown of a checkpoint without building anything."""
 
+    #: The identity of the run: 32 random hex digits from its first start. Its later starts keep them.
+    run_id: str
     saved_at: int  # nanoseconds since 1970, growing along a run
     epoch: int  # the 0-based epoch in or after which it was saved
     batch: int | None  # the 0-based batch after which it was saved; None at the end of an epoch
@@ -138,15 +154,18 @@ class DataState:
     training: SourceState
     validation: SourceState | None
     attributes: list[dict[str, Any]]
+    in_place: list[list[str]]
     drawn_from: list[str]
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """The variables of a model that no Keras file holds, see ``_keras/weights.py``."""
+class Extra:
+    """The variables of a model that its file does not hold, see ``_keras/extra.py``."""
 
-    seeds: list[Any] = field(default_factory=list)
-    replicas: dict[Any, Any] = field(default_factory=dict)
+    paths: list[list[str]] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    replicas: dict[int, Any] = field(default_factory=dict)
+    trained: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,7 +173,7 @@ class Run:
     """What a resumed run needs beside the model and the callbacks."""
 
     generators: dict[str, Any]  # the global ones
-    seeds: Seeds
+    extra: Extra
     # Inside an epoch: the variables of the metrics, the last logs, and how long it has lasted.
     metrics: list[tuple[Any, ...]] = field(default_factory=list)
     logs: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +193,8 @@ class Contents:
         """From decoded plain data. Raises SchemaError, which names the part that is wrong."""
         made = from_plain(cls, plain, "")
         _check(made.meta)
+        if made.run.data is not None:
+            _check_counts(made.run.data)
         return made
 
     def to_plain(self) -> dict[str, Any]:
@@ -185,35 +206,62 @@ class Contents:
 
 def _check(meta: Meta) -> None:
     """What types do not say."""
+    if not _RUN_ID.fullmatch(meta.run_id):
+        raise SchemaError(f".meta.run_id: expected 32 hex digits, found {meta.run_id!r:.100}")
     for name in ("saved_at", "epoch", "batch", "epochs"):
         if (getattr(meta, name) or 0) < 0:
             raise SchemaError(f".meta.{name} is less than 0")
+    for name, number, most in (("epoch", meta.epoch, MAX_EPOCHS), ("batch", meta.batch or 0, MAX_BATCHES)):
+        if number > most:
+            raise SchemaError(f".meta.{name}: expected at most {most}, found {number}")
     if len({*map(len, vars(meta.trace).values())}) > 1:
         raise SchemaError(".meta.trace: its lists differ in length")
-    if any(part in (meta.goes_on_from or "") for part in ("/", "\\")):
-        raise SchemaError(".meta.goes_on_from names a file in another directory")
+    if meta.goes_on_from is not None and not is_model_file(meta.goes_on_from, meta.template):
+        raise SchemaError(
+            f".meta.goes_on_from: expected the bare name of a model file, found {meta.goes_on_from!r:.100}"
+        )
     keys = [callback.key for callback in meta.callbacks]
     if len(set(keys)) != len(keys):
         raise SchemaError(".meta.callbacks: two have one key")
     if len(keys) > MAX_CALLBACKS:
         raise SchemaError(f".meta.callbacks: more than {MAX_CALLBACKS}")
     _check_arguments(meta.callbacks)
+    _check_apart(meta.model.configuration.values(), ".meta.model.configuration: two parts share their arguments")
+
+
+def _check_counts(data: DataState) -> None:
+    """A restart makes as many iterators and reads as many batches as the file says."""
+    for name, source in (("training", data.training), ("validation", data.validation)):
+        if source is None:
+            continue
+        iterators, batches = [source.before, source.made, *source.passes], [source.seen, source.steps]
+        if any(not 0 <= n <= MAX_ITERATORS for n in iterators):
+            raise SchemaError(
+                f".run.data.{name}: expected 0 to {MAX_ITERATORS} iterators, found {iterators!r:.100}"
+            )
+        if any(not 0 <= n <= MAX_BATCHES for n in (*batches, source.batches or 0)):
+            raise SchemaError(f".run.data.{name}: expected 0 to {MAX_BATCHES} batches, found {batches!r:.100}")
 
 
 def _check_arguments(callbacks: list[SavedCallback]) -> None:
     _check_apart(callback.arguments for callback in callbacks)
+    _check_apart((callback.in_place for callback in callbacks), ".meta.callbacks: two share their in_place")
     arguments = [argument for callback in callbacks for argument in callback.arguments.values()]
     tables = [argument.data for argument in arguments if type(argument.data) is tuple and argument.data]
     _check_apart(data[0] for data in tables if type(data[0]) is list)
     for callback in callbacks:
+        for name, digest in callback.files.items():
+            if not _DIGEST.fullmatch(digest):
+                path = f".meta.callbacks.{callback.key}.files.{name:.100}"
+                raise SchemaError(f"{path}: expected a SHA-256 in hex digits, found {digest!r:.100}")
         for name, argument in callback.arguments.items():
             if argument.kind not in ("value", "digest", "opaque"):
                 path = f".meta.callbacks.{callback.key}.arguments.{name}"
                 raise SchemaError(f"{path}: expected value, digest or opaque, found {argument.kind!r:.100}")
 
 
-def _check_apart(parts: Iterable[Sized]) -> None:
-    """Each part is walked for each callback that has it. A file in which many share one would take very long."""
+def _check_apart(parts: Iterable[Sized], message: str = ".meta.callbacks: two share their arguments") -> None:
+    """Each part is walked for each owner that has it. A file in which many share one would take very long."""
     ids = [id(part) for part in parts if len(part)]
     if len({*ids}) != len(ids):
-        raise SchemaError(".meta.callbacks: two share their arguments")
+        raise SchemaError(message)

@@ -28,6 +28,7 @@ class Summary:
     monitor_name: str
     monitor_value: float | None
     template: str
+    run_id: str
 
     @property
     def monitor(self) -> tuple[str, float | None]:
@@ -36,7 +37,7 @@ class Summary:
     @classmethod
     def of(cls, meta: Meta) -> Summary:
         """The summary of a checkpoint."""
-        return cls(meta.saved_at, meta.epoch, meta.batch, meta.finished, *meta.monitor, meta.template)
+        return cls(meta.saved_at, meta.epoch, meta.batch, meta.finished, *meta.monitor, meta.template, meta.run_id)
 
     def node(self) -> tuple[Any, ...]:
         return (KIND, *astuple(self))
@@ -45,10 +46,9 @@ class Summary:
     def from_node(cls, node: object, where: str) -> Summary:
         """The summary in the first node of the state file ``where``, or CorruptCheckpointError."""
         match node:
-            case ("summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str()) if type(
-                node
-            ) is tuple and not any(type(v) is int and v.bit_length() > BITS for v in node):
-                return cls(*node[1:])
+            case ("summary", int(), int(), int() | None, bool(), str(), int() | float() | None, str(), str()):
+                if type(node) is tuple and not any(type(v) is int and v.bit_length() > BITS for v in node):
+                    return cls(*node[1:])
         raise CorruptCheckpointError(where, "no state file of this package (it does not begin with a summary)")
 
     def check(self, first: tuple[Any, ...]) -> None:

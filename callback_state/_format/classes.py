@@ -51,9 +51,12 @@ def is_plain_class(cls: type) -> bool:
         return hasattr(cls, "_fields")
     if not (dataclasses.is_dataclass(cls) or PLAIN in cls.__dict__):
         return False
-    # A dataclass that is also a dict, an exception or a part of Keras is more than its attributes.
-    bases = cls.__mro__[:-1]
-    return all(b.__flags__ & _HEAP and not is_from(b, "keras") for b in bases)
+    return has_only_attributes(cls)
+
+
+def has_only_attributes(cls: type) -> bool:
+    """Whether an object is its attributes: one that is also a dict, an exception or a part of Keras is more."""
+    return all(b.__flags__ & _HEAP and not is_from(b, "keras") for b in cls.__mro__[:-1])
 
 
 def is_from(written: Any, *packages: str) -> bool:

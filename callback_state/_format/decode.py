@@ -18,6 +18,7 @@ from .classes import is_plain_class, is_special, left_out, stored_name
 from .encode import FACTORIES, Encoder
 from .generators import Later
 from .limits import check_alike, check_work
+from .refill import refill
 from .table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
 
 
@@ -26,7 +27,8 @@ class Decoder:
 
     ``live`` is the value that is in the place of the root now. ``find_class`` gets a stored class name and a live
     value or MISSING; it returns the class to build, or raises. By default it is the class of the live value.
-    ``builders`` has a function for each kind of node of the encoder's fallback.
+    ``builders`` has a function for each kind of node of the encoder's fallback. ``into`` has live containers by
+    node: such a container is the value of the node, and :meth:`put_into` gives it the stored content.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Decoder:
         live: Any = MISSING,
         find_class: Callable[[str, Any], type] | None = None,
         builders: Mapping[str, Callable[[Decoder, Node, Any], Any]] | None = None,
+        into: Mapping[int, Any] | None = None,
     ) -> None:
         self.table = table
         #: Actions for the caller that change live values when all is right. Each returns what undoes it.
@@ -46,6 +49,9 @@ class Decoder:
         self._live: dict[int, Any] = {}
         self._claimed: set[int] = set()
         self._built: dict[int, Any] = {}
+        #: What was made for each node. It is the value, but where a container of ``into`` is.
+        self._made: dict[int, Any] = {}
+        self._into = into or {}
 
     def value(self) -> Any:
         """The value of the root. Raises PlainError, or what ``find_class`` and the builders raise."""
@@ -64,13 +70,14 @@ class Decoder:
         for i in reached:
             shell = _SHELLS.get(nodes[i][0])
             if shell is not None:
-                self._built[i] = shell(self, i)
+                self._made[i] = shell(self, i)
+                self._built[i] = self._into.get(i, self._made[i])
         # A hash is taken when a frozenset is built and when a dict or a set is filled. What the hash may need
         # comes first: parts before their whole, and in a cycle at least the plain fields.
         for kinds, fill in _PHASES:
             for i in reached:
                 if nodes[i][0] in kinds:
-                    fill(self, i, self._built[i])
+                    fill(self, i, self._made[i])
         return self.ref(self.table.root)
 
     def ref(self, ref: Ref) -> Any:
@@ -79,8 +86,21 @@ class Decoder:
             return bytes(ref) if type(ref) is memoryview else ref
         (i,) = ref
         if i not in self._built:
-            self._built[i] = self._leaf(self.table.nodes[i], i)
+            self._made[i] = self._leaf(self.table.nodes[i], i)
+            self._built[i] = self._into.get(i, self._made[i])
         return self._built[i]
+
+    def content(self, ref: Ref) -> Any:
+        """The stored value of a reference, also where :meth:`ref` gives a container of ``into``."""
+        value = self.ref(ref)
+        return self._made.get(ref[0], value) if isinstance(ref, tuple) else value
+
+    def put_into(self, i: int) -> Callable[[], None]:
+        """Give the container of ``into`` at node ``i`` the stored content. Returns what undoes it.
+
+        If the content cannot be set, the container is as before.
+        """
+        return refill(self._into[i], self._made[i])
 
     def live(self, i: int) -> Any:
         """The live value in the place of node ``i``, or MISSING."""

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 LAYOUT = ("v108", "latest")
 
 
-def write_meta(path: str, meta: dict[str, Any]) -> None:
-    """Adds the group ``meta`` to an HDF5 file, which is closed."""
+def write_meta(file: Any, meta: dict[str, Any]) -> None:
+    """Adds the group ``meta`` to an HDF5 file: the path of one that is closed, or an open file object."""
     import h5py
 
-    with h5py.File(path, "r+", libver=LAYOUT) as file:
-        put_meta(file, meta)
+    with h5py.File(file, "r+", libver=LAYOUT) as opened:
+        put_meta(opened, meta)
 
 
 def put_meta(file: Any, meta: dict[str, Any]) -> None:

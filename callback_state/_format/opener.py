@@ -6,6 +6,7 @@ be read is checked again while it is read, name by name, because no two readers 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import pickletools
@@ -63,25 +64,27 @@ class Opener:
     def __init__(self, where: str, pickles: list[bytes], python: str, trust: Trust) -> None:
         self._where, self._pickles, self._python, self._trust = where, pickles, python, trust
         self._opened: dict[int, Any] = {}
+        #: The names that an entry needs; many nodes may share one.
+        self._names = functools.cache(lambda index: names_in(pickles[index]))
 
     def allows(self, index: int) -> bool:
         """Whether the caller trusts all names that an entry needs, as far as they can be told."""
         if type(index) is not int or not 0 <= index < len(self._pickles):
             raise CorruptCheckpointError(self._where, f"has no entry {index!r:.100} stored by value")
         # An entry that needs no name is not harmless: it can change the callbacks that it gets.
-        needed = self._trust.everything or names_in(self._pickles[index])
+        needed = self._trust.everything or self._names(index)
         return needed is True or bool(needed and self._trust.names.issuperset(needed))
 
     def open(self, index: int, persistent: Callable[[Any], Any]) -> Any:
         """Run the code of entry ``index`` (0-based); ``persistent`` finds the model and the callbacks."""
         if index not in self._opened:
-            self._opened[index] = self._load(self._pickles[index], persistent)
+            self._opened[index] = self._load(index, persistent)
         return self._opened[index]
 
-    def _load(self, data: bytes, persistent: Callable[[Any], Any]) -> Any:
+    def _load(self, index: int, persistent: Callable[[Any], Any]) -> Any:
         here = ".".join(map(str, sys.version_info[:2]))
         there = ".".join(self._python.split(".")[:2])
-        if there and there != here and any(name.startswith("cloudpickle.") for name in names_in(data)):
+        if there and there != here and any(name.startswith("cloudpickle.") for name in self._names(index)):
             raise RestoreError(
                 f"{self._where}: holds code by value, written by Python {there}, which Python {here} cannot run "
                 f"(it may end the process). Restore with Python {there}, or with into=[...], where the code is "
@@ -95,7 +98,7 @@ class Opener:
                     return pkgutil.resolve_name(name)
             return persistent(pid)
 
-        file = io.BytesIO(data)
+        file = io.BytesIO(self._pickles[index])
         try:
             if self._trust.everything:
                 return _Trusting(file, of_persistent).load()

@@ -95,15 +95,27 @@ def unseal_first(data: bytes, where: str) -> Sealed:
     return _unseal(data, where, parse_first)
 
 
-def check_end(end: bytes, where: str) -> None:
-    """Raise CorruptCheckpointError if the last ``TRAILER_SIZE`` bytes of a file are no trailer of a state file."""
+def check_end(end: bytes, size: int, where: str) -> None:
+    """Raise CorruptCheckpointError if the last ``TRAILER_SIZE`` bytes of a file are no trailer of a state file of
+    ``size`` bytes."""
     if not _is_trailer(end):
         raise CorruptCheckpointError(where, f"{_NO_TRAILER}; {_AGAIN}")
+    _, number, flags, length, *_ = _FIELDS.unpack(end[: _FIELDS.size])
+    expected = length + (_DIGEST_SIZE if flags & SIGNED else 0) + TRAILER_SIZE
+    if number == FORMAT and size != expected:
+        raise CorruptCheckpointError(
+            where, f"expected {expected} bytes, as the trailer says, found {size}; {_AGAIN}"
+        )
 
 
 def model_digest_in(trailer: bytes) -> bytes | None:
     """The SHA-256 of the model file, from a trailer of ``TRAILER_SIZE`` bytes; None if it is no trailer."""
     return _FIELDS.unpack(trailer[: _FIELDS.size])[5] if _is_trailer(trailer) else None
+
+
+def model_size_in(trailer: bytes) -> int | None:
+    """The size of the model file in bytes, from a trailer of ``TRAILER_SIZE`` bytes; None if it is no trailer."""
+    return _FIELDS.unpack(trailer[: _FIELDS.size])[6] if _is_trailer(trailer) else None
 
 
 def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Sealed:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from .._format.classes import attributes
 from .._format.encode import Encoder
+from .._format.refill import fits, is_container, one_to_one, refill
 from .._format.table import SCALARS, PlainError
 from .._keras.fingerprint import fingerprint
 
@@ -25,6 +27,7 @@ class Attributes:
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
         self._before = {name: _print_of(value) for name, value in attributes(dataset).items()}
+        self._held = {name: value for name, value in attributes(dataset).items() if is_container(value)}
         self._changed: set[str] = set()
         self.lost: set[str] = set()
 
@@ -47,11 +50,30 @@ class Attributes:
                 taken[name] = copy.deepcopy(value, memo)
         return taken
 
-    def put_back(self, taken: dict[str, Any], memo: dict[int, Any] | None = None) -> None:
-        """Give the data set copies of what :meth:`take` took."""
+    def in_place(self, taken: dict[str, Any]) -> list[str]:
+        """Those of the attributes that still hold the container that they held when ``fit`` began."""
+        now = attributes(self._dataset)
+        return [name for name in taken if name in self._held and now[name] is self._held[name]]
+
+    def put_back(
+        self, taken: dict[str, Any], memo: dict[int, Any] | None = None, in_place: Iterable[str] = ()
+    ) -> None:
+        """Give the data set copies of what :meth:`take` took.
+
+        The attributes of ``in_place`` keep their containers, which others may hold too, and get the content.
+        """
         self._changed |= taken.keys()
-        for name, value in taken.items():
-            object.__setattr__(self._dataset, name, copy.deepcopy(value, {} if memo is None else memo))
+        memo = {} if memo is None else memo
+        values, now = {id(value): value for value in taken.values()}, attributes(self._dataset)
+        pairs = one_to_one((id(taken[n]), now.get(n)) for n in in_place if n in taken)
+        live = {i: container for i, container in pairs.items() if fits(container, values[i])}
+        memo |= live  # so that each copy that holds one of them holds the live one
+        contents = [(container, copy.deepcopy(values[i].copy(), memo)) for i, container in live.items()]
+        copies = {name: copy.deepcopy(value, memo) for name, value in taken.items()}
+        for container, content in contents:
+            refill(container, content)
+        for name, value in copies.items():
+            object.__setattr__(self._dataset, name, value)
 
 
 #: The beginning of the print of a value that cannot be saved.

@@ -41,7 +41,7 @@ def of_data(keras: EpochIterator, shuffle: Any) -> Iterator[Doubt]:
         )
     # For other data Keras builds a pipeline of its own, whose order is known.
     if keras.kind == DATASET:
-        yield from dict.fromkeys(_of_pipeline(keras.dataset))
+        yield from dict.fromkeys(of_pipeline(keras.dataset))
 
 
 def has_python(keras: EpochIterator) -> bool:
@@ -72,6 +72,12 @@ def of_reading(keras: EpochIterator, *, streams: bool) -> Iterator[Doubt]:
         yield Doubt(
             "steps_per_epoch divides a PyDataset, so its on_epoch_end is called while its batches are read",
             "leave out steps_per_epoch, or give the data set the length of an epoch",
+        )
+    elif keras.kind == PY_DATASET and streams and (name := _own_hook(keras.py_dataset)):
+        yield Doubt(
+            f"a PyDataset without a length is read ahead over the end of an epoch, so which batch is the first "
+            f"after its {name} is a race",
+            "give the data set the length of an epoch (__len__), and leave out steps_per_epoch",
         )
 
 
@@ -108,6 +114,15 @@ def of_step(train_function: Any) -> list[Doubt]:
     ]
 
 
+def of_shared(name: str) -> Doubt:
+    """The doubt about a container of a callback that a Python generator reads, and that has changed."""
+    return Doubt(
+        f"{name} changes while a Python generator reads it, and input threads are ahead of the training, so which "
+        f"batch is the first with the change is a race",
+        "keep it in a keras.utils.PyDataset, which begins each epoch anew, and pass no steps_per_epoch=",
+    )
+
+
 def of_draws(found: Iterable[str]) -> Doubt:
     """The doubt about global generators, ``"python"`` or ``"numpy"`` or both, that input threads draw from."""
     names = {
@@ -123,10 +138,20 @@ def of_draws(found: Iterable[str]) -> Doubt:
     )
 
 
+def _own_hook(dataset: Any) -> str | None:
+    """The method in which a ``PyDataset`` does something between two epochs, such as a shuffle."""
+    import keras
+
+    base = keras.utils.PyDataset
+    names = ("on_epoch_end", "on_epoch_begin")
+    return next((n for n in names if getattr(type(dataset), n, None) is not getattr(base, n, None)), None)
+
+
 # The steps of a pipeline.
 
 
-def _of_pipeline(dataset: Any) -> Iterator[Doubt]:
+def of_pipeline(dataset: Any) -> Iterator[Doubt]:
+    """Why a new process may read a ``tf.data.Dataset`` in another order, or read other data."""
     in_order = datasets.runs_in_order()
     if not in_order and datasets.pipeline_is_sloppy(dataset):
         yield Doubt(

@@ -40,7 +40,8 @@ class Reading:
         self._drawn_from: set[str] = set()
         datasets = [d for d in (read.py_dataset, validation) if isinstance(d, keras.utils.PyDataset)]
         self._attributes = [Attributes(d) for d in {id(d): d for d in datasets}.values()]
-        self._beginning: list[dict[str, Any]] | None = None
+        #: The attributes of the data sets when the epoch began, and which of them had kept their containers.
+        self._beginning: tuple[list[dict[str, Any]], list[list[str]]] | None = None
         self._entered: int | None = None
         self._has_lost = False
         self._told = 0
@@ -118,10 +119,13 @@ class Reading:
         """How far the data are read, at a quiet point, ``inside`` an epoch or between two."""
         training = self.training.take(self.steps if inside else 0)
         beginning = self._beginning if training.goes_on else None
+        attributes, in_place = self._take_attributes() if beginning is None else beginning
         return DataState(
             training=training,
             validation=self._validation.take(0) if self._validation else self._validation_saved,
-            attributes=self._take_attributes() if beginning is None else beginning,
+            attributes=attributes,
+            # What an iterator over several epochs began with is older than what the callbacks hold.
+            in_place=[[] for _ in attributes] if self.training.is_stream else in_place,
             # An eager step may draw from them itself, in its own turn.
             drawn_from=[] if self._model.run_eagerly else sorted(self._drawn_from),
         )
@@ -142,14 +146,17 @@ class Reading:
         self._put_back_validation(saved)
         self.training.pass_by(saved.training)
 
-    def _take_attributes(self) -> list[dict[str, Any]]:
+    def _take_attributes(self) -> tuple[list[dict[str, Any]], list[list[str]]]:
         memo: dict[int, Any] = {}  # two data sets may share a generator
         taken = [attributes.take(memo) for attributes in self._attributes]
         lost = sorted(set().union(*(attributes.lost for attributes in self._attributes)))
         if lost and not self._has_lost:
             self._has_lost = True
             self.doubts.append(doubts.of_attributes(lost))
-        return taken
+        in_place = [
+            attributes.in_place(values) for attributes, values in zip(self._attributes, taken, strict=True)
+        ]
+        return taken, in_place
 
     def _put_back_validation(self, saved: DataState) -> None:
         """Before the training data are read: one shuffle may be in both, and counts the iterators of both."""
@@ -162,8 +169,8 @@ class Reading:
 
     def _put_back_attributes(self, saved: DataState) -> None:
         self._put_back_validation(saved)
-        self._beginning = saved.attributes
+        self._beginning = saved.attributes, saved.in_place
         self._note_draws(tuple(saved.drawn_from))
         memo: dict[int, Any] = {}
-        for attributes, taken in zip(self._attributes, saved.attributes, strict=False):
-            attributes.put_back(taken, memo)
+        for attributes, taken, names in zip(self._attributes, saved.attributes, saved.in_place, strict=False):
+            attributes.put_back(taken, memo, names)

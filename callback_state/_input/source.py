@@ -41,7 +41,7 @@ class Source:
 
     def _count(self) -> None:
         self._made += 1
-        _iterators[self.keras.dataset] = _iterators.get(self.keras.dataset, 0) + 1
+        count_iterator(self.keras.dataset)
         self._passes = [passes.begun for passes in _passes_in(self.keras.dataset)]
 
     @property
@@ -182,6 +182,22 @@ class Source:
 def _put_back_each(generators: Any) -> None:
     for taken in generators:
         put_back_generators(taken)
+
+
+def is_known(dataset: Any) -> bool:
+    """Whether iterators over a data set are counted."""
+    return dataset in _iterators
+
+
+def count_iterator(dataset: Any) -> None:
+    """One more iterator over a data set is made."""
+    _iterators[dataset] = _iterators.get(dataset, 0) + 1
+
+
+def enter_passes(dataset: Any, epoch: int) -> None:
+    """Let the data of :mod:`callback_state.data` in a pipeline begin with this 0-based epoch."""
+    for passes in _passes_in(dataset):
+        passes.enter(epoch)
 
 
 def pass_iterators(dataset: Any, number: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._version import __version__
 from ..exceptions import BackendError
-from .classes import is_keras
+from .classes import derives_from, is_keras
 
 
 def versions() -> dict[str, str]:
@@ -47,8 +47,19 @@ def check_backend() -> None:
 
 def is_variable(value: Any) -> bool:
     """Whether ``value`` is a variable of Keras or of its backend."""
+    return is_variable_class(type(value))
+
+
+def is_variable_class(cls: type) -> bool:
+    """Whether objects of this class are variables of Keras or of its backend."""
     tensorflow = sys.modules.get("tensorflow")
-    return is_keras(value, "Variable") or (tensorflow is not None and isinstance(value, tensorflow.Variable))
+    return derives_from(cls, "Variable") or (tensorflow is not None and issubclass(cls, tensorflow.Variable))
+
+
+def is_module_class(cls: type) -> bool:
+    """Whether objects of this class are modules of the backend, which hold variables of the backend."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and issubclass(cls, tensorflow.Module)
 
 
 def is_tensor(value: Any) -> bool:
@@ -77,6 +88,11 @@ def values_of(variables: Iterable[Any]) -> Iterator[Any]:
 def copies_of(variable: Any) -> tuple[Any, ...]:
     """The copies of a variable, one on each device of a strategy; the variable itself where there is only one."""
     return tuple(getattr(variable.value, "values", (variable,)))
+
+
+def backend_variables_of(variable: Any) -> tuple[Any, ...]:
+    """The variables of the backend behind one of Keras or of the backend: one for each device of a strategy."""
+    return tuple(v.value if is_keras(v, "Variable") else v for v in copies_of(variable))
 
 
 def adder(variable: Any) -> Callable[[], object]:

@@ -19,8 +19,11 @@ def is_of_keras(written: Any) -> bool:
 def public_name(written: Any) -> str | None:
     """The full public name of what its library keeps in a private module, such as ``"keras.activations.relu"``.
 
-    None if it has no such name, or is of another library than Keras, TensorFlow and this one.
+    None if it has no such name, or is of another library than Keras, TensorFlow, NumPy and this one.
     """
+    of_numpy = numpy_name(written)
+    if of_numpy is not None:
+        return of_numpy
     module = str(getattr(written, "__module__", None))
     package = module.partition(".")[0]
     if package == "callback_state":
@@ -56,6 +59,17 @@ def _names_of_keras() -> dict[int, tuple[str, Any]]:
     return found
 
 
+def numpy_name(value: Any) -> str | None:
+    """The full public name of a function of NumPy, such as ``"numpy.less"``; None for anything else."""
+    name = getattr(value, "__name__", None)
+    if not isinstance(name, str) or not is_from(type(value), "numpy"):
+        return None
+    for module in ("numpy", str(getattr(value, "__module__", None))):
+        if getattr(sys.modules.get(module), name, None) is value and "._" not in f"{module}.{name}":
+            return f"{module}.{name}"
+    return None
+
+
 def derives_from_keras(cls: type) -> bool:
     """Whether a class is one of Keras or of its backend, or derives from one."""
     return any(is_from(base, "keras", "tensorflow") for base in cls.__mro__)
@@ -63,10 +77,15 @@ def derives_from_keras(cls: type) -> bool:
 
 def is_keras(value: Any, name: str) -> bool:
     """Whether ``value`` is an instance of ``keras.<name>``; false where Keras is not loaded."""
-    keras: Any = sys.modules.get("keras")
+    return derives_from(type(value), name)
+
+
+def derives_from(cls: type, name: str) -> bool:
+    """Whether a class is ``keras.<name>`` or derives from it; false where Keras is not loaded."""
+    base: Any = sys.modules.get("keras")
     for part in name.split("."):
-        keras = getattr(keras, part, None)
-    return keras is not None and isinstance(value, keras)
+        base = getattr(base, part, None)
+    return base is not None and issubclass(cls, base)
 
 
 def is_callback_class(cls: type) -> bool:
@@ -83,6 +102,11 @@ def stock_name(cls: type) -> str | None:
 def is_hook(cls: type, name: str) -> bool:
     """Whether ``name`` is a method of Keras's Callback, from which the class derives."""
     return any(base.__name__ == "Callback" and is_of_keras(base) and name in vars(base) for base in cls.__mro__)
+
+
+def is_hook_of_keras(cls: type, name: str) -> bool:
+    """Whether the method of this name is Keras's own, and no class has overridden it."""
+    return is_of_keras(getattr(cls, name, None))
 
 
 def has_variables(value: Any) -> bool:

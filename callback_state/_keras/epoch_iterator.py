@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import GeneratorType
 from typing import Any
 
 from ..exceptions import unsupported_keras
@@ -68,6 +69,18 @@ class EpochIterator:
     def reads_ahead(self) -> bool:
         """Whether threads of Keras draw batches as soon as an epoch begins."""
         return getattr(self.adapter, "enqueuer", None) is not None
+
+    @property
+    def named_by_generator(self) -> list[Any]:
+        """What stands in the variables that the code of the user's Python generator can read."""
+        cells = getattr(getattr(self.adapter, "generator", None), "__closure__", None) or ()
+        found = (cell.cell_contents for cell in cells)
+        generator = next((item for item in found if isinstance(item, GeneratorType)), None)
+        if generator is None or generator.gi_frame is None:
+            return []
+        frame = generator.gi_frame
+        around = [frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals]
+        return [*frame.f_locals.values(), *around]
 
     def described(self) -> dict[str, Any]:
         """What must be the same in the ``fit`` that resumes; None for what Keras does not know."""

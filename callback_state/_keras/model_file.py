@@ -11,13 +11,14 @@ In a whole model in ``.h5``, stock Keras (3.7 to 3.15) does not find a loss or m
 from __future__ import annotations
 
 import functools
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .._format.hdf5_meta import write_meta
 from ..exceptions import RestoreError
+from .checked_file import CheckedFile, checked_writes
+from .extra import build_optimizers, put_back_extra
 from .replaced import Replaced
 from .save_log import SaveLog
 from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
@@ -29,34 +30,31 @@ def write(
     """Write a plain Keras file that stock Keras loads, in the format of its ending. The model does not change.
 
     ``meta`` (``epochs``, one list per series, ``training_args``) is written into HDF5 files. ``record`` records
-    what Keras writes, for :func:`.verify.verify`. If HDF5 says that the disk failed, that is an OSError.
+    what Keras writes, for :func:`.verify.verify`. If the system refuses a write, the OSError of it is raised.
     """
     record = SaveLog() if record is None else record
-    try:
-        with compile_configuration_kept(model), SKIPSETS_REMEMBERED, record.listening():
-            if weights_only:
-                model.save_weights(path, overwrite=True)
-            elif path.endswith(".h5"):
-                _save_h5(model, path)
-            else:
-                model.save(path, overwrite=True)
-        if path.endswith(".h5"):
-            write_meta(path, meta)
-    except RuntimeError as error:
-        if _is_of_h5py(error):
-            raise OSError(f"{error} (in HDF5; is the disk full?)") from error
-        raise
-
-
-def _is_of_h5py(error: BaseException) -> bool:
-    """HDF5 reports a full disk by RuntimeErrors too, for example when it cannot close the file."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("h5py")
+    with compile_configuration_kept(model), SKIPSETS_REMEMBERED, checked_writes(), record.listening():
+        if weights_only:
+            model.save_weights(path, overwrite=True)
+        elif path.endswith(".h5"):
+            _save_h5(model, path)
+        else:
+            model.save(path, overwrite=True)
+    if path.endswith(".h5"):
+        with CheckedFile(path, "r+") as file:
+            write_meta(file, meta)
 
 
 def _save_h5(model: Any, path: str) -> None:
     from absl import logging
 
+    # Keras writes the bytes of such a variable without its type, and cannot load them.
+    lost = [v.path for v in variables_of(model) if v.dtype.startswith(("bfloat", "float8"))]
+    if lost:
+        raise ValueError(
+            f"{path}: a whole model in .h5 cannot be loaded if it has variables of type bfloat16 or float8, here "
+            f"{lost[0]}. Write a filepath that ends in .keras, or in .weights.h5 with save_weights_only=True."
+        )
     # Keras logs at every save that the format is legacy. The user has chosen it.
     level = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -98,23 +96,22 @@ SKIPSETS_REMEMBERED = Replaced(_skipsets)
 
 
 def load(
-    model: Any, path: str, digest: str, *, optimizes: bool = True, then: Callable[[], None] | None = None
+    model: Any,
+    path: str,
+    digest: str,
+    *,
+    optimizes: bool = True,
+    extra: dict[str, Any] | None = None,
+    then: Callable[[], None] | None = None,
 ) -> None:
     """Put the weights and the optimizer's variables of a file of any format into a live model, or change nothing.
 
     What was loaded is compared with ``digest``, :func:`digest_of` the saved model: Keras only warns, or says
     nothing, where a file does not fit. ``optimizes`` is whether the optimizer had been built; a train step with
-    optimizers of its own does not build it. ``then`` is called when the file is loaded.
+    optimizers of its own does not build it. ``extra`` is what the file does not hold, see :mod:`.extra`. ``then``
+    is called when the model is loaded.
     """
-    if not model.built:
-        raise RestoreError(
-            f"{path}: the model is not built yet, so it has no variables. Give it an Input, or call it on one "
-            f"batch, before restore_callbacks(..., model=model)."
-        )
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built and optimizes:
-        with model.distribute_strategy.scope():  # where its variables belong
-            optimizer.build(model.trainable_variables)
+    check_built(model, path)
     saved, here = digest.split("-")[1:], optimizers_of(model)
     if saved != here:
         raise RestoreError(
@@ -124,7 +121,7 @@ def load(
         )
     before = take_variables(model)
     try:
-        _load(model, path, digest)
+        _load(model, path, digest, optimizes, extra)
         if then is not None:
             then()
     except BaseException:
@@ -132,11 +129,28 @@ def load(
         raise
 
 
-def _load(model: Any, path: str, digest: str) -> None:
+def check_built(model: Any, path: str) -> None:
+    """Raise RestoreError if the model has no variables yet, into which a checkpoint could be loaded."""
+    if not model.built:
+        raise RestoreError(
+            f"{path}: the model is not built yet, so it has no variables. Give it an Input, or call it on one "
+            f"batch, before restore_callbacks(..., model=model)."
+        )
+
+
+def _load(model: Any, path: str, digest: str, optimizes: bool, extra: dict[str, Any] | None) -> None:
+    optimizer = getattr(model, "optimizer", None)
     try:
+        if extra is not None:
+            build_optimizers(model, extra["trained"])
+        if optimizer is not None and not optimizer.built and optimizes:
+            with model.distribute_strategy.scope():  # where its variables belong
+                optimizer.build(model.trainable_variables)
         model.load_weights(path)
         if path.endswith(".h5") and not path.endswith(".weights.h5"):
-            _load_h5_optimizer(getattr(model, "optimizer", None), path)
+            _load_h5_optimizer(optimizer, path)
+        if extra is not None:
+            put_back_extra(model, extra, path)
         if digest_of(model) != digest:
             raise ValueError("after loading, the weights or the optimizer are not those that were saved")
     except Exception as error:  # whatever Keras or h5py raise for a file that does not fit
@@ -144,15 +158,7 @@ def _load(model: Any, path: str, digest: str) -> None:
         raise RestoreError(
             f"{path}: does not fit the model ({type(error).__name__}: {first}). The model here has "
             f"{len(variables_of(model))} variables; build and compile it as it was when it was saved."
-            f"{_unbuilt(model)}"
         ) from error
-
-
-def _unbuilt(model: Any) -> str:
-    """What else to do for the optimizers of the user's own train step, which ``compile`` does not know."""
-    own = [name for name, o in vars(model).items() if hasattr(o, "apply_gradients") and not o.built]
-    listed = ", ".join(name for name in own if name not in ("optimizer", "_optimizer"))
-    return f" First build its own optimizers ({listed}): optimizer.build(variables)." if listed else ""
 
 
 def _load_h5_optimizer(optimizer: Any, path: str) -> None:

@@ -1,7 +1,6 @@
-"""Everything that draws random numbers: the global generators, and the seeds that a model holds.
+"""The global generators of random numbers: those of Python, NumPy, TensorFlow and Keras.
 
-TensorFlow and Keras hold their global generators in private places, which are named here and nowhere else. No
-Keras file holds the seeds of a model.
+TensorFlow and Keras hold theirs in private places, which are named here and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..exceptions import unsupported_keras
-from .backend import copies_of, value_of
+from .backend import value_of
 
 
 def take_generators() -> dict[str, Any]:
@@ -136,72 +135,3 @@ def layers_of(model: Any) -> list[Any]:
     if isinstance(model, keras.layers.Layer):
         raise unsupported_keras("a layer does not list the layers in it")
     return []
-
-
-def _seed_variables(model: Any) -> list[Any]:
-    """The variables that no Keras file holds: the states of the SeedGenerators, and those of recurrent layers.
-
-    A recurrent layer with ``stateful=True`` remembers the last batch in variables that Keras does not list.
-    """
-    import keras
-
-    others = {id(v) for v in (*model.weights, *model.metrics_variables)}
-    states = [s for layer in layers_of(model) for s in keras.tree.flatten(getattr(layer, "states", None))]
-    remembered = [s for s in states if isinstance(s, keras.Variable)]
-    losses = keras.tree.flatten(getattr(model, "loss", None))  # Keras lists no variables of a loss
-    held = [value for loss in losses for value in getattr(loss, "__dict__", {}).values()]
-    drawn = [value.state for value in held if isinstance(value, keras.random.SeedGenerator)]
-    found = {id(v): v for v in (*model.variables, *remembered, *drawn)}
-    return [v for v in found.values() if id(v) not in others]
-
-
-def _alike(variables: list[Any]) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
-    groups: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
-    for variable in variables:
-        groups.setdefault((variable.numpy().dtype.name, tuple(variable.shape)), []).append(variable)
-    return groups
-
-
-def take_seeds(model: Any) -> dict[str, Any]:
-    """The values of the model's variables that no Keras file holds.
-
-    ``seeds`` are the states of the SeedGenerators; those of one shape and dtype are stacked in one array.
-    ``replicas`` are the stacked copies of each variable that differs from device to device (the averages of batch
-    normalization), by its 0-based index in ``model.non_trainable_variables``.
-    """
-    import numpy
-
-    replicas = {}
-    for i, variable in enumerate(model.non_trainable_variables):
-        values = [copy.numpy() for copy in copies_of(variable)]
-        if any(value.tobytes() != values[0].tobytes() for value in values):
-            replicas[i] = numpy.stack(values)
-    seeds = [numpy.stack([v.numpy() for v in alike]) for alike in _alike(_seed_variables(model)).values()]
-    return {"seeds": seeds, "replicas": replicas}
-
-
-def put_back_seeds(model: Any, taken: dict[str, Any]) -> None:
-    """Assign what :func:`take_seeds` took."""
-    groups = _alike(_seed_variables(model))
-    found = [(dtype, (len(vs), *shape)) for (dtype, shape), vs in groups.items()]
-    saved = [(array.dtype.name, array.shape) for array in taken["seeds"]]
-    if found != saved:
-        raise ValueError(f"the model's seed generators are {found}, the checkpoint has {saved}")
-    for variables, array in zip(groups.values(), taken["seeds"], strict=True):
-        for variable, value in zip(variables, array, strict=True):
-            variable.assign(value)
-    _put_back_replicas(model, taken["replicas"])
-
-
-def _put_back_replicas(model: Any, taken: dict[int, Any]) -> None:
-    for i, values in taken.items():
-        copies = copies_of(model.non_trainable_variables[i])
-        if len(copies) != len(values):
-            warnings.warn(
-                f"the run that is resumed was on {len(values)} devices, this one is on {len(copies)}. Values that "
-                f"each device has for itself (the averages of batch normalization) are those of the first device.",
-                stacklevel=2,
-            )
-            return
-        for copy, value in zip(copies, values, strict=True):
-            copy.assign(value)

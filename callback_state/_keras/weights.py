@@ -7,23 +7,33 @@ from typing import Any
 
 from .backend import is_variable, value_of, values_of
 from .fingerprint import fingerprint
+from .reach import Reach
 
 
 def variables_of(model: Any) -> list[Any]:
     """The variables that a model file holds: the weights, then those of all optimizers of the model."""
-    import keras
-
-    own = [o for o in vars(model).values() if isinstance(o, keras.optimizers.Optimizer)]
-    optimizers = {id(o): o for o in (getattr(model, "optimizer", None), *own) if o is not None}
-    return [*model.weights, *(v for o in optimizers.values() for v in o.variables)]
+    optimizers = Reach(model).optimizers.values()
+    return [*model.weights, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
 
-def digest_of(model: Any) -> str:
+def digest_of(model: Any, *, rate: Any = None) -> str:
     """The fingerprint of :func:`variables_of`, then the names of the optimizers' classes, joined by hyphens.
 
-    The names of variables are left out: Keras numbers its layers by process, not by model.
+    The names of variables are left out: Keras numbers its layers by process, not by model. ``rate`` is put in the
+    place of the learning rate.
     """
-    return "-".join([fingerprint(values_of(variables_of(model))), *optimizers_of(model)])
+    variables = variables_of(model)
+    values = [*values_of(variables)]
+    if rate is not None:
+        own = getattr(model.optimizer, "learning_rate", None)
+        values = [rate if v is own else value for v, value in zip(variables, values, strict=True)]
+    return "-".join([fingerprint(values), *optimizers_of(model)])
+
+
+def rate_of(model: Any) -> Any:
+    """A copy of the learning rate; None if it is in no variable, as that of a schedule."""
+    rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
+    return value_of(rate) if is_variable(rate) else None
 
 
 def optimizers_of(model: Any) -> list[str]:
@@ -40,8 +50,8 @@ def iterations_of(model: Any) -> int:
 
 
 def take_variables(model: Any) -> list[tuple[Any, Any]]:
-    """(variable, copy of its value) for every variable of the model and its optimizer."""
-    seen = {id(v): v for v in (*model.variables, *variables_of(model))}
+    """(variable, copy of its value) for every variable that can be reached from a model."""
+    seen = {id(v): v for v in (*model.variables, *variables_of(model), *Reach(model).variables.values())}
     return [(v, value_of(v)) for v in seen.values()]
 
 

@@ -16,6 +16,8 @@ class Listener:
 
     #: Whether it prints what is saved and resumed.
     speaks = False
+    #: The newest model file that it has written in this ``fit``, and its moment, in words.
+    saved: str | None = None
 
     def join(self, callback: Any, model: Any) -> None:
         """Take part in the ``fit`` that is calling ``set_model`` of this callback."""

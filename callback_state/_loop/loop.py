@@ -11,11 +11,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .._callbacks.in_place import Held
 from .._input.reading import Reading
 from .._keras.callback_list import HookedList
+from .._keras.configuration import note
 from .._keras.epoch import logs_of
 from .._keras.epoch_iterator import forget_validation
 from .._keras.fit import Fit
+from . import messages
 from .listener import Listener
 from .running import Entry, Event, Phase, Running
 from .unsaved import Unsaved
@@ -67,6 +70,7 @@ class Loop:
 
     def _on_train_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         model, reading = self.running.model, None
+        note(model)
         fit = Fit.find(model)
         if fit is not None:
             reading = Reading(model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail)
@@ -79,9 +83,12 @@ class Loop:
         if running.hears_batches:
             self._hear("on_train_batch_end")
         heard(*args, **kwargs)
+        # Before a resume puts the state back: what it binds anew is not what the script has made.
+        running.held = Held(running.callbacks)
+        shared = {} if reading is None else running.held.among(reading.training.keras.named_by_generator)
         for listener in self._listeners:
             listener.after_train_begin(running)
-        running.unsaved = Unsaved(running.callbacks)
+        running.unsaved = Unsaved(running.callbacks, shared)
         if running.trains and reading is not None:
             reading.warn()
 
@@ -120,6 +127,8 @@ class Loop:
             reading.steps += reading.training.keras.steps_per_execution
             if before is Phase.NEW:
                 reading.after_first_batch()
+                running.unsaved.look_at_step(running.model)
+                running.unsaved.warn()
             reading.warn()
         if running.hears_batches:
             self._after_event()
@@ -142,6 +151,8 @@ class Loop:
         heard(epoch, *args, **kwargs)
         self.running.epoch = epoch
         self.running.trace.end_epoch(epoch, self.running.model)
+        if self.running.fit is None:
+            self.running.unsaved.look_at_loop(self.running.model)
         self._after_event()
 
     def _after_event(self) -> None:
@@ -188,11 +199,18 @@ class Loop:
         running.move(Event.LEAVE)
         self._list.release(*_EVENTS)
         if running.signals is not None:
-            running.signals.restore()
+            running.signals.leave()
         for listener in self._listeners:
             listener.leave(running)
 
     def _stop_if_asked(self) -> None:
         signals = self.running.signals
-        if signals is not None and signals.pending is not None:
-            signals.stop()
+        if signals is None or signals.pending is None:
+            return
+        signals.ignore()
+        signals.hand_on()
+        speaking = [listener for listener in self._listeners if listener.speaks]
+        if speaking:
+            saved = [listener.saved for listener in speaking if listener.saved is not None]
+            messages.say(messages.stopped(signals.name, saved, signals.end))
+        signals.stop()

@@ -39,9 +39,15 @@ def bar_is_open(batch: int | None, fit: Any) -> bool:
 
 def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str = "") -> str:
     """The line for a save of the model file ``path``, with the state of the callbacks ``keys``."""
-    states = f"{', '.join(keys)} ({size_of(os.path.getsize(path + SUFFIX))})" if keys else "no callbacks"
-    size = size_of(os.path.getsize(path))
-    return f"{moment}: {improved}saved {path} ({size}) with {states} in {1000 * seconds:.0f} ms"
+    states = f"{', '.join(keys)} ({_size(path + SUFFIX)})" if keys else "no callbacks"
+    return f"{moment}: {improved}saved {path} ({_size(path)}) with {states} in {1000 * seconds:.0f} ms"
+
+
+def _size(path: str) -> str:
+    try:
+        return size_of(os.path.getsize(path))
+    except OSError as error:  # the directory has gone away since
+        return f"not there any more: {error.strerror}"
 
 
 def moment(epoch: int, batch: int | None) -> str:
@@ -67,3 +73,8 @@ def resumed(path: str, restored: list[str], missing: list[str], new: list[str], 
     parts += [f"not restored {', '.join(missing)}"] if missing else []
     parts += [f"new {', '.join(new)}"] if new else []
     return f"Resumed {path}: {'; '.join(parts)}; {goes_on}"
+
+
+def stopped(name: str, saved: list[str], end: str) -> str:
+    """The last line of a run that a signal has stopped: the signal's name, what is saved, and how the run ends."""
+    return f"Stopped by {name}: {'saved ' + ', '.join(saved) if saved else 'nothing was saved'}; {end}"

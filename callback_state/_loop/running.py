@@ -28,6 +28,7 @@ import os
 from enum import Enum
 from typing import Any
 
+from .._callbacks.in_place import Held
 from .._input.reading import Reading
 from .._keras.callback_list import HookedList
 from .._keras.fit import Fit, running_frame
@@ -106,6 +107,8 @@ class Running:
         if fit is not None and reading is not None:
             self.described = {**reading.training.keras.described(), **fit.described()}
         self.entry, self.phase = Entry.EPOCH, Phase.NEW
+        #: The identity of the run that a resume has put back; None if nothing was restored.
+        self.run_id: str | None = None
         #: The 0-based epoch that has ended last.
         self.epoch: int | None = None
         #: Of the last train step, as it returned them.
@@ -115,6 +118,8 @@ class Running:
         self.hears_batches = False
         self.signals: StopSignals | None = None
         self.unsaved, self.trace = Unsaved([]), Trace()
+        #: The containers that callbacks held when training began.
+        self.held = Held([])
         self._ends_in: set[str] = set()
 
     @property
@@ -129,7 +134,8 @@ class Running:
 
     def is_last(self, epoch: int) -> bool:
         """Whether ``fit`` ends after this 0-based epoch."""
-        return bool(self.model.stop_training or self.epochs == epoch + 1)
+        stops = getattr(self.model, "stop_training", False)  # compile sets it
+        return bool(stops or self.epochs == epoch + 1)
 
     @property
     def trains(self) -> bool:

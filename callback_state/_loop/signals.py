@@ -3,6 +3,12 @@
 Python calls a signal handler between any two instructions, also in the middle of a save. So the handler only
 takes a note. If a loop of one's own ends with an exception, the handler stays installed, because nothing calls us
 then. It sees that the loop is not running any more, and lets the signal do what it did before.
+
+A supervisor may send a signal again and again. From the first one until the process has ended, further ones are
+ignored, so that the process ends with the exit status that asks for a restart. While Python ends, it removes every
+handler that is a function, and then the next signal would kill the process. So the system itself is told to ignore
+the signals before the process exits. A program that catches the ``SystemExit`` and calls ``fit`` again hears them
+again.
 """
 
 from __future__ import annotations
@@ -19,6 +25,9 @@ from ..exceptions import CallbackStateError, StoppedBySignal
 #: The signals of ``save_on_signal=True``. Not every system has all of them.
 _USUAL = ("SIGTERM", "SIGUSR1", "SIGBREAK")
 _UNCATCHABLE = ("SIGKILL", "SIGSTOP")
+
+#: The signals that are ignored because the process is about to exit, and the handlers that they had.
+_IGNORED: dict[int, Any] = {}
 
 
 def numbers_of(chosen: Any) -> list[int]:
@@ -56,6 +65,18 @@ class StopSignals:
         #: The first signal that has come.
         self.pending: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of the signal that has come."""
+        assert self.pending is not None
+        return signal.Signals(self.pending).name
+
+    @property
+    def end(self) -> str:
+        """How the run ends after a signal, in words."""
+        code = self._exit_code
+        return "fit raises StoppedBySignal" if code is None else f"exit status {code}"
+
     def listen(self, numbers: list[int]) -> None:
         """Note these signals from now on. Python handles signals only in the main thread; any other is refused."""
         if threading.current_thread() is not threading.main_thread():
@@ -68,7 +89,14 @@ class StopSignals:
                 owner = getattr(signal.getsignal(number), "__self__", None)
                 if isinstance(owner, StopSignals) and not owner._is_running(sys._getframe()):
                     owner.restore()  # of a loop that has ended with an exception
-                self._previous[number] = signal.signal(number, self._note)
+                before = signal.signal(number, self._note)
+                ignored = _IGNORED.pop(number, before)  # by a fit after which the process went on all the same
+                self._previous[number] = ignored if before == signal.SIG_IGN else before
+
+    def leave(self) -> None:
+        """The ``fit`` is over. After a signal this goes on noting, until :meth:`ignore`."""
+        if self.pending is None:
+            self.restore()
 
     def restore(self) -> None:
         """Install the previous handlers again, except where another one has been installed since."""
@@ -78,14 +106,27 @@ class StopSignals:
                 signal.signal(number, signal.SIG_DFL if previous is None else previous)
         self._frame = None
 
-    def stop(self) -> NoReturn:
-        """End the process or the run, which is saved now. The previous handler is called first."""
+    def ignore(self) -> None:
+        """From now on the system ignores these signals, if the process is about to exit."""
+        if self._exit_code is None:
+            self.restore()
+            return
+        for number, previous in self._previous.items():
+            _IGNORED[number] = previous
+            signal.signal(number, signal.SIG_IGN)
+        self._frame = None
+
+    def hand_on(self) -> None:
+        """Call the handler that the signal had before."""
         assert self.pending is not None
         previous = self._previous[self.pending]
         if callable(previous) and previous is not signal.default_int_handler:
             previous(self.pending, sys._getframe())
+
+    def stop(self) -> NoReturn:
+        """End the process or the run, which is saved now."""
         if self._exit_code is None:
-            raise StoppedBySignal(signal.Signals(self.pending).name)
+            raise StoppedBySignal(self.name)
         raise SystemExit(self._exit_code)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

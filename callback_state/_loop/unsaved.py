@@ -1,31 +1,45 @@
-"""Callbacks that change while training runs and are not saved: named in a warning, and in the next checkpoint."""
+"""What changes while training runs and is not saved: named in a warning, and in the next checkpoint."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
-from .._callbacks.capture import BASE, is_registered
+from .._callbacks.capture import BASE, excluded_of, is_registered
 from .._callbacks.stock import adapter_of
 from .._checkpoints.doubt import BEGINS_ANEW, Doubt
 from .._format.classes import attributes
 from .._format.encode import Encoder
 from .._format.table import SCALARS, PlainError
-from .._keras.backend import is_variable, value_of
+from .._input.doubts import of_shared
+from .._input.own_loop import of_variables
+from .._keras.backend import backend_variables_of, is_variable, value_of
 from .._keras.classes import has_variables, is_keras
+from .._keras.fit import running_frame
+from .._keras.graphs import compiled
+from .._keras.randomness import keras_generator, tensorflow_generator
+from .._keras.reach import Reach
+from .._keras.written import written_by
+from .behind import Behind
 
 
 class Unsaved:
     """The callbacks of a ``fit`` as they were when training began, and a doubt for each that has changed so far.
 
     All attributes of a callback that is not registered are watched. Of a stock callback the arguments of its
-    constructor are watched: they count as configuration, and are not saved even if they change.
+    constructor are watched: they count as configuration, and are not saved even if they change. Of every callback
+    that is registered, so is what its functions hold, such as the list that a lambda appends to. The variables
+    that the train step writes, and that belong to nobody, are one doubt more. So is each container of ``shared``,
+    by ``Class.attribute``, which a Python generator reads too.
     """
 
-    def __init__(self, callbacks: list[Any]) -> None:
+    def __init__(self, callbacks: list[Any], shared: dict[str, Any] | None = None) -> None:
         self._callbacks = callbacks
-        self._before = {id(c): _watched(c) for c in callbacks}
+        self._shared = {name: (value, _print_of(value)) for name, value in (shared or {}).items()}
+        self._behind = Behind(callbacks)
+        self._before = {id(c): self._watched(c) for c in callbacks}
         self._untold: list[Doubt] = []
+        self._has_looked = False
         self.found: list[Doubt] = []
 
     def look(self) -> None:
@@ -34,33 +48,75 @@ class Unsaved:
             before = self._before.get(id(callback))
             if before is None:
                 continue
-            now = _watched(callback)
+            now = self._watched(callback)
             changed = sorted(name for name in now if now[name] != before.get(name))
             if changed:
                 del self._before[id(callback)]
-                self.found.append(_doubt(callback, changed))
-                self._untold.append(self.found[-1])
+                self._add(_doubt(callback, changed))
+        changed = [name for name, (value, before) in self._shared.items() if _print_of(value) != before]
+        for name in changed:
+            del self._shared[name]
+            self._add(of_shared(name))
+
+    def look_at_step(self, model: Any) -> None:
+        """Find the variables that the compiled train step writes, and that belong neither to the model nor to a
+        callback. Nothing is found in a step that runs eagerly."""
+        owners = [model, *map(attributes, self._callbacks), tensorflow_generator(), keras_generator()]
+        known = {id(copy) for v in Reach(owners).variables.values() for copy in backend_variables_of(v)}
+        written = [v for function in compiled(model.train_function) for v in written_by(function)]
+        names = dict.fromkeys(v.name.partition(":")[0] for v in written if id(v) not in known)
+        if names:
+            self._add(
+                Doubt(
+                    f"the train step writes {len(names)} variables that cannot be reached from the model, and are "
+                    f"not saved: {', '.join(names)}",
+                    "keep them in an attribute of the model, or in a list or dict in one",
+                    BEGINS_ANEW,
+                )
+            )
+
+    def look_at_loop(self, model: Any) -> None:
+        """Find the shuffled data sets that a training loop of one's own reads in another order after a restart."""
+        doubt = None if self._has_looked else of_variables(running_frame(model).f_locals)
+        self._has_looked = True
+        if doubt is not None:
+            self._add(doubt)
+
+    def _add(self, doubt: Doubt) -> None:
+        self.found.append(doubt)
+        self._untold.append(doubt)
+
+    def _watched(self, callback: Any) -> dict[str, str]:
+        values = attributes(callback)
+        if is_registered(callback):
+            adapter, _ = adapter_of(type(callback))
+            arguments = () if adapter is None else adapter.arguments
+            # Keras turns the sign of min_delta when it decides whether smaller or larger is better.
+            names = [name for name in arguments if name in values and name != "min_delta"]
+            excluded = excluded_of(callback)
+            held = {
+                what: text for what, text in self._behind.of(callback).items() if what.split()[0] not in excluded
+            }
+            return {**{name: _print_of(values[name]) for name in names}, **held}
+        names = [name for name in values if not name.startswith("_callback_state_") and name not in BASE]
+        return {name: _print_of(values[name]) for name in names}
 
     def warn(self) -> None:
-        """Warn of each callback that was found, once."""
+        """Warn of each thing that was found, once."""
         while self._untold:
             warnings.warn(str(self._untold.pop(0)), stacklevel=2)
 
 
-def _watched(callback: Any) -> dict[str, str]:
-    values = attributes(callback)
-    if is_registered(callback):
-        adapter, _ = adapter_of(type(callback))
-        arguments = () if adapter is None else adapter.arguments
-        # Keras turns the sign of min_delta when it decides whether smaller or larger is better.
-        names = [name for name in arguments if name in values and name != "min_delta"]
-    else:
-        names = [name for name in values if not name.startswith("_callback_state_") and name not in BASE]
-    return {name: _print_of(values[name]) for name in names}
-
-
 def _doubt(callback: Any, changed: list[str]) -> Doubt:
     name, listed = type(callback).__name__, ", ".join(changed)
+    held = [one for one in changed if " (its " in one]
+    if held:
+        return Doubt(
+            f"{name}.{', '.join(held)} changed while training ran, and what a function holds is not saved: a "
+            f"resumed run will not have it",
+            "keep it in an attribute of a callback of your own with @stateful, and let its method do the work",
+            BEGINS_ANEW,
+        )
     if is_registered(callback):
         return Doubt(
             f"{name}.{listed} changed while training ran, and configuration of a stock callback is not saved: a "

@@ -7,8 +7,8 @@ from typing import Any
 from .._callbacks.prepare import Prepared, prepare
 from .._callbacks.taken import keep
 from .._checkpoints.snapshot import Snapshot
+from .._keras.extra import build_optimizers, put_back_extra
 from .._keras.model_file import load
-from .._keras.randomness import put_back_seeds
 from .._keras.weights import put_back_variables, take_variables
 from ..exceptions import RestoreError
 
@@ -23,16 +23,27 @@ def put_in(snapshot: Snapshot, path: str, prepared: Prepared, model: Any) -> Non
         prepared.put_back()
         return
 
-    def put_back_the_rest() -> None:
-        try:
-            put_back_seeds(model, vars(snapshot.run.seeds))
-        except ValueError as error:
-            raise RestoreError(f"{path}: {error}") from error
-        prepared.put_back()
-
     saved = snapshot.meta.model
     # The model first: its file is what may not fit.
-    load(model, path, saved.digest, optimizes=saved.optimizes, then=put_back_the_rest)
+    extra = vars(snapshot.run.extra)
+    load(model, path, saved.digest, optimizes=saved.optimizes, extra=extra, then=prepared.put_back)
+
+
+def complete(snapshot: Snapshot, path: str, model: Any) -> None:
+    """Put what the model file does not hold into a model that Keras has loaded from it.
+
+    Raises:
+        RestoreError: the model has no place for it.
+    """
+    extra = vars(snapshot.run.extra)
+    try:
+        build_optimizers(model, extra["trained"])
+        put_back_extra(model, extra, path)
+    except ValueError as error:
+        raise RestoreError(
+            f"{path}: {error}. Build and compile the model in your script, and call restore_callbacks(..., "
+            f"model=model)."
+        ) from error
 
 
 class Kept:
@@ -42,9 +53,15 @@ class Kept:
     """
 
     def __init__(
-        self, snapshot: Snapshot, keyed: dict[str, Any], model: Any, skipped: set[tuple[int, str]]
+        self, snapshot: Snapshot, path: str, keyed: dict[str, Any], model: Any, skipped: set[tuple[int, str]]
     ) -> None:
+        self._path = path
         self._snapshot, self._keyed, self._model, self._skipped = snapshot, keyed, model, skipped
+        self._in_place = {
+            entry.key: {n for n in entry.in_place if (id(keyed[entry.key]), n) not in skipped}
+            for entry in snapshot.meta.callbacks
+            if entry.key in keyed
+        }
         self._table, self._objects = keep(keyed, model)
         # This finds the variables that the state refers to, if the model was not there at the restore.
         self._prepare().put_back()
@@ -54,12 +71,19 @@ class Kept:
         """Put back the variables, the state of the callbacks, and what no Keras file holds of the model."""
         put_back_variables(self._variables)
         self._prepare().put_back()
-        put_back_seeds(self._model, vars(self._snapshot.run.seeds))
+        put_back_extra(self._model, vars(self._snapshot.run.extra), self._path)
 
     def _prepare(self) -> Prepared:
         where = self._snapshot.where
         prepared = prepare(
-            self._table, self._keyed, None, where=where, model=self._model, opener=None, kept=self._objects
+            self._table,
+            self._keyed,
+            None,
+            where=where,
+            model=self._model,
+            opener=None,
+            kept=self._objects,
+            in_place=self._in_place,
         )
         prepared.attributes = [a for a in prepared.attributes if (id(a[0]), a[1]) not in self._skipped]
         return prepared

@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import string
 from collections.abc import Iterator
 from typing import Any
 
 from .._callbacks.builders import Builders
-from .._callbacks.capture import keyed
+from .._callbacks.capture import keyed, left_out_by
 from .._callbacks.stateful import find_class, stateful
 from .._callbacks.stock import ADAPTERS
 from .._checkpoints.schema import SavedCallback
 from .._checkpoints.snapshot import Snapshot
+from .._checkpoints.template import Part, parts_of, split
 from .._format.decode import Decoder
 from .._format.opener import Opener
 from .._format.table import PlainError, Table, order, two_by_two
@@ -53,7 +53,7 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     for entry in entries:
         arguments = {n: _value(where, entry.key, n, a, builders) for n, a in entry.arguments.items()}
         if entry.is_ours:
-            arguments["filepath"] = os.path.join(directory, os.path.basename(arguments["filepath"]))
+            arguments["filepath"] = os.path.join(directory, split(arguments["filepath"])[1])
             arguments["training_args"] = snapshot.meta.training_args
             if trust.keys is not None:
                 arguments["key"] = trust.keys
@@ -111,11 +111,17 @@ def _is_template(argument: Any) -> bool:
     if argument is None or argument[0] != "value" or not isinstance(argument[1], str):
         return False
     try:
-        fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(argument[1]) if name is not None]
+        template = split(argument[1])[1]
     except ValueError:
         return False
-    plain = all(name.isidentifier() and re.fullmatch(_SPEC, spec or "") for name, spec in fields)
-    return plain and os.path.basename(argument[1]) not in ("", ".", "..")
+    parts = [part for part in parts_of(template) if part.field is not None]
+    return template not in ("", ".", "..") and all(_becomes_a_number(part) for part in parts)
+
+
+def _becomes_a_number(part: Part) -> bool:
+    """Whether a placeholder can only become a number: it looks into no attribute or item."""
+    spec = part.source[1:-1].removeprefix(part.field or "").removeprefix(":")
+    return not set(part.field or "") & set(".[") and re.fullmatch(_SPEC, spec) is not None
 
 
 def _is_no_argument(name: str, data: Any) -> bool:
@@ -191,7 +197,8 @@ def _call(where: str, key: str, cls: Any, arguments: dict[str, Any]) -> tuple[li
             rest = {}
         elif p.name not in rest:
             if p.default is p.empty:
-                raise _does_not_take(where, key, cls, f"the parameter {p.name} is new and has no default")
+                why = "is new" if p.name not in left_out_by(cls) else "is left out of the file by exclude="
+                raise _does_not_take(where, key, cls, f"the parameter {p.name} {why} and has no default")
             if extra or p.kind is p.POSITIONAL_ONLY:  # others follow by position
                 args.append(p.default)
         elif p.kind is p.POSITIONAL_ONLY or (extra and p.kind is p.POSITIONAL_OR_KEYWORD):

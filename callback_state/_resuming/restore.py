@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from .._callbacks.capture import keyed, saved_among, state_of
+from .._callbacks.made import note_made
 from .._callbacks.prepare import prepare_from
 from .._checkpoints.find import Found, find
 from .._checkpoints.names import is_ours, refuse_to_begin_anew
@@ -14,9 +16,13 @@ from .._checkpoints.needs import needs_of
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
 from .._keras.backend import versions
-from ..exceptions import RestoreError, UntrustedError
+from .._keras.configuration import note
+from .._keras.model_file import check_built
+from .._store.pair import SUFFIX
+from ..exceptions import CheckpointNotFoundError, RestoreError, UntrustedError
+from .changed import changes_of, warn_of_changes
 from .checks import Expected
-from .match import Matched, match
+from .match import Change, Matched, match
 from .put_in import put_in
 from .rebuild import rebuild
 from .restored import Report, Restored
@@ -82,9 +88,16 @@ def restore_callbacks(
     for callback in filter(is_ours, callbacks or []):
         callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
-        found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
+        try:
+            found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
+        except CheckpointNotFoundError as error:
+            raise _with_missing_ok(error, os.fspath(path)) from error.__cause__
         if found is None:
+            if model is not None:
+                check_built(model, os.fspath(path))  # the first start says what the second could not cure
+                note(model)
             refuse_to_begin_anew(os.fspath(path), callbacks or [])
+            note_made(saved_among(callbacks or []), is_new=True)
             return Restored(callbacks or [])
         try:
             return _restore(found, callbacks, model, trust, strict)
@@ -111,9 +124,13 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     else:
         by_key, report = _match(snapshot, callbacks, strict)
     prepared = prepare_from(snapshot, by_key, model=model, trust=trust)
+    known = {(change.key, change.argument) for change in report.changed}
+    kept = [Change(*given) for given in prepared.given if given[:2] not in known]
+    report = replace(report, changed=(*report.changed, *kept))
     if model is not None:
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
         expected.check_variables(model)
+        report = replace(report, model_changed=tuple(changes_of(snapshot.meta, note(model))))
     put_in(snapshot, found.model_path, prepared, model)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     if report.changed:
@@ -122,6 +139,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
             f"{'; '.join(map(str, report.changed))}",
             stacklevel=3,
         )
+    warn_of_changes(found.model_path, [*report.model_changed], stacklevel=3)
     if model is None and found.model_path.endswith(".h5") and not found.model_path.endswith(".weights.h5"):
         warnings.warn(
             f"{found.model_path}: keras.models.load_model cannot load an .h5 model completely: the state of the "
@@ -144,6 +162,14 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     )
 
 
+def _with_missing_ok(error: CheckpointNotFoundError, path: str) -> CheckpointNotFoundError:
+    """The error, with the argument that lets a first start pass, where nothing is there at all."""
+    if "missing_ok" in error.message or any(map(os.path.lexists, (path, path + SUFFIX))):
+        return error
+    said = f"{error.message}. Pass missing_ok=True for a run that may be the first."
+    return CheckpointNotFoundError(error.path, said)
+
+
 def _as_list(into: Any) -> list[Any] | None:
     import keras
 
@@ -153,7 +179,12 @@ def _as_list(into: Any) -> list[Any] | None:
         into = into.callbacks
     if isinstance(into, keras.callbacks.Callback):
         return [into]
-    callbacks = list(into)
+    if isinstance(into, keras.Model):
+        raise RestoreError("into= has a model: expected callbacks. Write restore_callbacks(..., model=model)")
+    try:
+        callbacks = list(into)
+    except TypeError:
+        raise RestoreError(f"into={into!r:.100}: expected a callback, or a list of callbacks") from None
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.Callback):
             raise RestoreError(f"into= has {callback!r}, which is not a keras.callbacks.Callback")

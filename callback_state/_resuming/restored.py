@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._html import card
+from .._input.own_loop import batches
 from .match import Change
 
 #: The parts of a report that a notebook shows, if they are not empty.
-_SHOWN = ("missing", "unexpected", "changed", "appeared", "differences", "doubts")
+_SHOWN = ("missing", "unexpected", "changed", "model_changed", "appeared", "differences", "doubts")
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,16 @@ class Report:
         restored: the keys of the callbacks that have got their state.
         missing: the keys that are in the checkpoint and not in ``into``.
         unexpected: the keys of the callbacks that are in ``into`` and not in the checkpoint.
-        changed: the constructor arguments that have changed. The new values are used.
+        changed: the constructor arguments that have changed, and the paths in attributes that are not those of
+            the checkpoint. The values of the script are used.
         appeared: the attributes (``"Key.name"``) that are not in the checkpoint. They keep the value that the
             constructor has given them.
         versions: the software that wrote the checkpoint.
         differences: the software that has another minor version here (Python, Keras, TensorFlow, NumPy). The
             results may then differ in the last bits.
         doubts: the reasons, noted when the checkpoint was saved, why the resumed run may differ.
+        model_changed: the arguments of the optimizer, the loss and the layers that have changed. The new values
+            are used, but for the learning rate, which is restored.
     """
 
     restored: tuple[str, ...] = ()
@@ -38,6 +42,7 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    model_changed: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,29 @@ class Restored:
             (6, 0)
         """
         return self.batch + 1 if self.batch is not None and epoch == self.epoch else 0
+
+    def batches(self, dataset: Any, epoch: int) -> Iterator[tuple[int, Any]]:
+        """The batches of a 0-based epoch with their 0-based numbers, for a training loop of your own.
+
+        It reads a ``tf.data.Dataset`` as the run that is resumed would have read it: each epoch in its own order
+        of a shuffle, and the epoch that was interrupted from the batch after the checkpoint. Call it once for
+        each epoch, also at the first start. ``fit`` does not need it.
+
+        Raises:
+            ResumeError: the data end before the checkpoint, or this process has read more of them already.
+
+        Example:
+            >>> import tensorflow as tf
+            >>> from callback_state import Restored
+            >>> def read(restored):
+            ...     rows = tf.data.Dataset.range(4).shuffle(4, seed=1)
+            ...     epochs = range(restored.initial_epoch, 2)
+            ...     return [(e, i, int(row)) for e in epochs for i, row in restored.batches(rows, e)]
+            >>> whole = read(Restored([]))
+            >>> read(Restored([], epoch=1, batch=0, initial_epoch=1)) == whole[5:]
+            True
+        """
+        return batches(dataset, epoch, self.first_batch(epoch))
 
     def __repr__(self) -> str:
         if self.model_path is None:

@@ -18,11 +18,14 @@ from typing import Any
 from .._callbacks.capture import keyed, note_outside, pick_up, saved_among, state_of, wind_back
 from .._callbacks.csv_log import appending
 from .._callbacks.prepare import prepare_from
+from .._checkpoints.names import is_ours
 from .._checkpoints.snapshot import Snapshot
 from .._format.trust import Trust
+from .._keras.configuration import take_over
 from .._keras.epoch import build_metrics, hand_over_logs, put_back_history, put_back_metrics, show_progress
 from .._keras.fit import first_epoch, set_first_epoch
 from .._keras.randomness import put_back_generators
+from .._keras.weights import rate_of
 from .._loop import messages, waiting
 from .._loop.listener import Listener
 from .._loop.loop import join
@@ -31,7 +34,7 @@ from .._loop.trace import Trace
 from ..exceptions import ResumeError
 from .checks import Expected
 from .mode import Mode, choose, in_words, is_the_finished
-from .put_in import Kept, put_in
+from .put_in import Kept, complete, put_in
 
 
 class Resume(Listener):
@@ -56,7 +59,7 @@ class Resume(Listener):
         self._keyed, self._trust, self._strict = by_key, trust, strict
         # A resume that waits for ever must not keep the model alive.
         self._model = None if model is None else weakref.ref(model)
-        self._shapes = _shapes_of(model)
+        self._shapes, self._rate = _shapes_of(model), rate_of(model)
         self._skipped = {(id(callback), name) for callback, name in skipped}
         self._look_at(snapshot, model_path)
         self._is_done = False
@@ -92,10 +95,15 @@ class Resume(Listener):
         is_known = running.fit is None or self._run.data is not None
         entry = mode.entry(inside=self._meta.batch is not None and is_known)
         running.enter(entry, Trace(self._meta), self._meta.epoch if entry is Entry.END else None)
-        self._kept = Kept(self._snapshot, self._keyed, running.model, self._skipped)
+        self._kept = Kept(self._snapshot, self._path, self._keyed, running.model, self._skipped)
         self._logs = self._guard.enter_context(appending(running.callbacks))
+        running.run_id = self._meta.run_id
         if running.trains:
             self._each_outside(wind_back)
+        for saved in self._meta.callbacks:
+            callback = self._keyed.get(saved.key)
+            if callback is not None and is_ours(callback):
+                callback.adopt(self._meta.run_id, saved.files)
 
     def after_train_begin(self, running: Running) -> None:
         if self._mode is None:
@@ -154,7 +162,11 @@ class Resume(Listener):
             expected.check_epoch(running.fit)
             expected.check_callbacks(self._keyed, running.callbacks)
         if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
-            expected.check_model(running.model)
+            if self._model is None:
+                expected.check_variables(running.model)
+                complete(self._snapshot, self._path, running.model)
+                take_over(running.model, self._meta.model.configuration)
+            expected.check_model(running.model, self._rate)
         if mode.trains:
             expected.check_data(running.described)
             expected.check_place(running.fit, self._run.data)
@@ -175,6 +187,12 @@ class Resume(Listener):
         if name is not None:
             path = os.path.join(os.path.dirname(self._path), name)
             snapshot = Snapshot.open(path, self._trust.keys)
+            if snapshot.meta.run_id != self._meta.run_id:
+                raise ResumeError(
+                    f"{self._path}: expected {name} beside it, with the last epoch of this run, found a "
+                    f"checkpoint of another run. Put the run's own file back, or pass an older checkpoint to "
+                    f"restore_callbacks."
+                )
             put_in(snapshot, path, prepare_from(snapshot, self._keyed, model=model, trust=self._trust), model)
             self._look_at(snapshot, path)
         elif not self._meta.exact_end:

@@ -1,7 +1,7 @@
 """``ModelCheckpointEnhanced``: a ModelCheckpoint that saves the callbacks' state next to each model.
 
-Keras's own class decides whether to save, and under which name. It is given a stand-in for the model, which only
-notes the name. When all callbacks have heard the event, the :class:`Keeper` writes.
+Keras's own class decides whether to save. It is given a stand-in for the model, which only notes that it was
+asked to save. When all callbacks have heard the event, the :class:`Keeper` writes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .._callbacks.adapter import Adapter, give
 from .._callbacks.arguments import argument_of, mark_of
 from .._callbacks.capture import is_registered
 from .._callbacks.stateful import stateful
+from .._checkpoints.template import filled, split
 from .._format.trust import Keys
 from .._keras.backend import check_backend
 from .._loop.loop import join
@@ -28,12 +29,14 @@ from .keeper import Keeper
 from .ledger import Ledger, accept
 from .notices import Notices
 from .options import ARGUMENTS, as_dict, check_options, seconds_of
+from .own import Own
+from .start import working_directory
 
 #: EX_TEMPFAIL of sysexits.h: try again later.
 EXIT_CODE = 75
 
 
-@stateful(exclude=(*ARGUMENTS, "notices", "_keeper", "_recorder"))
+@stateful(exclude=("notices", "own", "_keeper", "_recorder"))
 class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     """A ``keras.callbacks.ModelCheckpoint`` that also saves the state of the callbacks.
 
@@ -54,11 +57,12 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     Args:
         filepath: a local path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``.
             The file name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of
-            logs.
+            logs, also with a slash or a blank in them.
         monitor, save_best_only, save_weights_only, mode, initial_value_threshold: as in
             ``keras.callbacks.ModelCheckpoint``.
         verbose: 1: print one line for each save, and one for a resume: what was restored, what was not, and
-            where the run goes on. The logger ``callback_state`` gets the same lines.
+            where the run goes on. After a signal the last line says which signal it was, what was saved, and the
+            exit status. The logger ``callback_state`` gets the same lines.
         save_freq: ``"epoch"``, or a number of batches. The batches are counted across epochs.
         callbacks: the callbacks to save; by default all registered callbacks of the same ``fit``. You need it
             only in a training loop of your own that has no ``CallbackList``.
@@ -71,15 +75,17 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         save_on_signal: also save when a signal comes, and then stop. True stands for SIGTERM, SIGUSR1 and
             Windows' CTRL_BREAK; or give a list of signals. The run saves at the end of the present batch; if it
             is validating, at the end of the epoch. Then every callback hears ``on_train_end``, the signal's
-            former handler is called, and the process exits.
+            former handler is called, and the process exits. Signals of these kinds that come after the first one,
+            until the process has ended, are ignored. If your program catches the ``SystemExit`` and goes on
+            without another ``fit``, set its handlers yourself, or pass ``exit_code=None``.
         exit_code: the exit status of a process that a signal has stopped, 0 to 255. A scheduler can start the
             job again when it sees this status. The default 75 is EX_TEMPFAIL of BSD's ``sysexits.h``: try again
             later. With None, ``fit`` raises :class:`StoppedBySignal` instead.
         save_on_exception: also save when ``fit`` raises an exception. The checkpoint is the last moment from
             which the run can be resumed exactly: between two batches, before a validation, or at the end of an
             epoch.
-        on_save_error: ``"warn"``: when a save fails (the disk is full, no permission), training goes on, and the
-            next save tries again. ``"raise"``: training ends with the error.
+        on_save_error: ``"warn"``: when a save fails (the disk is full, the directory has gone away), training goes
+            on, and the next save tries again. ``"raise"``: training ends with the error.
         key: a secret of at least 16 bytes that signs every state file, or a list of secrets, of which the first
             one signs. The default is the environment variable ``CALLBACK_STATE_KEY``. The secret is never
             written or shown.
@@ -90,7 +96,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     Raises:
         BackendError: Keras runs on another backend than TensorFlow.
         ValueError: an argument has a wrong value, or does not go with another argument.
-        InUseError: (in ``fit``) another process writes into the directory.
+        InUseError: (in ``fit``) another process, or another thread of this one, writes into the directory.
 
     A model file is written under a temporary name and renamed together with its state file. See
     ``callback_state/_store/commit.py`` for the order of the steps, and for what is not guaranteed.
@@ -156,7 +162,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self.keys = Keys.of(key)
         # What this callback has written: state. Its best value and its counters are Keras's.
         self.ledger = Ledger(self.template)
-        self.notices = Notices()
+        self.notices = Notices(made_in=working_directory())
+        # What is known of the files that this run has written: no state.
+        self.own = Own()
         # What saves in the present fit.
         self._keeper: Keeper | None = None
 
@@ -165,32 +173,35 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     @property
     def root(self) -> str:
         """The directory of the checkpoints. The names in the state are relative to it."""
-        return os.path.dirname(self.filepath) or os.curdir
+        return split(self.filepath)[0] or os.curdir
 
     @property
     def template(self) -> str:
         """The file name with its placeholders, without the directory."""
-        return os.path.relpath(self.filepath, self.root)
+        return split(self.filepath)[1]
+
+    @property
+    def saves_between(self) -> bool:
+        """Whether it may save between two regular checkpoints."""
+        return bool(self.save_every is not None or self.save_on_signal or self.save_on_exception)
 
     @property
     def hears_batches(self) -> bool:
         """Whether it may save inside an epoch."""
-        by_itself = self.save_every is not None or self.save_on_signal or self.save_on_exception
-        return self.save_freq != "epoch" or bool(by_itself)
+        return self.save_freq != "epoch" or self.saves_between
 
     def ask(self, event: Event) -> str | None:
-        """The name to save under after this event, as Keras decides; None if nothing is to be saved."""
+        """The name to save under after this event; None if Keras decides that nothing is to be saved."""
         if event.batch is None and self._passes_over(event.epoch):
             return None
         if event.batch is not None and self.save_freq == "epoch":
             return None
         recorder = self._recorder = Recorder(super().model)
-        verbose, self.verbose = self.verbose, 0  # nothing is saved yet, so Keras has nothing to say
         try:
             ask_keras(self, event)
         finally:
-            self._recorder, self.verbose = None, verbose
-        return None if recorder.path is None else os.path.relpath(recorder.path, self.root)
+            self._recorder = None
+        return filled(self.template, event.epoch, event.batch, event.logs) if recorder.was_asked else None
 
     def wants_better(self, event: Event) -> bool:
         """Whether it looks at the monitored value of this event, and saves only a better one."""
@@ -206,6 +217,10 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     def use(self, keeper: Keeper | None) -> None:
         """Let this keeper save for the callback from now on; None: nothing is saved."""
         self._keeper = keeper
+
+    def adopt(self, run_id: str, files: dict[str, str]) -> None:
+        """Go on as this run, which has written these files: by name, the SHA-256 of a model file."""
+        self.own = Own(run_id, files, is_resumed=True)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -253,4 +268,4 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             self._keeper.hear(Event(self._keeper.epoch, batch, logs if logs is not None else {}))
 
 
-give(ModelCheckpointEnhanced, Adapter(accept=accept))
+give(ModelCheckpointEnhanced, Adapter(other=ARGUMENTS, accept=accept))

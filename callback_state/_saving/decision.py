@@ -1,8 +1,7 @@
-"""Whether a checkpoint is due, and under which name: Keras's own class decides, and writes nothing."""
+"""Whether a checkpoint is due: Keras's own class decides, and writes nothing."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +24,14 @@ class Event:
 
 
 class Recorder:
-    """Stands in for the model while Keras decides, and notes the path that Keras would have saved to."""
+    """Stands in for the model while Keras decides, and notes whether Keras would have saved."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.path: str | None = None
+        self.was_asked = False
 
     def save(self, filepath: str, **options: Any) -> None:
-        self.path = os.fspath(filepath)
+        self.was_asked = True
 
     save_weights = save
 
@@ -41,14 +40,22 @@ class Recorder:
 
 
 def ask_keras(checkpoint: Any, event: Event) -> None:
-    """Let ``keras.callbacks.ModelCheckpoint`` decide after an event; its model is a :class:`Recorder`."""
+    """Let ``keras.callbacks.ModelCheckpoint`` decide after an event; its model is a :class:`Recorder`.
+
+    Keras would make the directory of a path, which may fail, so it gets a bare name.
+    """
     stock = keras.callbacks.ModelCheckpoint
-    if event.batch is None:
-        stock.on_epoch_end(checkpoint, event.epoch, event.logs)
-        return
-    if checkpoint.save_best_only and checkpoint.monitor_op is None:
-        decide_direction(checkpoint)  # Keras does this only at the end of an epoch
-    stock.on_train_batch_end(checkpoint, event.batch, event.logs)
+    filepath, checkpoint.filepath = checkpoint.filepath, "model"
+    verbose, checkpoint.verbose = checkpoint.verbose, 0  # nothing is saved yet, so Keras has nothing to say
+    try:
+        if event.batch is None:
+            stock.on_epoch_end(checkpoint, event.epoch, event.logs)
+            return
+        if checkpoint.save_best_only and checkpoint.monitor_op is None:
+            decide_direction(checkpoint)  # Keras does this only at the end of an epoch
+        stock.on_train_batch_end(checkpoint, event.batch, event.logs)
+    finally:
+        checkpoint.filepath, checkpoint.verbose = filepath, verbose
 
 
 def number(value: Any) -> float | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable
+from typing import Any
 
 from .._checkpoints.names import interim_name
 from .._checkpoints.schema import Meta
 from .._checkpoints.snapshot import Snapshot
 from .._store import commit, lock, recover
 from .._store.pair import SUFFIX
-from ..exceptions import CallbackStateError
+from .._units import time_of
+from ..exceptions import CallbackStateError, OverwriteError
 from .ledger import Ledger
+from .own import Own, run_at, short
 
 
 class Directory:
@@ -21,12 +23,18 @@ class Directory:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.absolute = os.path.abspath(path)  # now: later the working directory may have gone away
         self._lock: lock.Held | None = None
 
     def hold(self) -> None:
-        """Lock the directory, unless it is locked; then complete or undo what a dead process has left."""
-        if self._lock is None:
-            self._lock = lock.hold(self.path)
+        """Lock the directory, unless it is locked; then complete or undo what a dead process has left.
+
+        A directory that has gone away stays locked until another one is locked in its place.
+        """
+        if self._lock is None or not self._lock.is_in_place:
+            held = lock.hold(self.path)
+            self.release()
+            self._lock = held
             recover.recover_all(self.path)
 
     def release(self) -> None:
@@ -44,12 +52,12 @@ class Directory:
         path = self.path_of(name)
         return os.path.lexists(path) or os.path.lexists(path + SUFFIX)
 
-    def has_replaced(self, ledger: Ledger) -> bool:
+    def has_replaced(self, ledger: Ledger, own: Own) -> bool:
         """Whether a kill has left an interim file of this run that is older than its last save."""
         if not ledger.stamp or ledger.interim is not None:
             return False
         meta = self.meta_of(interim_name(ledger.template))
-        return meta is not None and meta.template == ledger.template and meta.saved_at < ledger.stamp
+        return meta is not None and meta.run_id == own.run and meta.saved_at < ledger.stamp
 
     def meta_of(self, name: str) -> Meta | None:
         """What the checkpoint of this name says; None if there is none that is whole."""
@@ -57,10 +65,44 @@ class Directory:
             return Snapshot.open(self.path_of(name)).meta
         return None
 
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete checkpoints. What cannot be deleted is warned of, and stays."""
-        for path in map(self.path_of, names):
+    def look_at_due(self, checkpoint: Any) -> None:
+        """Find out the digest of the model file that the restored state was saved with."""
+        ledger = checkpoint.ledger
+        if ledger.due is not None:
+            checkpoint.own = checkpoint.own.completed(ledger.due, self.path_of(ledger.due), ledger.stamp)
+
+    def may_delete(self, name: str, checkpoint: Any) -> bool:
+        """Whether a checkpoint of this name is there that was not found to be foreign."""
+        return name not in checkpoint.notices.foreign and self.has(name)
+
+    def delete(self, checkpoint: Any) -> None:
+        """Delete the checkpoints that are to go, if this run has written them; others are warned of once."""
+        ledger, notices = checkpoint.ledger, checkpoint.notices
+        for name in [name for name in ledger.gone if self.may_delete(name, checkpoint)]:
+            path = self.path_of(name)
             try:
-                commit.delete(path)
+                until = ledger.stamp if name == ledger.replaced else None
+                why = checkpoint.own.why_foreign(name, path, until=until)
+                if why is None:
+                    commit.delete(path)
+                else:
+                    notices.foreign |= {name}
+                    warnings.warn(f"{path}: not deleted: {why}. It stays; remove it by hand.", stacklevel=2)
             except OSError as error:
                 warnings.warn(f"{path}: not deleted, tried again at the next save: {error}", stacklevel=2)
+        written = (name for name, _ in ledger.written)
+        checkpoint.own = checkpoint.own.only([*written, *ledger.surplus, ledger.interim, ledger.replaced])
+
+    def refuse_to_replace(self, name: str, own: Own) -> None:
+        """Raise OverwriteError if a run that was restored is about to replace a checkpoint of another run."""
+        path = self.path_of(name)
+        if not own.is_resumed or own.is_as_left(name, path):
+            return
+        found = run_at(path)
+        if found is not None and found.run_id != own.run:
+            raise OverwriteError(
+                path,
+                f"expected no checkpoint or one of {short(own.run)}, which was restored, found one of "
+                f"{short(found.run_id)}, saved {time_of(found.saved_at)}. Move the files of one run to another "
+                f"directory, or choose another filepath.",
+            )

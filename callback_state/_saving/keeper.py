@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from typing import Any
 
-from .._callbacks.capture import saved_among
-from .._callbacks.taken import Taken, take
-from .._checkpoints.names import files_named_by, final_name, interim_name
+from .._callbacks.capture import keyed, saved_among
+from .._callbacks.made import note_made
+from .._callbacks.taken import Taken, take, take_state
+from .._checkpoints.names import final_name, interim_name
+from .._checkpoints.template import filled
 from .._keras.epoch import history_of
 from .._keras.stock_callbacks import decide_direction
 from .._loop.listener import Listener
 from .._loop.loop import Loop
 from .._loop.running import Entry, Running
 from .._loop.waiting import check_nobody_waits
-from ..exceptions import RestoreError
+from ..exceptions import NotPicklableError, RestoreError
 from .decision import Event, number
 from .ledger import Ledger, accepted
 from .meta import last_logs, meta_of, run_of
-from .notices import say_not_better, say_saved, warn_of_files, warn_of_missing_value
+from .notices import say_not_better, say_saved, warn_of_missing_value
 from .rescue import Copy, Rescue
+from .start import begin, begin_run, look_at_files
 from .writer import Writer
 
 
@@ -45,6 +47,10 @@ class Keeper(Listener):
         return bool(self.checkpoint.verbose)
 
     @property
+    def saved(self) -> str | None:  # type: ignore[override]
+        return self._writer.saved
+
+    @property
     def has_joined(self) -> bool:
         """Whether a loop is known in which the callback hears its events."""
         return self.loop is not None
@@ -61,34 +67,38 @@ class Keeper(Listener):
     def before_train(self, running: Running) -> None:
         check_nobody_waits(running)
         checkpoint = self.checkpoint
+        others = [keeper.checkpoint for keeper in _keepers(running) if keeper is not self]
+        note_made(self.registered(running), is_new=False)
+        begin(checkpoint, others, running)
         checkpoint.ledger = checkpoint.ledger.without_due()
         self._writer.wrote_at = time.monotonic()
         if checkpoint.hears_batches:
             running.hear_batches()
         if checkpoint.save_on_exception and running.trains:
             self._rescue = Rescue(self.copy)
-        whole, bare = files_named_by(checkpoint.template, checkpoint.root)
-        self._beside = len(whole)
-        if not checkpoint.ledger.stamp:
-            warn_of_files(checkpoint.root, whole, bare)
+        self._writer.attempt(lambda: self._open_directory(running), checkpoint.root)
+        if running.trains and checkpoint.save_on_signal:
+            running.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
+
+    def _open_directory(self, running: Running) -> None:
+        self._beside = look_at_files(self.checkpoint, self._directory, running)
         if running.trains:
-            self._writer.attempt(self._directory.hold, checkpoint.root)
-            if checkpoint.save_on_signal:
-                running.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
+            self._directory.hold()
 
     def after_train_begin(self, running: Running) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         checkpoint = self.checkpoint
         callbacks = self.registered(running)
-        checkpoint.notices.warn_of_pickles(callbacks, self.model)
+        checkpoint.notices.warn_of_pickles(take_state(callbacks, self.model), keyed(callbacks))
         try:
             checkpoint.ledger = accepted(checkpoint.ledger, checkpoint.template)
         except ValueError as error:  # this run cannot have written it
             raise RestoreError(f"{type(checkpoint).__name__}.ledger: {error}") from error
         if running.trains:
-            if self._directory.has_replaced(checkpoint.ledger):
+            if self._directory.has_replaced(checkpoint.ledger, checkpoint.own):
                 checkpoint.ledger = replace(checkpoint.ledger, replaced=interim_name(checkpoint.template))
-            self._directory.delete(checkpoint.ledger.gone)
+            self._directory.look_at_due(checkpoint)
+            self._directory.delete(checkpoint)
         epochs = history_of(running.model)["epochs"]
         if epochs and running.entry in (Entry.EPOCH, Entry.END):
             self._write_what_is_due(Event(epochs[-1], None, last_logs(running.model)), running)
@@ -96,9 +106,9 @@ class Keeper(Listener):
             return
         if checkpoint.ledger.is_interim:  # as if this moment had not been saved
             checkpoint.ledger = checkpoint.ledger.without_due().without_interim()
-        if checkpoint.ledger.due is not None:
-            self._writer.adopt(self._directory.path_of(checkpoint.ledger.due), callbacks)
-        else:
+        due = checkpoint.ledger.due
+        path = checkpoint.root if due is None else self._directory.path_of(due)
+        if due is None or not self._writer.attempt(lambda: self._writer.adopt(path, callbacks), path):
             self._writer.note(callbacks)
 
     def after_arrival(self, running: Running, epoch: int, batch: int) -> None:
@@ -107,6 +117,8 @@ class Keeper(Listener):
     def decide(self, running: Running | None) -> None:
         """Change every attribute of the callback that is state; nothing is written yet."""
         event, checkpoint = self._event, self.checkpoint
+        if running is None:
+            begin_run(checkpoint, (), None)
         checkpoint.ledger = checkpoint.ledger.without_due()
         if event is None:
             return
@@ -150,22 +162,18 @@ class Keeper(Listener):
             return
         epoch = running.epoch
         if self._writer.attempt(lambda: self._finish(epoch, running), self.checkpoint.root):
-            running.note_end(self.checkpoint.root)
+            running.note_end(self._directory.absolute)
 
     def after_failure(self, running: Running) -> None:
         copy = self._rescue.copy if self._rescue is not None else None
         if copy is not None and copy.ledger.due is not None:
             self.checkpoint.ledger = copy.ledger
-            path = self._directory.path_of(copy.ledger.due)
-            with copy.put_in_place():
-                self._writer.attempt(
-                    lambda: self._writer.write(path, copy.taken, interim=True), path, may_raise=False
-                )
+            self._writer.write_copy(copy, copy.ledger.due)
 
     def leave(self, running: Running) -> None:
-        if running.has_end(self.checkpoint.root):
+        if running.has_end(self._directory.absolute):
             self.checkpoint.ledger = self.checkpoint.ledger.without_interim()
-            self._directory.delete(self.checkpoint.ledger.gone)
+            self._directory.delete(self.checkpoint)
         self._directory.release()
         self.loop = None
 
@@ -195,18 +203,23 @@ class Keeper(Listener):
 
     def take(self, event: Event, running: Running | None, **changes: Any) -> Taken:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
-        run = run_of(self.model, event, running)
+        run = run_of(self.model, event, running, self.checkpoint.filepath)
         meta = replace(meta_of(self.checkpoint, self.model, event, running, beside=self._beside), **changes)
         if running is not None and running.reading is not None:
             running.reading.warn()
-        return take(self.registered(running), self.model, meta, run)
+        return take(self.registered(running), self.model, meta, run, None if running is None else running.held)
 
-    def copy(self, event: Event, running: Running) -> Copy:
-        """Take an interim save of this moment and keep it in memory."""
+    def copy(self, event: Event, running: Running) -> Copy | None:
+        """Take an interim save of this moment and keep it in memory; None where that cannot be saved."""
         checkpoint, before = self.checkpoint, self.checkpoint.ledger
         checkpoint.ledger = before.enter_interim().stamped(self.next_stamp(running))
         try:
             return Copy(self.take(event, running), checkpoint.ledger, self.model)
+        except NotPicklableError as error:
+            if checkpoint.on_save_error == "raise":
+                raise
+            checkpoint.notices.warn_of_no_copy(error)
+            return None
         finally:
             checkpoint.ledger = before
 
@@ -225,7 +238,7 @@ class Keeper(Listener):
             newest=checkpoint.max_to_keep,
             best=checkpoint.keep_best,
             better=checkpoint.monitor_op,
-            is_there=self._directory.has,
+            is_there=lambda name: self._directory.may_delete(name, checkpoint),
         )
 
     # How.
@@ -235,16 +248,22 @@ class Keeper(Listener):
         checkpoint = self.checkpoint
         path, interim = self._directory.path_of(name), checkpoint.ledger.is_interim
         best, ledger = self._before
-        began = time.monotonic()
-        taken = self.take(event, running)
-        if not self._writer.attempt(lambda: self._writer.write(path, taken, interim=interim), path):
+        began, taken = time.monotonic(), None
+
+        def act() -> None:
+            nonlocal taken
+            self._writer.write(path, taken := self.take(event, running), interim=interim)
+
+        if not self._writer.attempt(act, path) or taken is None:
             checkpoint.best = best
             checkpoint.ledger = ledger.without_due().stamped(checkpoint.ledger.stamp)
             return
+        checkpoint.notices.warn_of_pickles(taken.state, keyed(self.registered(running)))
+        checkpoint.notices.tell_of_extra(path, sum(values.nbytes for values in taken.run.extra.values))
         if self.speaks:
             fit, seconds = None if running is None else running.fit, time.monotonic() - began
             say_saved(checkpoint, path, event, fit, self.registered(running), best, seconds)
-        self._directory.delete(checkpoint.ledger.gone)
+        self._directory.delete(checkpoint)
 
     def _write_what_is_due(self, event: Event, running: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
@@ -252,7 +271,8 @@ class Keeper(Listener):
         if due is None:
             return
         found = self._directory.meta_of(due)
-        if found is None or (found.epoch, found.batch) != event.moment:
+        said = None if found is None else (found.run_id, found.epoch, found.batch)
+        if said != (checkpoint.own.run, *event.moment):
             self._before = checkpoint.best, checkpoint.ledger
             self.save(due, event, running)
 
@@ -260,19 +280,19 @@ class Keeper(Listener):
 
     def _marks_the_end(self, running: Running) -> bool:
         """Of several checkpoints in one directory one marks the end: preferably one that saves all."""
-        own = os.path.abspath(self.checkpoint.root)
-        here = [k for k in _keepers(running) if os.path.abspath(k.checkpoint.root) == own]
+        here = [k for k in _keepers(running) if k._directory.absolute == self._directory.absolute]
         return min(here, key=lambda k: k.checkpoint.save_best_only) is self
 
     def _finish(self, epoch: int, running: Running) -> None:
         """Mark the end of the run in the last checkpoint, or in one of its own if the end changed it."""
         callbacks, checkpoint = self.registered(running), self.checkpoint
-        if self._writer.mark_finished(epoch, callbacks):
+        if self._writer.mark_finished(epoch, callbacks, running.held):
             return
         end = self._writer.end_of(epoch, callbacks)  # before the stamp, which is state too
         event = Event(epoch, None, last_logs(self.model))
         checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(running))
-        path = final_name(checkpoint.filepath.format(epoch=epoch + 1, batch=0, **event.logs))
+        name = final_name(filled(checkpoint.template, epoch, -1, event.logs))  # {batch} is 0: no batch is last
+        path = self._directory.path_of(name)
         self._writer.write(path, self.take(event, running, **end), interim=False)
 
 

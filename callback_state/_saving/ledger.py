@@ -6,19 +6,18 @@ never changes: each decision makes a new one, and a save that fails puts the old
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .._callbacks.stateful import stateful
 from .._checkpoints import retention
-from .._checkpoints.names import LEDGER, fits, interim_name
+from .._checkpoints.names import LEDGER, fits, interim_name, is_bare
 from .._format.table import MISSING
 
-#: A longer file name is refused by every common file system.
-_LONGEST = 255
-#: The last nanosecond that 64 bits can count from 1970 on.
-_LATEST = 2**63 - 1
+#: In 2116. A later one would leave no number for the saves that follow.
+_LATEST = 2**62
 
 
 @stateful(key=LEDGER, exclude=("replaced",))
@@ -99,9 +98,23 @@ def accept(checkpoint: Any, state: dict[str, Any]) -> dict[str, Any]:
     if found is MISSING:
         return state
     try:
-        return {**state, "ledger": accepted(found, checkpoint.template)}
+        ledger = accepted(found, checkpoint.template)
     except ValueError as error:
         raise ValueError(f"ledger: {error}") from error
+    if ledger is not found and (checkpoint.max_to_keep or checkpoint.keep_best):
+        _warn_of_forgotten(found, checkpoint)
+    return {**state, "ledger": ledger}
+
+
+def _warn_of_forgotten(ledger: Ledger, checkpoint: Any) -> None:
+    count = len(ledger.written) if type(ledger.written) is tuple else 0
+    if count and not checkpoint.notices.told_of_forgotten:
+        checkpoint.notices.told_of_forgotten = True
+        warnings.warn(
+            f"{checkpoint.root}: this run has written {count} checkpoints named {ledger.template!r:.100} and "
+            f"writes {checkpoint.template!r} now: the old ones are not deleted any more. Remove them by hand.",
+            stacklevel=2,
+        )
 
 
 def accepted(ledger: Any, template: str) -> Ledger:
@@ -157,6 +170,4 @@ def _check_interim(field: str, name: Any, template: str) -> None:
 
 def _is_regular(name: Any, template: str) -> bool:
     """Whether this is a file name, and no path on any platform, that the template can give."""
-    if type(name) is not str or len(name) > _LONGEST or any(c in name for c in "/\0"):
-        return False
-    return not any(c in name and c not in template for c in "\\:") and fits(name, template)
+    return is_bare(name, template) and fits(name, template)

@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 from .._checkpoints.doubt import Doubt
-from .._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds
-from .._keras import randomness, weights
+from .._checkpoints.schema import Extra, History, Meta, ModelFacts, Run
+from .._keras import configuration, randomness, weights
 from .._keras.backend import versions
 from .._keras.epoch import history_of, logs_of, take_metrics
+from .._keras.extra import take_extra
 from .._loop.running import Running
 from .._loop.trace import Trace
 from .decision import Event, number
@@ -26,6 +27,7 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
     if running is not None:  # the data, and who changes and is not saved
         doubts = [*(running.reading.doubts if running.reading is not None else ()), *running.unsaved.found]
     return Meta(
+        run_id=checkpoint.own.run,
         saved_at=checkpoint.ledger.stamp,
         epoch=int(event.epoch),
         batch=None if event.batch is None else int(event.batch),
@@ -44,8 +46,9 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
             iterations=weights.iterations_of(model),
             variables=weights.inventory(model),
             optimizes=bool(getattr(getattr(model, "optimizer", None), "built", False)),
+            configuration=configuration.note(model),
         ),
-        stops=bool(model.stop_training),
+        stops=bool(getattr(model, "stop_training", False)),  # compile sets it
         data={} if running is None else running.described,
         doubts=doubts,
         starts=starts,
@@ -53,13 +56,13 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
     )
 
 
-def run_of(model: Any, event: Event, running: Running | None) -> Run:
-    """The generators, and how far the epoch and its data have come."""
+def run_of(model: Any, event: Event, running: Running | None, path: str) -> Run:
+    """What a resumed run needs besides the model file at this path and the callbacks."""
     inside = event.batch is not None
     reading = None if running is None else running.reading
     return Run(
         generators=randomness.take_generators(),
-        seeds=Seeds(**randomness.take_seeds(model)),
+        extra=Extra(**take_extra(model, path)),
         metrics=take_metrics(model) if inside else [],
         logs=logs_of(running.logs) if inside and running is not None else {},
         seconds=time.monotonic() - running.began if inside and running is not None else 0.0,

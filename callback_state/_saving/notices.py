@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from .._callbacks.capture import keyed
-from .._callbacks.taken import take_state
+from .._callbacks.capture import keyed, line_to_exclude
+from .._callbacks.taken import TakenState
+from .._checkpoints.summary import Summary
 from .._loop import messages
+from .._units import size_of, time_of
+from ..exceptions import NotPicklableError
 from .decision import Event
+from .own import short
+
+#: Bytes: fewer in a state file are not told.
+MANY = 1 << 20
 
 
 @dataclass
@@ -19,36 +28,74 @@ class Notices:
     #: Whether the script calls ``restore_callbacks(into=...)``: then functions are taken from the live callbacks,
     #: and no warning says that they are stored by value.
     with_live_callbacks: bool = False
-    warned: frozenset[str] = frozenset()  # the paths of the values that were warned of
+    warned: frozenset[str] = frozenset()  # the paths of the objects that were warned of
+    warned_of_code: frozenset[str] = frozenset()
+    told_of_extra: bool = False
+    told_of_no_copy: bool = False
+    told_of_forgotten: bool = False
+    made_in: str | None = None  # the working directory when the callback was made
+    foreign: frozenset[str] = frozenset()  # the names of files that were told to be none of this run's
 
-    def warn_of_pickles(self, callbacks: list[Any], model: Any) -> None:
-        """Warn once of each value that is stored by value. Raises NotPicklableError."""
-        taken = take_state(callbacks, model)
-        code = [] if self.with_live_callbacks else [path for path in taken.code if path not in self.warned]
-        objects = [path for path in taken.objects if path not in self.warned]
-        self.warned = self.warned.union(code, objects)
+    def tell_of_extra(self, path: str, size: int) -> None:
+        """Warn once if many bytes of the model are in the state file, beside the model file at a path."""
+        if self.told_of_extra or size <= MANY:
+            return
+        with contextlib.suppress(OSError):  # somebody may have removed it
+            if size > os.path.getsize(path) / 10:
+                self.told_of_extra = True
+                warnings.warn(
+                    f"{path}: {size_of(size)} of the model are in variables that a Keras file does not hold, so "
+                    f"they are in each state file.",
+                    stacklevel=2,
+                )
+
+    def warn_of_no_copy(self, error: NotPicklableError) -> None:
+        """Warn once that a moment cannot be kept for ``save_on_exception``."""
+        if not self.told_of_no_copy:
+            self.told_of_no_copy = True
+            warnings.warn(
+                f"{error} Until then, an exception saves an earlier moment of the run, or none.", stacklevel=2
+            )
+
+    def warn_of_pickles(self, state: TakenState, by_key: dict[str, Any]) -> None:
+        """Warn of each value that is stored by value, once. ``by_key`` has the callbacks of the state."""
+        code = [] if self.with_live_callbacks else [path for path in state.code if path not in self.warned_of_code]
+        objects = [path for path in state.objects if path not in self.warned]
+        self.warned_of_code = self.warned_of_code.union(code)
+        self.warned = self.warned.union(objects)
         if code:
             warnings.warn(
                 f"stored by value, as code that is run only from a trusted file: {', '.join(code)}. "
-                f"To restore without trust, pass callbacks that have these functions: "
+                f"To restore without trust, pass callbacks that have these functions and objects: "
                 f"restore_callbacks(..., into=callbacks).",
                 stacklevel=2,
             )
         if objects:
+            # All of them, so that the last of these lines is enough.
+            lines = [
+                line_to_exclude(key, callback, sorted(self.warned))
+                for key, callback in by_key.items()
+                if any(path.startswith(f"{key}.") for path in objects)
+            ]
             warnings.warn(
                 f"stored by value, as objects that are read only from a trusted file, also with into=: "
-                f"{', '.join(objects)}. To restore without trust, decorate their classes with @stateful, "
-                f"or exclude the attributes with exclude= and set them in the constructor.",
+                f"{', '.join(objects)}. To restore without trust, decorate their classes with @stateful, or "
+                f"exclude the attributes with exclude= and set them in the constructor. The line for classes of "
+                f"somebody else: stateful(callback, plain=(TheirClass,)). The line to exclude all: "
+                f"{'; '.join(lines)}.",
                 stacklevel=2,
             )
 
 
-def warn_of_files(directory: str, whole: list[str], bare: list[str]) -> None:
-    """Warn of files that a run which begins anew will write over: whole checkpoints, or bare model files."""
+def warn_of_files(directory: str, whole: list[str], bare: list[str], newest: Summary | None) -> None:
+    """Warn of files that a run which begins anew will write over: whole checkpoints, or bare model files.
+
+    ``newest`` is what the newest whole one says.
+    """
     if whole:
         warnings.warn(
-            f"{directory} has checkpoints of this name ({', '.join(whole[:3])}...). Nothing was restored from "
-            f"them, and this run will write over them. Call restore_callbacks({directory!r}, "
+            f"{directory} has checkpoints of this name ({', '.join(whole[:3])}...{_whose(newest)}). Nothing was "
+            f"restored from them, and this run will write over them. Call restore_callbacks({directory!r}, "
             f"into=callbacks, model=model) before fit, or choose another filepath.",
             stacklevel=2,
         )
@@ -58,6 +105,21 @@ def warn_of_files(directory: str, whole: list[str], bare: list[str]) -> None:
             f"run will write over them. Choose another filepath, or move the files away.",
             stacklevel=2,
         )
+
+
+def _whose(newest: Summary | None) -> str:
+    return "" if newest is None else f"; of {short(newest.run_id)}, saved {time_of(newest.saved_at)}"
+
+
+def warn_of_own_files(checkpoint: Any, epoch: int) -> None:
+    """Warn of a ``fit`` that begins at a 0-based epoch of which this process has saved checkpoints already."""
+    warnings.warn(
+        f"{checkpoint.root}: this fit begins with epoch {epoch} again, and nothing was restored: it will write "
+        f"over the checkpoints that the fit before has saved as {checkpoint.template!r}. To go on with that run, "
+        f"call restore_callbacks({checkpoint.root!r}, into=callbacks, model=model) before fit; to begin a new "
+        f"one, make new callbacks with another filepath.",
+        stacklevel=2,
+    )
 
 
 def warn_of_missing_value(keep_best: int, monitor: str, name: str) -> None:

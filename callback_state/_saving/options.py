@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from .._checkpoints.template import fixed, split
 from .._format.decode import Decoder
 from .._format.encode import Encoder
 from .._format.table import PlainError
@@ -27,14 +27,21 @@ def check_options(
     """Raises ValueError for arguments that are wrong, or do not go together."""
     if "://" in filepath:
         raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")
-    if "{" in os.path.dirname(filepath):
-        raise ValueError(
-            f"filepath={filepath!r}: expected placeholders in the name of the file only, found one in its "
-            f"directory, which a restart could not find. Write them into the name: 'ckpt/{{epoch:03d}}.keras'."
-        )
+    try:
+        split(filepath)
+    except ValueError as error:
+        raise ValueError(f"filepath={filepath!r}: {error}.") from None
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")
+    if type(save_freq) is bool or (isinstance(save_freq, int) and save_freq < 1):
+        raise ValueError(f"save_freq={save_freq!r}: expected 'epoch', or a number of batches from 1")
+    for name in ("max_to_keep", "keep_best"):
+        if counts[name] is not None and fixed(filepath) is not None:
+            raise ValueError(
+                f"{name}={counts[name]}: expected a filepath with placeholders, found {filepath!r}, one file that "
+                f"each save replaces. Write, for example, 'ckpt/{{epoch:03d}}.keras', or leave {name} out"
+            )
     if counts["period"] is not None and save_freq != "epoch":
         raise ValueError(f"period={counts['period']}: expected save_freq='epoch' with it, found {save_freq!r}")
     if exit_code is not None and (type(exit_code) is not int or not 0 <= exit_code <= 255):

@@ -42,9 +42,12 @@ class Copy:
 
 
 class Rescue:
-    """When a quiet point of one ``fit`` is copied; ``make`` copies the present moment, that of the event."""
+    """When a quiet point of one ``fit`` is copied.
 
-    def __init__(self, make: Callable[[Event, Running], Copy]) -> None:
+    ``make`` copies the present moment, that of the event; it gives None where that moment cannot be saved.
+    """
+
+    def __init__(self, make: Callable[[Event, Running], Copy | None]) -> None:
         self._make = make
         self._event: Event | None = None
         self._next = 0.0
@@ -63,5 +66,5 @@ class Rescue:
         if self._event is None:
             return
         began = time.monotonic()
-        self.copy = self._make(self._event, running)
+        self.copy = self._make(self._event, running) or self.copy
         self._next = began + (time.monotonic() - began) / SHARE

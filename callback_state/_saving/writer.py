@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 import warnings
@@ -9,15 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._callbacks.in_place import Held
 from .._callbacks.taken import Taken, TakenState, take, take_state
 from .._checkpoints.schema import Meta, Run
 from .._checkpoints.snapshot import Snapshot, columns_of
+from .._checkpoints.template import fixed
 from .._format import statefile
 from .._keras import model_file, verify, weights
 from .._keras.save_log import SaveLog
+from .._loop.messages import moment
 from .._store import commit, pair
-from ..exceptions import InUseError
+from ..exceptions import CallbackStateError, NotPicklableError, OverwriteError
 from .directory import Directory
+from .rescue import Copy
+from .start import tell_of_directory
 
 
 @dataclass
@@ -43,6 +50,8 @@ class Writer:
         self.wrote_at = time.monotonic()
         self._has_written = False
         self._last: _Last | None = None
+        #: The newest file that was written, and its moment, in words.
+        self.saved: str | None = None
 
     def _signer(self, path: str) -> Callable[[bytes], bytes] | None:
         keys = self._checkpoint.keys
@@ -53,7 +62,10 @@ class Writer:
 
         The model has not changed since ``taken``. If this fails, the checkpoint before is unchanged.
         """
+        checkpoint, name = self._checkpoint, os.path.basename(path)
+        tell_of_directory(checkpoint)
         self.directory.hold()
+        self.directory.refuse_to_replace(name, checkpoint.own)
         model, meta = self._model, taken.meta
         options: dict[str, Any] = {
             "weights_only": self._checkpoint.save_weights_only,
@@ -65,22 +77,30 @@ class Writer:
             lambda staged: model_file.write(model, staged, **options),
             lambda sha256, size: statefile.seal(taken.tree, sha256, size, self._signer(path)),
             lambda staged: verify.verify(model, staged, **options, name=path),
+            link=name == fixed(checkpoint.template),
         ) as written:
             commit.commit(written)
+        checkpoint.own = checkpoint.own.noted(name, written.digest, path, meta.epoch)
         self._last = _Last(None if interim else path, meta.model.digest, taken.state, meta, taken.run)
         self._has_written = True
+        self.saved = f"{path} ({moment(meta.epoch, meta.batch)})"
         self.wrote_at = time.monotonic()
 
     def attempt(self, act: Callable[[], None], path: str, *, may_raise: bool = True) -> bool:
         """Do something that writes; return whether it succeeded. If the disk fails, warn, and let training go on.
 
         An error that is not the system's would come again at each save, so it is raised, unless a save has
-        succeeded before. (HDF5 reports a full disk in many ways.) Without ``may_raise`` no error leaves.
+        succeeded before. (HDF5 reports a full disk in many ways; a directory that has gone away may come back in
+        use.) An attribute that cannot be saved any more could be saved when training began, and its owner may let
+        go of it. Without ``may_raise`` no error leaves.
         """
         try:
             act()
         except Exception as error:
-            lasting = isinstance(error, InUseError) or not (isinstance(error, OSError) or self._has_written)
+            may_pass = isinstance(error, (OSError, NotPicklableError)) or self._has_written
+            lasting = isinstance(error, OverwriteError) or not may_pass
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                lasting = True
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):
                 raise
             warnings.warn(
@@ -92,11 +112,19 @@ class Writer:
             return False
         return True
 
+    def write_copy(self, copy: Copy, name: str) -> None:
+        """Write an interim save that was kept in memory, under this name, while an exception leaves ``fit``."""
+        path = self.directory.path_of(name)
+        with copy.put_in_place():
+            self.attempt(lambda: self.write(path, copy.taken, interim=True), path, may_raise=False)
+
     # The end of a run.
 
     def note(self, callbacks: list[Any]) -> None:
         """Note the last epoch, which is not saved, to find out whether the end of the run changes anything."""
-        self._last = _Last(None, weights.digest_of(self._model), take_state(callbacks, self._model))
+        self._last = None
+        with contextlib.suppress(NotPicklableError):  # the save of the end, which follows, tells
+            self._last = _Last(None, weights.digest_of(self._model), take_state(callbacks, self._model))
 
     def adopt(self, path: str, callbacks: list[Any]) -> None:
         """Take over the checkpoint that a killed process has written of the present moment."""
@@ -104,14 +132,18 @@ class Writer:
         state = take_state(callbacks, self._model)
         self._last = _Last(path, weights.digest_of(self._model), state, found.meta, found.run)
 
-    def mark_finished(self, epoch: int, callbacks: list[Any]) -> bool:
+    def mark_finished(self, epoch: int, callbacks: list[Any], held: Held) -> bool:
         """Mark the checkpoint of the last epoch as finished. If False, the end needs a checkpoint of its own."""
         last, path = self._last, self._saved_at(epoch)
         if last is None or path is None or not self._is_unchanged(callbacks):
             return False
         assert last.meta is not None and last.run is not None
-        sealed = pair.open_pair(path).sealed
-        tree = take(callbacks, self._model, replace(last.meta, finished=True), last.run).tree
+        try:
+            sealed = pair.open_pair(path).sealed
+        except (CallbackStateError, OSError):  # somebody has removed it, or the directory has gone away
+            self._last = replace(last, path=None)
+            return False
+        tree = take(callbacks, self._model, replace(last.meta, finished=True), last.run, held).tree
         data = statefile.seal(tree, sealed.model_digest, sealed.model_size, self._signer(path))
         commit.commit_state(path, data)
         return True

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,14 +36,24 @@ def write(
     write_model: Callable[[str], None],
     make_state: Callable[[bytes, int], bytes],
     check_model: Callable[[str], None] = lambda path: None,
+    *,
+    link: bool = True,
 ) -> Iterator[Written]:
     """Write both files of a checkpoint into a staging directory, for :func:`commit` within the block.
 
-    Missing directories are made, and a link is followed. ``write_model`` writes the model file at the given path
+    Missing directories are made. If the path is a link, it is followed, or without ``link`` the write is refused
+    with an OSError (ELOOP) before anything is written. ``write_model`` writes the model file at the given path
     and closes it. ``check_model`` reads it again, while it is synced, and raises if it is not what was meant.
     ``make_state`` makes a sealed state from the SHA-256 (32 bytes) and the size (bytes) of that file. If anything
     raises, no checkpoint has changed.
     """
+    if not link and os.path.islink(model_path):
+        raise OSError(
+            errno.ELOOP,
+            f"expected a name without a link, found a link to {os.readlink(model_path)}, where a save would "
+            f"replace what somebody else has there; remove the link",
+            os.fspath(model_path),
+        )
     model = os.path.realpath(model_path)
     disk.make_directories(os.path.dirname(model))
     _finish_failed(os.path.dirname(model))
@@ -128,17 +139,23 @@ def commit_state(model_path: Path, data: bytes) -> None:
 def delete(model_path: Path) -> None:
     """Remove a checkpoint if it is there, the model file before its state. Raises OSError.
 
+    Of a link only the link itself is removed, never what it leads to.
+
     First the state gets its staged name. So if the process is killed, :func:`.recover.recover` either finds the
     pair whole and keeps it, or finds a staged state without a model and removes it. A state without a model under
     the name ``S`` is different: its model was lost, and the state stays.
     """
-    model = os.path.realpath(model_path)
+    directory, name = os.path.split(model_path)
+    model = os.path.join(os.path.realpath(directory), name)
     if not os.path.isdir(os.path.dirname(model)):
         return
+    is_link = os.path.islink(model)
     try:
         _stage_again(model)
         disk.remove(model)
         disk.sync_directory(os.path.dirname(model))
+        if is_link:
+            return
         disk.remove(model + SUFFIX)
         sweep(model, None)
     except BaseException:
@@ -149,6 +166,8 @@ def delete(model_path: Path) -> None:
 def _stage_again(model: str) -> None:
     """Give the state of a checkpoint its staged name. A file that is no state file keeps its name."""
     digest = None
+    if os.path.islink(model):
+        return
     with contextlib.suppress(FileNotFoundError, disk.NoFileError):
         digest = model_digest_in(disk.read_end(model + SUFFIX, TRAILER_SIZE))
     if digest is not None:

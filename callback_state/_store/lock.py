@@ -1,4 +1,4 @@
-"""One process at a time writes into a directory of checkpoints; readers need no lock.
+"""One thread of one process at a time writes into a directory of checkpoints; readers need no lock.
 
 The lock is the system's (``flock``, on Windows ``LockFileEx``) on the hidden file ``.callback_state.lock``, by way
 of the library filelock, so it ends with its process, however that dies. The file says which process holds it, for
@@ -40,6 +40,11 @@ _RECORD_SIZE = 1000
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
+_IN_USE = (
+    "expected to be the only run that writes here, found {}. Each would delete and replace checkpoints of the "
+    "other. Wait until it has ended, stop it, or choose another directory."
+)
+
 #: The locks of this process, by (device, number) of their directories.
 _LOCKS: dict[tuple[int, int], _Lock] = {}
 _GUARD = threading.RLock()  # a finalizer may run while this thread has it
@@ -51,8 +56,14 @@ class Held:
     """A directory that this process holds, until :meth:`release` or until this object is collected."""
 
     def __init__(self, lock: _Lock | None) -> None:
+        self._lock = lock
         self._leave = weakref.finalize(self, _leave, lock)
         self._leave.atexit = False  # _free_all is called earlier, while filelock still has the lock
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether this still keeps others out: the directory and the file are where they were."""
+        return self._lock is None or self._lock.is_in_place()
 
     def release(self) -> None:
         """Release it. The last holder of this process releases the lock. A second call does nothing."""
@@ -60,11 +71,11 @@ class Held:
 
 
 def hold(directory: str | os.PathLike[str]) -> Held:
-    """Lock a directory, which is made if it is missing. Within this process the holders are counted.
+    """Lock a directory, which is made if it is missing. Within one thread the holders are counted.
 
     Where the file system has no locks, a warning says so once, and the result holds nothing. A forked child holds
     and releases nothing of its parent's. A directory that was removed while it was held is locked anew. Raises
-    InUseError, which names the other process, or OSError if the directory cannot be made or written.
+    InUseError, which names the other process or thread, or OSError if the directory cannot be made or written.
     """
     path = os.path.realpath(directory)
     disk.make_directories(path)
@@ -73,11 +84,11 @@ def hold(directory: str | os.PathLike[str]) -> Held:
     with _GUARD:
         lock = _LOCKS.get(key)
         if lock is not None:
-            lock.count += 1
             if lock.is_in_place():
+                lock.check_thread()
+                lock.count += 1
                 return Held(lock)
-            lock.count -= 1
-            lock.file.release(force=True)
+            lock.unlock()
         lock = _Lock(path)
         if not lock.acquire():
             return Held(None)
@@ -103,6 +114,7 @@ class _Lock:
     def __init__(self, directory: str) -> None:
         self.directory, self.path = directory, os.path.join(directory, NAME)
         self.count = 0
+        self.thread = threading.current_thread()  # of the holders; a fork leaves no other thread alive
         self.identity: tuple[int, int] | None = None
         self.file = _filelock().FileLock(
             self.path, thread_local=False, fallback_to_soft=False, on_acquired=self._sign
@@ -110,15 +122,12 @@ class _Lock:
 
     def acquire(self) -> bool:
         """Lock it; false where the file system has no locks. Raises as :func:`hold`."""
+        if os.path.islink(self.path):  # the lock would be, and be written into, what it leads to
+            disk.remove(self.path)
         try:
             self.file.acquire(timeout=PATIENCE, poll_interval=0.02)
         except _filelock().Timeout:
-            raise InUseError(
-                self.directory,
-                f"expected to be the only run that writes here, found {_holder(self.path)}. Each would delete "
-                f"and replace checkpoints of the other. Wait until it has ended, stop it, or choose another "
-                f"directory.",
-            ) from None
+            raise InUseError(self.directory, _IN_USE.format(_holder(self.path))) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -133,11 +142,20 @@ class _Lock:
             return False
         return True
 
+    def check_thread(self) -> None:
+        """Let this thread be the holder. Raises InUseError if another thread, which is alive, holds the lock."""
+        here = threading.current_thread()
+        if self.count and self.thread is not here and self.thread.is_alive():
+            raise InUseError(
+                self.directory, _IN_USE.format(f"the thread {self.thread.name!r} of this process, {os.getpid()}")
+            )
+        self.thread = here
+
     def _sign(self, fd: int) -> None:
         """Write into the locked file which process holds it."""
         found = os.fstat(fd)
         self.identity = found.st_dev, found.st_ino
-        if found.st_nlink > 1:  # under another name too: the file may be anybody's
+        if found.st_nlink > 1 or os.path.islink(self.path):  # it has another name: the file may be anybody's
             return
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
@@ -156,7 +174,7 @@ class _Lock:
     def _is_file(self) -> bool:
         try:
             found = os.stat(self.path)
-        except FileNotFoundError:
+        except OSError:  # missing, or the directory has gone away
             return False
         return (found.st_dev, found.st_ino) == self.identity
 
@@ -164,13 +182,24 @@ class _Lock:
         """Release the lock of the system."""
         for key in [key for key, lock in _LOCKS.items() if lock is self]:
             del _LOCKS[key]
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Unlock the file and remove it. A failure is warned of: training goes on, and the lock ends with it."""
         if not self.file.is_locked:
             return
         # Windows removes no file that is open; there filelock does it afterwards.
         if not disk.WINDOWS and self._is_file():
             with contextlib.suppress(OSError):  # the directory may have become read-only
                 os.unlink(self.path)
-        self.file.release(force=True)
+        try:
+            self.file.release(force=True)
+        except OSError as error:
+            warnings.warn(
+                f"{self.directory}: its lock could not be released ({error}). Until this process has ended, "
+                f"another run cannot write there.",
+                stacklevel=3,
+            )
 
 
 def _leave(lock: _Lock | None) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .._format.statefile import TRAILER_SIZE, Sealed, check_end, unseal
+from .._format.statefile import TRAILER_SIZE, Sealed, check_end, model_size_in, unseal
 from .._format.trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 from . import disk
@@ -42,9 +42,13 @@ class Pair:
 
 def state_bytes(path: str) -> bytes:
     """The bytes of a state file. Raises CorruptCheckpointError (large, and no state file) or OSError."""
-    if os.path.getsize(path) > LARGE:
-        check_end(disk.read_end(path, TRAILER_SIZE), path)
-    return disk.read_bytes(path)
+    size = os.path.getsize(path)
+    if size > LARGE:
+        check_end(disk.read_end(path, TRAILER_SIZE), size, path)
+    try:
+        return disk.read_bytes(path)
+    except MemoryError:
+        raise CorruptCheckpointError(path, f"{size} bytes are more than this machine has memory for") from None
 
 
 def open_pair(path: Path, read: Read = unseal, *, keys: Keys | None = None) -> Pair:
@@ -131,7 +135,9 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     if not os.path.isfile(model):
         raise _no_model(model)
     try:
-        digest, size = disk.digest(model)
+        # A large file takes long to hash, so its size comes first.
+        size = os.path.getsize(model)
+        digest, size = disk.digest(model) if _may_have(model, size) else (None, size)
     except FileNotFoundError:
         raise _no_model(model) from None
     problem: CallbackStateError = CheckpointNotFoundError(
@@ -139,7 +145,7 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
         f"expected its state file {os.path.basename(model)}{SUFFIX} beside it, found none; "
         "put it back, or load the model alone with Keras",
     )
-    for path in (model + SUFFIX, staged_path(model, digest)):
+    for path in (model + SUFFIX, *([] if digest is None else [staged_path(model, digest)])):
         try:
             sealed = read(state_bytes(path), path)
         except CallbackStateError as error:
@@ -155,7 +161,18 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     raise problem
 
 
-def _mismatch(model: str, sealed: Sealed, digest: bytes, size: int) -> MismatchError:
+def _may_have(model: str, size: int) -> bool:
+    """Whether one of the states that may belong to a model file was written for one of this size."""
+
+    def is_of(path: str) -> bool:
+        with contextlib.suppress(FileNotFoundError, disk.NoFileError):
+            return model_size_in(disk.read_end(path, TRAILER_SIZE)) == size
+        return False
+
+    return is_of(model + SUFFIX) or any(map(is_of, all_staged(model)))
+
+
+def _mismatch(model: str, sealed: Sealed, digest: bytes | None, size: int) -> MismatchError:
     if size == sealed.model_size:
         guess = (
             "in as many bytes: the model file was changed or damaged since, or is of another save. "
@@ -166,10 +183,11 @@ def _mismatch(model: str, sealed: Sealed, digest: bytes, size: int) -> MismatchE
             f"in {size} bytes instead of {sealed.model_size}: it was cut short, or belongs to another model file. "
             "Put the two files of one save together, or use another checkpoint"
         )
+    found = "another" if digest is None else digest.hex()[:12]
     return MismatchError(
         model,
         f"its state file {os.path.basename(model)}{SUFFIX} was written for the model file with "
-        f"SHA-256 {sealed.model_digest.hex()[:12]}..., found {digest.hex()[:12]}... {guess}",
+        f"SHA-256 {sealed.model_digest.hex()[:12]}..., found {found}... {guess}",
     )
 
 

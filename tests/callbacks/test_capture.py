@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from states import put_into, saved
+from states import put_into, saved, tree_of
 
-from callback_state import RestoreError, stateful
+from callback_state import RestoreError, adapter, stateful
 from callback_state._callbacks.capture import is_registered, keyed, state_of
 from callback_state._format.classes import attributes
+from callback_state._format.statefile import seal
 
 Callback = keras.callbacks.Callback
 
@@ -319,3 +320,60 @@ def test_a_state_of_another_version_is_refused(saved_version: int, here: Any, me
     with pytest.raises(RestoreError, match=message):
         put_into(saved(old), here)
     assert here.count == 0
+
+
+# Secrets.
+
+
+class Client:
+    """An object with a secret, of a class that nobody registered."""
+
+    def __init__(self, token: str) -> None:
+        self.token, self.calls = token, 0
+
+
+class Sends(Callback):
+    """Keeps its arguments under their names, with an underscore, or not at all."""
+
+    def __init__(self, client: Any, secret_word: str = "", *more: Any, **options: Any) -> None:
+        super().__init__()
+        self.client, self._secret_word, self.n = client, secret_word, 0
+
+
+OUT = ("client", "secret_word", "more", "header")
+
+
+def _by_instance() -> Any:
+    return lambda *args, **options: stateful(Sends(*args, **options), exclude=OUT)
+
+
+def _by_class() -> Any:
+    return stateful(exclude=OUT)(type("Decorated", (Sends,), {}))
+
+
+def _by_adapter() -> Any:
+    return adapter(type("Adapted", (Sends,), {}), exclude=OUT)
+
+
+@pytest.mark.parametrize("register", [_by_instance, _by_class, _by_adapter])
+def test_an_excluded_argument_is_nowhere_in_the_file(register: Any) -> None:
+    """Neither its name nor its value: an object that changes, a text, one of several, and an option."""
+    make = register()
+
+    def made() -> Any:
+        callback = make(Client("sk-SECRET-1"), "sk-SECRET-2", "sk-SECRET-3", header={"key": "sk-SECRET-4"}, kept=5)
+        callback.client.calls += 1
+        return callback
+
+    data = seal(tree_of(made()), bytes(32), 0)
+    assert [word for word in (b"SECRET", b"secret_word", b"client", b"header") if word in data] == []
+    live = made()
+    put_into(saved(made()), live)
+    assert live.client.token == "sk-SECRET-1"
+
+
+def test_an_excluded_argument_of_a_stock_callback_is_nowhere_in_the_file() -> None:
+    """What Keras's own class keeps under the name of its argument."""
+    monitor = keras.callbacks.RemoteMonitor(headers={"key": "sk-SECRET"})
+    data = seal(tree_of(stateful(monitor, exclude=("headers",))), bytes(32), 0)
+    assert b"SECRET" not in data and b"headers" not in data

@@ -166,6 +166,28 @@ def test_names_in_a_checkpoint_are_no_paths(tmp_path: Path) -> None:
     assert (tmp_path / "diary.txt").read_text() == (tmp_path / OLD).read_text() == "mine"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_is_no_event_file(tmp_path: Path) -> None:
+    """Whether it was known at the save or came later: neither it nor what it leads to is cut or removed."""
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    (tmp_path / "tb" / "train").mkdir(parents=True)
+    known, later = (
+        tmp_path / "tb" / "train" / f"events.out.tfevents.{n:010}.x.1.0.v2" for n in (1, int(time.time()))
+    )
+    known.write_bytes(b"")
+    callback = board(tmp_path / "tb")
+    taken = {**outside_of(callback), "at": 0}
+    known.unlink()
+    for link in (known, later.with_name(later.name.replace(".1.0", ".2.0"))):
+        link.symlink_to(precious)
+    note_outside(callback, taken)
+    with pytest.warns(UserWarning, match="does not exist now|had 0 bytes"):
+        wind_back(callback, taken)
+    assert precious.read_text() == "precious"
+    assert len([path for path in (tmp_path / "tb" / "train").iterdir() if path.is_symlink()]) == 2
+
+
 def test_nonsense_in_a_checkpoint(tmp_path: Path) -> None:
     """It is an error that names the callback, and changes no file."""
     callback = trained(tmp_path)

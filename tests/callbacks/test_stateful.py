@@ -314,3 +314,9 @@ def test_a_class_that_is_not_registered_is_named() -> None:
             find_class(name, callbacks=True)
     with pytest.raises(NotRegisteredError):
         find_class(f"{__name__}.Parent", callbacks=False)
+
+
+def test_the_error_of_a_class_that_is_not_registered_has_the_line_for_somebody_else_s() -> None:
+    """Their class cannot be decorated where it is defined."""
+    with pytest.raises(NotRegisteredError, match=r"somebody else's, write stateful\(Sender\) before"):
+        find_class("their.package.Sender", callbacks=True)

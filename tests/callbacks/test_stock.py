@@ -25,6 +25,8 @@ from callback_state import ModelCheckpointEnhanced, NotRebuildableError, restore
 from callback_state._callbacks.capture import state_of
 from callback_state._checkpoints.snapshot import Snapshot
 
+# What a test hears by a plain function is rightly a doubt; here nothing depends on it.
+pytestmark = pytest.mark.filterwarnings("ignore:.*HEARD")
 KILL, EPOCHS = 3, 5
 ORBAX = hasattr(keras.callbacks, "OrbaxCheckpoint") and importlib.util.find_spec("orbax") is not None
 POSTED: list[int] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -22,11 +23,12 @@ from callback_state import (
     load_meta,
     restore_callbacks,
 )
+from callback_state._checkpoints import directory as _directory
 from callback_state._checkpoints import find as _find
 from callback_state._checkpoints.find import find
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._format import statefile
-from callback_state._store import disk, pair
+from callback_state._store import disk, pair, staging
 from callback_state._store.pair import SUFFIX
 
 
@@ -325,3 +327,56 @@ def test_a_state_put_beside_another_model_is_warned_of(tmp_path: Path) -> None:
     Path(f"{second}{SUFFIX}").write_bytes(Path(f"{first}{SUFFIX}").read_bytes())
     with pytest.warns(UserWarning, match=r"2\.keras: its state file .* is of another save"):
         assert found_in(tmp_path) == "1.keras"
+
+
+class Ours:
+    """Stands for a checkpoint callback."""
+
+    template = "{epoch}.keras"
+
+
+class Deletion:
+    """A writer deletes a checkpoint, step by step, while a reader looks: some after each call of the reader."""
+
+    def __init__(self, model: Path, after: tuple[int, ...]) -> None:
+        state = Path(f"{model}{SUFFIX}")
+        staged = staging.staged_path(str(model), hashlib.sha256(model.read_bytes()).digest())
+        #: As commit.delete does it.
+        self.steps = [lambda: state.rename(staged), model.unlink, lambda: os.unlink(staged)]
+        self.after = [*after]
+
+    def meanwhile(self, function: Callable[..., Any], of: str = "") -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                return function(*args, **options)
+            finally:
+                if of in str(args):
+                    for _ in range(self.after.pop(0) if self.after else 0):
+                        self.steps.pop(0)()
+
+        return call
+
+
+@pytest.mark.parametrize(
+    "after", [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j)], ids=str
+)
+def test_what_a_writer_deletes_between_the_listing_and_the_look_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: tuple[int, ...]
+) -> None:
+    """However far it has come then: as long as its model is there it is found, and nothing is told of it."""
+    looks: dict[str, Callable[[Path], Any]] = {
+        "list": lambda path: [os.path.basename(c.path) for c in list_checkpoints(path)][-1],
+        "sizes": lambda path: [os.path.basename(c.path) for c in list_checkpoints(path, verify=False)][-1],
+        "latest": lambda path: os.path.basename(str(latest_checkpoint(path))),
+        "this run": lambda path: os.path.basename(find(str(path), [Ours()], missing_ok=True).model_path),
+    }
+    for name, look in looks.items():
+        models = [put(tmp_path / name, f"{i}.keras", i, template=Ours.template) for i in (1, 2)]
+        deletion = Deletion(models[1], after)
+        with monkeypatch.context() as patch:
+            patch.setattr(pair, "states", deletion.meanwhile(pair.states))
+            patch.setattr(_directory, "glance", deletion.meanwhile(_directory.glance, "2.keras"))
+            patch.setattr(pair, "open_pair", deletion.meanwhile(pair.open_pair, "2.keras"))
+            found = look(tmp_path / name)
+        assert found in ("1.keras", "2.keras"), name
+        assert found == "2.keras" or sum(after) >= 2

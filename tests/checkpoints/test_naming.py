@@ -27,6 +27,8 @@ from callback_state._checkpoints.names import final_name, fits, interim_name
         ("1.keras", "{epoch}{batch}.keras", False),
         ("ff-  7.keras", "{epoch:x}-{batch:3d}.keras", True),
         ("a(b.keras", "a(b.keras", True),
+        ("{a}0.50.keras", "{{a}}{out/mae:.2f}.keras", True),
+        ("{epoch.keras", "{epoch.keras", True),
     ],
 )
 def test_whether_a_template_may_give_a_name(name: str, template: str, fitting: bool) -> None:

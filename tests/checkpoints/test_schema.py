@@ -25,7 +25,9 @@ from callback_state._format.encode import Encoder
 from callback_state._format.table import Table
 
 SOURCE = SourceState(0, 1, True, 3, 1, 5, [2], [{"python": 1}])
-CALLBACK = SavedCallback("A", "a.A", 1, {"x": SavedArgument("value", 3, None)}, {"log": 3})
+CALLBACK = SavedCallback(
+    "A", "a.A", 1, {"x": SavedArgument("value", 3, None)}, {"log": 3}, ["rows"], {"1.keras": "5" * 64}
+)
 PLAIN = {"meta": META, "run": RUN}
 
 
@@ -41,7 +43,7 @@ def full() -> Contents:
         trace=Trace([0, 1], [None, 0.5], [1, 2]),
         doubts=[Doubt("perhaps", "look", "little")],
     )
-    return Contents(meta, replace(found.run, data=DataState(SOURCE, SOURCE, [{}], ["numpy"])))
+    return Contents(meta, replace(found.run, data=DataState(SOURCE, SOURCE, [{}], [["rows"]], ["numpy"])))
 
 
 def plain(**parts: Any) -> dict[str, Any]:
@@ -95,8 +97,12 @@ def test_where_a_run_goes_on_follows_from_the_moment(batch: int | None, goes_on:
         ("meta__monitor", ("loss",), r"\.meta\.monitor: expected 2 items, found 1"),
         ("meta__monitor", ("loss", 1 << 70), r"\.meta\.monitor\[1\]: a number of more"),
         ("meta__monitor", ["loss", 1.0], r"\.meta\.monitor: expected tuple, found list"),
-        ("meta__goes_on_from", "../1.keras", r"\.meta\.goes_on_from names a file in another directory"),
-        ("meta__goes_on_from", "a\\1.keras", r"\.meta\.goes_on_from names a file in another directory"),
+        *(
+            ("meta__goes_on_from", name, r"\.meta\.goes_on_from: expected the bare name of a model file, found")
+            for name in ("../1.keras", "/1.keras", "a\\1.keras", "C:1.keras", "..", ".x.keras", "1.txt", "")
+        ),
+        ("meta__epoch", 10**9, r"\.meta\.epoch: expected at most 100000000, found 1000000000"),
+        ("meta__batch", 10**12, r"\.meta\.batch: expected at most 10000000000, found 1000000000000"),
         ("meta__versions", {"keras": 3}, r"\.meta\.versions\.keras: expected str, found int"),
         ("meta__versions", {3: "keras"}, r"\.meta\.versions: a key: expected str, found int"),
         ("meta__history__series", {"loss": ()}, r"\.meta\.history\.series\.loss: expected list, found tuple"),
@@ -109,10 +115,23 @@ def test_where_a_run_goes_on_follows_from_the_moment(batch: int | None, goes_on:
         ("meta__callbacks__0__arguments__x", ("value", 3), r"\.arguments\.x: expected 3 items, found 2"),
         ("meta__callbacks__0__arguments__x", ("code", 3, None), r"expected value, digest or opaque, found 'code'"),
         ("meta__callbacks__0__outside", ..., r"\.meta\.callbacks\[0\]\.outside is missing"),
+        (
+            "meta__callbacks__0__files",
+            {"1.keras": "0" * 63},
+            r"\.files\.1\.keras: expected a SHA-256 in hex digits",
+        ),
+        ("meta__callbacks__0__files", {"1.keras": None}, r"\.files\.1\.keras: expected str, found None"),
+        ("meta__run_id", "A" * 32, r"\.meta\.run_id: expected 32 hex digits, found 'AAA"),
+        ("meta__run_id", ..., r"\.meta\.run_id is missing"),
         ("run__metrics", [[]], r"\.run\.metrics\[0\]: expected tuple, found list"),
         ("run__seconds", 1, r"\.run\.seconds: expected float, found int"),
         ("run__data__drawn_from", ..., r"\.run\.data\.drawn_from is missing"),
         ("run__data__training", None, r"\.run\.data\.training: expected dict, found None"),
+        ("run__data__training__before", 10**12, r"\.run\.data\.training: expected 0 to \d+ iterators"),
+        ("run__data__training__made", -1, r"\.run\.data\.training: expected 0 to \d+ iterators"),
+        ("run__data__validation__passes", [10**12], r"\.run\.data\.validation: expected 0 to \d+ iterators"),
+        ("run__data__training__seen", 10**12, r"\.run\.data\.training: expected 0 to \d+ batches"),
+        ("run__data__training__batches", 10**12, r"\.run\.data\.training: expected 0 to \d+ batches"),
         ("run__data__training__goes_on", 1, r"\.training\.goes_on: expected bool, found int"),
         ("run__data__training__batches", "5", r"\.training\.batches: expected int or None, found str"),
         ("run__data__validation__passes", [None], r"\.validation\.passes\[0\]: expected int, found None"),
@@ -136,6 +155,7 @@ def test_what_nobody_could_read_is_not_written() -> None:
 def callbacks(count: int, arguments: Any = None) -> list[dict[str, Any]]:
     return [
         {"key": f"A{i}", "class": "A", "version": 1, "arguments": arguments or {}, "outside": None}
+        | {"in_place": [], "files": {}}
         for i in range(count)
     ]
 

@@ -17,13 +17,13 @@ from callback_state._format.pickles import ReadError, dump, parse, parse_first
 from callback_state._format.statefile import seal, unseal, unseal_first
 from callback_state._store.pair import SUFFIX
 
-NOW = Summary(17, 3, 2, True, "val_loss", 0.5, "{epoch}.keras")
+NOW = Summary(17, 3, 2, True, "val_loss", 0.5, "{epoch}.keras", "5" * 32)
 
 
 def test_a_summary_is_the_first_node_and_says_what_meta_says() -> None:
     """Field by field, and back."""
     meta = {"saved_at": 17, "epoch": 3, "batch": 2, "finished": True, "monitor": ("val_loss", 0.5)}
-    tree = tree_of(**meta, template="{epoch}.keras")
+    tree = tree_of(**meta, template="{epoch}.keras", run_id="5" * 32)
     assert tree[0][0] == NOW.node()
     assert Summary.from_node(tree[0][0], "m") == NOW
     assert NOW.monitor == ("val_loss", 0.5)
@@ -42,7 +42,7 @@ def test_a_summary_is_the_first_node_and_says_what_meta_says() -> None:
         ("summary", "17", *NOW.node()[2:]),
         ("summary", 17, None, *NOW.node()[3:]),
         (*NOW.node()[:-1], None),
-        (*NOW.node()[:-2], "0.5", "m"),
+        (*NOW.node()[:-3], "0.5", "m", NOW.run_id),
     ],
     ids=repr,
 )
@@ -52,12 +52,12 @@ def test_another_node_is_no_summary(node: object) -> None:
         Summary.from_node(node, "m")
 
 
-@pytest.mark.parametrize("field", range(1, 8))
+@pytest.mark.parametrize("field", range(1, 9))
 def test_a_summary_of_another_moment_is_refused(field: int) -> None:
     """Sealed as it should be, by somebody: the rest does not say the same."""
     tree = tree_of()
     node = list(tree[0][0])
-    node[field] = {1: 5, 2: 5, 3: 5, 4: True, 5: "x", 6: 1.0, 7: "x"}[field]
+    node[field] = {1: 5, 2: 5, 3: 5, 4: True, 5: "x", 6: 1.0, 7: "x", 8: "x"}[field]
     tree[0][0] = tuple(node)
     with pytest.raises(CorruptCheckpointError, match="its summary and the rest are of two moments"):
         Snapshot.read("m", unseal(seal(tree, bytes(32), 0), "m"))

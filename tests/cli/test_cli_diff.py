@@ -46,10 +46,10 @@ def at(path: str, *sides: Any) -> dict[str, Any]:
     return {"path": path, **dict(zip("ab", sides, strict=False))}
 
 
-ITERATED = {"digest": "d", "iterations": 0, "variables": [], "optimizes": True}
+ITERATED = {"digest": "d", "iterations": 0, "variables": [], "optimizes": True, "configuration": {}}
 TUPLE = {"$type": "tuple", "items": [1]}
 RATES = [{"states": {"C": {}}, "arguments": {"C": {"rate": ("value", rate, None)}}} for rate in (1, 2)]
-SEEDS = [{"run": {"seeds": {"seeds": [seed], "replicas": {}}}} for seed in (1, 2)]
+EXTRA = [{"run": {"extra": {"paths": [], "values": [seed], "replicas": {}, "trained": {}}}} for seed in (1, 2)]
 ARGUMENTS = [{"training_args": {"a": [1, 2]}}, {"training_args": {"a": [1, 3], "b": 0}}]
 DIFFERENT: dict[str, tuple[Any, Any, str, list[Any]]] = {
     "epoch": ({"epoch": 1}, {"epoch": 2}, "moment", [at("epoch", 1, 2), at("initial_epoch", 2, 3)]),
@@ -70,7 +70,7 @@ DIFFERENT: dict[str, tuple[Any, Any, str, list[Any]]] = {
     "appeared": (of(x=1), of(y=1), "C", [at("x", 1), {"path": "y", "b": 1}]),
     "callbacks": ({"states": {"A": {}, "C": {}}}, {"states": {"C": {}}}, "A", [at("", "package.A")]),
     "configuration": (*RATES, "C", [at("rate=", 1, 2)]),
-    "seeds": (*SEEDS, "run", [at("seeds.seeds[0]", 1, 2)]),
+    "extra variables": (*EXTRA, "run", [at("extra.values[0]", 1, 2)]),
 }
 
 

@@ -77,12 +77,11 @@ def test_what_training_warned_of_is_found_with_its_cure(tmp_path: Path) -> None:
     assert (found.what, found.lost, found.cure) == (kept.what, kept.cost, kept.cure)
 
 
-@pytest.mark.parametrize("name", ["002.keras", "..", "a\0b", ""], ids=repr)
-def test_a_finished_run_that_could_not_go_on_is_found(tmp_path: Path, name: str) -> None:
+def test_a_finished_run_that_could_not_go_on_is_found(tmp_path: Path) -> None:
     """The end replaced the weights of the last epoch, and the checkpoint that has these is not there."""
-    write(tmp_path, "002.final.keras", finished=True, goes_on_from=name)
+    write(tmp_path, "002.final.keras", finished=True, goes_on_from="002.keras")
     (found,) = findings(tmp_path)
-    assert found.what.startswith(f"with more epochs the finished run goes on from {name}, which is not whole (")
+    assert found.what.startswith("with more epochs the finished run goes on from 002.keras, which is not whole (")
     assert "larger epochs=" in found.lost
 
 
@@ -421,3 +420,31 @@ def test_findings_of_a_script_have_their_lines(tmp_path: Path, capsys: Any) -> N
     path.write_text(RIGHT.replace("keras.utils.set_random_seed(1)", ""), encoding="utf-8")
     assert main(["doctor", str(path)]) == Exit.LOSS
     assert capsys.readouterr().out.splitlines()[0] == f"{path}:7: no seed is set"
+
+
+LOOP = """
+import keras, tensorflow as tf
+from callback_state import ModelCheckpointEnhanced, restore_callbacks
+keras.utils.set_random_seed(1)
+train = tf.data.Dataset.range(8).shuffle(8, seed=1).batch(2)
+names = ["a"]
+callbacks = keras.callbacks.CallbackList([ModelCheckpointEnhanced("ckpt/{epoch}.keras")], model=model)
+restored = restore_callbacks("ckpt", into=callbacks, model=model, missing_ok=True)
+for epoch in range(restored.initial_epoch, 3):
+    for step, batch in READ:
+        for name in names:
+            train_step(batch)
+"""
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [("enumerate(train)", [10]), ("restored.batches(train, epoch)", []), ("enumerate(names)", [])],
+)
+def test_a_loop_that_reads_shuffled_data_by_itself_is_found(tmp_path: Path, read: str, found: list[int]) -> None:
+    """And neither the way that is resumed, nor a loop over something else."""
+    script = tmp_path / "loop.py"
+    script.write_text(LOOP.replace("READ", read))
+    told = findings_of(str(script))
+    assert [finding.line for finding in told] == found
+    assert all("restored.batches(train, epoch)" in finding.cure for finding in told)

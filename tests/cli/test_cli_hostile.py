@@ -65,7 +65,15 @@ def looks(path: Path | str, output: Path) -> list[Any]:
 )
 def test_no_lying_value_harms(lie: str, tmp_path: Path) -> None:
     """A state that no encoder wrote is refused, or is shown as what it is; no module is imported for it."""
-    entry = {"key": "C", "class": "package.C", "version": 1, "arguments": {}, "outside": None}
+    entry = {
+        "key": "C",
+        "class": "package.C",
+        "version": 1,
+        "arguments": {},
+        "outside": None,
+        "in_place": [],
+        "files": {},
+    }
     tree = sealed_tree(forged(meta={"callbacks": [entry]}, state={"C": {"x": LIES[lie]()}}))
     path, before = checkpoint(tmp_path, tree), {*sys.modules}
     for done in looks(path, tmp_path / "r.html"):

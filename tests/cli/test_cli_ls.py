@@ -245,7 +245,7 @@ def test_a_watch_prints_what_comes(tmp_path: Path, capsys: pytest.CaptureFixture
         ],
         capture=capsys,
     )
-    assert [re.sub(r", [0-9]+ B", "", line) for line in lines] == [
+    assert [re.sub(r", [0-9.]+ k?B", "", line) for line in lines] == [
         "1.keras, the end of epoch 0, val_loss 0.5",
         "2.keras, epoch 1, batch 4",
         "2.keras, the end of epoch 2",

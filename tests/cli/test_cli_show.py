@@ -229,7 +229,7 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
         doubts=[doubt("tf.random in the step")],
         starts=[start],
         history={"epochs": [0, 1], "series": {"loss": [1.0, 0.5]}},
-        model={"digest": "d", "iterations": 12, "variables": ["a"], "optimizes": True},
+        model={"digest": "d", "iterations": 12, "variables": ["a"], "optimizes": True, "configuration": {}},
     )
     text = run("show", path).out
     for line in (

@@ -16,6 +16,7 @@ import keras
 import pytest
 from harness import X, Y, make_model
 from kept import kept
+from states import saved
 
 from callback_state import (
     ModelCheckpointEnhanced,
@@ -27,10 +28,12 @@ from callback_state import (
     stateful,
     untrusted,
 )
+from callback_state._checkpoints import needs
 from callback_state._format import opener as _opener
 from callback_state._format.statefile import seal, unseal
 from callback_state._format.trust import VARIABLE, Keys, Trust
 from callback_state._store.pair import SUFFIX
+from callback_state.cli.values import view
 
 KEY, OLD, WRONG = "k" * 32, "o" * 32, "w" * 32
 
@@ -331,3 +334,20 @@ def test_names_are_found_however_they_are_written() -> None:
         assert {FOREIGN, f"{os.getcwd.__module__}.getcwd"} <= set(names)
     assert _opener.names_in(b"hello") == ("?",)
     assert "?" in _opener.names_in(b"\x80\x02\x82\x01.")
+
+
+def test_an_entry_is_looked_at_once_however_many_refer_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the list of what a file needs, by the check of trust, and by the view of a file."""
+    looked: list[bytes] = []
+    for module in (needs, _opener, view):
+        monkeypatch.setattr(module, "names_in", lambda data: (looked.append(data), ("a.b",))[1])
+    snapshot = saved(Holds())
+    snapshot.pickles.append(b"entry")
+    nodes = [("value", 0, "an object", f"Holds.x{i}") for i in range(60)]
+    first = len(snapshot.state.nodes)
+    snapshot.state.nodes += [*nodes, ("list", [(first + i,) for i in range(60)])]
+    assert len(needs.needs_of(snapshot)) == 60
+    reader = snapshot.opener(Trust(names=frozenset({"a.b"})))
+    assert all(reader.allows(0) for _ in range(60))
+    shown = view.Viewer(snapshot.state.nodes, view.Entries(snapshot.pickles)).of((first + 60,), "")
+    assert len(shown) == 60 and looked == [b"entry"] * 3

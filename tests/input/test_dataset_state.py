@@ -196,3 +196,30 @@ def test_data_set_that_is_made_again_becomes_what_it_was(before: Any, after: Any
     Attributes(again).put_back(taken)
     assert text(dict(sorted(vars(again).items()))) == text(dict(sorted(vars(dataset).items())))
     assert not any(name in before and text(taken[name]) == text(before[name]) for name in taken)
+
+
+# What is shared with others.
+
+
+def test_a_list_that_was_changed_in_place_stays_the_live_one() -> None:
+    """Whoever holds it too, such as a callback, sees the content, also through another attribute."""
+    rows = [1, 2, 3]
+    dataset = Data(rows=rows, order=[0, 1])
+    found = Attributes(dataset)
+    rows.reverse()
+    dataset.view, dataset.order = (rows,), dataset.order[::-1]
+    taken = found.take()
+    assert found.in_place(taken) == ["rows"]
+    live, order = [1, 2, 3], [0, 1]
+    again = Data(rows=live, order=order)
+    Attributes(again).put_back(taken, {}, ["rows"])
+    assert again.rows is again.view[0] is live == [3, 2, 1]
+    assert order == [0, 1] and again.order == [1, 0]
+
+
+def test_a_list_that_does_not_fit_is_replaced() -> None:
+    """Here it is of another class."""
+    live = deque([1], 3)
+    again = Data(rows=live)
+    Attributes(again).put_back({"rows": deque([2], 2)}, {}, ["rows"])
+    assert again.rows is not live and again.rows == deque([2]) and live == deque([1])

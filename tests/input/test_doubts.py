@@ -129,6 +129,22 @@ class Pairs(keras.utils.PyDataset):
         return X[2 * index : 2 * index + 2], Y[2 * index : 2 * index + 2]
 
 
+class Endless(Pairs):
+    """Never ends, and gives a batch by its number alone."""
+
+    num_batches = None
+
+    def __getitem__(self, index: int) -> Any:
+        return super().__getitem__(index % 4)
+
+
+class EndlessShuffled(Endless):
+    """Begins each epoch in another order."""
+
+    def on_epoch_end(self) -> None:
+        np.random.default_rng(3).shuffle(X)
+
+
 def generate() -> Iterator[Any]:
     while True:
         yield X[:2], Y[:2]
@@ -337,6 +353,8 @@ READING: dict[str, tuple[Any, bool, str]] = {
     "repeated, one iterator": (repeated, True, ""),
     "Python, one iterator": (HARMLESS["from_generator"], True, ""),
     "PyDataset": (Pairs, False, ""),
+    "endless PyDataset that shuffles": (EndlessShuffled, True, "(__len__), and leave out steps_per_epoch"),
+    "endless PyDataset": (Endless, True, ""),
     "repeated before a shuffle": (lambda: rows().repeat(2).shuffle(4, seed=1).batch(2), False, ""),
 }
 

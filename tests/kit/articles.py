@@ -22,7 +22,7 @@ def contents(directory: Path) -> dict[str, list[Any]]:
         name = str(path.relative_to(directory)).removesuffix(SUFFIX)
         snapshot = Snapshot.open(str(directory / name))
         meta = snapshot.meta
-        seeds = [states.tolist() for states in snapshot.run.seeds.seeds]
+        seeds = [states.tolist() for states in snapshot.run.extra.values]
         found[name] = [*(getattr(meta, key) for key in SAID), meta.trace.learning_rate, seeds]
     return found
 

@@ -26,6 +26,20 @@ def sequential() -> Any:
     )
 
 
+def dropouts() -> Any:
+    """Three layers that draw, and two that learn."""
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(4),
+            keras.layers.GaussianNoise(1.0),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
 def two_outputs() -> Any:
     inputs = keras.Input((6,))
     middle = keras.layers.Dense(3, name="middle")(inputs)

@@ -24,7 +24,15 @@ HOSTILE = "<script>document.title='hit'</script><img src=x onerror=\"document.ti
 def entry(key: str, cls: str = "", **arguments: Any) -> dict[str, Any]:
     """What a state file says of a callback beside its state."""
     given = {name: ("value", value, None) for name, value in arguments.items()}
-    return {"key": key, "class": cls or f"train.{key}", "version": 1, "arguments": given, "outside": None}
+    return {
+        "key": key,
+        "class": cls or f"train.{key}",
+        "version": 1,
+        "arguments": given,
+        "outside": None,
+        "in_place": [],
+        "files": {},
+    }
 
 
 def variable(value: Any) -> Raw:

@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from callback_state._callbacks.in_place import Held
 from callback_state._callbacks.prepare import prepare_from
 from callback_state._callbacks.taken import take
 from callback_state._checkpoints.schema import Contents, Meta, Run
@@ -30,20 +31,21 @@ def contents(meta: dict[str, Any] | None = None, run: dict[str, Any] | None = No
     return made.meta, made.run
 
 
-def tree_of(*callbacks: Any, model: Any = None, **meta: Any) -> list[Any]:
+def tree_of(*callbacks: Any, model: Any = None, held: Held | None = None, **meta: Any) -> list[Any]:
     """What is sealed in the state file of these callbacks; ``meta`` are differences from :data:`META`."""
-    return take(list(callbacks), model, *contents(meta)).tree
+    return take(list(callbacks), model, *contents(meta), held).tree
 
 
-def saved(*callbacks: Any, model: Any = None) -> Snapshot:
-    """What a state file says of these callbacks."""
-    return states.read(seal(tree_of(*callbacks, model=model), bytes(32), 0), WHERE)
+def saved(*callbacks: Any, model: Any = None, held: Held | None = None) -> Snapshot:
+    """What a state file says of these callbacks; ``held`` has noted them when training began."""
+    return states.read(seal(tree_of(*callbacks, model=model, held=held), bytes(32), 0), WHERE)
 
 
 def summary(meta: dict[str, Any]) -> Summary:
     """The summary of a ``meta`` that need not be right."""
     name, value = meta["monitor"]
-    return Summary(meta["saved_at"], meta["epoch"], meta["batch"], meta["finished"], name, value, meta["template"])
+    names = ("saved_at", "epoch", "batch", "finished")
+    return Summary(*(meta[n] for n in names), name, value, meta["template"], meta["run_id"])
 
 
 def put_into(

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import pytest
+import tensorflow as tf
 from harness import Batches, PerBatch, X, Y, bytes_of, states_of
 from programs import start
 
@@ -138,3 +139,33 @@ def test_metrics_that_are_not_there_are_warned_of(tmp_path: Path) -> None:
     callbacks.on_train_begin()
     with pytest.warns(UserWarning, match="mean_loss/count, mean_loss/total have no variables yet"):
         callbacks.on_epoch_begin(1)
+
+
+def drive(directory: Path, read: Any, model: Any) -> None:
+    """A loop of one epoch that trains nothing."""
+    made = [ModelCheckpointEnhanced(directory / "{epoch}.weights.h5", "loss", save_weights_only=True)]
+    callbacks = keras.callbacks.CallbackList(made, model=model, epochs=1)
+    rows = tf.data.Dataset.range(4).shuffle(4, seed=1)
+    restored = restore_callbacks(directory, into=callbacks, missing_ok=True)
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(0)
+    assert len([*read(restored, rows)]) == 4
+    callbacks.on_epoch_end(0, {"loss": 1.0})
+    callbacks.on_train_end()
+
+
+def test_a_loop_that_enumerates_shuffled_data_is_warned(tmp_path: Path) -> None:
+    """The checkpoint keeps the doubt; the way that the warning names is not doubted."""
+    drive(tmp_path / "told", lambda restored, rows: restored.batches(rows, 0), network())
+    with pytest.warns(UserWarning, match=r"by itself \(rows\).*restored\.batches\(rows, epoch\)"):
+        drive(tmp_path / "doubt", lambda restored, rows: enumerate(rows), network())
+    doubts = Snapshot.open(str(tmp_path / "doubt" / "1.weights.h5")).meta.doubts
+    assert ["restored.batches" in doubt.cure for doubt in doubts] == [True]
+
+
+def test_a_loop_without_compile_is_saved(tmp_path: Path) -> None:
+    """Its optimizer is an attribute that the script has set."""
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    model.optimizer = keras.optimizers.SGD()
+    drive(tmp_path, lambda restored, rows: restored.batches(rows, 0), model)
+    assert restore_callbacks(tmp_path).epoch == 0

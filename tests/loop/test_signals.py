@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import keras
 import pytest
 from harness import X_VAL, Y_VAL, Batches, PerBatch, Run, fit
+from places import ENVIRONMENT, ROOT
 from reused import fresh_model
 
 from callback_state import (
@@ -23,6 +26,7 @@ from callback_state import (
     list_checkpoints,
     restore_callbacks,
 )
+from callback_state._loop import messages, signals
 from callback_state._loop.signals import numbers_of
 
 EPOCHS = 3
@@ -33,14 +37,17 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows sends itself no
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Whatever happens, the handlers are afterwards what they were before."""
+    """Afterwards the handlers are what they were before, or they ignore what a process that exits ignores."""
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]
     yield
     after = [signal.getsignal(number) for number in numbers]
+    ignored = set(signals._IGNORED)
+    signals._IGNORED.clear()
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
-    assert after == before
+    expected = zip(numbers, before, strict=True)
+    assert after == [signal.SIG_IGN if number in ignored else handler for number, handler in expected]
 
 
 class SignalAt(keras.callbacks.Callback):
@@ -156,6 +163,61 @@ def test_a_signal_during_a_save_stops_after_it(tmp_path: Path, monkeypatch: pyte
     assert not any(".interim." in name for name in names(tmp_path))
 
 
+REPEATED = """
+import atexit, signal, sys, threading, types
+from callback_state._loop import messages, signals
+
+def pelt():
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM):
+        signal.raise_signal(number)
+
+class Late:
+    def __del__(self):
+        pelt()
+
+def train():
+    stop = signals.StopSignals(sys._getframe(), 75)
+    stop.listen(signals.numbers_of(True))
+    pelt()
+    stop.leave()
+    pelt()
+    stop.ignore()
+    stop.hand_on()
+    stop.stop()
+
+atexit.register(pelt)
+sys.late = Late()
+here = threading.Thread(target=lambda: threading.main_thread().join() or pelt())
+here.start()
+try:
+    train()
+finally:
+    pelt()
+"""
+
+
+def test_signals_that_are_repeated_until_the_process_has_ended_change_nothing() -> None:
+    """After the first one others may come at any moment, also in Python's own end: the exit status is 75."""
+    ended = subprocess.run(
+        [sys.executable, "-c", REPEATED], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (75, "")
+
+
+def test_the_last_line_says_what_stopped_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The signal, what was saved, and how it ends; with several checkpoints, of all that speak."""
+    sends = SignalAt("train_batch_end", 1, 1)
+    with pytest.raises(SystemExit):
+        start(tmp_path, sends, checkpoint={**TERM, "verbose": 1})
+    interim = f"{tmp_path}/epoch.interim.keras (Epoch 2, batch 2)"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Stopped by SIGTERM: saved {interim}; exit status 75"
+    line = messages.stopped("SIGUSR1", ["1.keras (Epoch 1)", "2.keras (Epoch 2)"], "exit status 3")
+    assert line == "Stopped by SIGUSR1: saved 1.keras (Epoch 1), 2.keras (Epoch 2); exit status 3"
+    assert messages.stopped("SIGTERM", [], "fit raises StoppedBySignal") == (
+        "Stopped by SIGTERM: nothing was saved; fit raises StoppedBySignal"
+    )
+
+
 def test_the_exit_code_can_be_chosen(tmp_path: Path) -> None:
     """For schedulers that requeue on a code of their own; or an exception, whose name says which signal."""
     with pytest.raises(SystemExit) as stopped:
@@ -174,6 +236,8 @@ def test_the_previous_handler_hears_of_it_when_the_run_is_safe(tmp_path: Path) -
         with pytest.raises(SystemExit):
             start(tmp_path, SignalAt("train_batch_end", 1, 1))
         assert found == [(signal.SIGTERM, 2)]
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # the process is about to exit
+        start(tmp_path, SignalAt("never"))  # it went on all the same
         assert signal.getsignal(signal.SIGTERM) is before
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

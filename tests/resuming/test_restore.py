@@ -123,6 +123,13 @@ def test_nothing_there_and_missing_ok_starts_anew(tmp_path: Path) -> None:
     assert "no checkpoint yet" in repr(restored)
 
 
+def test_a_model_that_is_not_built_is_refused_at_the_first_start(tmp_path: Path) -> None:
+    """At the second one a checkpoint could not be loaded into it."""
+    model = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.raises(RestoreError, match=r"not built yet.*Give it an Input"):
+        restore_callbacks(tmp_path / "none", into=make(), model=model, missing_ok=True)
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
@@ -425,3 +432,22 @@ def test_lost_state_files_are_named(checkpoints: Path) -> None:
         path.unlink()
     with pytest.raises(CheckpointNotFoundError, match="3 model files of this run's name"):
         restore_callbacks(checkpoints, into=[*make(), saver(checkpoints)], missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("into", "said"), [("model", r"expected callbacks\. Write .*model=model"), (3, r"into=3: expected a callback")]
+)
+def test_into_takes_callbacks_only(tmp_path: Path, into: Any, said: str) -> None:
+    """The error says what to write instead."""
+    with pytest.raises(RestoreError, match=said):
+        restore_callbacks(tmp_path, into=fresh_model() if into == "model" else into)
+
+
+@pytest.mark.parametrize("name", ["", "ckpt", "m.keras"])
+def test_the_error_of_a_missing_checkpoint_names_the_argument_for_a_first_start(tmp_path: Path, name: str) -> None:
+    """In an empty directory, where no directory is, and for one file; but not where half of a pair is there."""
+    with pytest.raises(CheckpointNotFoundError, match=r"Pass missing_ok=True for a run that may be the first\.$"):
+        restore_callbacks(tmp_path / name, into=[])
+    (tmp_path / "m.keras").write_bytes(b"model")
+    with pytest.raises(CheckpointNotFoundError, match="expected its state file"):
+        restore_callbacks(tmp_path / "m.keras", into=[])

@@ -14,7 +14,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import X_VAL, Y_VAL, Container, Killed, PerBatch, Strike, X, Y
+import tensorflow as tf
+from harness import X_VAL, Y_VAL, Container, Killed, PerBatch, Strike, X, Y, make_model
+from play import play
 from reused import fit, fresh_model
 
 from callback_state import (
@@ -71,6 +73,16 @@ def test_saves_when_and_where_the_stock_class_does(
         said = re.findall(r"improved? from [\w.]+(?: to [\d.]+)?", capsys.readouterr().out)
         results.append((found, saver.best, said))
     assert results[0] == results[1]
+
+
+def test_many_bytes_of_the_model_in_a_state_file_are_told_once(tmp_path: Path) -> None:
+    """A table that a layer keeps in a variable of the backend costs its size in every checkpoint."""
+    model = make_model()
+    model.table = tf.Variable(np.zeros(300_000, "float32"), trainable=False)
+    with pytest.warns(UserWarning) as caught:
+        model.fit(**FIT, epochs=2, callbacks=[ModelCheckpointEnhanced(tmp_path / "{epoch}.keras")])
+    (told,) = [str(w.message) for w in caught if "of the model" in str(w.message)]
+    assert "1.keras: 1.2 MB of the model are in variables that a Keras file does not hold" in told
 
 
 def test_retention_keeps_the_newest_and_the_best_across_restarts(tmp_path: Path) -> None:
@@ -181,6 +193,10 @@ def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) ->
         ({"filepath": "gs://bucket/m.keras"}, "URL"),
         ({"filepath": "m.txt"}, "keras"),
         ({"filepath": "ckpt/{epoch}/m.keras"}, "placeholders in the name of the file only"),
+        ({"filepath": "ckpt/{epoch.keras"}, "Write {{ and }} for braces"),
+        ({"save_freq": 0}, "save_freq=0: expected 'epoch', or a number of batches from 1"),
+        ({"max_to_keep": 2}, "max_to_keep=2: expected a filepath with placeholders, found 'm.keras'"),
+        ({"keep_best": 2, "filepath": "{{a}}.keras"}, "keep_best=2: expected a filepath with placeholders"),
         ({"exit_code": 256}, "from 0 to 255"),
         ({"exit_code": True}, "from 0 to 255"),
         ({"on_save_error": "ignore"}, "expected 'warn' or 'raise'"),
@@ -211,7 +227,7 @@ def test_save_best_only_within_an_epoch(tmp_path: Path) -> None:
 
 
 def test_the_state_file_is_small(tmp_path: Path) -> None:
-    """Ten callbacks without arrays, a hundred epochs of six series: under 20 kB."""
+    """Ten callbacks without arrays, a hundred epochs of six series: under 22 kB."""
     callbacks = [keras.callbacks.EarlyStopping("loss", patience=200 + i) for i in range(4)]
     callbacks += [PerBatch(0.01 * (i + 1)) for i in range(5)]
     callbacks.append(ModelCheckpointEnhanced(tmp_path / "m.keras", period=100))
@@ -226,7 +242,7 @@ def test_the_state_file_is_small(tmp_path: Path) -> None:
 
     model.fit(**FIT, initial_epoch=99, epochs=100, callbacks=[Past(), *callbacks])
     assert len(load_meta(tmp_path / "m.keras")["loss"]) == 100
-    assert os.path.getsize(tmp_path / "m.keras.callbacks.pkl") < 20_000
+    assert os.path.getsize(tmp_path / "m.keras.callbacks.pkl") < 22_000
 
 
 def test_keep_best_without_its_series_deletes_nothing(tmp_path: Path) -> None:
@@ -262,3 +278,24 @@ def test_nothing_is_ever_more_open_than_the_umask(tmp_path: Path, monkeypatch: p
         os.umask(before)
     assert len(modes) > 6 and any(".tmp-" in name for name in modes)
     assert {name for name, mode in modes.items() if mode & 0o077} == set()
+
+
+class Scores(keras.callbacks.Callback):
+    """Logs of other people's metrics."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs.update({"out/mae": 0.5, "my score": epoch / 4})
+
+
+def test_names_of_metrics_are_taken_as_keras_takes_them(tmp_path: Path) -> None:
+    """With a slash or a blank, and braces beside them; such a run goes on, also from the files alone."""
+    template = "{{a}}{epoch}-{out/mae:.2f}-{my score:.2f}.keras"
+    names = ["{a}1-0.50-0.00.keras", "{a}2-0.50-0.25.keras", "{a}3-0.50-0.50.keras"]
+    for epochs in (2, 3):
+        callbacks = [Scores(), ModelCheckpointEnhanced(tmp_path / template, max_to_keep=2)]
+        restored = restore_callbacks(tmp_path, into=callbacks[1:], model=fresh_model(), missing_ok=True)
+        play(callbacks, first=restored.initial_epoch, epochs=epochs)
+        assert [os.path.basename(c.path) for c in list_checkpoints(tmp_path)] == names[epochs - 2 : epochs]
+    alone = restore_callbacks(tmp_path)["ModelCheckpointEnhanced"]
+    assert alone.filepath == str(tmp_path / template)
+    assert [name for name, _ in alone.ledger.written] == names[1:]

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 import tensorflow as tf
 from harness import X_VAL, Y_VAL, Batches, Killed, PerBatch, Run, Strike, X, Y, bytes_of
 from places import ROOT
+from play import play
 from reused import fit, fresh_model
 
 from callback_state import (
@@ -33,7 +35,7 @@ from callback_state._format import statefile
 from callback_state._keras import model_file
 from callback_state._saving import keeper, rescue, writer
 from callback_state._saving.options import seconds_of
-from callback_state._store import commit, disk
+from callback_state._store import commit, disk, lock
 
 EPOCHS = 3
 OWN = "latest"
@@ -153,6 +155,12 @@ def test_an_error_that_would_come_again_is_raised(tmp_path: Path, monkeypatch: p
         start(tmp_path)
 
 
+def test_a_name_that_is_too_long_is_told_at_the_first_save(tmp_path: Path) -> None:
+    """No later save could succeed, so training for days would save nothing."""
+    with pytest.raises(OSError, match="name too long"):
+        start(tmp_path, name="a" * 250 + "{epoch}")
+
+
 def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +277,25 @@ def test_a_directory_in_use_is_refused_before_training(tmp_path: Path) -> None:
         assert batches.seen == []
         other.kill()
     assert start(tmp_path).epochs == list(range(EPOCHS))
+
+
+def test_a_fit_in_another_thread_is_refused_before_training(tmp_path: Path) -> None:
+    """One after the other, in any threads, is no trouble; one inside another in the same thread neither."""
+
+    def saver(name: str) -> Any:
+        return ModelCheckpointEnhanced(tmp_path / (name + "{epoch}.keras"))
+
+    def in_a_thread(name: str) -> BaseException | None:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(play, [saver(name)], epochs=1).exception()
+
+    refused: list[Any] = []
+    acts = At(epoch1=lambda: (refused.append(in_a_thread("b")), play([saver("c")], epochs=1)))
+    play([acts, saver("a")], epochs=2)
+    assert type(refused[0]) is InUseError and "thread 'MainThread' of this process" in str(refused[0])
+    assert in_a_thread("d") is None
+    names = [os.path.basename(c.path) for c in list_checkpoints(tmp_path)]
+    assert names == ["a1.keras", "c1.keras", "a2.keras", "d1.keras"]
 
 
 # Exceptions
@@ -517,3 +544,108 @@ def test_validation_data_of_a_run_that_was_interrupted_are_forgotten(tmp_path: P
     other = tf.data.Dataset.from_tensor_slices((X_VAL, 1 - Y_VAL)).batch(16)
     history = model.fit(X, Y, epochs=1, verbose=0, validation_data=other).history
     assert history["val_accuracy"][0] == 1 - model.evaluate(X_VAL, Y_VAL, verbose=0)[1]
+
+
+# A directory that goes away
+
+
+class Goes(keras.callbacks.Callback):
+    """From one hook to another no call of the system reaches a directory, whatever it asks for."""
+
+    CALLS = ("stat", "lstat", "open", "listdir", "scandir", "mkdir", "unlink", "rename", "replace", "rmdir")
+
+    def __init__(self, directory: Path, number: int, goes: str, comes: str) -> None:
+        super().__init__()
+        self.directory, self.number = os.fspath(directory), number
+        self.goes, self.comes = goes, comes
+        self.patch = pytest.MonkeyPatch()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.hear("train_begin")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.hear(f"epoch_begin {epoch}")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.hear("train_end")
+
+    def hear(self, event: str) -> None:
+        if event == self.goes:
+            self.go()
+        elif event == self.comes:
+            self.patch.undo()
+
+    def go(self) -> None:
+        def refusing(true: Any) -> Any:
+            def call(path: Any, *args: Any, **options: Any) -> Any:
+                if os.fsdecode(path).startswith(self.directory):
+                    raise OSError(self.number, os.strerror(self.number), path)
+                return true(path, *args, **options)
+
+            return call
+
+        for name in self.CALLS:
+            self.patch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@pytest.mark.parametrize(
+    ("number", "goes", "comes", "left"),
+    [
+        (errno.ESTALE, "before", "epoch_begin 1", ["3.keras", "4.keras"]),
+        (errno.EACCES, "train_begin", "epoch_begin 3", ["4.keras"]),
+        (errno.ENOTDIR, "epoch_begin 1", "epoch_begin 3", ["1.keras", "4.keras"]),
+        (errno.ESTALE, "epoch_begin 2", "train_end", ["1.keras", "2.keras", "4.final.keras"]),
+        (errno.EACCES, "epoch_begin 1", "never", ["1.keras"]),
+        (errno.ESTALE, "train_end", "never", ["3.keras", "4.keras"]),
+    ],
+)
+def test_a_directory_that_goes_away_ends_no_training(
+    tmp_path: Path, number: int, goes: str, comes: str, left: list[str]
+) -> None:
+    """Each save in between warns, nothing else is raised, and saving goes on when the directory is back."""
+    directory = tmp_path / "ckpt"
+    gone = Goes(directory, number, goes, comes)
+    saver = ModelCheckpointEnhanced(directory / "{epoch}.keras", verbose=1, max_to_keep=2)
+    gone.hear("before")
+    try:
+        with pytest.warns(UserWarning) as warned:
+            play([saver, gone], epochs=4)
+    finally:
+        gone.patch.undo()
+    texts = [str(w.message) for w in warned if w.category is UserWarning]
+    assert [text for text in texts if not re.search(r": not (saved|deleted)", text)] == []
+    assert [os.path.basename(c.path) for c in list_checkpoints(directory)] == left
+    lock.hold(directory).release()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows moves no directory with an open file")
+def test_another_directory_that_comes_in_its_place_is_locked_too(tmp_path: Path) -> None:
+    """The one that was moved away stays locked until then; afterwards no run is kept out of it."""
+    import fcntl
+
+    directory, moved = tmp_path / "ckpt", tmp_path / "moved"
+    found: list[Any] = []
+
+    def is_locked(path: Path) -> bool:
+        with open(path / lock.NAME, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def look() -> None:
+        found.append([is_locked(path) for path in (directory, moved) if path.is_dir()])
+
+    acts = At(
+        epoch1=lambda: (directory.rename(moved), directory.touch()),
+        epoch2=lambda: (look(), directory.unlink()),
+        epoch3=look,
+    )
+    with pytest.warns(UserWarning, match="2.keras: not saved .FileExistsError"):
+        play([acts, ModelCheckpointEnhanced(directory / "{epoch}.keras")], epochs=4)
+    assert found == [[True], [True, False]]
+    assert [[os.path.basename(c.path) for c in list_checkpoints(path)] for path in (moved, directory)] == [
+        ["1.keras"],
+        ["3.keras", "4.keras"],
+    ]

@@ -112,6 +112,39 @@ def test_what_is_no_checkpoint_is_named(
     assert type(caught.value) is error
 
 
+def test_a_sparse_state_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is that of a state file, and says how long the file must be."""
+    put(tmp_path, {NAME: model_of(1), STATE: b""})
+    with open(tmp_path / STATE, "rb+") as file:
+        file.seek(1 << 42)
+        file.write(sealed(1))
+    monkeypatch.setattr(disk, "read_bytes", lambda path: pytest.fail("read whole"))
+    with pytest.raises(CorruptCheckpointError, match=r"expected \d+ bytes, as the trailer says, found 4398046511"):
+        open_pair(tmp_path / NAME)
+
+
+def test_a_state_file_that_is_larger_than_the_memory_is_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the search goes on with an older checkpoint."""
+
+    def read(path: str) -> bytes:
+        raise MemoryError
+
+    put(tmp_path, {NAME: model_of(1), STATE: sealed(1)})
+    monkeypatch.setattr(disk, "read_bytes", read)
+    with pytest.raises(CorruptCheckpointError, match="more than this machine has memory for"):
+        open_pair(tmp_path / NAME)
+
+
+def test_a_model_file_of_another_size_is_not_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states that may be its own say how long it must be, those that are staged too."""
+    put(tmp_path, {NAME: model_of(1) + b" ", STATE: sealed(1), staged_name(model_of(1)): sealed(1)})
+    monkeypatch.setattr(disk, "digest", lambda path: pytest.fail("hashed"))
+    with pytest.raises(MismatchError, match=r"found another\.\.\. in \d+ bytes instead of"):
+        open_pair(tmp_path / NAME)
+
+
 def test_a_damaged_state_file_does_not_hide_a_staged_one(tmp_path: Path) -> None:
     """The state that verifies and holds the digest is the one that counts."""
     put(tmp_path, {NAME: model_of(1), STATE: b"junk", staged_name(model_of(1)): sealed(1)})
@@ -151,7 +184,8 @@ def test_a_reader_gives_up_when_it_changes_all_the_time(tmp_path: Path, monkeypa
     def spy(path: str) -> Any:
         looks.append(path)
         if changing:
-            (tmp_path / NAME).write_bytes(b"another " * len(looks))
+            (tmp_path / "new").write_bytes(b"%24d" % len(looks))  # one of the same size
+            os.replace(tmp_path / "new", tmp_path / NAME)
         return digest(path)
 
     monkeypatch.setattr(disk, "digest", spy)

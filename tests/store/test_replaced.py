@@ -76,7 +76,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "the weights": (model_file, "take_variables"),
     "the optimizer": (model_file, "_load_h5_optimizer"),
     "comparing": (model_file, "digest_of"),
-    "the seeds": (put_in, "put_back_seeds"),
+    "the rest of the model": (model_file, "put_back_extra"),
 }
 
 
@@ -105,7 +105,7 @@ def acting(patch: pytest.MonkeyPatch, point: str, when: str, act: Callable[[], N
 
 #: Before each, and after the last of each kind; after the others is before the next.
 MOMENTS = [(point, "before") for point in POINTS]
-MOMENTS += [(point, "after") for point in ("the digest", "comparing", "the seeds")]
+MOMENTS += [(point, "after") for point in ("the digest", "comparing", "the rest of the model")]
 #: By turns each kind of file, by its path or by its directory. Only a whole model in .h5 is opened twice.
 CASES = [
     (point, when, ".h5" if point == "the optimizer" else ENDINGS[i % 3], ("file", "directory")[i % 2])

@@ -226,3 +226,28 @@ def test_a_mount_that_renumbers_renamed_files(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(disk, "identity", lambda path: (next(numbers), 0, 0, 0))
     save(tmp_path / NAME, 1)
     assert sorted(os.listdir(tmp_path)) == [NAME, STATE]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows links need a privilege")
+@pytest.mark.parametrize("target", ["elsewhere/precious.keras", "precious.keras", "nowhere.keras"])
+def test_a_link_that_the_caller_did_not_mean_is_not_written_through(tmp_path: Path, target: str) -> None:
+    """The save fails before anything is written, and the deletion removes the link alone."""
+    directory = tmp_path / "ckpt"
+    for path in (tmp_path / "elsewhere" / "precious.keras", directory / "precious.keras"):
+        save(path, 1)
+    (directory / "elsewhere").symlink_to(tmp_path / "elsewhere")
+    link = directory / NAME
+    link.symlink_to(target)
+
+    def files() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and not p.is_symlink()}
+
+    before = files()
+    with (
+        pytest.raises(OSError, match=f"found a link to {target}.*remove the link"),
+        _store.write(link, lambda path: 1 / 0, lambda digest, size: b"", link=False),
+    ):
+        pass
+    assert files() == before and link.is_symlink()
+    _store.delete(link)
+    assert files() == before and not link.is_symlink()

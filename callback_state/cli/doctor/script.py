@@ -7,11 +7,12 @@ clear is taken to be right.
 from __future__ import annotations
 
 import ast
-import os
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..._checkpoints.template import split
 from .changes import changing_in, last_name
 from .findings import Finding
 
@@ -35,6 +36,7 @@ def findings_of(path: str) -> list[Finding]:
         *_of_restores(script),
         *_of_seeds(script),
         *_of_steps(script),
+        *_of_loops(script),
     ]
     return sorted(found, key=lambda finding: finding.line or 0)
 
@@ -140,7 +142,8 @@ def _directory_of(script: _Script) -> str:
     chosen = next((call for call in ours if not _saves_best_only(call)), ours[0])
     match _argument(chosen, 0, "filepath"):
         case ast.Constant(value=str(path)):
-            return os.path.dirname(path) or "."
+            with contextlib.suppress(ValueError):  # the callback refuses it
+                return split(path)[0] or "."
     return "ckpt"
 
 
@@ -187,6 +190,30 @@ def _is_of_data(call: ast.Call) -> bool:
             case ast.Constant(value=int()) | ast.Call(func=ast.Name(id="len")):
                 return True
     return False
+
+
+def _of_loops(script: _Script) -> Iterator[Finding]:
+    """Find training loops of the script's own that, resumed, begin with the order of the first epoch."""
+    if not (script.saves and script.called("CallbackList")):
+        return
+    nodes = [*ast.walk(script.tree)]
+    shuffles = {id(call) for call in script.called("shuffle") if _is_of_data(call)}
+    shuffled = set()
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                if any(id(part) in shuffles for part in ast.walk(value)):
+                    shuffled.add(name)
+    for loop in (node for node in nodes if isinstance(node, ast.For)):
+        match loop.iter:
+            case ast.Name(id=name) | ast.Call(func=ast.Name(id="enumerate"), args=[ast.Name(id=name), *_]):
+                if name in shuffled:
+                    yield Finding(
+                        f"a training loop reads {name}, which is shuffled, by itself",
+                        "the order of the data: a resumed loop begins with the order of the first epoch",
+                        f"write for step, batch in restored.batches({name}, epoch)",
+                        loop.lineno,
+                    )
 
 
 def _of_steps(script: _Script) -> Iterator[Finding]:

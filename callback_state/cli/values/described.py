@@ -13,7 +13,7 @@ from ..._checkpoints.snapshot import Snapshot
 from ..._checkpoints.typed import to_plain
 from ..._format.table import PlainError, Table
 from ...exceptions import CorruptCheckpointError
-from .view import Viewer, by_value, view
+from .view import Entries, Viewer, view
 
 _MOMENT = ("epoch", "batch", "initial_epoch", "epochs", "last", "finished", "stops", "goes_on_from", "exact_end")
 
@@ -67,14 +67,15 @@ def _decoding(snapshot: Snapshot) -> Iterator[None]:
 
 
 def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
-    states = Viewer(snapshot.state.nodes, snapshot.pickles).states(snapshot.state.root)
+    entries = Entries(snapshot.pickles)
+    states = Viewer(snapshot.state.nodes, entries).states(snapshot.state.root)
     return [
         {
             "key": entry.key,
             "class": entry.class_,
             "version": entry.version,
             "configuration": {
-                name: _argument(argument, f"{entry.key}({name}=)", snapshot)
+                name: _argument(argument, f"{entry.key}({name}=)", entries)
                 for name, argument in entry.arguments.items()
             },
             "state": states[entry.key],
@@ -84,16 +85,12 @@ def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
-def _argument(argument: tuple[Any, ...], path: str, snapshot: Snapshot) -> Any:
+def _argument(argument: tuple[Any, ...], path: str, entries: Entries) -> Any:
     kind, data, index = argument
     if kind == "digest":
         return {"$type": "large", "sha256": view(data)}
     if kind == "opaque":
-        return (
-            {"$type": "unsaved", "to": view(data)}
-            if index is None
-            else by_value(view(data), index, snapshot.pickles)
-        )
+        return {"$type": "unsaved", "to": view(data)} if index is None else entries.shown(view(data), index)
     if type(data) is not tuple:
         return view(data)
     table = Table.from_tree([*data])

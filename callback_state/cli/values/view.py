@@ -43,8 +43,8 @@ def view(value: Any) -> Any:
 class Viewer:
     """Makes JSON of the values of one table; the nodes need not be well formed."""
 
-    def __init__(self, nodes: list[Node], pickles: Sequence[bytes] = ()) -> None:
-        self._nodes, self._pickles = nodes, pickles
+    def __init__(self, nodes: list[Node], entries: Entries | None = None) -> None:
+        self._nodes, self._entries = nodes, entries or Entries(())
         self._depth = 0
         #: The paths of the values that were shown, and the short values, by the number of their nodes.
         self._shown: dict[int, str] = {}
@@ -140,8 +140,8 @@ class Viewer:
             case "reference":
                 return {"$type": kind, "to": scalar(node[1])}
             case "code" | "value":
-                _, index, what, _ = node
-                return by_value(scalar(what), index, self._pickles)
+                _, index, what, *_ = node
+                return self._entries.shown(scalar(what), index)
         return None
 
     def _items(self, refs: list[Ref], path: str) -> list[Any]:
@@ -163,12 +163,28 @@ class Viewer:
         return found
 
 
-def by_value(what: Any, index: Any, pickles: Sequence[bytes]) -> dict[str, Any]:
-    """Make JSON of an entry of the by-value section."""
-    there = type(index) is int and 0 <= index < len(pickles)
-    needs = names_in(pickles[index]) if there else ("?",)
-    digest = hashlib.sha256(pickles[index]).hexdigest() if there else None
-    return {"$type": "by value", "what": what, "needs": [*needs], "sha256": digest}
+class Entries:
+    """The entries of the by-value section of one file. Each is looked at once, however many refer to it."""
+
+    def __init__(self, pickles: Sequence[bytes]) -> None:
+        self._pickles = pickles
+        self._seen: dict[int, tuple[tuple[str, ...], str]] = {}
+
+    def shown(self, what: Any, index: Any) -> dict[str, Any]:
+        """Make JSON of an entry."""
+        needs, digest = self._look(index) if type(index) is int else _UNKNOWN
+        return {"$type": "by value", "what": what, "needs": [*needs], "sha256": digest}
+
+    def _look(self, index: int) -> tuple[tuple[str, ...], str | None]:
+        if not 0 <= index < len(self._pickles):
+            return _UNKNOWN
+        if index not in self._seen:
+            data = self._pickles[index]
+            self._seen[index] = names_in(data), hashlib.sha256(data).hexdigest()
+        return self._seen[index]
+
+
+_UNKNOWN: tuple[tuple[str, ...], None] = (("?",), None)
 
 
 def _key(ref: Ref) -> str:

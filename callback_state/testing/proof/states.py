@@ -8,7 +8,7 @@ from typing import Any
 from ..._callbacks.capture import keyed
 from ..._callbacks.prepare import prepare_from
 from ..._callbacks.taken import take
-from ..._checkpoints.schema import History, Meta, ModelFacts, Run, Seeds, Trace
+from ..._checkpoints.schema import Extra, History, Meta, ModelFacts, Run, Trace
 from ..._checkpoints.snapshot import Snapshot
 from ..._format.statefile import seal, unseal
 from ..._format.trust import Trust
@@ -18,6 +18,7 @@ from ..._keras.backend import versions
 WHERE = "simulated.keras.callbacks.pkl"
 #: The parts of a state file beside the callbacks; their values do not matter here.
 META = Meta(
+    run_id="0" * 32,
     saved_at=0,
     epoch=0,
     batch=None,
@@ -38,7 +39,7 @@ META = Meta(
     starts=[],
     trace=Trace(),
 )
-RUN = Run(generators={}, seeds=Seeds())
+RUN = Run(generators={}, extra=Extra())
 
 
 def sealed(callbacks: list[Any], model: Any = None) -> bytes:

@@ -54,7 +54,15 @@ def forged(training_args: object = None, meta: dict[str, Any] | None = None, sta
 def described(cls: str, key: str | None = None, **arguments: Any) -> dict[str, Any]:
     """A callback of a state file; its arguments are (kind, data, place in the by-value section)."""
     key = key or cls.rpartition(".")[2]
-    return {"key": key, "class": cls, "version": 1, "arguments": arguments, "outside": None}
+    return {
+        "key": key,
+        "class": cls,
+        "version": 1,
+        "arguments": arguments,
+        "outside": None,
+        "in_place": [],
+        "files": {},
+    }
 
 
 def value(made: object) -> tuple[Any, ...]:
