@@ -32,7 +32,8 @@ WINGS = [
     "faces",
 ]
 #: What stands in the package itself: the small common things below every wing, and the faces above them.
-ROOT_FILES = {"_lazy", "_units", "_html", "_version", "exceptions", "data", "__init__", "__main__", "demo"}
+SMALL = {"_lazy", "_units", "_html", "_version", "_warn", "exceptions"}
+ROOT_FILES = {*SMALL, "data", "__init__", "__main__", "demo"}
 FACES = {"__init__", "__main__", "demo"}
 #: Wings that are tested in milliseconds, as none of these is loaded with them.
 LIGHT = ["root", "_format", "_store", "_checkpoints", "cli"]

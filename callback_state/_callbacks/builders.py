@@ -15,7 +15,6 @@ Code and objects that were as the constructor had made them have True at the end
 from __future__ import annotations
 
 import types
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from .._format.opener import Opener
 from .._format.table import MISSING, Node
 from .._keras.backend import is_variable, raw_variable, tensor, value_of
 from .._keras.classes import has_variables, variables_in
+from .._warn import warn
 from ..exceptions import RestoreError, UntrustedError
 from .arguments import describe
 from .capture import line_to_exclude
@@ -99,10 +99,9 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
     def _tell_of_another(self, name: Any, path: Any, live: Any) -> None:
         """Warn where the live callback has something else than was saved; it is kept."""
         if str(name).rpartition(".")[2] != describe(live).rpartition(".")[2]:
-            warnings.warn(
+            warn(
                 f"{self._where}: {path} was {name}, and is {describe(live)} here, which is kept. If training "
-                f"switches it, store a name or a number instead, or pass trusted=True.",
-                stacklevel=2,
+                f"switches it, store a name or a number instead, or pass trusted=True."
             )
 
     def _by_value(self, decoder: Decoder, node: Node, live: Any) -> Any:

@@ -10,12 +10,12 @@ import csv
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .._store.staging import cut
+from .._warn import warn
 
 #: How many bytes before the end of the log are compared, to recognise the log.
 _SEEN = 4096
@@ -53,10 +53,9 @@ def wind_back(callback: Any, taken: dict[str, Any]) -> None:
     except OSError as error:
         problem = f"the rows that the killed run wrote cannot be removed from it ({error})"
     if problem is not None:
-        warnings.warn(
+        warn(
             f"{type(callback).__name__}: {callback.filename} {problem}. The file is left as it is, so epochs may "
-            f"be in it twice, or be missing.",
-            stacklevel=2,
+            f"be in it twice, or be missing."
         )
 
 

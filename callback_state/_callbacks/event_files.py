@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 import time
-import warnings
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from .._keras.stock_callbacks import flush_event_files
 from .._store import disk
 from .._store.staging import cut
+from .._warn import warn
 from .csv_log import is_remote, natural
 
 #: Where the callback writes, below its log_dir.
@@ -62,10 +62,9 @@ def wind_back(callback: Any, taken: dict[str, Any]) -> None:
         except OSError as error:
             problems.append(f"what the killed run wrote cannot be removed from {name} ({error})")
     if problems:
-        warnings.warn(
+        warn(
             f"{type(callback).__name__}: {callback.log_dir}: {'; '.join(problems)}. Steps may be shown twice, or "
-            f"be missing.",
-            stacklevel=2,
+            f"be missing."
         )
 
 

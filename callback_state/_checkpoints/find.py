@@ -7,7 +7,6 @@ again.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from .._format.trust import Keys
 from .._store import disk
 from .._store import pair as _pair
+from .._warn import warn
 from ..exceptions import (
     CallbackStateError,
     CheckpointNotFoundError,
@@ -34,6 +34,9 @@ _OF_ONE_FILE = (
     UnsupportedFormatError,
     UntrustedError,
 )
+
+#: How many of the checkpoints of a directory an error names where none verifies.
+LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,19 @@ def _newest(directory: str, templates: set[str], keys: Keys | None) -> Found | N
         if not any(candidate.is_replaced() for candidate, _ in rejected):
             break
     _warn_of_others(directory, candidates, templates)
-    for _, error in rejected:
-        warnings.warn(f"left aside: {error}", stacklevel=4)
     if found is None and rejected:
-        kind = UntrustedError if isinstance(rejected[0][1], UntrustedError) else CorruptCheckpointError
-        raise kind(directory, f"none of {len(rejected)} checkpoints verifies; the first: {rejected[0][1]}")
+        raise _none_of(directory, [error for _, error in rejected])
+    for _, error in rejected:
+        warn(f"left aside: {error}")
     return found
+
+
+def _none_of(directory: str, errors: list[Any]) -> CallbackStateError:
+    """One error for all: nobody is warned of what is an error too."""
+    kind = UntrustedError if isinstance(errors[0], UntrustedError) else CorruptCheckpointError
+    first, others = errors[0], [f"{error}" for error in errors[1:LISTED]]
+    more = f"; the others: {'; '.join(others)}" if others else ""
+    return kind(directory, f"none of {len(errors)} checkpoints verifies; the first: {first}{more}")
 
 
 @dataclass(frozen=True)
@@ -195,15 +205,12 @@ def _warn_of_others(directory: str, found: list[_Candidate], templates: set[str]
     for template in sorted(templates):
         whole, bare = files_named_by(template, directory)
         if whole and bare:
-            warnings.warn(
-                f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files", stacklevel=5
-            )
+            warn(f"{directory}: left aside: {', '.join(bare)} of this run's name, without state files")
     others = {c.template for c in found if c.template is not None} - templates
     if templates and others and not any(c.template in templates for c in found):
-        warnings.warn(
+        warn(
             f"{directory}: has checkpoints named {', '.join(sorted(others))}, and none named "
-            f"{', '.join(sorted(templates))}: nothing to restore for this run.",
-            stacklevel=5,
+            f"{', '.join(sorted(templates))}: nothing to restore for this run."
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 
 from .._html import card
 from .._store import disk, pair
 from .._units import time_of
+from .._warn import warn
 from ..exceptions import CorruptCheckpointError
 from .directory import look
 from .find import find
@@ -74,7 +74,7 @@ def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) 
         if found is None:  # a writer has deleted it meanwhile
             continue
         if found.problem is not None:
-            warnings.warn(f"left aside: {found.problem}", stacklevel=2)
+            warn(f"left aside: {found.problem}")
         elif (of := found.summary) is not None:
             listed.append(Checkpoint(model, of.epoch, of.batch, of.finished, of.monitor, of.saved_at))
     return sorted(listed, key=lambda checkpoint: checkpoint.saved_at)
@@ -99,6 +99,7 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
         return None
     try:
         found = find(os.fspath(directory), None, missing_ok=True)
-    except CorruptCheckpointError:  # each of them has been warned of
+    except CorruptCheckpointError as error:  # it names each of them
+        warn(f"left aside: {error}")
         return None
     return None if found is None else found.model_path

@@ -6,12 +6,12 @@ epoch has made no iterators yet, so it would read the order of the first one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from .._checkpoints.doubt import Doubt
 from .._keras.datasets import is_dataset, reshuffles, steps_of
+from .._warn import warn
 from . import doubts
 from .catch_up import Reader
 from .source import count_iterator, enter_passes, is_known, pass_iterators
@@ -26,7 +26,7 @@ def batches(dataset: Any, epoch: int, first: int) -> Iterator[tuple[int, Any]]:
         raise TypeError(f"restored.batches takes a tf.data.Dataset, got {type(dataset).__name__}")
     if not is_known(dataset):
         for doubt in dict.fromkeys(doubts.of_pipeline(dataset)):
-            warnings.warn(f"a resumed run may differ from this one: {doubt}", stacklevel=3)
+            warn(f"a resumed run may differ from this one: {doubt}")
     pass_iterators(dataset, epoch)
     enter_passes(dataset, epoch)
     count_iterator(dataset)

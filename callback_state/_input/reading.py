@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import DataState, SourceState
 from .._keras.datasets import is_dataset, is_distributed
 from .._keras.epoch_iterator import validation_iterator
+from .._warn import warn
 from . import doubts
 from .dataset_state import Attributes
 from .draws import InputDraws
@@ -110,7 +110,7 @@ class Reading:
     def warn(self) -> None:
         """Warn of each doubt once."""
         for doubt in self.doubts[self._told :]:
-            warnings.warn(f"a resumed run may differ from this one: {doubt}", stacklevel=2)
+            warn(f"a resumed run may differ from this one: {doubt}")
         self._told = len(self.doubts)
 
     # How far the data are read, and reading up to there again.

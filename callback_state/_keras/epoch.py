@@ -7,10 +7,10 @@ shapes of a batch.
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
+from .._warn import warn
 from ..exceptions import ResumeError, unsupported_keras
 from .backend import copies_of
 from .graphs import outermost
@@ -77,10 +77,9 @@ def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool =
     saved = [(name, values.shape[1:], len(values)) for name, values in taken]
     if partly and len(found) < len(saved) and all(item in saved for item in found):
         missing = sorted({name for name, _, _ in saved} - {name for name, _, _ in found})
-        warnings.warn(
+        warn(
             f"{', '.join(missing)} have no variables yet, so their sums over this epoch are lost. Call "
-            f"model.test_on_batch(...) on a batch before restore_callbacks(..., model=model).",
-            stacklevel=2,
+            f"model.test_on_batch(...) on a batch before restore_callbacks(..., model=model)."
         )
     elif found != saved:
         raise ResumeError(

@@ -9,11 +9,11 @@ saves this very variable, and if no class of the user decides what is saved. All
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from typing import Any
 
 from .._store.pair import MODEL_SUFFIXES
+from .._warn import warn
 from ..exceptions import unsupported_keras
 from .backend import copies_of, value_of
 from .classes import is_keras, is_of_keras
@@ -120,8 +120,10 @@ def take_extra(model: Any, path: str) -> dict[str, Any]:
     }
 
 
-def put_back_extra(model: Any, taken: dict[str, Any], path: str) -> None:
+def put_back_extra(model: Any, taken: dict[str, Any], path: str, *, warns: bool = True) -> None:
     """Assign what :func:`take_extra` took for a model file at this path.
+
+    ``warns``: name what cannot be put back; False where this has been done before.
 
     Raises:
         ValueError: the model has more or fewer extra variables, or one has another shape or dtype. Nothing has
@@ -134,17 +136,13 @@ def put_back_extra(model: Any, taken: dict[str, Any], path: str) -> None:
     new = extra_of(model, reach, path).keys() - {name for names in taken["paths"] for name in names}
     if new:
         raise ValueError(f"the model has a variable {min(new)} now, which is not in the checkpoint")
-    pairs = []
+    pairs, begin_anew = [], []
     for names, values in zip(taken["paths"], taken["values"], strict=True):
         if not isinstance(values, numpy.ndarray):
             raise ValueError(f"the extra variables: expected arrays, found {type(values).__name__}")
         for name, value in zip(names, values, strict=True):
             if name not in variables and _COMPILED in name:  # those of a model inside, before its first step
-                warnings.warn(
-                    f"{name}: this metric of an inner model is in the checkpoint. The model makes it in its first "
-                    f"step. It begins anew.",
-                    stacklevel=2,
-                )
+                begin_anew.append(name)
                 continue
             if name not in variables:
                 raise ValueError(f"the model has no variable {name} now, which is in the checkpoint")
@@ -154,9 +152,14 @@ def put_back_extra(model: Any, taken: dict[str, Any], path: str) -> None:
                     f"{name}: expected shape {value.shape} and {value.dtype}, found {now.shape} and {now.dtype}"
                 )
             pairs.append((variables[name], value))
+    if begin_anew and warns:
+        warn(
+            f"{', '.join(begin_anew)}: these metrics of inner models are in the checkpoint. A model makes them in "
+            f"its first step. They begin anew."
+        )
     for variable, value in pairs:
         variable.assign(value)
-    _put_back_replicas(model, taken["replicas"])
+    _put_back_replicas(model, taken["replicas"], warns=warns)
 
 
 # Optimizers.
@@ -211,15 +214,16 @@ def _take_replicas(model: Any) -> dict[int, Any]:
     return taken
 
 
-def _put_back_replicas(model: Any, taken: dict[int, Any]) -> None:
+def _put_back_replicas(model: Any, taken: dict[int, Any], *, warns: bool) -> None:
     for i, values in taken.items():
         copies = copies_of(model.non_trainable_variables[i])
         if len(copies) != len(values):
-            warnings.warn(
-                f"the run that is resumed was on {len(values)} devices, this one is on {len(copies)}. Values that "
-                f"each device has for itself (the averages of batch normalization) are those of the first device.",
-                stacklevel=2,
-            )
+            if warns:
+                warn(
+                    f"the run that is resumed was on {len(values)} devices, this one is on {len(copies)}. Values "
+                    f"that each device has for itself (the averages of batch normalization) are those of the "
+                    f"first device."
+                )
             return
         for copy, value in zip(copies, values, strict=True):
             copy.assign(value)

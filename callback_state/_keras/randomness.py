@@ -6,10 +6,10 @@ TensorFlow and Keras hold theirs in private places, which are named here and now
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from .._warn import warn
 from ..exceptions import unsupported_keras
 from .backend import value_of
 
@@ -31,6 +31,20 @@ def take_generators() -> dict[str, Any]:
     }
 
 
+def tell_of_seed(taken: dict[str, Any]) -> None:
+    """Warn if the global seed of this process is not the one that was taken with the generators."""
+    saved, now = taken["tensorflow_seed"], global_seed()
+    if saved == now:
+        return
+    call = "Do not call keras.utils.set_random_seed or tf.random.set_seed"
+    if saved is not None:
+        call = f"Call keras.utils.set_random_seed({saved})"
+    warn(
+        f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and "
+        f"random operations will be different. {call} before the data and the model are made."
+    )
+
+
 def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> None:
     """Give the global generators, except ``"python"`` or ``"numpy"`` in ``but``, the states that were taken.
 
@@ -39,16 +53,6 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     import numpy
 
     python = random.getstate() if "python" in but else _unpacked(taken["python"])
-    if taken["tensorflow_seed"] != global_seed():
-        saved, now = taken["tensorflow_seed"], global_seed()
-        call = "Do not call keras.utils.set_random_seed or tf.random.set_seed"
-        if saved is not None:
-            call = f"Call keras.utils.set_random_seed({saved})"
-        warnings.warn(
-            f"the run that is resumed had the global seed {saved}, this process has {now}: shuffled data and "
-            f"random operations will be different. {call} before the data and the model are made.",
-            stacklevel=2,
-        )
     eager = _tensorflow_eager()
     if eager is not None and taken["tensorflow_eager"] is not None:
         eager.setstate(_unpacked(taken["tensorflow_eager"]))

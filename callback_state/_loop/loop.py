@@ -7,7 +7,6 @@ taken or put back. How the list is found and its methods are replaced stands in 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from .._keras.configuration import note
 from .._keras.epoch import logs_of
 from .._keras.epoch_iterator import forget_validation
 from .._keras.fit import Fit
+from .._warn import warn
 from . import messages
 from .listener import Listener
 from .running import Entry, Event, Phase, Running
@@ -191,7 +191,7 @@ class Loop:
         finally:
             self._leave()
         if running.is_asked_to_stop:
-            warnings.warn(f"fit was asked to stop, and failed before it could: {error!r}", stacklevel=2)
+            warn(f"fit was asked to stop, and failed before it could: {error!r}")
         self._stop_if_asked()
 
     def _leave(self) -> None:

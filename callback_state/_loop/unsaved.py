@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from .._callbacks.capture import BASE, excluded_of, is_registered
@@ -20,6 +19,7 @@ from .._keras.graphs import compiled
 from .._keras.randomness import keras_generator, tensorflow_generator
 from .._keras.reach import Reach
 from .._keras.written import written_by
+from .._warn import warn
 from .behind import Behind
 
 
@@ -104,7 +104,7 @@ class Unsaved:
     def warn(self) -> None:
         """Warn of each thing that was found, once."""
         while self._untold:
-            warnings.warn(str(self._untold.pop(0)), stacklevel=2)
+            warn(str(self._untold.pop(0)))
 
 
 def _doubt(callback: Any, changed: list[str]) -> Doubt:

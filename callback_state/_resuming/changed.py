@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from .._checkpoints.schema import Meta
 from .._keras.backend import versions
 from .._keras.configuration import Configuration
+from .._warn import warn
 from .match import Change
 
 #: Characters of a value in the warning.
@@ -36,7 +36,7 @@ def is_restored(change: Change) -> bool:
     return "optimizer " in change.key and change.argument in _RESTORED and is_number
 
 
-def warn_of_changes(path: str, changes: list[Change], *, stacklevel: int) -> None:
+def warn_of_changes(path: str, changes: list[Change]) -> None:
     """Warn once of all changes, and say which value holds; ``path`` is the model file."""
     new = [change for change in changes if not is_restored(change)]
     old = [change for change in changes if is_restored(change)]
@@ -49,10 +49,9 @@ def warn_of_changes(path: str, changes: list[Change], *, stacklevel: int) -> Non
     if rates:
         parts.append(f"To set the rate, write model.optimizer.learning_rate = {rates[0]} after restore_callbacks")
     if parts:
-        warnings.warn(
+        warn(
             f"{path}: the model is built or compiled with other arguments than in the saved run. "
-            f"{'. '.join(parts)}.",
-            stacklevel=stacklevel + 1,
+            f"{'. '.join(parts)}."
         )
 
 

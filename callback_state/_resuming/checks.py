@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from .._callbacks.capture import state_of
 from .._checkpoints.schema import DataState, Meta
 from .._keras.fit import Fit
 from .._keras.weights import digest_of, iterations_of, mismatches
+from .._warn import warn
 from ..exceptions import CallbackStateError, ResumeError
 
 
@@ -100,4 +100,4 @@ class Expected:
         message = f"{self._path}: {message} (To continue anyway: restore_callbacks(..., strict=False).)"
         if self._strict:
             raise self._error(message)
-        warnings.warn(message, stacklevel=2)
+        warn(message)

@@ -71,7 +71,7 @@ class Kept:
         """Put back the variables, the state of the callbacks, and what no Keras file holds of the model."""
         put_back_variables(self._variables)
         self._prepare().put_back()
-        put_back_extra(self._model, vars(self._snapshot.run.extra), self._path)
+        put_back_extra(self._model, vars(self._snapshot.run.extra), self._path, warns=False)
 
     def _prepare(self) -> Prepared:
         where = self._snapshot.where

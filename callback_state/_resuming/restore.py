@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from .._keras.backend import versions
 from .._keras.configuration import note
 from .._keras.model_file import check_built
 from .._store.pair import SUFFIX
+from .._warn import warn
 from ..exceptions import CheckpointNotFoundError, RestoreError, UntrustedError
 from .changed import changes_of, warn_of_changes
 from .checks import Expected
@@ -134,18 +134,16 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     put_in(snapshot, found.model_path, prepared, model)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     if report.changed:
-        warnings.warn(
+        warn(
             f"{found.model_path}: arguments have changed since the checkpoint; the new ones are used: "
-            f"{'; '.join(map(str, report.changed))}",
-            stacklevel=3,
+            f"{'; '.join(map(str, report.changed))}"
         )
-    warn_of_changes(found.model_path, [*report.model_changed], stacklevel=3)
+    warn_of_changes(found.model_path, [*report.model_changed])
     if model is None and found.model_path.endswith(".h5") and not found.model_path.endswith(".weights.h5"):
-        warnings.warn(
+        warn(
             f"{found.model_path}: keras.models.load_model cannot load an .h5 model completely: the state of the "
             f"optimizer is lost. Build and compile the model as before, and call restore_callbacks(..., "
-            f"model=model); or save as .keras.",
-            stacklevel=3,
+            f"model=model); or save as .keras."
         )
     meta = snapshot.meta
     return Restored(
@@ -206,7 +204,7 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
         message = f"{snapshot.where}: {'; '.join(problems)}. With strict=False, the others are restored."
         if strict:
             raise RestoreError(message)
-        warnings.warn(message, stacklevel=4)
+        warn(message)
     return matched.pairs, _report(snapshot, matched.pairs, matched)
 
 

@@ -9,7 +9,6 @@ read up to the batch of the checkpoint.
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,13 +23,14 @@ from .._format.trust import Trust
 from .._keras.configuration import take_over
 from .._keras.epoch import build_metrics, hand_over_logs, put_back_history, put_back_metrics, show_progress
 from .._keras.fit import first_epoch, set_first_epoch
-from .._keras.randomness import put_back_generators
+from .._keras.randomness import put_back_generators, tell_of_seed
 from .._keras.weights import rate_of
 from .._loop import messages, waiting
 from .._loop.listener import Listener
 from .._loop.loop import join
 from .._loop.running import Entry, Running
 from .._loop.trace import Trace
+from .._warn import warn
 from ..exceptions import ResumeError
 from .checks import Expected
 from .mode import Mode, choose, in_words, is_the_finished
@@ -118,6 +118,7 @@ class Resume(Listener):
             self._check_skipped()
         put_back_history(running.model, vars(self._meta.history))
         self._wind(self._mode, running)
+        tell_of_seed(self._run.generators)
         put_back_generators(self._run.generators, but=self._drawn_from)
         if running.entry is Entry.BATCH:
             return
@@ -196,10 +197,9 @@ class Resume(Listener):
             put_in(snapshot, path, prepare_from(snapshot, self._keyed, model=model, trust=self._trust), model)
             self._look_at(snapshot, path)
         elif not self._meta.exact_end:
-            warnings.warn(
+            warn(
                 f"{self._path}: at its end the run replaced the weights of the last epoch, which were not saved. "
-                f"Training continues with the weights after the end.",
-                stacklevel=2,
+                f"Training continues with the weights after the end."
             )
 
     # Where the checkpoint was.

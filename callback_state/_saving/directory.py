@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from typing import Any
 
 from .._checkpoints.names import interim_name
@@ -13,6 +12,7 @@ from .._checkpoints.snapshot import Snapshot
 from .._store import commit, lock, recover
 from .._store.pair import SUFFIX
 from .._units import time_of
+from .._warn import warn
 from ..exceptions import CallbackStateError, OverwriteError
 from .ledger import Ledger
 from .own import Own, run_at, short
@@ -87,9 +87,11 @@ class Directory:
                     commit.delete(path)
                 else:
                     notices.foreign |= {name}
-                    warnings.warn(f"{path}: not deleted: {why}. It stays; remove it by hand.", stacklevel=2)
+                    warn(f"{path}: not deleted: {why}. It stays; remove it by hand.")
             except OSError as error:
-                warnings.warn(f"{path}: not deleted, tried again at the next save: {error}", stacklevel=2)
+                if name not in notices.undeleted:
+                    notices.undeleted |= {name}
+                    warn(f"{path}: not deleted, tried again at the next save: {error}")
         written = (name for name, _ in ledger.written)
         checkpoint.own = checkpoint.own.only([*written, *ledger.surplus, ledger.interim, ledger.replaced])
 

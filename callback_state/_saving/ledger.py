@@ -6,7 +6,6 @@ never changes: each decision makes a new one, and a save that fails puts the old
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -15,6 +14,7 @@ from .._callbacks.stateful import stateful
 from .._checkpoints import retention
 from .._checkpoints.names import LEDGER, fits, interim_name, is_bare
 from .._format.table import MISSING
+from .._warn import warn
 
 #: In 2116. A later one would leave no number for the saves that follow.
 _LATEST = 2**62
@@ -110,10 +110,9 @@ def _warn_of_forgotten(ledger: Ledger, checkpoint: Any) -> None:
     count = len(ledger.written) if type(ledger.written) is tuple else 0
     if count and not checkpoint.notices.told_of_forgotten:
         checkpoint.notices.told_of_forgotten = True
-        warnings.warn(
+        warn(
             f"{checkpoint.root}: this run has written {count} checkpoints named {ledger.template!r:.100} and "
-            f"writes {checkpoint.template!r} now: the old ones are not deleted any more. Remove them by hand.",
-            stacklevel=2,
+            f"writes {checkpoint.template!r} now: the old ones are not deleted any more. Remove them by hand."
         )
 
 

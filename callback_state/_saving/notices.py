@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from .._callbacks.taken import TakenState
 from .._checkpoints.summary import Summary
 from .._loop import messages
 from .._units import size_of, time_of
+from .._warn import warn
 from ..exceptions import NotPicklableError
 from .decision import Event
 from .own import short
@@ -35,6 +35,7 @@ class Notices:
     told_of_forgotten: bool = False
     made_in: str | None = None  # the working directory when the callback was made
     foreign: frozenset[str] = frozenset()  # the names of files that were told to be none of this run's
+    undeleted: frozenset[str] = frozenset()  # the names of files that were told to be still there
 
     def tell_of_extra(self, path: str, size: int) -> None:
         """Warn once if many bytes of the model are in the state file, beside the model file at a path."""
@@ -43,19 +44,16 @@ class Notices:
         with contextlib.suppress(OSError):  # somebody may have removed it
             if size > os.path.getsize(path) / 10:
                 self.told_of_extra = True
-                warnings.warn(
+                warn(
                     f"{path}: {size_of(size)} of the model are in variables that a Keras file does not hold, so "
-                    f"they are in each state file.",
-                    stacklevel=2,
+                    f"they are in each state file."
                 )
 
     def warn_of_no_copy(self, error: NotPicklableError) -> None:
         """Warn once that a moment cannot be kept for ``save_on_exception``."""
         if not self.told_of_no_copy:
             self.told_of_no_copy = True
-            warnings.warn(
-                f"{error} Until then, an exception saves an earlier moment of the run, or none.", stacklevel=2
-            )
+            warn(f"{error} Until then, an exception saves an earlier moment of the run, or none.")
 
     def warn_of_pickles(self, state: TakenState, by_key: dict[str, Any]) -> None:
         """Warn of each value that is stored by value, once. ``by_key`` has the callbacks of the state."""
@@ -64,11 +62,10 @@ class Notices:
         self.warned_of_code = self.warned_of_code.union(code)
         self.warned = self.warned.union(objects)
         if code:
-            warnings.warn(
+            warn(
                 f"stored by value, as code that is run only from a trusted file: {', '.join(code)}. "
                 f"To restore without trust, pass callbacks that have these functions and objects: "
-                f"restore_callbacks(..., into=callbacks).",
-                stacklevel=2,
+                f"restore_callbacks(..., into=callbacks)."
             )
         if objects:
             # All of them, so that the last of these lines is enough.
@@ -77,13 +74,12 @@ class Notices:
                 for key, callback in by_key.items()
                 if any(path.startswith(f"{key}.") for path in objects)
             ]
-            warnings.warn(
+            warn(
                 f"stored by value, as objects that are read only from a trusted file, also with into=: "
                 f"{', '.join(objects)}. To restore without trust, decorate their classes with @stateful, or "
                 f"exclude the attributes with exclude= and set them in the constructor. The line for classes of "
                 f"somebody else: stateful(callback, plain=(TheirClass,)). The line to exclude all: "
-                f"{'; '.join(lines)}.",
-                stacklevel=2,
+                f"{'; '.join(lines)}."
             )
 
 
@@ -93,17 +89,15 @@ def warn_of_files(directory: str, whole: list[str], bare: list[str], newest: Sum
     ``newest`` is what the newest whole one says.
     """
     if whole:
-        warnings.warn(
+        warn(
             f"{directory} has checkpoints of this name ({', '.join(whole[:3])}...{_whose(newest)}). Nothing was "
             f"restored from them, and this run will write over them. Call restore_callbacks({directory!r}, "
-            f"into=callbacks, model=model) before fit, or choose another filepath.",
-            stacklevel=2,
+            f"into=callbacks, model=model) before fit, or choose another filepath."
         )
     elif bare:
-        warnings.warn(
+        warn(
             f"{directory} has model files of this name without state files ({', '.join(bare[:3])}), and this "
-            f"run will write over them. Choose another filepath, or move the files away.",
-            stacklevel=2,
+            f"run will write over them. Choose another filepath, or move the files away."
         )
 
 
@@ -113,21 +107,19 @@ def _whose(newest: Summary | None) -> str:
 
 def warn_of_own_files(checkpoint: Any, epoch: int) -> None:
     """Warn of a ``fit`` that begins at a 0-based epoch of which this process has saved checkpoints already."""
-    warnings.warn(
+    warn(
         f"{checkpoint.root}: this fit begins with epoch {epoch} again, and nothing was restored: it will write "
         f"over the checkpoints that the fit before has saved as {checkpoint.template!r}. To go on with that run, "
         f"call restore_callbacks({checkpoint.root!r}, into=callbacks, model=model) before fit; to begin a new "
-        f"one, make new callbacks with another filepath.",
-        stacklevel=2,
+        f"one, make new callbacks with another filepath."
     )
 
 
 def warn_of_missing_value(keep_best: int, monitor: str, name: str) -> None:
     """Warn that a checkpoint cannot be compared with the best ones."""
-    warnings.warn(
+    warn(
         f"keep_best={keep_best} compares {monitor!r}, and this epoch has no value of it: "
-        f"{name} is kept. Pass monitor= with a name that is in the logs.",
-        stacklevel=2,
+        f"{name} is kept. Pass monitor= with a name that is in the logs."
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._checkpoints.names import files_named_by, final_name, fits, interim_name
 from .._checkpoints.template import fixed
 from .._loop.running import Running
+from .._warn import warn
 from ..exceptions import CallbackStateError
 from .directory import Directory
 from .notices import warn_of_files, warn_of_own_files
@@ -110,10 +110,9 @@ def tell_of_directory(checkpoint: Any) -> None:
     now = working_directory()
     if now is None or os.path.isabs(checkpoint.filepath) or checkpoint.notices.made_in in (None, now):
         return
-    warnings.warn(
+    warn(
         f"filepath={checkpoint.filepath!r} is relative, and the working directory was "
         f"{checkpoint.notices.made_in} when ModelCheckpointEnhanced was made, and is {now} now: it saves to "
-        f"{os.path.join(now, checkpoint.root)}. Pass an absolute path: os.path.abspath({checkpoint.filepath!r}).",
-        stacklevel=2,
+        f"{os.path.join(now, checkpoint.root)}. Pass an absolute path: os.path.abspath({checkpoint.filepath!r})."
     )
     checkpoint.notices.made_in = now

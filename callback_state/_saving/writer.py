@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +20,7 @@ from .._keras import model_file, verify, weights
 from .._keras.save_log import SaveLog
 from .._loop.messages import moment
 from .._store import commit, pair
+from .._warn import warn
 from ..exceptions import CallbackStateError, NotPicklableError, OverwriteError
 from .directory import Directory
 from .rescue import Copy
@@ -103,11 +103,10 @@ class Writer:
                 lasting = True
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):
                 raise
-            warnings.warn(
+            warn(
                 f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged, "
                 f"training goes on, and the next save tries again. To end training instead, pass "
-                f"on_save_error='raise'.",
-                stacklevel=2,
+                f"on_save_error='raise'."
             )
             return False
         return True

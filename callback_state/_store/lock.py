@@ -25,10 +25,10 @@ import socket
 import sys
 import threading
 import time
-import warnings
 import weakref
 from typing import Any
 
+from .._warn import warn
 from ..exceptions import InUseError
 from . import disk
 
@@ -134,10 +134,9 @@ class _Lock:
             disk.remove(self.path)
             if self.directory not in _TOLD:
                 _TOLD.add(self.directory)
-                warnings.warn(
+                warn(
                     f"{self.directory}: its file system cannot lock files ({error.strerror}), so nothing keeps a "
-                    f"second run from writing here too. Make sure that no other run writes here.",
-                    stacklevel=3,
+                    f"second run from writing here too. Make sure that no other run writes here."
                 )
             return False
         return True
@@ -195,10 +194,9 @@ class _Lock:
         try:
             self.file.release(force=True)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"{self.directory}: its lock could not be released ({error}). Until this process has ended, "
-                f"another run cannot write there.",
-                stacklevel=3,
+                f"another run cannot write there."
             )
 
 

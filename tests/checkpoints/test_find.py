@@ -130,12 +130,9 @@ def test_where_none_verifies_the_error_says_so(tmp_path: Path) -> None:
     """A run of days is not silently begun anew, also with missing_ok."""
     for i in range(3):
         flip(put(tmp_path, f"{i}.keras", i))
-    with (
-        pytest.warns(UserWarning) as told,
-        pytest.raises(CorruptCheckpointError, match=r"none of 3 checkpoints verifies; the first: .*2\.keras"),
-    ):
+    named = r"none of 3 checkpoints verifies; the first: .*2\.keras.*; the others: .*1\.keras.*; .*0\.keras"
+    with pytest.raises(CorruptCheckpointError, match=named):
         find(str(tmp_path), None, missing_ok=True)
-    assert len(told) == 3
     with pytest.warns(UserWarning, match="left aside"):
         assert latest_checkpoint(tmp_path) is None
 

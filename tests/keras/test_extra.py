@@ -253,7 +253,7 @@ def test_metrics_of_an_inner_model_that_are_not_there_yet_are_warned_of() -> Non
     model.layers[0].train_on_batch(X[:8], Y[:8])
     taken = take_extra(model, "m.keras")
     build_optimizers(other, taken["trained"])
-    with pytest.warns(UserWarning, match="_compile_metrics.*begins anew"):
+    with pytest.warns(UserWarning, match="_compile_metrics.*They begin anew"):
         put_back_extra(other, taken, "m.keras")
 
 

@@ -145,5 +145,5 @@ def test_other_seed_is_warned_of(
     taken = randomness.take_generators()
     monkeypatch.setattr(context.context(), "_seed", now)
     with pytest.warns(UserWarning, match=cure) as caught:
-        randomness.put_back_generators(taken)
+        randomness.tell_of_seed(taken)
     assert len(caught) == 1

@@ -71,7 +71,7 @@ def _tables() -> list[str]:
 
 
 #: Wings that cannot be tried without TensorFlow.
-TRAINING = ("_keras", "_input", "_callbacks", "_loop", "_saving", "_resuming", "testing")
+TRAINING = ("_warn", "_keras", "_input", "_callbacks", "_loop", "_saving", "_resuming", "testing")
 MUTANTS = {f"{mutant.module}-{mutant.name}": mutant for module in _tables() for mutant in table(module)}
 
 

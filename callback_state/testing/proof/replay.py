@@ -55,6 +55,7 @@ def go_on(factory: Factory, plan: Plan, point: Point, saved: Saved, snapshot: Sn
         begin.clear()
         begin.update(look(callbacks))
 
+    randomness.tell_of_seed(saved.generators)
     put_back()
     record = drive(callbacks, model, plan, point, put_back=put_back)
     return Resumed(begin, record, {**look(callbacks), "model": look_at_model(model)})
