@@ -19,7 +19,7 @@ Look = Callable[[Any], Any]
 Act = Callable[[Any, Any], None]
 
 _ADAPTER = "_callback_state_adapter"
-_FUNCTIONS = ("outside", "note", "wind_back", "pick_up")
+_FUNCTIONS = ("outside", "began", "note", "wind_back", "pick_up")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Adapter(StockCallback):
     paths: frozenset[str] = frozenset()  # attributes that no file sets: the script's value holds
     #: ``outside(callback) -> plain data``: describes the outside at this moment.
     outside: Look | None = None
-    #: ``note(callback, taken)``: called at the restore, before a callback opens a file.
+    #: ``began(callback, owner)``: notes whose files the callback has begun since it was called last.
+    began: Act | None = None
+    #: ``note(callback, owner)``: called at the restore, before a callback opens a file.
     note: Act | None = None
     #: ``wind_back(callback, taken)``: brings the outside back to the moment of ``taken``.
     wind_back: Act | None = None

@@ -13,6 +13,7 @@ from .._format.decode import Decoder
 from .._format.encode import Encoder
 from .._format.table import PlainError
 from .._keras import stock_callbacks
+from .._store.claims import Owner
 from ..exceptions import CallbackStateError, NotPicklableError, RestoreError, ResumeError
 from .adapter import Adapter, given_to
 from .arguments import Argument, Mark, argument_of, guess_arguments, mark_of
@@ -168,6 +169,21 @@ def outside_of(callback: Any) -> Any | None:
         ) from error
 
 
+def note_began(callbacks: list[Any], owner: Owner) -> None:
+    """Note that the files which the callbacks have begun since the last call are of this run."""
+    for callback in callbacks:
+        adapter, _ = adapter_of(type(callback))
+        if adapter is not None and adapter.began is not None:
+            _call(adapter, "began", CallbackStateError, callback, owner)
+
+
+def note_outside(callback: Any, owner: Owner) -> None:
+    """Look at what is outside, for the run that goes on. At the restore, before a ``fit`` opens any file."""
+    adapter, _ = adapter_of(type(callback))
+    if adapter is not None and adapter.note is not None:
+        _call(adapter, "note", ResumeError, callback, owner)
+
+
 def _act(what: str, callback: Any, taken: Any) -> None:
     """Call a function of the adapter. Raises ResumeError if it raised an error."""
     adapter, _ = adapter_of(type(callback))
@@ -177,8 +193,6 @@ def _act(what: str, callback: Any, taken: Any) -> None:
         _call(adapter, what, ResumeError, callback, taken)
 
 
-#: (callback, taken): look at what is outside. It is called at the restore, before a ``fit`` opens any file.
-note_outside = partial(_act, "note")
 #: Bring the outside back to the moment of ``taken``. No callback has heard ``on_train_begin`` yet.
 wind_back = partial(_act, "wind_back")
 #: Bring what the callback has opened to where it was. All state has been put back.

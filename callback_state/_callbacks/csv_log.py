@@ -1,7 +1,8 @@
 """The log of a ``CSVLogger``: how long it was at a save, and how the rows after that are removed.
 
 A killed run has written rows after its last checkpoint, and the resumed run writes them again. So they are
-removed first. Other lines, such as a user's remarks, are kept.
+removed first: the row of the epoch that is written next, and those of the epochs after it. Other lines are kept,
+such as a user's remarks and the rows that another run has appended.
 """
 
 from __future__ import annotations
@@ -12,14 +13,29 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+from .._store.claims import Owner
 from .._store.staging import cut
 from .._warn import warn
 
 #: How many bytes before the end of the log are compared, to recognise the log.
 _SEEN = 4096
+#: So many epochs a warning names.
+_SHOWN = 10
 _REMOTE = re.compile(r"/(cns|cfs|gcs|hdfs|readahead|placer|tfhub)|.*://", re.DOTALL)  # as in Keras
+
+
+#: For a restored callback: the 0-based epoch whose row is written next.
+_due: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+
+class Tail(NamedTuple):
+    """What is kept of the end of a log."""
+
+    kept: bytes
+    epochs: list[int]  # of the rows among it that look like a logger's
 
 
 def outside(callback: Any) -> dict[str, Any]:
@@ -33,8 +49,13 @@ def outside(callback: Any) -> dict[str, Any]:
     return {"size": size, "end": end, "header": bool(callback.append_header and is_new)}
 
 
+def note(callback: Any, owner: Owner) -> None:
+    """Remember the epoch whose row is written next."""
+    _due[callback] = owner.epoch
+
+
 def wind_back(callback: Any, taken: dict[str, Any]) -> None:
-    """Remove the rows that were written later, and a last line that is incomplete.
+    """Remove the rows that the run has written later, and a last line of its own that is incomplete.
 
     If this cannot be the same log, it is left as it is, with a warning.
     """
@@ -48,8 +69,12 @@ def wind_back(callback: Any, taken: dict[str, Any]) -> None:
         problem = _problem(callback, size, taken["end"])
         if problem is None:
             path = os.path.realpath(callback.filename)
-            tail = _read(path, size or 0, os.stat(path).st_size)
-            cut(path, size or 0, _without_rows(callback, path, tail, header=bool(taken["header"])))
+            data = _read(path, size or 0, os.stat(path).st_size)
+            tail = _without_rows(callback, path, data, header=bool(taken["header"]))
+            if tail.kept != data:
+                cut(path, size or 0, tail.kept)
+            if tail.epochs:
+                _warn_of_rows(callback, tail.epochs)
     except OSError as error:
         problem = f"the rows that the killed run wrote cannot be removed from it ({error})"
     if problem is not None:
@@ -80,7 +105,7 @@ def _problem(callback: Any, size: int | None, end: str | None) -> str | None:
         return f"{there}, and this logger appends to them" if callback.append and now else None
     if now < size:
         return f"had {size} bytes when the checkpoint was written, and has {now} now"
-    if end is not None and _digest_before(path, size) != end:
+    if _digest_before(path, size) != end:
         return f"has other content in its first {size} bytes than when the checkpoint was written"
     return None
 
@@ -107,22 +132,45 @@ def _read(path: str, start: int, stop: int) -> bytes:
         return file.read(stop - start)
 
 
-def _without_rows(callback: Any, path: str, tail: bytes, *, header: bool) -> bytes:
-    """The lines at the end of a log that the logger has not written."""
-    *lines, _torn = (line + b"\n" for line in tail.split(b"\n"))
+def _warn_of_rows(callback: Any, epochs: list[int]) -> None:
+    shown = ", ".join(map(str, epochs[:_SHOWN])) + (", ..." if len(epochs) > _SHOWN else "")
+    warn(
+        f"{type(callback).__name__}: {callback.filename}: the rows of epochs {shown} (0-based) do not continue "
+        f"those of the run that goes on, and are left as found: another run may have written there. Epochs may be "
+        f"in it twice."
+    )
+
+
+def _without_rows(callback: Any, path: str, tail: bytes, *, header: bool) -> Tail:
+    """The lines at the end of a log that the logger has not written in this run."""
+    *lines, torn = tail.split(b"\n")
+    lines = [line + b"\n" for line in lines]
     keys = callback.keys
     width = _width_of_header(path, callback.sep) if keys is None else len(keys) + 1
-    kept, i = [], 0
+    due, kept, epochs, i = _due.get(callback), [], [], 0
     while i < len(lines):
         rest = (lines[j] for j in range(i, len(lines)))
         fields, length = _record(rest, callback.sep)
         of_logger = len(fields) == width if width is not None else len(fields) > 1
-        row = re.fullmatch(r"-?\d+", fields[0]) or (header and fields[0] == "epoch")
-        if not (of_logger and row):
-            kept.append(lines[i])
-            length = 1
+        epoch = int(fields[0]) if of_logger and re.fullmatch(r"-?[0-9]{1,18}", fields[0]) else None
+        if epoch is not None and epoch == due:
+            due += 1
+        elif of_logger and header and fields[0] == "epoch":
+            header = False  # one run writes one
+        else:
+            length = 1 if epoch is None else length
+            kept += lines[i : i + length]
+            epochs += [] if epoch is None else [epoch]
         i += length
-    return b"".join(kept)
+    starts = [f"{due}{callback.sep}"] * (due is not None) + [f"epoch{callback.sep}"] * header
+    if torn and not _begins_as(torn.decode("utf-8", "surrogateescape"), starts):
+        kept.append(torn + b"\n")  # what is written next begins a line
+    return Tail(b"".join(kept), epochs)
+
+
+def _begins_as(torn: str, starts: list[str]) -> bool:
+    """Whether a line that is incomplete can be one that begins like this."""
+    return any(torn.startswith(start) or start.startswith(torn) for start in starts)
 
 
 def _width_of_header(path: str, separator: str) -> int | None:

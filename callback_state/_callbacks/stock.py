@@ -17,8 +17,18 @@ from .stateful import own_registration
 
 #: What the callbacks that write outside the process do there.
 _OUTSIDE: dict[str, dict[str, Any]] = {
-    "CSVLogger": {"outside": csv_log.outside, "wind_back": csv_log.wind_back, "pick_up": csv_log.pick_up},
-    "TensorBoard": {"outside": event_files.outside, "note": event_files.note, "wind_back": event_files.wind_back},
+    "CSVLogger": {
+        "outside": csv_log.outside,
+        "note": csv_log.note,
+        "wind_back": csv_log.wind_back,
+        "pick_up": csv_log.pick_up,
+    },
+    "TensorBoard": {
+        "outside": event_files.outside,
+        "began": event_files.began,
+        "note": event_files.note,
+        "wind_back": event_files.wind_back,
+    },
 }
 
 ADAPTERS = {name: Adapter(**vars(stock), **_OUTSIDE.get(name, {})) for name, stock in STOCK.items()}

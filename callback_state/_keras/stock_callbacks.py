@@ -102,6 +102,12 @@ def flush_event_files(tensorboard: Any) -> None:
         writer.flush()
 
 
+def event_writers(tensorboard: Any) -> dict[str, Any]:
+    """The writers that a ``TensorBoard`` has opened in this ``fit``, by their directories below its log_dir."""
+    directories = {"train": "train", "val": "validation"}
+    return {directories[name]: writer for name, writer in tensorboard._writers.items() if name in directories}
+
+
 def orbax_saves_noted(callbacks: list[Any], note: Callable[[str], object]) -> list[tuple[Any, str, Any]]:
     """Replacements for :class:`Replaced`: an ``OrbaxCheckpoint`` notes where it would save, and writes nothing."""
     import keras

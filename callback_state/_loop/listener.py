@@ -31,6 +31,9 @@ class Listener:
     def after_train_begin(self, running: Running) -> None:
         """After every callback has heard ``on_train_begin``."""
 
+    def after_test_begin(self, running: Running) -> None:
+        """After every callback has heard ``on_test_begin``."""
+
     def after_epoch_begin(self, running: Running) -> None:
         """After every callback has heard ``on_epoch_begin``."""
 

@@ -140,6 +140,8 @@ class Loop:
         if self.running.reading is not None:
             self.running.reading.on_test_begin()
         heard(*args, **kwargs)
+        for listener in self._listeners:
+            listener.after_test_begin(self.running)
 
     def _close_batches(self) -> None:
         if self.running.move(Event.LAST_BATCH) is Phase.BATCHES:

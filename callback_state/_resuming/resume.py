@@ -30,6 +30,7 @@ from .._loop.listener import Listener
 from .._loop.loop import join
 from .._loop.running import Entry, Running
 from .._loop.trace import Trace
+from .._store.claims import Owner
 from .._warn import warn
 from ..exceptions import ResumeError
 from .checks import Expected
@@ -68,7 +69,8 @@ class Resume(Listener):
         self._kept: Kept | None = None
         self._guard = ExitStack()
         self._logs: list[Any] = []
-        self._each_outside(note_outside)
+        owner = Owner.of(self._meta.run_id, [os.path.dirname(model_path) or os.curdir], self._meta.initial_epoch)
+        self._each_outside(lambda callback, _: note_outside(callback, owner))
         waiting.wait(self, [*by_key.values()], model)
 
     def _look_at(self, snapshot: Snapshot, path: str) -> None:

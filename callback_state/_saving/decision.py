@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from .._keras.stock_callbacks import decide_direction
+from .ledger import Ledger
+from .notices import warn_of_missing_value
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,21 @@ def ask_keras(checkpoint: Any, event: Event) -> None:
 def number(value: Any) -> float | None:
     """A monitored value as a number; None if it is none."""
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def entered(checkpoint: Any, name: str, value: float | None, *, is_there: Callable[[str], bool]) -> Ledger:
+    """The ledger of a checkpoint callback with one more name, and the value of its monitored series."""
+    if checkpoint.keep_best is not None:
+        if checkpoint.monitor_op is None:
+            decide_direction(checkpoint)
+        if value is None:
+            warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
+    ledger: Ledger = checkpoint.ledger
+    return ledger.enter(
+        name,
+        value,
+        newest=checkpoint.max_to_keep,
+        best=checkpoint.keep_best,
+        better=checkpoint.monitor_op,
+        is_there=is_there,
+    )

@@ -6,22 +6,22 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from .._callbacks.capture import keyed, saved_among
+from .._callbacks.capture import keyed, note_began, saved_among
 from .._callbacks.made import note_made
 from .._callbacks.taken import Taken, take, take_state
 from .._checkpoints.names import final_name, interim_name
 from .._checkpoints.template import filled
 from .._keras.epoch import history_of
-from .._keras.stock_callbacks import decide_direction
 from .._loop.listener import Listener
 from .._loop.loop import Loop
 from .._loop.running import Entry, Running
 from .._loop.waiting import check_nobody_waits
+from .._store.claims import Owner
 from ..exceptions import NotPicklableError, RestoreError
-from .decision import Event, number
+from .decision import Event, entered, number
 from .ledger import Ledger, accepted
 from .meta import last_logs, meta_of, run_of
-from .notices import say_not_better, say_saved, warn_of_missing_value
+from .notices import say_not_better, say_saved
 from .rescue import Copy, Rescue
 from .start import begin, begin_run, look_at_files
 from .writer import Writer
@@ -87,6 +87,7 @@ class Keeper(Listener):
 
     def after_train_begin(self, running: Running) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
+        self._note_logs(running)
         checkpoint = self.checkpoint
         callbacks = self.registered(running)
         checkpoint.notices.warn_of_pickles(take_state(callbacks, self.model), keyed(callbacks))
@@ -111,6 +112,9 @@ class Keeper(Listener):
         if due is None or not self._writer.attempt(lambda: self._writer.adopt(path, callbacks), path):
             self._writer.note(callbacks)
 
+    def after_test_begin(self, running: Running) -> None:
+        self._note_logs(running)
+
     def after_arrival(self, running: Running, epoch: int, batch: int) -> None:
         self._write_what_is_due(Event(epoch, batch, running.logs), running)
 
@@ -125,7 +129,10 @@ class Keeper(Listener):
         self._before = checkpoint.best, checkpoint.ledger
         name = checkpoint.ask(event)
         if name is not None:
-            self._enter(name, number(event.logs.get(checkpoint.monitor)))
+            value = number(event.logs.get(checkpoint.monitor))
+            checkpoint.ledger = entered(
+                checkpoint, name, value, is_there=lambda name: self._directory.may_delete(name, checkpoint)
+            )
         elif self._is_asked(running) or self.is_time():
             checkpoint.ledger = checkpoint.ledger.enter_interim()
         if checkpoint.ledger.due is not None:
@@ -138,6 +145,7 @@ class Keeper(Listener):
         due = checkpoint.ledger.due
         is_watched = running is not None and (due is not None or event.batch is None)
         if running is not None and is_watched:
+            self._note_logs(running)
             running.unsaved.look()
         if due is not None:
             self.save(due, event, running)
@@ -183,6 +191,11 @@ class Keeper(Listener):
         """Whether a signal has come that makes this checkpoint save."""
         return bool(self.checkpoint.save_on_signal) and running is not None and running.is_asked_to_stop
 
+    def _note_logs(self, running: Running) -> None:
+        """Note at once which log files the run has begun: a killed run has some that no checkpoint knows."""
+        roots = [keeper.checkpoint.root for keeper in _keepers(running)]
+        note_began(self.registered(running), Owner.of(self.checkpoint.own.run, roots))
+
     def is_time(self) -> bool:
         """Whether ``save_every`` seconds have passed since the last save."""
         seconds = self.checkpoint.save_every
@@ -222,24 +235,6 @@ class Keeper(Listener):
             return None
         finally:
             checkpoint.ledger = before
-
-    # The ledger.
-
-    def _enter(self, name: str, value: float | None) -> None:
-        checkpoint = self.checkpoint
-        if checkpoint.keep_best is not None:
-            if checkpoint.monitor_op is None:
-                decide_direction(checkpoint)
-            if value is None:
-                warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
-        checkpoint.ledger = checkpoint.ledger.enter(
-            name,
-            value,
-            newest=checkpoint.max_to_keep,
-            best=checkpoint.keep_best,
-            better=checkpoint.monitor_op,
-            is_there=lambda name: self._directory.may_delete(name, checkpoint),
-        )
 
     # How.
 

@@ -27,6 +27,7 @@ READ_SIZE = 1 << 18
 RETRY_DELAYS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2, 0.5, 1.0)
 
 _BINARY: int = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 # What FUSE and CIFS answer where a directory cannot be synced. EIO and ENOSPC are never among them.
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES})
@@ -43,6 +44,19 @@ def write_bytes(path: str, data: bytes | memoryview) -> None:
     FileExistsError if there is such a file already; after another OSError, what is there is to be removed.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    try:
+        _write_all(fd, memoryview(data))
+        _sync(fd)
+    finally:
+        os.close(fd)
+
+
+def append(path: str, data: bytes) -> None:
+    """Append to a file that is no link, or begin it, and return when its content is on the disk. Raises OSError.
+
+    The name of a new file is durable only after :func:`sync_directory`.
+    """
+    fd = _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK | _BINARY)
     try:
         _write_all(fd, memoryview(data))
         _sync(fd)
@@ -197,8 +211,8 @@ class NoFileError(OSError):
 
 
 def _opened(path: str, flags: int) -> int:
-    """Open a file for reading. Opening a pipe would wait for a writer; this does not."""
-    fd = os.open(path, flags | _NO_WAIT)
+    """Open a file. Opening a pipe would wait for the other end; this does not."""
+    fd = os.open(path, flags | _NO_WAIT, 0o666)
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # Python refuses directories itself
         os.close(fd)

@@ -116,9 +116,10 @@ def cut(path: str, size: int, kept: bytes = b"", *, anew: bool = False) -> None:
     """Cut a file, which is no link, after ``size`` bytes and append ``kept``; durable on return.
 
     ``anew`` makes a new file also where the old one could be cut. A writer that still has the old one open then
-    writes into a file without a name. After an OSError the file is as it was.
+    writes into a file without a name. So it is for a file that has another name too, perhaps in a backup: there it
+    stays as it is. After an OSError the file is as it was.
     """
-    if not kept and not anew:
+    if not kept and not anew and os.stat(path).st_nlink == 1:
         os.truncate(path, size)
         disk.sync_file(path)
         return

@@ -18,7 +18,6 @@ from callback_state._callbacks.capture import (
     class_of,
     configuration,
     is_registered,
-    note_outside,
     outside_of,
     pick_up,
     state_of,
@@ -193,11 +192,11 @@ def test_where_nothing_was_taken_nothing_is_done() -> None:
         called.append(taken)
 
     callback = adapter(make_class(), outside=lambda c: None, wind_back=act, pick_up=act)()
-    for function in (note_outside, wind_back, pick_up):
+    for function in (wind_back, pick_up):
         function(callback, outside_of(callback))
     assert called == []
     callback = adapter(make_class(), wind_back=act, pick_up=act)()
-    for function in (note_outside, wind_back, pick_up):
+    for function in (wind_back, pick_up):
         function(callback, outside_of(callback))
     assert called == [None, None]
 

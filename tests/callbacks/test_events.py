@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import shutil
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +21,8 @@ from reused import SAVING, fresh_model, start
 from tensorflow.core.util import event_pb2
 
 from callback_state import CallbackStateError, ResumeError
-from callback_state._callbacks.capture import note_outside, outside_of, wind_back
+from callback_state._callbacks.capture import note_began, note_outside, outside_of, wind_back
+from callback_state._store.claims import Owner, claim
 
 EPOCHS = 4
 OLD = "events.out.tfevents.1500000000.elsewhere.1.0.v2"
@@ -61,10 +66,23 @@ def board(log_dir: Any, **options: Any) -> Any:
     return keras.callbacks.TensorBoard(str(log_dir), **{"write_graph": False, **options})
 
 
-def trained(log_dir: Path) -> Any:
-    """A TensorBoard that has been in a fit."""
+def owner(run: str = "a", directory: Any = os.curdir) -> Owner:
+    """A run whose checkpoints are in a directory."""
+    return Owner.of(run * 32, [str(directory)])
+
+
+def trained(log_dir: Path, of: Owner | None = None) -> Any:
+    """A TensorBoard that has been in a fit of a run."""
     callback = board(log_dir)
     fresh_model().fit(X, Y, batch_size=16, validation_data=(X_VAL, Y_VAL), verbose=0, callbacks=[callback])
+    note_began([callback], of or owner())
+    return callback
+
+
+def restored(log_dir: Any, of: Owner | None = None, **options: Any) -> Any:
+    """A TensorBoard of a run that goes on."""
+    callback = board(log_dir, **options)
+    note_outside(callback, of or owner())
     return callback
 
 
@@ -91,6 +109,7 @@ def test_what_is_buffered_is_flushed(tmp_path: Path) -> None:
 
     class Look(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            note_began([callback], owner())
             taken = outside_of(callback)
             assert taken["files"] == {name: len(data) for name, data in files(tmp_path).items()}
             found.append(times(tmp_path, "epoch_loss", epoch))
@@ -105,7 +124,7 @@ def test_files_are_cut_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = trained(tmp_path)
     (tmp_path / "train" / OLD).write_bytes(b"")
     then, taken = files(tmp_path), outside_of(first)
-    for name in then:
+    for name in taken["files"]:
         with (tmp_path / name).open("ab") as file:
             file.write(b"torn")
     trained(tmp_path)
@@ -113,9 +132,8 @@ def test_files_are_cut_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "train" / "notes.txt").write_text("mine")
     if pid == "another":
         monkeypatch.setattr(os, "getpid", lambda: 1)
-    callback = board(tmp_path, write_graph=True)
+    callback = restored(tmp_path, write_graph=True)
     there = files(tmp_path)
-    note_outside(callback, taken)
     callback.set_model(fresh_model())  # begins a file
     (new,) = files(tmp_path).keys() - there.keys()
     wind_back(callback, taken)
@@ -132,12 +150,12 @@ def test_an_open_writer_of_this_process_writes_to_nowhere(tmp_path: Path) -> Non
     first = board(tmp_path, update_freq=1)
     first.set_model(fresh_model())
     first.on_train_begin()
+    note_began([first], owner())
     first.on_train_batch_begin(0)
     first.on_train_batch_end(0, {"loss": 1.0})
     taken = outside_of(first)
     first.on_train_batch_end(0, {"late": 1.0})
-    callback = board(tmp_path, update_freq=1)
-    note_outside(callback, taken)
+    callback = restored(tmp_path, update_freq=1)
     before = files(tmp_path)
     wind_back(callback, taken)
     first.on_train_end()
@@ -160,7 +178,7 @@ def test_names_in_a_checkpoint_are_no_paths(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     (tmp_path / OLD).write_text("mine")
     taken = {"files": {"../diary.txt": 0, f"../{OLD}": 0, str(tmp_path / "diary.txt"): 0}, "at": 0}
-    note_outside(callback, taken)
+    note_outside(callback, owner())
     with pytest.warns(UserWarning, match="diary"):
         wind_back(callback, taken)
     assert (tmp_path / "diary.txt").read_text() == (tmp_path / OLD).read_text() == "mine"
@@ -176,12 +194,15 @@ def test_a_link_is_no_event_file(tmp_path: Path) -> None:
         tmp_path / "tb" / "train" / f"events.out.tfevents.{n:010}.x.1.0.v2" for n in (1, int(time.time()))
     )
     known.write_bytes(b"")
-    callback = board(tmp_path / "tb")
+    claim(str(tmp_path / "tb"), [f"train/{known.name}"], owner())
+    callback = restored(tmp_path / "tb")
     taken = {**outside_of(callback), "at": 0}
+    assert [*taken["files"]] == [f"train/{known.name}"]
     known.unlink()
     for link in (known, later.with_name(later.name.replace(".1.0", ".2.0"))):
         link.symlink_to(precious)
-    note_outside(callback, taken)
+        claim(str(tmp_path / "tb"), [f"train/{link.name}"], owner())
+    note_outside(callback, owner())
     with pytest.warns(UserWarning, match="does not exist now|had 0 bytes"):
         wind_back(callback, taken)
     assert precious.read_text() == "precious"
@@ -202,7 +223,7 @@ def test_another_directory_is_named(tmp_path: Path) -> None:
     """A log_dir with the time in its name: the curves begin in a new place, and one warning says so."""
     taken = outside_of(trained(tmp_path / "monday"))
     callback = board(tmp_path / "tuesday")
-    note_outside(callback, taken)
+    note_outside(callback, owner())
     with pytest.warns(UserWarning, match=r"tuesday: train/events.*, and does not exist now; validation") as caught:
         wind_back(callback, taken)
     assert len(caught) == 1
@@ -225,7 +246,7 @@ def test_a_directory_that_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "scandir", None)
     taken = outside_of(callback)
     assert taken["files"] == {}
-    note_outside(callback, taken)
+    note_outside(callback, owner())
     with pytest.warns(UserWarning, match="gs://bucket/logs: it is not a local directory"):
         wind_back(callback, taken)
 
@@ -243,7 +264,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function
             file.write(b"torn")
     trained(tmp_path)
     callback = board(tmp_path)
-    note_outside(callback, taken)
+    note_outside(callback, owner())
     monkeypatch.setattr(os, "getpid", lambda: 1)
     monkeypatch.setattr(os, function, refuse)
     with pytest.warns(UserWarning, match=r"removed from train/events.*Permission denied.* validation/") as w:
@@ -265,7 +286,184 @@ def test_a_disk_that_fails_at_the_save(tmp_path: Path, monkeypatch: pytest.Monke
         outside_of(callback)
 
 
+# Logs of other runs.
+
+
+def later(log_dir: Path, of: Owner, directory: str = "train") -> str:
+    """An event file that another process of a run has begun now, with its note; its name."""
+    name = f"{directory}/events.out.tfevents.{int(time.time()):010}.elsewhere.{next(PROCESSES)}.0.v2"
+    (log_dir / directory).mkdir(parents=True, exist_ok=True)
+    (log_dir / name).write_bytes(b"some steps")
+    claim(str(log_dir), [name], of)
+    return name
+
+
+PROCESSES = itertools.count(2)
+
+
+def told(callback: Any, taken: Any) -> str:
+    """The one warning of a log that is wound back."""
+    with pytest.warns(UserWarning) as caught:
+        wind_back(callback, taken)
+    assert len(caught) == 1
+    return str(caught[0].message)
+
+
+def test_files_of_another_run_stay(tmp_path: Path) -> None:
+    """Those of a run with a note and those of one without: one warning names them. The run's own go."""
+    known = later(tmp_path, owner())
+    taken = outside_of(restored(tmp_path))
+    assert [*taken["files"]] == [known]
+    own, of_b = later(tmp_path, owner()), later(tmp_path, owner("b"))
+    (tmp_path / "validation").mkdir()
+    bare = f"validation/events.out.tfevents.{int(time.time()):010}.elsewhere.1.0.v2"
+    (tmp_path / bare).write_bytes(b"some steps")
+    said = told(restored(tmp_path), taken)
+    assert f"{of_b}, {bare}: not noted as begun by the run that goes on" in said and own not in said
+    assert {*files(tmp_path)} == {known, of_b, bare}
+
+
+def test_a_copy_of_the_checkpoints_is_another_training(tmp_path: Path) -> None:
+    """It has the identity of the run, and logs to the same directory: neither touches what the other wrote."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for directory in (here, there):
+        directory.mkdir()
+    common = later(tmp_path, owner(directory=here))
+    taken = outside_of(restored(tmp_path, owner(directory=here)))
+    with (tmp_path / common).open("ab") as file:
+        file.write(b"the original goes on")
+    of_copy = later(tmp_path, owner(directory=there))
+    before = files(tmp_path)
+    assert common in told(restored(tmp_path, owner(directory=there)), taken)
+    assert files(tmp_path) == {name: data for name, data in before.items() if name != of_copy}
+    of_copy = later(tmp_path, owner(directory=there))
+    assert of_copy in told(restored(tmp_path, owner(directory=here)), taken)
+    assert files(tmp_path)[common] == b"some steps" and of_copy in files(tmp_path)
+
+
+def test_logs_that_were_moved_with_the_checkpoints_are_the_runs_own(tmp_path: Path) -> None:
+    """Both on another disk: all numbers are others, and the note still says which files are the run's."""
+    (tmp_path / "ckpt").mkdir()
+    known = later(tmp_path / "logs", owner(directory=tmp_path / "ckpt"))
+    taken = outside_of(restored(tmp_path / "logs", owner(directory=tmp_path / "ckpt")))
+    own = later(tmp_path / "logs", owner(directory=tmp_path / "ckpt"))
+    for name in ("ckpt", "logs"):
+        shutil.copytree(tmp_path / name, tmp_path / "moved" / name)
+    wind_back(restored(tmp_path / "moved" / "logs", owner(directory=tmp_path / "moved" / "ckpt")), taken)
+    assert [*files(tmp_path / "moved")] == [f"logs/{known}"] and own in files(tmp_path / "logs")
+
+
+def test_a_state_alone_permits_nothing(tmp_path: Path) -> None:
+    """It names files of others as the run's: they are neither cut nor removed."""
+    names = [later(tmp_path, owner("b")), later(tmp_path, owner("b"), "validation")]
+    before = files(tmp_path)
+    assert all(name in told(restored(tmp_path), {"files": {names[0]: 0}, "at": 0}) for name in names)
+    assert files(tmp_path) == before
+
+
+def test_a_file_of_the_run_that_the_checkpoint_should_know_stays(tmp_path: Path) -> None:
+    """By its name it is older than the checkpoint, which does not know it: its steps may be the only ones."""
+    name = later(tmp_path, owner())
+    said = told(restored(tmp_path), {"files": {}, "at": int(time.time()) + 100})
+    assert f"{name} was begun before the checkpoint, which does not know it" in said
+    assert [*files(tmp_path)] == [name]
+
+
+def test_each_writer_of_a_fit_is_noted_and_no_other(tmp_path: Path) -> None:
+    """Two callbacks in one directory, and files that this very process has begun outside the run."""
+    fresh_model().fit(X, Y, verbose=0, callbacks=[board(tmp_path)])
+    before = {*files(tmp_path)}
+    pair = [board(tmp_path), board(tmp_path)]
+    fresh_model().fit(X, Y, verbose=0, callbacks=pair)
+    for _ in range(2):  # at each event
+        note_began(pair, owner())
+    assert outside_of(pair[0])["files"].keys() == {*files(tmp_path)} - before
+    assert len({*files(tmp_path)} - before) == 2
+
+
+NOTES: dict[str, Callable[[str], bytes]] = {
+    "no JSON": lambda name: name.encode(),
+    "bytes that are no text": lambda name: b"\xff\xfe",
+    "another shape": lambda name: json.dumps([name, 1]).encode(),
+    "another type": lambda name: json.dumps([name, 1.0, True]).encode(),
+    "too deep": lambda name: b"[" * 100_000,
+    "too long": lambda name: json.dumps([name, 1, 1]).encode() + b" " * (1 << 24),
+}
+
+
+@pytest.mark.parametrize("kind", NOTES)
+def test_a_note_that_is_none_permits_nothing(tmp_path: Path, kind: str) -> None:
+    """Whatever stands in it; and the next line of the run is whole again."""
+    name = later(tmp_path, owner("b"))
+    note = tmp_path / f".callback_state-{'a' * 32}"
+    note.write_bytes(NOTES[kind](name))
+    assert name in told(restored(tmp_path), {"files": {}, "at": 0})
+    if kind != "too long":
+        own = later(tmp_path, owner())
+        assert [*outside_of(restored(tmp_path))["files"]] == [own]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_directory_behind_a_link_is_left_alone(tmp_path: Path) -> None:
+    """The warning names it. A log_dir that is a link is the script's own path."""
+    elsewhere, logs = tmp_path / "elsewhere", tmp_path / "logs"
+    later(elsewhere, owner())
+    logs.mkdir()
+    (logs / "train").symlink_to(elsewhere / "train")
+    claim(str(logs), [*files(elsewhere)], owner())
+    before = files(elsewhere)
+    assert "train is a link" in told(restored(logs), {"files": {}, "at": 0})
+    assert files(elsewhere) == before
+    (tmp_path / "link").symlink_to(elsewhere)
+    wind_back(restored(tmp_path / "link"), {"files": {}, "at": 0})
+    assert files(elsewhere) == {}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_note_that_is_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:
+    """The event file cannot be noted, and one warning says so."""
+    precious, note = tmp_path / "precious.txt", tmp_path / f".callback_state-{'a' * 32}"
+    precious.write_text("precious")
+    note.symlink_to(precious)
+    with pytest.warns(UserWarning, match="cannot be noted that this run has begun train/.*validation/") as caught:
+        taken = outside_of(trained(tmp_path))
+    assert len([w for w in caught if "noted" in str(w.message)]) == 1
+    assert taken["files"] == {} and precious.read_text() == "precious"
+
+
+def test_another_name_of_a_file_keeps_its_content(tmp_path: Path) -> None:
+    """A backup of hard links is not cut with the logs; the file that is cut is still the run's."""
+    name = later(tmp_path, owner())
+    taken = outside_of(restored(tmp_path))
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"more")
+    os.link(tmp_path / name, tmp_path / "backup")
+    for _ in range(2):
+        wind_back(restored(tmp_path), taken)
+        assert (tmp_path / name).read_bytes() == b"some steps"
+    assert (tmp_path / "backup").read_bytes() == b"some stepsmore"
+    assert outside_of(restored(tmp_path)) == {**taken, "at": outside_of(restored(tmp_path))["at"]}
+
+
 # Whole runs.
+
+
+def test_two_runs_that_log_to_one_directory(tmp_path: Path) -> None:
+    """Each is killed after the other has begun; in the end the files have every step of both."""
+
+    def make(log_dir: str) -> Callable[[], list[Any]]:
+        return lambda: [board(tmp_path / log_dir)]
+
+    options = {**SAVING["epochs"], "epochs": EPOCHS, "validation_freq": 2}
+    start(tmp_path / "whole", make("whole-tb"), **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for run, kill in (("a", 13), ("b", 14), ("a", 14), ("b", 15), ("a", None), ("b", None)):
+            start(tmp_path / run, make("tb"), kill=kill, **options)
+    once = steps(tmp_path / "whole-tb")
+    assert steps(tmp_path / "tb") == once + once
+    said = [str(w.message) for w in caught if "not noted as begun by the run" in str(w.message)]
+    assert 1 <= len(said) <= 4
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 from reused import SAVING, start
 
 from callback_state import ResumeError
-from callback_state._callbacks.capture import outside_of, pick_up, wind_back
+from callback_state._callbacks.capture import note_outside, outside_of, pick_up, wind_back
 from callback_state._callbacks.csv_log import cut, is_remote
 from callback_state._store import disk
+from callback_state._store.claims import Owner
 
 HEADER = b"epoch,loss,val_loss\r\n"
 REMARK = b"# from here on with the new data\n"
@@ -30,6 +32,13 @@ def logger(path: Path, *, append: bool = False, keys: list[str] | None = None, s
     """One as a resumed run holds it before training begins: its state is restored."""
     made = keras.callbacks.CSVLogger(str(path), sep, append)
     made.keys = keys
+    return made
+
+
+def restored(path: Path, due: int, **options: Any) -> Any:
+    """One of a run that goes on and writes the row of this 0-based epoch next."""
+    made = logger(path, **options)
+    note_outside(made, Owner("a" * 32, frozenset(), due))
     return made
 
 
@@ -44,29 +53,30 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "log.csv"
 
 
-def wound_back(path: Path, before: bytes, after: bytes, **options: Any) -> bytes:
-    """What a log says that was saved when it said ``before``, and was then written on."""
+def wound_back(path: Path, before: bytes, after: bytes, due: int = 1, **options: Any) -> bytes:
+    """What a log says that was saved when it said ``before``, and was then written on, from this epoch on."""
     path.write_bytes(before)
     callback = logger(path, **options)
     callback.writer = object() if before else None
     taken = outside_of(callback)
     path.write_bytes(before + after)
-    wind_back(logger(path, **options), taken)
+    wind_back(restored(path, due, **options), taken)
     return path.read_bytes()
 
 
 KEYS = ["loss", "val_loss"]
-TORN = row(7)[:-3]
 TAILS: dict[str, tuple[bytes, bytes]] = {
-    "a remark among rows": (row(2) + REMARK + row(3) + TORN, REMARK),
+    "a remark among rows": (row(2) + REMARK + row(3) + row(4)[:-3], REMARK),
     "another table": (b"3,4\n1,2,3,4\n", b"3,4\n1,2,3,4\n"),
     "a row of text": (b"epochs,are,fun\n", b"epochs,are,fun\n"),
     "another header": (HEADER + row(2), HEADER),
     "a value with a line end": (row(2, "[[1 2]\n [3 4]]", 0.5) + REMARK, REMARK),
     "a value with separators": (row(2, '"[1, 2]"', 0.5), b""),
-    "a remark with a quotation mark": (b'2,"see\n' + row(3), b'2,"see\n'),
+    "a remark with a quotation mark": (b'2,"see\n' + row(2), b'2,"see\n'),
     "bytes that are no text": (b"\xff\xfe\x00\n" + row(2), b"\xff\xfe\x00\n"),
-    "rows with other line ends": (b"2,1,2\n3,1,2\r\r\n-1,1,2\n", b""),
+    "rows with other line ends": (b"2,1,2\n3,1,2\r\r\n4,1,2\n", b""),
+    "a remark that is torn": (row(2) + b"# and", b"# and\n"),
+    "a number that is torn": (row(2) + b"3", b""),
 }
 
 
@@ -76,7 +86,49 @@ def test_rows_after_the_save_go(path: Path, name: str, append: bool) -> None:
     """Complete rows and a torn last line go, everything else stays, byte for byte."""
     before = HEADER + REMARK + row(0) + row(1)
     after, kept = TAILS[name]
-    assert wound_back(path, before, after, append=append, keys=KEYS) == before + kept
+    assert wound_back(path, before, after, 2, append=append, keys=KEYS) == before + kept
+
+
+OTHERS: dict[str, tuple[bytes, bytes]] = {
+    "after the run's own": (row(2) + row(3) + row(0) + row(1), row(0) + row(1)),
+    "before them": (row(0) + row(2), row(0)),
+    "among them": (row(2) + row(0) + row(3) + row(1), row(0) + row(1)),
+    "the same epochs": (row(2) + row(3) + row(2) + row(3), row(2) + row(3)),
+    "later epochs": (row(5) + row(6), row(5) + row(6)),
+    "over several lines": (row(0, "[1\n 2]", 3) + row(2), row(0, "[1\n 2]", 3)),
+    "and one that is torn": (row(2) + row(0) + row(1)[:-3], row(0) + row(1)[:-3] + b"\n"),
+    "from before its beginning": (row(-1) + row(2), row(-1)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_rows_of_another_run_stay(path: Path, name: str) -> None:
+    """Those that do not continue the run's epochs, byte for byte, with one warning that names the epochs."""
+    after, kept = OTHERS[name]
+    before = HEADER + row(0) + row(1)
+    with pytest.warns(UserWarning, match=r"log\.csv: the rows of epochs -?\d.* do not continue") as caught:
+        assert wound_back(path, before, after, 2, keys=KEYS, append=True) == before + kept
+    assert len(caught) == 1
+
+
+def test_where_the_next_epoch_is_not_known_no_row_goes(path: Path) -> None:
+    """Nothing is guessed."""
+    path.write_bytes(HEADER)
+    taken = outside_of(logger(path, keys=KEYS))
+    path.write_bytes(HEADER + row(0))
+    with pytest.warns(UserWarning, match="the rows of epochs 0 "):
+        wind_back(logger(path, keys=KEYS), taken)
+    assert path.read_bytes() == HEADER + row(0)
+
+
+def test_another_name_of_a_log_keeps_its_content(path: Path, tmp_path: Path) -> None:
+    """A backup of hard links is not cut with the log."""
+    path.write_bytes(HEADER)
+    taken = outside_of(logger(path, keys=KEYS))
+    path.write_bytes(HEADER + row(0))
+    os.link(path, tmp_path / "backup.csv")
+    wind_back(restored(path, 0, keys=KEYS), taken)
+    assert (path.read_bytes(), (tmp_path / "backup.csv").read_bytes()) == (HEADER, HEADER + row(0))
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "§"])
@@ -93,14 +145,14 @@ def test_columns_are_those_of_the_header(path: Path) -> None:
 
 def test_without_any_header_a_row_has_two_columns(path: Path) -> None:
     """A number alone is a remark."""
-    assert wound_back(path, b"x\n", b"1,2\n3\n4,5,6\n", append=True) == b"x\n3\n"
+    assert wound_back(path, b"x\n", b"1,2\n3\n2,5,6\n", append=True) == b"x\n3\n"
 
 
 @pytest.mark.parametrize("before", [b"", REMARK], ids=["empty", "a remark"])
 def test_header_after_the_save_goes_and_comes_again(path: Path, before: bytes) -> None:
     """A save before the first row: the header of the killed run goes, and that of the resumed one is due."""
     path.write_bytes(before)
-    callback = logger(path)
+    callback = restored(path, 0)
     taken = outside_of(callback)
     path.write_bytes(before + HEADER + row(0))
     wind_back(callback, taken)
@@ -119,7 +171,7 @@ def test_no_file_at_the_save(path: Path, append: bool) -> None:
     assert not path.exists()
     path.write_bytes(HEADER + row(0) + REMARK)
     if not append:
-        wind_back(logger(path), taken)
+        wind_back(restored(path, 0), taken)
         assert path.read_bytes() == REMARK
         return
     with pytest.warns(
@@ -129,11 +181,11 @@ def test_no_file_at_the_save(path: Path, append: bool) -> None:
     assert path.read_bytes() == HEADER + row(0) + REMARK
 
 
-# Any log: a prefix, and a tail of rows, remarks, and at most one torn line.
+# Any log: a prefix, and a tail of rows of this run and of another, remarks, and at most one torn line.
 
 WIDTH = 3
 VALUES = st.one_of(st.floats(), st.text(alphabet='NA1.,;" \n', max_size=5), st.just('"[1.0, 2.0]"'), st.integers())
-ROWS = st.builds(row, st.integers(0, 10**6), VALUES, VALUES)
+ROWS = st.builds(lambda *values: lambda epoch: row(epoch, *values), VALUES, VALUES)
 TEXT = st.text(alphabet="0123456789,;#. -éA\r", max_size=12).map(lambda text: text.encode() + b"\n")
 
 
@@ -143,17 +195,25 @@ def is_a_row(line: bytes) -> bool:
 
 
 REMARKS = TEXT.filter(lambda line: not is_a_row(line)).map(lambda line: ("remark", line))
-LINES = st.lists(st.one_of(REMARKS, ROWS.map(lambda line: ("row", line))), max_size=12)
-PREFIX = st.one_of(st.binary(max_size=60), LINES.map(lambda lines: b"".join(line for _, line in lines)))
+OTHER = ROWS.map(lambda line: ("other", line(0)))
+LINES = st.lists(st.one_of(REMARKS, ROWS.map(lambda line: ("row", line)), OTHER), max_size=12)
+PREFIX = st.binary(max_size=60)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(before=PREFIX, tail=LINES, torn=st.one_of(st.just(b""), ROWS.map(lambda line: line.split(b"\n")[0][:-1])))
-def test_any_tail(path: Path, before: bytes, tail: list[tuple[str, bytes]], torn: bytes) -> None:
-    """Prefix and remarks are there byte for byte and in their order; rows and torn line are gone."""
-    after = b"".join(line for _, line in tail) + torn
-    kept = b"".join(line for kind, line in tail if kind == "remark")
-    assert wound_back(path, before, after, keys=KEYS, append=True) == before + kept
+@given(before=PREFIX, tail=LINES, torn=st.one_of(st.none(), ROWS))
+def test_any_tail(path: Path, before: bytes, tail: list[tuple[str, Any]], torn: Any) -> None:
+    """Prefix, remarks and rows of others are there byte for byte and in their order; the rest is gone."""
+    epoch, after, kept = 5, b"", b""
+    for kind, line in tail:
+        after += line(epoch) if kind == "row" else line
+        kept += line if kind != "row" else b""
+        epoch += kind == "row"
+    with warnings.catch_warnings():
+        if any(kind == "other" for kind, _ in tail):
+            warnings.simplefilter("ignore", UserWarning)
+        after += b"" if torn is None else torn(epoch).split(b"\n")[0][:-1]
+        assert wound_back(path, before, after, 5, keys=KEYS, append=True) == before + kept
 
 
 # What can be wrong with the file.
@@ -264,7 +324,7 @@ def test_permissions_and_links_stay(path: Path, tmp_path: Path) -> None:
     taken = outside_of(logger(link))
     path.write_bytes(HEADER + row(0) + REMARK)
     path.chmod(0o640)
-    wind_back(logger(link, keys=KEYS), taken)
+    wind_back(restored(link, 0, keys=KEYS), taken)
     assert path.read_bytes() == HEADER + REMARK
     assert link.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o640
 
@@ -273,7 +333,7 @@ def test_cut_in_place_keeps_the_file(path: Path) -> None:
     """Where only the end goes, it is the same file: whoever follows it goes on following it."""
     path.write_bytes(HEADER + row(0))
     before = path.stat().st_ino
-    assert wound_back(path, HEADER, row(0), keys=KEYS) == HEADER
+    assert wound_back(path, HEADER, row(0), 0, keys=KEYS) == HEADER
     assert path.stat().st_ino == before
     cut(str(path), 5, anew=True)
     assert path.read_bytes() == HEADER[:5]
