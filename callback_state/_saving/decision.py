@@ -10,7 +10,6 @@ import keras
 
 from .._keras.stock_callbacks import decide_direction
 from .ledger import Ledger
-from .notices import warn_of_missing_value
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,8 @@ def number(value: Any) -> float | None:
 
 def entered(checkpoint: Any, name: str, value: float | None, *, is_there: Callable[[str], bool]) -> Ledger:
     """The ledger of a checkpoint callback with one more name, and the value of its monitored series."""
-    if checkpoint.keep_best is not None:
-        if checkpoint.monitor_op is None:
-            decide_direction(checkpoint)
-        if value is None:
-            warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
+    if checkpoint.keep_best is not None and checkpoint.monitor_op is None:
+        decide_direction(checkpoint)
     ledger: Ledger = checkpoint.ledger
     return ledger.enter(
         name,

@@ -21,7 +21,7 @@ from ..exceptions import NotPicklableError, RestoreError
 from .decision import Event, entered, number
 from .ledger import Ledger, accepted
 from .meta import last_logs, meta_of, run_of
-from .notices import say_not_better, say_saved
+from .notices import say_not_better, say_saved, warn_of_missing_value
 from .rescue import Copy, Rescue
 from .start import begin, begin_run, look_at_files
 from .writer import Writer
@@ -130,6 +130,8 @@ class Keeper(Listener):
         name = checkpoint.ask(event)
         if name is not None:
             value = number(event.logs.get(checkpoint.monitor))
+            if checkpoint.keep_best is not None and value is None:
+                warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
             checkpoint.ledger = entered(
                 checkpoint, name, value, is_there=lambda name: self._directory.may_delete(name, checkpoint)
             )
