@@ -97,6 +97,15 @@ def mismatches(model: Any, saved: list[str]) -> list[str]:
     return [*different[:5], f"and {len(different) - 5} more"] if len(different) > 5 else different
 
 
+def have_same_shapes(model: Any, saved: list[str]) -> bool:
+    """Whether the weights of a model have the shapes and dtypes of a saved inventory, whatever their names are."""
+    return [_shape(line) for line in inventory(model)] == [_shape(line) for line in saved]
+
+
+def _shape(line: str) -> str:
+    return line.partition(" ")[2]
+
+
 def _comparable(line: str) -> str:
     name, shape = line.split(" ", 1)
     return _without_numbers(name) + " " + shape

@@ -42,6 +42,8 @@ def numbers_of(chosen: Any) -> list[int]:
 
 def _number_of(one: Any) -> int:
     try:
+        if isinstance(one, bool):  # Python takes True for the number 1
+            raise ValueError
         found = signal.Signals[one] if isinstance(one, str) else signal.Signals(one)
     except (KeyError, ValueError):
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 from .._callbacks.capture import state_of
 from .._checkpoints.schema import DataState, Meta
 from .._keras.fit import Fit
-from .._keras.weights import digest_of, iterations_of, mismatches
+from .._keras.weights import digest_of, have_same_shapes, iterations_of, mismatches
 from .._warn import warn
 from ..exceptions import CallbackStateError, ResumeError
 
@@ -23,6 +23,7 @@ class Expected:
         self, meta: Meta, path: str, *, strict: bool, error: type[CallbackStateError] = ResumeError
     ) -> None:
         self._meta, self._path, self._strict, self._error = meta, path, strict, error
+        self._told: set[str] = set()
 
     def check_epoch(self, fit: Fit | None) -> None:
         """``fit`` must start with the epoch that follows the checkpoint."""
@@ -63,12 +64,17 @@ class Expected:
                 "first, then call restore_callbacks(..., model=model)."
             )
 
-    def check_variables(self, model: Any) -> None:
-        """The variables must have the names and shapes of the checkpoint's."""
-        different = mismatches(model, self._meta.model.variables)
+    def check_variables(self, model: Any, *, loads: bool = False) -> None:
+        """The variables must have the names and shapes of the checkpoint's.
+
+        ``loads``: the checkpoint is about to be loaded into them, which other shapes do not allow.
+        """
+        saved = self._meta.model.variables
+        different = mismatches(model, saved)
         if different:
             self.complain(
-                f"this is not the model that was saved: {'; '.join(different)}. Build and compile it as before."
+                f"this is not the model that was saved: {'; '.join(different)}. Build and compile it as before.",
+                may_go_on=not loads or have_same_shapes(model, saved),
             )
 
     def check_data(self, found: dict[str, Any]) -> None:
@@ -80,10 +86,12 @@ class Expected:
             if name in saved and saved[name] != value
         ]
         if different:
+            length, first = found.get("batches of an epoch"), self._meta.first_batch
             self.complain(
                 f"the data of this fit differ from those of the saved run: {'; '.join(different)}. Pass the same "
                 f"data and arguments (batch_size=, steps_per_epoch=, shuffle=, ...), and compile with the same "
-                f"steps_per_execution=."
+                f"steps_per_execution=.",
+                may_go_on=not isinstance(length, int) or length >= first,
             )
 
     def check_place(self, fit: Fit | None, data: DataState | None) -> None:
@@ -95,9 +103,13 @@ class Expected:
                 f"that epoch, and would begin it again. Continue with your own loop."
             )
 
-    def complain(self, message: str) -> None:
-        """Raise the error, or warn where a difference is allowed."""
-        message = f"{self._path}: {message} (To continue anyway: restore_callbacks(..., strict=False).)"
-        if self._strict:
+    def complain(self, message: str, *, may_go_on: bool = True) -> None:
+        """Raise the error, or warn once where a difference is allowed and something ``may_go_on`` with it."""
+        message = f"{self._path}: {message}"
+        if not may_go_on:
             raise self._error(message)
-        warn(message)
+        if self._strict:
+            raise self._error(f"{message} (To continue anyway: restore_callbacks(..., strict=False).)")
+        if message not in self._told:
+            self._told.add(message)
+            warn(message)

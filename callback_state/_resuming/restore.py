@@ -85,6 +85,7 @@ def restore_callbacks(
     """
     trust = Trust.of(trusted, key)
     callbacks = _as_list(into)
+    _check_model(model)
     for callback in filter(is_ours, callbacks or []):
         callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
@@ -129,7 +130,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
     report = replace(report, changed=(*report.changed, *kept))
     if model is not None:
         expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
-        expected.check_variables(model)
+        expected.check_variables(model, loads=True)
         report = replace(report, model_changed=tuple(changes_of(snapshot.meta, note(model))))
     put_in(snapshot, found.model_path, prepared, model)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
@@ -184,9 +185,18 @@ def _as_list(into: Any) -> list[Any] | None:
     except TypeError:
         raise RestoreError(f"into={into!r:.100}: expected a callback, or a list of callbacks") from None
     for callback in callbacks:
+        if isinstance(callback, keras.Model):
+            return _as_list(callback)
         if not isinstance(callback, keras.callbacks.Callback):
             raise RestoreError(f"into= has {callback!r}, which is not a keras.callbacks.Callback")
     return callbacks
+
+
+def _check_model(model: Any) -> None:
+    import keras
+
+    if model is not None and not isinstance(model, keras.Model):
+        raise RestoreError(f"model={model!r:.100}: expected a keras.Model. Callbacks are passed as into=")
 
 
 def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict[str, Any], Report]:
@@ -201,10 +211,10 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
     problems = [f"{key} is in the checkpoint, but not in into=" for key in missing]
     problems += [f"{key} is in into=, but not in the checkpoint" for key in unexpected]
     if problems:
-        message = f"{snapshot.where}: {'; '.join(problems)}. With strict=False, the others are restored."
+        message = f"{snapshot.where}: {'; '.join(problems)}."
         if strict:
-            raise RestoreError(message)
-        warn(message)
+            raise RestoreError(f"{message} With strict=False, the others are restored.")
+        warn(f"{message} The others are restored.")
     return matched.pairs, _report(snapshot, matched.pairs, matched)
 
 

@@ -131,7 +131,7 @@ class Keeper(Listener):
         if name is not None:
             value = number(event.logs.get(checkpoint.monitor))
             if checkpoint.keep_best is not None and value is None:
-                warn_of_missing_value(checkpoint.keep_best, checkpoint.monitor, name)
+                warn_of_missing_value(checkpoint, name)
             checkpoint.ledger = entered(
                 checkpoint, name, value, is_there=lambda name: self._directory.may_delete(name, checkpoint)
             )

@@ -33,6 +33,7 @@ class Notices:
     told_of_extra: bool = False
     told_of_no_copy: bool = False
     told_of_forgotten: bool = False
+    told_of_missing_value: bool = False
     made_in: str | None = None  # the working directory when the callback was made
     foreign: frozenset[str] = frozenset()  # the names of files that were told to be none of this run's
     undeleted: frozenset[str] = frozenset()  # the names of files that were told to be still there
@@ -108,19 +109,21 @@ def _whose(newest: Summary | None) -> str:
 def warn_of_own_files(checkpoint: Any, epoch: int) -> None:
     """Warn of a ``fit`` that begins at a 0-based epoch of which this process has saved checkpoints already."""
     warn(
-        f"{checkpoint.root}: this fit begins with epoch {epoch} again, and nothing was restored: it will write "
-        f"over the checkpoints that the fit before has saved as {checkpoint.template!r}. To go on with that run, "
-        f"call restore_callbacks({checkpoint.root!r}, into=callbacks, model=model) before fit; to begin a new "
-        f"one, make new callbacks with another filepath."
+        f"{checkpoint.root}: this fit begins with epoch {epoch} again, and nothing was restored for it: it will "
+        f"write over the checkpoints that the fit before has saved as {checkpoint.template!r}. To go on with that "
+        f"run, call restore_callbacks({checkpoint.root!r}, into=callbacks, model=model) before fit; to begin a "
+        f"new one, make new callbacks with another filepath."
     )
 
 
-def warn_of_missing_value(keep_best: int, monitor: str, name: str) -> None:
-    """Warn that a checkpoint cannot be compared with the best ones."""
-    warn(
-        f"keep_best={keep_best} compares {monitor!r}, and this epoch has no value of it: "
-        f"{name} is kept. Pass monitor= with a name that is in the logs."
-    )
+def warn_of_missing_value(checkpoint: Any, name: str) -> None:
+    """Warn once that a checkpoint cannot be compared with the best ones."""
+    if not checkpoint.notices.told_of_missing_value:
+        checkpoint.notices.told_of_missing_value = True
+        warn(
+            f"keep_best={checkpoint.keep_best} compares {checkpoint.monitor!r}, and this epoch has no value of "
+            f"it: {name} is kept. Pass monitor= with a name that is in the logs."
+        )
 
 
 def say_saved(

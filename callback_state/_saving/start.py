@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from .._checkpoints.names import files_named_by, final_name, fits, interim_name
-from .._checkpoints.template import fixed
+from .._checkpoints.names import files_named_by, final_name, fits, interim_name, is_ours
+from .._checkpoints.schema import MAX_EPOCHS
+from .._checkpoints.template import filled, fixed, parts_of, split
 from .._loop.running import Running
 from .._warn import warn
 from ..exceptions import CallbackStateError
@@ -18,7 +22,7 @@ from .own import run_at
 
 def begin(checkpoint: Any, others: Sequence[Any], running: Running) -> None:
     """Take part in a ``fit`` beside others of its kind. Raises CallbackStateError if two write one file."""
-    check_apart(checkpoint, others)
+    check_apart(checkpoint, others, running)
     begin_run(checkpoint, others, running)
     tell_of_directory(checkpoint)
 
@@ -33,12 +37,33 @@ def begin_run(checkpoint: Any, others: Sequence[Any], running: Running | None) -
     checkpoint.own = checkpoint.own.of(next(filter(None, known), None), is_resumed=restored is not None)
 
 
-def check_apart(checkpoint: Any, others: Sequence[Any]) -> None:
-    """Raise CallbackStateError if another checkpoint callback of the same ``fit`` writes the same file."""
-    for other in others:
+@dataclass(frozen=True)
+class _Stock:
+    """Where one of Keras's own ``ModelCheckpoint`` writes."""
+
+    filepath: str
+    root: str
+    template: str
+    saves_between: bool = False
+
+
+def _stock_among(callbacks: Iterable[Any]) -> Iterator[_Stock]:
+    import keras
+
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.ModelCheckpoint) and not is_ours(callback):
+            with contextlib.suppress(ValueError):  # a placeholder in its directory: nobody knows the name
+                directory, template = split(callback.filepath)
+                yield _Stock(callback.filepath, directory or os.curdir, template)
+
+
+def check_apart(checkpoint: Any, others: Sequence[Any], running: Running) -> None:
+    """Raise CallbackStateError if another callback of the same ``fit`` writes the same file, or deletes it."""
+    _check_backup(checkpoint, running.callbacks)
+    for other in (*others, *_stock_among(running.callbacks)):
         if os.path.realpath(other.root) != os.path.realpath(checkpoint.root):
             continue
-        name = _shared(checkpoint, other)
+        name = _shared(checkpoint, other, running.epochs)
         if name is not None:
             raise CallbackStateError(
                 f"expected checkpoint callbacks that write different files, found two in one fit that write "
@@ -47,15 +72,48 @@ def check_apart(checkpoint: Any, others: Sequence[Any]) -> None:
             )
 
 
-def _shared(a: Any, b: Any) -> str | None:
-    """A name under which both callbacks may save."""
+def _check_backup(checkpoint: Any, callbacks: Iterable[Any]) -> None:
+    """Keras's ``BackupAndRestore`` deletes its whole directory when training ends."""
+    import keras
+
+    root = os.path.realpath(checkpoint.root)
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.BackupAndRestore) and callback.delete_checkpoint:
+            deleted = os.path.realpath(callback.backup_dir)
+            if os.path.join(root, "").startswith(os.path.join(deleted, "")):
+                raise CallbackStateError(
+                    f"expected filepath= outside the directory of BackupAndRestore, which deletes it with all "
+                    f"that is in it when training ends, found {checkpoint.filepath!r} in {callback.backup_dir!r}. "
+                    f"Give one of them another directory, or leave BackupAndRestore out: restore_callbacks does "
+                    f"its work."
+                )
+
+
+def _shared(a: Any, b: Any, epochs: int | None) -> str | None:
+    """A name under which both callbacks may save in a run of so many epochs (None: nobody knows how many)."""
     for one, other in ((a, b), (b, a)):
         name = fixed(one.template)
         if one.template == other.template or (name is not None and fits(name, other.template)):
             return str(one.template)
+    # Placeholders of one epoch may become one text: {epoch} and {epoch:02d} do, from the tenth epoch on.
+    first = [10**n - 1 for n in range(len(str(MAX_EPOCHS)))]
+    for epoch in (epoch for epoch in first if epochs is None or epoch < epochs):
+        name = _name_of(a.template, epoch)
+        if name is not None and name == _name_of(b.template, epoch):
+            return name
     interim = interim_name(a.template)
     both = interim == interim_name(b.template) and a.saves_between and b.saves_between
     return interim if both else None
+
+
+def _name_of(template: str, epoch: int) -> str | None:
+    """The name for this 0-based epoch, with another number for each name of a log; None if that makes none."""
+    names = {part.field for part in parts_of(template) if part.field is not None} - {"epoch", "batch"}
+    logs = {name: zlib.crc32(name.encode()) / 7 for name in names}
+    try:
+        return filled(template, epoch, 0, logs)
+    except (LookupError, ValueError, TypeError, AttributeError):  # whatever str.format raises
+        return None
 
 
 def look_at_files(checkpoint: Any, directory: Directory, running: Running) -> int:

@@ -213,9 +213,19 @@ def test_a_callback_too_many_in_into_is_an_error(checkpoints: Path) -> None:
     callbacks = [*make(), keras.callbacks.ReduceLROnPlateau(), saver(checkpoints)]
     with pytest.raises(RestoreError, match="ReduceLROnPlateau is in into=, but not in the checkpoint"):
         restore_callbacks(checkpoints, into=callbacks)
-    with pytest.warns(UserWarning, match="ReduceLROnPlateau"):
+    with pytest.warns(UserWarning, match=r"ReduceLROnPlateau .*checkpoint\. The others are restored\."):
         restored = restore_callbacks(checkpoints, into=callbacks, strict=False)
     assert restored.report.unexpected == ("ReduceLROnPlateau",)
+
+
+def test_a_model_and_callbacks_in_each_others_place_are_refused(tmp_path: Path) -> None:
+    """At once, also at a first start: the error says which argument takes what."""
+    model = fresh_model()
+    for into in (model, [model]):
+        with pytest.raises(RestoreError, match=r"into= has .*expected callbacks\. Write .*model=model"):
+            restore_callbacks(tmp_path, into=into, missing_ok=True)
+    with pytest.raises(RestoreError, match=r"model=.*: expected a keras\.Model\. Callbacks are passed as into="):
+        restore_callbacks(tmp_path, into=[], model=[Batches()], missing_ok=True)
 
 
 def test_callbacks_without_state_come_and_go(checkpoints: Path) -> None:

@@ -194,6 +194,8 @@ def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) ->
         ({"filepath": "m.txt"}, "keras"),
         ({"filepath": "ckpt/{epoch}/m.keras"}, "placeholders in the name of the file only"),
         ({"filepath": "ckpt/{epoch.keras"}, "Write {{ and }} for braces"),
+        ({"save_on_signal": [True]}, "True is not a signal of this system"),
+        ({"save_on_signal": "SIGTREM"}, "'SIGTREM' is not a signal of this system"),
         ({"save_freq": 0}, "save_freq=0: expected 'epoch', or a number of batches from 1"),
         ({"max_to_keep": 2}, "max_to_keep=2: expected a filepath with placeholders, found 'm.keras'"),
         ({"keep_best": 2, "filepath": "{{a}}.keras"}, "keep_best=2: expected a filepath with placeholders"),
@@ -246,10 +248,12 @@ def test_the_state_file_is_small(tmp_path: Path) -> None:
 
 
 def test_keep_best_without_its_series_deletes_nothing(tmp_path: Path) -> None:
-    """Which is best cannot be told: a warning, and all are kept."""
+    """Which is best cannot be told: one warning, and all are kept."""
     saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", keep_best=1)
-    with pytest.warns(UserWarning, match="keep_best=1 compares 'val_loss', and this epoch has no value of it"):
+    words = "keep_best=1 compares 'val_loss', and this epoch has no value of it"
+    with pytest.warns(UserWarning, match=words) as caught:
         fresh_model().fit(X, Y, verbose=0, epochs=3, callbacks=[saver])
+    assert sum(words in str(one.message) for one in caught) == 1
     assert models(tmp_path) == ["1.keras", "2.keras", "3.keras"]
 
 

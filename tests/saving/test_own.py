@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from harness import Killed
@@ -178,6 +179,58 @@ def test_two_callbacks_with_one_name_are_refused(tmp_path: Path) -> None:
             play([*pair], 1)
     play([saver(tmp_path), saver(tmp_path, "epoch.weights.h5"), saver(tmp_path / "other")], 1)
     assert models(tmp_path) == ["1", "epoch"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "epochs"),
+    [
+        ("{epoch}", "{epoch:d}", 1),
+        ("{epoch}", "{epoch:02d}", 10),
+        ("{epoch}-{loss}", "{epoch}-{loss!r}", 1),
+        ("{epoch}-{batch}", "{epoch}-{batch:d}", 1),
+    ],
+)
+def test_placeholders_that_give_one_name_are_refused(tmp_path: Path, one: str, other: str, epochs: int) -> None:
+    """Also where they do so only in a late epoch of the run: one epoch less is let through."""
+    pair = [saver(tmp_path, f"{name}.weights.h5") for name in (one, other)]
+    if epochs > 1:
+        begin(pair, epochs - 1)
+    with pytest.raises(CallbackStateError, match=r"found two in one fit that write .*another filepath"):
+        begin(pair, epochs)
+
+
+def begin(callbacks: list[Any], epochs: int) -> None:
+    """Only begin a fit, of which ``callbacks`` hear nothing more."""
+    called = keras.callbacks.CallbackList(callbacks, model=tiny_model(), epochs=epochs, steps=1)
+    called.on_train_begin()
+    callbacks[0].model.stop_training = True
+    called.on_train_end()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("{epoch}-{loss:.2f}", "{epoch}-{loss:.3f}"), ("{epoch}-{loss}", "{epoch}-{val_loss}")]
+)
+def test_names_that_differ_are_let_through(tmp_path: Path, one: str, other: str) -> None:
+    """Two numbers of one epoch may be equal, but seldom are."""
+    begin([saver(tmp_path, f"{name}.weights.h5") for name in (one, other)], 10**6)
+
+
+def test_a_name_of_a_stock_checkpoint_is_refused(tmp_path: Path) -> None:
+    """Keras would replace the model file of a pair, and nobody could restore the pair."""
+    stock = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
+    with pytest.raises(CallbackStateError, match=r"found two in one fit that write .*another filepath"):
+        begin([stock, saver(tmp_path)], 1)
+    begin([stock, saver(tmp_path, "mine-{epoch}.weights.h5")], 1)
+
+
+def test_a_directory_that_keras_deletes_is_refused(tmp_path: Path) -> None:
+    """BackupAndRestore would take all checkpoints with it when training ends well."""
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "a")
+    for directory in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(CallbackStateError, match="outside the directory of BackupAndRestore"):
+            begin([saver(directory), backup], 1)
+    begin([saver(tmp_path / "ab"), backup], 1)
+    begin([saver(tmp_path / "a"), keras.callbacks.BackupAndRestore(tmp_path / "a", delete_checkpoint=False)], 1)
 
 
 def test_names_of_an_older_template_are_forgotten_with_a_warning(tmp_path: Path) -> None:
