@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 #: Where a plain class that was given to ``@stateful`` holds its mark.
 PLAIN = "_callback_state_plain"
@@ -81,15 +83,29 @@ def fields_of(value: Any) -> dict[str, Any] | None:
 
 def attributes(value: Any) -> dict[str, Any]:
     """Every instance attribute of ``value``, those in ``__slots__`` included, special names not."""
-    found = {k: v for k, v in getattr(value, "__dict__", {}).items() if not is_special(k)}
-    for cls in type(value).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
+    found = {k: v for k, v in getattr(value, "__dict__", {}).items() if k[:2] != "__" or not is_special(k)}
+    cls = type(value)
+    slots = _slots.get(cls)
+    if slots is None:
+        slots = _slots[cls] = [*_slots_of(cls)]
+    for name in slots:
+        if hasattr(value, name):
+            found[name] = getattr(value, name)
+    return found
+
+
+#: By class: the names of its slots, as attributes have them.
+_slots: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
+
+
+def _slots_of(cls: type) -> Iterator[str]:
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             private = name.startswith("__") and not is_special(name)
-            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name
-            if not is_special(name) and hasattr(value, name):
-                found[name] = getattr(value, name)
-    return found
+            name = f"_{base.__name__.lstrip('_')}{name}" if private else name
+            if not is_special(name):
+                yield name
 
 
 def is_special(name: str) -> bool:

@@ -95,8 +95,10 @@ def _held_by(part: Any) -> set[int]:
     return {*map(id, own)} & {*map(id, saved.values())}
 
 
-def take_extra(model: Any, path: str) -> dict[str, Any]:
+def take_extra(model: Any, path: str, reach: Reach | None = None) -> dict[str, Any]:
     """The values of the extra variables, where a model file is written to this path; and how optimizers are built.
+
+    ``reach`` is what can be reached from the model now, where that is known already.
 
     Returns:
         ``paths`` and ``values``: variables of one shape and dtype are stacked in one array.
@@ -107,7 +109,7 @@ def take_extra(model: Any, path: str) -> dict[str, Any]:
     """
     import numpy
 
-    reach = Reach(model)
+    reach = reach or Reach(model)
     groups: dict[Any, dict[str, Any]] = {}
     for name, variable in extra_of(model, reach, path).items():
         value = value_of(variable)
@@ -120,10 +122,13 @@ def take_extra(model: Any, path: str) -> dict[str, Any]:
     }
 
 
-def put_back_extra(model: Any, taken: dict[str, Any], path: str, *, warns: bool = True) -> None:
+def put_back_extra(
+    model: Any, taken: dict[str, Any], path: str, reach: Reach | None = None, *, warns: bool = True
+) -> None:
     """Assign what :func:`take_extra` took for a model file at this path.
 
-    ``warns``: name what cannot be put back; False where this has been done before.
+    ``reach`` is what can be reached from the model now, where that is known already. ``warns``: name what cannot
+    be put back; False where this has been done before.
 
     Raises:
         ValueError: the model has more or fewer extra variables, or one has another shape or dtype. Nothing has
@@ -131,7 +136,7 @@ def put_back_extra(model: Any, taken: dict[str, Any], path: str, *, warns: bool 
     """
     import numpy
 
-    reach = Reach(model)
+    reach = reach or Reach(model)
     variables = reach.variables
     new = extra_of(model, reach, path).keys() - {name for names in taken["paths"] for name in names}
     if new:
@@ -190,7 +195,7 @@ def build_optimizers(model: Any, trained: dict[str, list[str]]) -> None:
     Raises:
         ValueError: the model has no such optimizer or variable.
     """
-    reach = Reach(model)
+    reach = Reach(model if trained else None)  # nearly always there is nothing to build
     for path, names in trained.items():
         missing = [name for name in names if name not in reach.variables]
         if path not in reach.optimizers or missing:

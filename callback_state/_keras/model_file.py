@@ -19,6 +19,7 @@ from .._format.hdf5_meta import write_meta
 from ..exceptions import RestoreError
 from .checked_file import CheckedFile, checked_writes
 from .extra import build_optimizers, put_back_extra
+from .reach import Reach
 from .replaced import Replaced
 from .save_log import SaveLog
 from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
@@ -149,9 +150,10 @@ def _load(model: Any, path: str, digest: str, optimizes: bool, extra: dict[str, 
         model.load_weights(path)
         if path.endswith(".h5") and not path.endswith(".weights.h5"):
             _load_h5_optimizer(optimizer, path)
+        reach = Reach(model)
         if extra is not None:
-            put_back_extra(model, extra, path)
-        if digest_of(model) != digest:
+            put_back_extra(model, extra, path, reach)
+        if digest_of(model, reach) != digest:
             raise ValueError("after loading, the weights or the optimizer are not those that were saved")
     except Exception as error:  # whatever Keras or h5py raise for a file that does not fit
         first = str(error).strip().split("\n")[0][:200]

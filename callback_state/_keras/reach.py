@@ -42,6 +42,7 @@ class _Class(NamedTuple):
     kind: _Kind
     has_attributes: bool
     has_variables: bool = False
+    is_layer: bool = False
 
 
 _CONTAINERS: dict[Any, _Kind] = {
@@ -51,6 +52,17 @@ _CONTAINERS: dict[Any, _Kind] = {
 }
 _classes: WeakKeyDictionary[type, _Class] = WeakKeyDictionary()
 _LEAF = _Class(_Kind.LEAF, False)
+
+
+class _Classes(dict[type, _Class]):
+    """What is known of each class, for one walk: every save walks, and meets each class often."""
+
+    def __missing__(self, cls: type) -> _Class:
+        found = _classes.get(cls)
+        if found is None:
+            found = _classes[cls] = _look_at(cls)
+        self[cls] = found
+        return found
 
 
 class Reach:
@@ -70,6 +82,7 @@ class Reach:
         self.optimizers: dict[str, Any] = {}
         self.layers: dict[str, Any] = {}
         self._seen: dict[int, Any] = {}
+        self._classes = _Classes()
         #: (path, object, whether it is inside an optimizer), the next one last.
         self._todo: list[tuple[str, Any, bool]] = [("", model, False)]
         #: What Keras has listed, which nearly always has a better path.
@@ -86,7 +99,7 @@ class Reach:
         return [*self._seen.values()]
 
     def _visit(self, path: str, value: Any, is_inside: bool) -> None:
-        cls = _class(value.__class__)  # TensorFlow wraps a tuple in what only says that it is one
+        cls = self._classes[value.__class__]  # TensorFlow wraps a tuple in what only says that it is one
         if cls.kind is _Kind.VARIABLE:
             self.variables[path] = value
             inner = getattr(value, "value", None)  # the variable of the backend, inside that of Keras
@@ -96,30 +109,31 @@ class Reach:
             if not is_inside:
                 self.optimizers[path] = value
             is_inside = True
-        if derives_from(value.__class__, "layers.Layer"):
+        if cls.is_layer:
             self.layers[path] = value
         first: list[tuple[str, Any, bool]] = []
-        for step, part in _parts(value, cls):
-            if _class(part.__class__) is not _LEAF:
+        for step, part in _parts(value, cls, self._classes):
+            if id(part) not in self._seen:
                 parts = self._listed if step[1:] in _TRACKED else first
                 parts.append((path + step if path else step.removeprefix("."), part, is_inside))
         self._todo += reversed(first)
 
 
-def _parts(value: Any, cls: _Class) -> Iterator[tuple[str, Any]]:
-    """The parts of an object, each with the step from the object to it."""
+def _parts(value: Any, cls: _Class, known: _Classes) -> Iterator[tuple[str, Any]]:
+    """The parts of an object that are to be looked at, each with the step from the object to it."""
     if cls.kind is _Kind.MAPPING:
         keyed = ((key if isinstance(key, (str, int)) else f"key {i}", value[key]) for i, key in enumerate(value))
-        yield from ((f"[{key!r}]", part) for key, part in keyed)
+        yield from ((f"[{key!r}]", part) for key, part in keyed if known[part.__class__] is not _LEAF)
     elif cls.kind is _Kind.SEQUENCE:
-        yield from ((f"[{i}]", part) for i, part in enumerate(value))
+        yield from ((f"[{i}]", part) for i, part in enumerate(value) if known[part.__class__] is not _LEAF)
     elif cls.kind is _Kind.SET:
         # The order of a set is another one in each process.
-        yield from ((f"{{{i}}}", part) for i, part in enumerate(sorted(value, key=_name)))
+        ordered = sorted(value, key=_name)
+        yield from ((f"{{{i}}}", part) for i, part in enumerate(ordered) if known[part.__class__] is not _LEAF)
     if cls.has_attributes:
-        named = attributes(value)
-        public = [name for name in named if not name.startswith("_")]
-        yield from ((f".{name}", named[name]) for name in public)
+        # Most attributes are numbers and texts: every save walks over all of them.
+        named = {name: part for name, part in attributes(value).items() if known[part.__class__] is not _LEAF}
+        yield from ((f".{name}", part) for name, part in named.items() if not name.startswith("_"))
         if "_layers" in named:
             yield ".layers", named["_layers"]
         # By their public place: the attributes in which Keras keeps them get other names with a release.
@@ -134,13 +148,6 @@ def _name(value: Any) -> str:
     return f"{type(value).__qualname__} {getattr(value, 'name', '')}"
 
 
-def _class(cls: type) -> _Class:
-    found = _classes.get(cls)
-    if found is None:
-        found = _classes[cls] = _look_at(cls)
-    return found
-
-
 def _look_at(cls: type) -> _Class:
     if issubclass(cls, (str, bytes, type)) or derives_from(cls, "callbacks.Callback"):
         return _LEAF
@@ -149,7 +156,7 @@ def _look_at(cls: type) -> _Class:
     if derives_from(cls, "optimizers.Optimizer"):
         return _Class(_Kind.OPTIMIZER, True, True)
     if derives_from(cls, "layers.Layer"):
-        return _Class(_Kind.OBJECT, True, not derives_from(cls, "Model"))
+        return _Class(_Kind.OBJECT, True, not derives_from(cls, "Model"), is_layer=True)
     if any(derives_from(cls, part) for part in _PARTS) or is_module_class(cls):
         return _Class(_Kind.OBJECT, True)
     is_of_library = is_from(cls, "builtins", *_LIBRARIES)

@@ -10,19 +10,22 @@ from .fingerprint import fingerprint
 from .reach import Reach
 
 
-def variables_of(model: Any) -> list[Any]:
-    """The variables that a model file holds: the weights, then those of all optimizers of the model."""
-    optimizers = Reach(model).optimizers.values()
+def variables_of(model: Any, reach: Reach | None = None) -> list[Any]:
+    """The variables that a model file holds: the weights, then those of all optimizers of the model.
+
+    ``reach`` is what can be reached from the model now, where that is known already.
+    """
+    optimizers = (reach or Reach(model)).optimizers.values()
     return [*model.weights, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
 
-def digest_of(model: Any, *, rate: Any = None) -> str:
+def digest_of(model: Any, reach: Reach | None = None, *, rate: Any = None) -> str:
     """The fingerprint of :func:`variables_of`, then the names of the optimizers' classes, joined by hyphens.
 
     The names of variables are left out: Keras numbers its layers by process, not by model. ``rate`` is put in the
     place of the learning rate.
     """
-    variables = variables_of(model)
+    variables = variables_of(model, reach)
     values = [*values_of(variables)]
     if rate is not None:
         own = getattr(model.optimizer, "learning_rate", None)
@@ -51,7 +54,8 @@ def iterations_of(model: Any) -> int:
 
 def take_variables(model: Any) -> list[tuple[Any, Any]]:
     """(variable, copy of its value) for every variable that can be reached from a model."""
-    seen = {id(v): v for v in (*model.variables, *variables_of(model), *Reach(model).variables.values())}
+    reach = Reach(model)
+    seen = {id(v): v for v in (*model.variables, *variables_of(model, reach), *reach.variables.values())}
     return [(v, value_of(v)) for v in seen.values()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._callbacks.capture import BASE, excluded_of, is_registered
@@ -61,19 +62,28 @@ class Unsaved:
     def look_at_step(self, model: Any) -> None:
         """Find the variables that the compiled train step writes, and that belong neither to the model nor to a
         callback. Nothing is found in a step that runs eagerly."""
-        owners = [model, *map(attributes, self._callbacks), tensorflow_generator(), keras_generator()]
-        known = {id(copy) for v in Reach(owners).variables.values() for copy in backend_variables_of(v)}
-        written = [v for function in compiled(model.train_function) for v in written_by(function)]
-        names = dict.fromkeys(v.name.partition(":")[0] for v in written if id(v) not in known)
-        if names:
-            self._add(
-                Doubt(
-                    f"the train step writes {len(names)} variables that cannot be reached from the model, and are "
-                    f"not saved: {', '.join(names)}",
-                    "keep them in an attribute of the model, or in a list or dict in one",
-                    BEGINS_ANEW,
-                )
+        written = {id(v): v for function in compiled(model.train_function) for v in written_by(function)}
+        for variables in self._saved_variables(model):
+            for copy in (copy for v in variables for copy in backend_variables_of(v)):
+                written.pop(id(copy), None)
+            if not written:
+                return
+        names = dict.fromkeys(v.name.partition(":")[0] for v in written.values())
+        self._add(
+            Doubt(
+                f"the train step writes {len(names)} variables that cannot be reached from the model, and are "
+                f"not saved: {', '.join(names)}",
+                "keep them in an attribute of the model, or in a list or dict in one",
+                BEGINS_ANEW,
             )
+        )
+
+    def _saved_variables(self, model: Any) -> Iterator[Iterable[Any]]:
+        """The variables that are saved: first those that Keras knows, which nearly always are all."""
+        yield model.variables
+        yield getattr(getattr(model, "optimizer", None), "variables", ())
+        owners = [model, *map(attributes, self._callbacks), tensorflow_generator(), keras_generator()]
+        yield Reach(owners).variables.values()
 
     def look_at_loop(self, model: Any) -> None:
         """Find the shuffled data sets that a training loop of one's own reads in another order after a restart."""

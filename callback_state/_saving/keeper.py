@@ -20,7 +20,7 @@ from .._store.claims import Owner
 from ..exceptions import NotPicklableError, RestoreError
 from .decision import Event, entered, number
 from .ledger import Ledger, accepted
-from .meta import last_logs, meta_of, run_of
+from .meta import last_logs, meta_and_run_of
 from .notices import say_not_better, say_saved, warn_of_missing_value
 from .rescue import Copy, Rescue
 from .start import begin, begin_run, look_at_files
@@ -218,8 +218,8 @@ class Keeper(Listener):
 
     def take(self, event: Event, running: Running | None, **changes: Any) -> Taken:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
-        run = run_of(self.model, event, running, self.checkpoint.filepath)
-        meta = replace(meta_of(self.checkpoint, self.model, event, running, beside=self._beside), **changes)
+        meta, run = meta_and_run_of(self.checkpoint, self.model, event, running, beside=self._beside)
+        meta = replace(meta, **changes)
         if running is not None and running.reading is not None:
             running.reading.warn()
         return take(self.registered(running), self.model, meta, run, None if running is None else running.held)

@@ -11,16 +11,27 @@ from .._keras import configuration, randomness, weights
 from .._keras.backend import versions
 from .._keras.epoch import history_of, logs_of, take_metrics
 from .._keras.extra import take_extra
+from .._keras.reach import Reach
 from .._loop.running import Running
 from .._loop.trace import Trace
 from .decision import Event, number
 
 
-def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, *, beside: int = 0) -> Meta:
-    """Where the run is. The callbacks are added later.
+def meta_and_run_of(
+    checkpoint: Any, model: Any, event: Event, running: Running | None, *, beside: int = 0
+) -> tuple[Meta, Run]:
+    """Where the run is, and what a resumed run needs. The callbacks are added later.
 
     ``beside`` is how many checkpoints of this run were in the directory when it was started.
     """
+    reach = Reach(model)  # once for both: a large model has thousands of parts
+    run = _run_of(model, event, running, checkpoint.filepath, reach)
+    return _meta_of(checkpoint, model, event, running, reach, beside), run
+
+
+def _meta_of(
+    checkpoint: Any, model: Any, event: Event, running: Running | None, reach: Reach, beside: int
+) -> Meta:
     epochs = (checkpoint.params or {}).get("epochs") if running is None else running.epochs
     starts, trace = (Trace() if running is None else running.trace).taken(beside)
     doubts: list[Doubt] = []
@@ -42,7 +53,7 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
         training_args=checkpoint.training_args,
         history=History(**history_of(model)),
         model=ModelFacts(
-            digest=weights.digest_of(model),
+            digest=weights.digest_of(model, reach),
             iterations=weights.iterations_of(model),
             variables=weights.inventory(model),
             optimizes=bool(getattr(getattr(model, "optimizer", None), "built", False)),
@@ -56,13 +67,13 @@ def meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, 
     )
 
 
-def run_of(model: Any, event: Event, running: Running | None, path: str) -> Run:
+def _run_of(model: Any, event: Event, running: Running | None, path: str, reach: Reach) -> Run:
     """What a resumed run needs besides the model file at this path and the callbacks."""
     inside = event.batch is not None
     reading = None if running is None else running.reading
     return Run(
         generators=randomness.take_generators(),
-        extra=Extra(**take_extra(model, path)),
+        extra=Extra(**take_extra(model, path, reach)),
         metrics=take_metrics(model) if inside else [],
         logs=logs_of(running.logs) if inside and running is not None else {},
         seconds=time.monotonic() - running.began if inside and running is not None else 0.0,
