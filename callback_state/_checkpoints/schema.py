@@ -107,6 +107,8 @@ class Meta:
     epochs: int | None  # the argument of fit; None in a loop of the user's own
     last: bool  # whether it was the last epoch of that fit
     finished: bool  # whether the run had ended
+    follows: bool  # whether an earlier fit of the same process had trained this run
+    repeats: bool  # whether the fit began with an epoch that such an earlier fit had trained
     goes_on_from: str | None  # at the end of a run, the name of the checkpoint from which a longer run goes on
     exact_end: bool  # whether the end of the run changed nothing
     template: str  # the file name that was given to the checkpoint callback

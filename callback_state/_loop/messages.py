@@ -13,6 +13,12 @@ from .._units import size_of
 
 #: The same lines, for programs that want them in a file.
 _LOG = logging.getLogger("callback_state")
+#: How a loop of fits is written so that a restart is exact.
+LOOP = (
+    "In a loop of fits, give each its own epochs, and let a restart run the loop from its beginning: for i in "
+    "range(n): model.fit(..., initial_epoch=max(i, restored.initial_epoch), epochs=i + 1). A fit whose epochs "
+    "are all trained then trains nothing."
+)
 
 
 def say(line: str, *, over_bar: bool = False) -> None:

@@ -109,6 +109,11 @@ class Running:
         self.entry, self.phase = Entry.EPOCH, Phase.NEW
         #: The identity of the run that a resume has put back; None if nothing was restored.
         self.run_id: str | None = None
+        #: Whether this fit adds epochs to a run that had finished.
+        self.extends = False
+        #: Whether an earlier fit of this process has trained the run, and whether this one begins with an epoch
+        #: that it has trained. A fit that resumes a checkpoint stands where the interrupted one stood.
+        self.follows = self.repeats = False
         #: The 0-based epoch that has ended last.
         self.epoch: int | None = None
         #: Of the last train step, as it returned them.

@@ -8,6 +8,7 @@ from .._callbacks.capture import state_of
 from .._checkpoints.schema import DataState, Meta
 from .._keras.fit import Fit
 from .._keras.weights import digest_of, have_same_shapes, iterations_of, mismatches
+from .._loop import messages
 from .._warn import warn
 from ..exceptions import CallbackStateError, ResumeError
 
@@ -32,6 +33,23 @@ class Expected:
             self.complain(
                 f"fit starts at epoch {fit.initial_epoch} (0-based), but the checkpoint continues at {expected}. "
                 f"Write model.fit(..., initial_epoch=restored.initial_epoch)."
+            )
+
+    def check_loop(self, *, is_extended_first: bool) -> None:
+        """In a loop of fits it must be known which of them is resumed.
+
+        ``is_extended_first`` tells whether the first fit of this process adds epochs to the finished one.
+        """
+        if self._meta.repeats:
+            self.complain(
+                f"the fit that saved this began with an epoch that an earlier fit of the same process had "
+                f"trained, so it is unknown how often a restart is to train it. {messages.LOOP}"
+            )
+        elif self._meta.follows and is_extended_first:
+            self.complain(
+                f"the fit that saved this had finished, and was not the first of its process. Each fit begins "
+                f"anew with what callbacks reset in on_train_begin; this one would go on with what they held at "
+                f"its end. {messages.LOOP}"
             )
 
     def check_callbacks(self, keyed: dict[str, Any], callbacks: list[Any]) -> None:

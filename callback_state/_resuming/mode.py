@@ -52,6 +52,11 @@ def is_the_finished(meta: Meta, fit: Fit | None) -> bool:
     return bool(meta.finished) and fit is not None and fit.epochs == meta.epochs
 
 
+def adds_epochs(mode: Mode, meta: Meta, fit: Fit | None) -> bool:
+    """Whether this ``fit`` trains more epochs than the one that had trained all of its own."""
+    return mode.trains and fit is not None and meta.last and fit.epochs > (meta.epochs or 0)
+
+
 def in_words(mode: Mode, meta: Meta, epochs: int | None) -> str:
     """Where the run goes on, counted from 1 as Keras prints it."""
     if not mode.trains:

@@ -34,7 +34,7 @@ from .._store.claims import Owner
 from .._warn import warn
 from ..exceptions import ResumeError
 from .checks import Expected
-from .mode import Mode, choose, in_words, is_the_finished
+from .mode import Mode, adds_epochs, choose, in_words, is_the_finished
 from .put_in import Kept, complete, put_in
 
 
@@ -64,6 +64,8 @@ class Resume(Listener):
         self._skipped = {(id(callback), name) for callback, name in skipped}
         self._look_at(snapshot, model_path)
         self._is_done = False
+        # Whether a fit had nothing to train and was not the one that the checkpoint is for.
+        self._let_pass = False
         # Of one fit; None where this is not the fit that the checkpoint is for.
         self._mode: Mode | None = None
         self._kept: Kept | None = None
@@ -99,7 +101,8 @@ class Resume(Listener):
         running.enter(entry, Trace(self._meta), self._meta.epoch if entry is Entry.END else None)
         self._kept = Kept(self._snapshot, self._path, self._keyed, running.model, self._skipped)
         self._logs = self._guard.enter_context(appending(running.callbacks))
-        running.run_id = self._meta.run_id
+        running.run_id, running.extends = self._meta.run_id, adds_epochs(mode, self._meta, running.fit)
+        running.follows, running.repeats = self._meta.follows, self._meta.repeats
         if running.trains:
             self._each_outside(wind_back)
         for saved in self._meta.callbacks:
@@ -149,7 +152,8 @@ class Resume(Listener):
         if self._mode is Mode.NOTHING and self._kept is not None:
             self._kept.put_back()
             if is_the_finished(self._meta, running.fit):
-                self._finish()  # a later fit is another run
+                self._finish()  # a later fit begins anew
+            self._let_pass = True
         if self._mode is not None and not self._mode.trains:
             set_first_epoch(running.model, None)
 
@@ -161,6 +165,9 @@ class Resume(Listener):
 
     def _check(self, mode: Mode, running: Running) -> None:
         expected = self._expected
+        if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
+            is_later = adds_epochs(mode, self._meta, running.fit)
+            expected.check_loop(is_extended_first=is_later and not self._let_pass)
         if mode is not Mode.NOTHING:
             expected.check_epoch(running.fit)
             expected.check_callbacks(self._keyed, running.callbacks)

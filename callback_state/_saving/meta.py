@@ -45,6 +45,8 @@ def _meta_of(
         epochs=None if epochs is None else int(epochs),
         last=event.batch is None and running is not None and running.is_last(event.epoch),
         finished=False,
+        follows=running is not None and running.follows,
+        repeats=running is not None and running.repeats,
         goes_on_from=None,
         exact_end=True,
         template=checkpoint.template,

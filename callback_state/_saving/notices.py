@@ -112,7 +112,16 @@ def warn_of_own_files(checkpoint: Any, epoch: int) -> None:
         f"{checkpoint.root}: this fit begins with epoch {epoch} again, and nothing was restored for it: it will "
         f"write over the checkpoints that the fit before has saved as {checkpoint.template!r}. To go on with that "
         f"run, call restore_callbacks({checkpoint.root!r}, into=callbacks, model=model) before fit; to begin a "
-        f"new one, make new callbacks with another filepath."
+        f"new one, make new callbacks with another filepath. {messages.LOOP}"
+    )
+
+
+def warn_of_loop(root: str) -> None:
+    """Warn of a ``fit`` that follows the one that has added epochs to a finished run."""
+    warn(
+        f"{root}: this is not the first fit since the restart, and the first one went on with what the callbacks "
+        f"held at the end of the finished run. If the script trains in a loop, each of whose fits begins anew, "
+        f"then this run is not the uninterrupted one. {messages.LOOP}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -60,12 +61,12 @@ def seconds_of(duration: Any) -> float | None:
         return None
     if isinstance(duration, timedelta):
         duration = duration.total_seconds()
-    found = re.fullmatch(r"\s*([0-9.]+)\s*(s|sec|m|min|h|d)?\s*", str(duration))
+    found = re.fullmatch(r"\s*([0-9.]+)\s*(s|sec|m|min|h|d)?\s*", duration) if isinstance(duration, str) else None
     try:
-        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    except ValueError:
+        seconds = float(found[1]) * _UNITS[found[2]] if found else float(duration)
+    except (TypeError, ValueError):
         seconds = 0.0
-    if isinstance(duration, bool) or not seconds > 0:
+    if isinstance(duration, bool) or not 0 < seconds < math.inf:
         raise ValueError(
             f"save_every={duration!r}: expected a positive number of seconds, a timedelta, or a text such "
             f"as '90s', '10min' or '2h'"

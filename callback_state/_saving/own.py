@@ -32,6 +32,8 @@ class Own:
     digests: dict[str, str] = field(default_factory=dict)  # by name, the SHA-256 (hex) of each model file
     is_resumed: bool = False  # whether this process has restored the run
     epoch: int = -1  # the last 0-based epoch of which this process has saved something
+    fits: int = 0  # how many fits of the run this process has begun, also those that had nothing to train
+    extends: bool = False  # whether the last of them added epochs to a finished run
     #: What identifies both files of a name as this process has left them.
     left: dict[str, Identity] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._checkpoints.names import files_named_by, final_name, fits, interim_name, is_ours
@@ -16,7 +16,7 @@ from .._loop.running import Running
 from .._warn import warn
 from ..exceptions import CallbackStateError
 from .directory import Directory
-from .notices import warn_of_files, warn_of_own_files
+from .notices import warn_of_files, warn_of_loop, warn_of_own_files
 from .own import run_at
 
 
@@ -24,6 +24,7 @@ def begin(checkpoint: Any, others: Sequence[Any], running: Running) -> None:
     """Take part in a ``fit`` beside others of its kind. Raises CallbackStateError if two write one file."""
     check_apart(checkpoint, others, running)
     begin_run(checkpoint, others, running)
+    count_fit(checkpoint, running)
     tell_of_directory(checkpoint)
 
 
@@ -35,6 +36,20 @@ def begin_run(checkpoint: Any, others: Sequence[Any], running: Running | None) -
     restored = None if running is None else running.run_id
     known = (restored, *(other.own.run for other in (checkpoint, *others)))
     checkpoint.own = checkpoint.own.of(next(filter(None, known), None), is_resumed=restored is not None)
+
+
+def count_fit(checkpoint: Any, running: Running) -> None:
+    """Note where this ``fit`` stands among those of its run in this process.
+
+    Only what a ``fit`` puts back after ``on_train_begin`` differs from one of a loop, which begins anew.
+    """
+    own, fit = checkpoint.own, running.fit
+    if fit is not None and running.run_id is None and own.fits:
+        running.follows = True
+        running.repeats = running.repeats or fit.initial_epoch <= own.epoch
+        if own.extends:
+            warn_of_loop(checkpoint.root)
+    checkpoint.own = replace(own, fits=own.fits + 1, extends=running.extends)
 
 
 @dataclass(frozen=True)

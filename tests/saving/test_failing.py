@@ -516,7 +516,9 @@ def test_an_interim_file_of_somebody_else_is_not_written_over(tmp_path: Path) ->
     assert (tmp_path / "epoch.interim.keras").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("given", [0, -1, "10 minutes", "", True, "1.2.3h", float("nan")], ids=str)
+@pytest.mark.parametrize(
+    "given", [0, -1, "10 minutes", "", True, "1.2.3h", float("nan"), float("inf"), "inf"], ids=str
+)
 def test_what_is_no_time_span_is_refused(given: Any) -> None:
     """When the callback is made."""
     with pytest.raises(ValueError, match="expected a positive number of seconds"):
@@ -526,6 +528,7 @@ def test_what_is_no_time_span_is_refused(given: Any) -> None:
 def test_time_spans() -> None:
     """Numbers are seconds."""
     assert seconds_of(timedelta(minutes=2)) == seconds_of("2min") == seconds_of("2m") == seconds_of(120) == 120
+    assert seconds_of(1e-6) == 1e-6
     assert seconds_of("90s") == 90 and seconds_of("2 h") == 7200 and seconds_of("1d") == 86400
 
 
