@@ -54,7 +54,7 @@ def write(saved: Any, path: Path) -> None:
     model_file.write(saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=META)
 
 
-@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_first_error_is_raised(tmp_path: Path, refusing: type[Refusing], ending: str, every: int) -> None:
     """Whichever write is refused, once or from then on: the very error, and later saves are as ever."""

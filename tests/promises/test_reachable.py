@@ -104,15 +104,16 @@ MODELS: dict[str, Any] = {
     "saves something else": lambda: sequential(Rounding(2), keras.layers.Dense(1)),
     "an inner compiled model": inner,
 }
-#: Each model, each format and each way to save, pairwise.
+#: Each model, each format and each way to save. The pairs that say the same are heavy.
 CASES = [
-    ("optimizers of its own", ".keras", "epoch"),
     ("optimizers of its own", ".weights.h5", 3),
-    ("a part is trained", ".weights.h5", "epoch"),
     ("a part is trained", ".keras", 3),
     ("lora", ".keras", "epoch"),
-    ("saves something else", ".weights.h5", 3),
+    ("saves something else", ".weights.h5", "epoch"),
     ("an inner compiled model", ".h5", "epoch"),
+    pytest.param("optimizers of its own", ".keras", "epoch", marks=pytest.mark.heavy),
+    pytest.param("a part is trained", ".weights.h5", "epoch", marks=pytest.mark.heavy),
+    pytest.param("saves something else", ".weights.h5", 3, marks=pytest.mark.heavy),
 ]
 
 
