@@ -9,11 +9,13 @@ The encoder's fallback (:mod:`.by_value`) makes nodes of these kinds, and the bu
     code       a function or class: pickled by value, and read only if the live callback has none
     value      any other object: pickled by value, and read only from a trusted file
 
-Code and objects that were as the constructor had made them have True at the end: the live callback's are kept.
+Code and objects that were as the constructor had made them have True at the end: the live callback's are kept. If
+it has none yet, ``set_model`` is to make them again, and only a trusted file is asked.
 """
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +30,9 @@ from ..exceptions import RestoreError, UntrustedError
 from .arguments import describe
 from .capture import line_to_exclude
 from .stateful import PARTS
+
+#: An attribute, or a place in its lists and dicts.
+_IN_AN_ATTRIBUTE = re.compile(r"[^\W\d]\w*(\[.*\])*", re.DOTALL)
 
 
 class ModelVariable:
@@ -106,6 +111,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
 
     def _by_value(self, decoder: Decoder, node: Node, live: Any) -> Any:
         kind, index, name, path, *is_made = node
+        own = [path[len(key) + 1 :] for key in self._callbacks if path.startswith(f"{key}.")]
         if is_made == [True] and live is not None and live is not MISSING:
             self._tell_of_another(name, path, live)
             return live
@@ -114,10 +120,15 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
         if kind == "code" and (callable(live) or isinstance(live, types.ModuleType)):
             self._tell_of_another(name, path, live)
             return live
-        if kind == "code" and live is None:
-            own = [path[len(key) + 1 :] for key in self._callbacks if path.startswith(f"{key}.")]
-            if any(map(str.isidentifier, own)):
-                return MISSING  # an attribute, which on_train_begin may make
+        if kind == "code" and live is None and any(map(str.isidentifier, own)):
+            return MISSING  # an attribute, which on_train_begin may make
+        if is_made == [True]:
+            if any(map(_IN_AN_ATTRIBUTE.fullmatch, own)):
+                return MISSING  # set_model may make it
+            raise RestoreError(
+                f"{self._where}: {path} was {name}, as the constructor made it, and nothing is in its place now. "
+                f"Make it in the constructor as before, or leave it out with exclude=."
+            )
         raise UntrustedError(
             self._where,
             f"{path} is {name}, which is stored by value: reading it runs code from the file. If you trust the "

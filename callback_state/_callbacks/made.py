@@ -8,6 +8,7 @@ before training again.
 from __future__ import annotations
 
 import functools
+import re
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -32,11 +33,23 @@ class _Unseen(Exception):
 class Made:
     """How each object of a callback was. Copies and pickles of the callback begin anew."""
 
-    is_certain: bool  # the constructor made them, and not ``set_model``
-    looks: dict[str, Look]  # by place: ``.attribute['key']``
+    looks: dict[str, Look] = field(default_factory=dict)  # by place: ``.attribute['key']``
+    #: The places that a restart fills before it looks into them, or as a whole when training begins.
+    certain: set[str] = field(default_factory=set)
+    #: The attributes of which more may be noted when training begins; None: all, as nothing was restored.
+    awaited: set[str] | None = None
 
     def __reduce__(self) -> Any:
         return (types.NoneType, ())
+
+    def add(self, callback: Any, *, is_new: bool) -> None:
+        """Note the objects that are there now; ``is_new``: the constructor has made them, not ``set_model``."""
+        for place, look in _seen_in(callback):
+            _, attribute, *inside = re.split(r"[.\[]", place)
+            if place not in self.looks and (self.awaited is None or attribute in self.awaited):
+                self.looks[place] = look
+                if is_new or not inside:
+                    self.certain.add(place)
 
 
 @dataclass
@@ -72,23 +85,38 @@ class _Noting(ByValue):
 
 
 def note_made(callbacks: Iterable[Any], *, is_new: bool) -> None:
-    """Note how the objects of callbacks are, once: at their restore, or when their first training begins.
+    """Note how the objects of callbacks are: at their restore, and when their first training begins.
 
     ``is_new``: no ``fit`` has called ``set_model`` yet, so the constructor has made what is there.
     """
     for callback in callbacks:
         mark = mark_of(callback)
-        if mark.made is None and not adapter_of(type(callback))[1]:  # Keras's own hold nothing of that kind
-            is_certain = is_new or is_hook_of_keras(type(callback), "set_model")
-            set_mark(callback, replace(mark, made=Made(is_certain, dict(_seen_in(callback)))))
+        if adapter_of(type(callback))[1]:  # Keras's own hold nothing of that kind
+            continue
+        if mark.made is None:
+            set_mark(callback, mark := replace(mark, made=Made()))
+            mark.made.add(callback, is_new=is_new or is_hook_of_keras(type(callback), "set_model"))
+        elif not is_new and mark.made.awaited != set():
+            mark.made.add(callback, is_new=False)
+        if not is_new:
+            mark.made.awaited = set()
+
+
+def await_made(callbacks: Iterable[Any], attributes: Iterable[tuple[Any, str]]) -> None:
+    """Of callbacks that were restored, count as made later only what ``set_model`` makes in these ``attributes``,
+    (callback, name), which were not there at the restore."""
+    names = [(id(callback), name) for callback, name in attributes]
+    for callback in callbacks:
+        made = mark_of(callback).made
+        if made is not None:
+            made.awaited = {name for owner, name in names if owner == id(callback)}
 
 
 def made_by(by_key: dict[str, Any]) -> tuple[dict[str, Look], set[str]]:
-    """What was noted of some callbacks, by ``Key.attribute['key']``; and what of it the constructor made for
-    certain, and not ``set_model``."""
+    """What was noted of some callbacks, by ``Key.attribute['key']``; and what of it a restart has for certain."""
     made = {key: mark_of(callback).made for key, callback in by_key.items() if mark_of(callback).made is not None}
     found = {key + place: look for key, one in made.items() for place, look in one.looks.items()}
-    return found, {key + place for key, one in made.items() if one.is_certain for place in one.looks}
+    return found, {key + place for key, one in made.items() for place in one.certain}
 
 
 def _seen_in(callback: Any) -> Iterator[tuple[str, Look]]:

@@ -22,7 +22,7 @@ from .builders import Builders
 from .capture import BASE, excluded_of, remember, state_of
 from .given import Given
 from .in_place import live_places, looks_at_state
-from .made import note_made
+from .made import await_made, note_made
 from .stateful import find_class, migrated
 from .stock import adapter_of, set_direction
 from .stored import is_absent, left_out, only
@@ -172,6 +172,8 @@ def prepare(
             elif name not in excluded:
                 prepared.attributes.append((callback, name, value))
         _prepare_configuration(prepared, callback, state, (configured or {}).get(key, ()))
+    if versions is not None:
+        await_made(keyed.values(), prepared.skipped)
     whole = [i for i in into if not absent or absent.isdisjoint(order(Table(table.nodes, (i,))))]
     prepared.later += [partial(decoder.put_into, i) for i in whole]
     return prepared

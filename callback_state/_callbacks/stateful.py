@@ -235,9 +235,10 @@ def find_class(name: str, *, callbacks: bool) -> Registration:
                 f"the checkpoint names the class {name}, and several registered classes have this name: "
                 f"{found}. Give them different keys with @stateful(key=...)."
             )
+    live = " Or make the callback in your script and pass it: restore_callbacks(..., into=[...])."
     raise NotRegisteredError(
         f"the checkpoint needs the class {name}, which is not registered here. Import the module that "
         f"defines it, decorated with @stateful, before restoring; if the class is somebody else's, write "
         f"stateful({name.rpartition('.')[2]}) before; if it was renamed, decorate it with "
-        f'@stateful(aliases=("{name}",)).'
+        f'@stateful(aliases=("{name}",)).{live if callbacks else ""}'
     )

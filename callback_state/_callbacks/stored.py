@@ -56,7 +56,7 @@ def is_absent(table: Table, ref: Any, absent: set[int], what: str) -> bool:
 def _is_of_parts(node: Node) -> bool:
     """Whether a node is code or a part of the model, or holds nothing else."""
     match node:
-        case ("reference" | "code", *_):
+        case ("reference" | "code", *_) | ("value", _, _, _, True):
             return True
         case ("list" | "tuple" | "set" | "deque", *_, list(items)):
             return all(isinstance(item, tuple) for item in items)

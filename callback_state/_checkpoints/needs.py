@@ -40,7 +40,8 @@ def untrusted(path: str | os.PathLike[str]) -> list[Need]:
 
     Returns:
         A :class:`Need` for each attribute and constructor argument of a callback that is stored by value; none
-        of them is needed with ``into=`` where the callbacks there have their own.
+        of them is needed with ``into=`` where the callbacks there have their own. What the constructor had made,
+        and nobody had changed, a restart makes again: it is not listed.
 
     Raises:
         CheckpointNotFoundError, CorruptCheckpointError, MismatchError: as :func:`restore_callbacks`.
@@ -57,7 +58,8 @@ def untrusted(path: str | os.PathLike[str]) -> list[Need]:
 
 def needs_of(snapshot: Snapshot) -> list[Need]:
     """As :func:`untrusted`, of a state file that was read."""
-    nodes = [node for node in snapshot.state.nodes if node[0] in ("code", "value") and len(node) in (4, 5)]
+    # Those with True at the end are made again by a restart, see _callbacks/builders.py.
+    nodes = [node for node in snapshot.state.nodes if node[0] in ("code", "value") and len(node) == 4]
     names = functools.cache(lambda index: names_in(snapshot.pickles[index]))  # many may share one entry
     found = [_need(snapshot, path, what, index, names) for _, index, what, path, *_ in nodes]
     for entry in snapshot.meta.callbacks:

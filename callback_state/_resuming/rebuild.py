@@ -39,14 +39,15 @@ def rebuild(snapshot: Snapshot, *, trust: Trust, directory: str) -> dict[str, An
     try:
         classes = {entry.key: _class_of(entry) for entry in entries}
         opener = snapshot.opener(trust)
-        refused = [reason for e in entries for reason in _reasons(e, classes[e.key], trust, opener)]
+        lasting = [reason for e in entries for reason in _lasting_reasons(e, classes[e.key])]
+        refused = [reason for e in entries for reason in _reasons(e, trust, opener)]
     except PlainError as error:
         raise CorruptCheckpointError(where, f"holds arguments that cannot be decoded ({error})") from error
-    if refused:
+    if lasting or refused:
         raise NotRebuildableError(
-            f"{where}: these callbacks cannot be made from the file alone: {'; '.join(refused)}. Make them in "
-            f"your script and pass them: restore_callbacks(..., into=[...])."
-            + ("" if trust.everything else " Or pass trusted=True, if you trust the origin of the file.")
+            f"{where}: these callbacks cannot be made from the file alone: {'; '.join([*refused, *lasting])}. "
+            f"Make them in your script and pass them: restore_callbacks(..., into=[...])."
+            + ("" if lasting else " Or pass trusted=True, if you trust the origin of the file.")
         )
     builders = Builders(where, None, opener, {})
     calls = {}
@@ -82,27 +83,39 @@ def _class_of(entry: SavedCallback) -> Any:
     return find_class(name, callbacks=True).cls
 
 
-def _reasons(entry: SavedCallback, cls: Any, trust: Trust, opener: Opener) -> list[str]:
-    """Why a callback cannot be made from the file, argument by argument."""
+def _lasting_reasons(entry: SavedCallback, cls: Any) -> list[str]:
+    """Why a callback cannot be made from the file, whatever is trusted: the arguments that are not there."""
+    key, arguments = entry.key, entry.arguments
+    found = [
+        f"{key}: {name} was too large to be saved" if kind == "digest" else f"{key}: {name} was {data}"
+        for name, (kind, data, index) in arguments.items()
+        if kind == "digest" or (kind == "opaque" and index is None)
+    ]
+    if _is_stock(entry):
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        found += [f"{key}: {name} is not in the file" for name in required if name not in arguments]
+    return found
+
+
+def _is_stock(entry: SavedCallback) -> bool:
+    return entry.class_.startswith("keras.callbacks.")
+
+
+def _reasons(entry: SavedCallback, trust: Trust, opener: Opener) -> list[str]:
+    """Why a callback cannot be made from a file that is not trusted, argument by argument."""
     key, found = entry.key, []
-    is_stock = entry.class_.startswith("keras.callbacks.")
     if entry.is_ours and not trust.everything and not _is_template(entry.arguments.get("filepath")):
         found.append(f"{key}: filepath is not the name of a model file")
     for name, (kind, data, index) in entry.arguments.items():
         if entry.is_ours and name == "filepath":
             continue
-        if kind == "digest":
-            found.append(f"{key}: {name} was too large to be saved")
-        elif kind == "opaque" and (index is None or not opener.allows(index)):
+        if kind == "opaque" and index is not None and not opener.allows(index):
             found.append(f"{key}: {name} was {data}")
         elif kind == "value" and not trust.everything:
             found += [f"{key}: {name} is a path or a URL ({text!r})" for text in _reaching(name, data)]
-            if is_stock and _is_no_argument(name, data):
+            if _is_stock(entry) and _is_no_argument(name, data):
                 found.append(f"{key}: {name} is {data!r:.50}, expected a path or a function")
-    if is_stock:
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-        found += [f"{key}: {name} is not in the file" for name in required if name not in entry.arguments]
     return found
 
 

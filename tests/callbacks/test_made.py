@@ -8,6 +8,7 @@ import itertools
 import logging
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,19 @@ import pytest
 from play import play
 from states import put_into, saved
 
-from callback_state import ModelCheckpointEnhanced, Restored, UntrustedError, restore_callbacks, stateful
+from callback_state import (
+    ModelCheckpointEnhanced,
+    Restored,
+    RestoreError,
+    ResumeError,
+    UntrustedError,
+    restore_callbacks,
+    stateful,
+    untrusted,
+)
 from callback_state._callbacks.made import note_made
+from callback_state.cli.doctor.findings import findings_in
+from callback_state.cli.runs.recorded import newest_of
 
 
 class Helper:
@@ -27,12 +39,23 @@ class Helper:
     def __init__(self) -> None:
         self.scale, self.seen = 2.0, [[]]
 
+    def see(self, what: Any) -> None:
+        self.seen.append(what)
+
 
 class Slotted:
     __slots__ = ("seen",)
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
+
+
+@stateful
+@dataclass
+class Kept:
+    """A class of plain data."""
+
+    x: Any
 
 
 class Table(dict[Any, Any]):
@@ -125,6 +148,7 @@ CHANGES: dict[str, tuple[Any, Any]] = {
     "iterator": (lambda: itertools.count(), next),
     "variable of a closure": (lambda: {"f": counter(), "n": 0}, lambda held: held["f"]()),
     "object that a method holds": (lambda: [Helper().seen.append], lambda held: held[0](1)),
+    "object of a method of Python": (lambda: [Helper().see], lambda held: held[0](1)),
     "argument of a partial": (lambda: [functools.partial(max, [1])], lambda held: held[0].args[0].append(2)),
     "state of a loss": (keras.losses.MeanSquaredError, lambda held: setattr(held, "calls", 1)),
 }
@@ -140,6 +164,74 @@ def test_what_changed_in_any_part_is_stored(name: str) -> None:
     assert marks(callback) == [True]
     change(callback.held)
     assert marks(callback) == [False]
+
+
+@stateful
+class Prepares(keras.callbacks.Callback):
+    """Makes its helpers where it gets the model, as a callback must that needs the model for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.helper, self.function, self.count = None, None, 0
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self.helper, self.function = Helper(), lambda: 3
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.count += 1
+
+
+def test_what_set_model_makes_is_made_again(tmp_path: Path) -> None:
+    """It is not there yet at the restore: neither trust nor a warning, and the next set_model makes it."""
+    at_first = start(tmp_path, 1, make=Prepares)[2]
+    callback, restored, then = start(tmp_path, 2, make=Prepares)
+    assert (at_first, then, restored.initial_epoch, callback.count) == ([], [], 1, 2)
+    assert callback.helper.scale == 2.0 and callback.function() == 3
+
+
+def test_what_nobody_makes_any_more_is_an_error(tmp_path: Path) -> None:
+    """It says what works: to make it, or to trust the file."""
+    Holder.made = staticmethod(Helper)
+    start(tmp_path, 1)
+    Holder.made = staticmethod(lambda: None)
+    with pytest.raises(ResumeError, match=r"Holder\.held .*None now\. Set it in the constructor .*trusted=True"):
+        start(tmp_path, 2)
+    assert start(tmp_path, 2, trusted=True)[0].held.scale == 2.0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (lambda: {"inner": Helper(), "n": 3}, dict, r"Holder\.held holds parts .* together with other state"),
+        (lambda: Kept(Helper()), lambda: Kept(None), r"Holder\.held\.x was .*, and nothing is in its place now"),
+    ],
+    ids=["dict", "object"],
+)
+def test_a_part_that_nobody_makes_any_more_is_an_error(tmp_path: Path, before: Any, now: Any, words: str) -> None:
+    """What is beside it is state, which can be put back only with it."""
+    Holder.made = staticmethod(before)
+    start(tmp_path, 1)
+    Holder.made = staticmethod(now)
+    with pytest.raises(RestoreError, match=words):
+        start(tmp_path, 2)
+
+
+def test_only_what_a_restart_lacks_is_listed(tmp_path: Path) -> None:
+    """Not the objects that the constructor makes again, nor by the command; one that has changed is."""
+    Holder.made = staticmethod(lambda: {"a": Helper(), "b": np.less, "c": lambda: 1})
+    start(tmp_path, 1)
+    assert untrusted(tmp_path) == [] and found_by_doctor(tmp_path) == []
+    Holder.change = staticmethod(lambda self, epoch: self.held["a"].seen.append(1))
+    start(tmp_path, 2)
+    assert [need.path for need in untrusted(tmp_path)] == ["Holder.held['a']"]
+    assert found_by_doctor(tmp_path) == [
+        "Holder.held['a'], an object of class test_made.Helper, is stored by value"
+    ]
+
+
+def found_by_doctor(directory: Path) -> list[str]:
+    return [found.what for found in findings_in(newest_of(str(directory))[0], "ckpt")]
 
 
 def test_another_object_in_its_place_is_stored() -> None:
@@ -187,6 +279,13 @@ class Later(Holder):
             self.held = Table()
         else:
             self.later = Table()
+
+
+def test_an_object_that_was_read_on_trust_is_not_taken_for_one_of_set_model(tmp_path: Path) -> None:
+    """Nobody makes it again: it is listed, and a restart without trust is refused."""
+    start(tmp_path, 1, make=lambda: stateful(Later()))
+    start(tmp_path, 2, make=lambda: stateful(Later()), trusted=True)
+    assert [need.path for need in untrusted(tmp_path)] == ["Later.held", "Later.later"]
 
 
 def test_one_line_names_all_that_changed_and_cures_what_is_on_disk(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 import pytest
-from harness import X, Y, make_model
+from harness import Strike, X, Y, make_model
 from kept import kept
 from states import saved
 
@@ -57,11 +57,11 @@ class Holds(keras.callbacks.Callback):
 
 
 def train(directory: Path, held: Any = None, name: str = "{epoch}.keras", **options: Any) -> Path:
-    """Train two epochs, and return the newest model file."""
+    """Train two epochs, in which a callback gets an object, and return the newest model file."""
     holds = Holds()
-    holds.held = held
+    gets = Strike("epoch_begin", at=0, act=lambda model: setattr(holds, "held", held))
     saver = ModelCheckpointEnhanced(directory / name, **options)
-    kept(make_model).fit(X, Y, epochs=2, verbose=0, callbacks=[holds, saver])
+    kept(make_model).fit(X, Y, epochs=2, verbose=0, callbacks=[holds, gets, saver])
     return Path(list_checkpoints(directory)[-1].path)
 
 
@@ -133,7 +133,7 @@ def test_the_newest_rightly_signed_one_is_taken(tmp_path: Path) -> None:
 def test_a_directory_without_a_rightly_signed_one_is_refused(tmp_path: Path) -> None:
     """It is not taken for a first start."""
     save(tmp_path)
-    with pytest.warns(UserWarning, match="left aside"), pytest.raises(UntrustedError, match="none of 2"):
+    with pytest.raises(UntrustedError, match="none of 2"):
         restore_callbacks(tmp_path, into=[Holds()], key=KEY, missing_ok=True)
 
 
