@@ -30,6 +30,8 @@ from .resume import Resume
 
 #: How often the checkpoint is looked for again if a writer has replaced it while it was loaded.
 REPLACED = 100
+#: How many of the things that a file needs an error lists.
+NEEDS = 20
 
 
 def restore_callbacks(
@@ -104,7 +106,8 @@ def restore_callbacks(
             return _restore(found, callbacks, model, trust, strict)
         except UntrustedError as error:
             needs = needs_of(found.snapshot)
-            listed = f" The file needs: {'; '.join(map(str, needs))}." if needs else ""
+            more = f"; and {len(needs) - NEEDS} more, see untrusted()" if len(needs) > NEEDS else ""
+            listed = f" The file needs: {'; '.join(map(str, needs[:NEEDS]))}{more}." if needs else ""
             full = UntrustedError(error.path, error.message + listed)
             full.needs = tuple(needs)
             raise full from error

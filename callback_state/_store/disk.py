@@ -233,6 +233,12 @@ def read_end(path: str, size: int) -> bytes:
         return file.read(size)
 
 
+def allocated(path: str) -> int | None:
+    """How many bytes a file takes on the disk, which is less than its size if it has holes; None if unknown."""
+    blocks = getattr(os.stat(path), "st_blocks", None)  # of 512 bytes each; Windows has none
+    return None if blocks is None else blocks * 512
+
+
 def digest(path: str) -> tuple[bytes, int]:
     """SHA-256 (32 bytes) and size (bytes) of a file, also while it is replaced. Raises as read_bytes."""
     sha, size = hashlib.sha256(), 0

@@ -230,6 +230,16 @@ def test_only_what_a_restart_lacks_is_listed(tmp_path: Path) -> None:
     ]
 
 
+def test_an_error_does_not_list_thousands(tmp_path: Path) -> None:
+    """A file may refer to thousands of objects: the first are named, and how many there are."""
+    Holder.made = staticmethod(dict)
+    Holder.change = staticmethod(lambda self, epoch: self.held.update({i: Helper() for i in range(100)}))
+    start(tmp_path, 1)
+    with pytest.raises(UntrustedError, match=r"and 80 more, see untrusted\(\)") as caught:
+        start(tmp_path, 2)
+    assert len(caught.value.needs) == 100
+
+
 def found_by_doctor(directory: Path) -> list[str]:
     return [found.what for found in findings_in(newest_of(str(directory))[0], "ckpt")]
 

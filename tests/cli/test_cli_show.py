@@ -250,6 +250,30 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
     assert found["starts"] == [{**start, "due": {"$type": "tuple", "items": [2, 5]}}]
 
 
+@pytest.mark.parametrize("what", ["versions", "training_args", "attributes", "arguments", "callbacks", "needs"])
+def test_a_crafted_file_prints_a_page_and_no_book(what: str, tmp_path: Path) -> None:
+    """Of 900 or 100,000 of one kind only the first are printed, and how many there are."""
+    many = {f"name{i}": "x" * 100 for i in range(900 if what in ("callbacks", "needs") else 100_000)}
+    states: Any = {"C": {}}
+    if what in ("callbacks", "needs"):
+        states = {name: {"held": Raw("code", 0, "f", f"{name}.held")} if what == "needs" else {} for name in many}
+    elif what == "attributes":
+        states = {"C": many}
+    arguments = {"C": dict.fromkeys(many, ("value", 1, None))} if what == "arguments" else None
+    more = {what: many} if what in ("versions", "training_args") else {}
+    found = run("show", put(tmp_path, "m.keras", 1, states, arguments, pickles=(CODE,), **more))
+    assert (found.status, found.err) == (0, "") and len(found.out) < 60_000
+    assert re.search(r"and \d+ more", found.out)
+
+
+def test_a_crafted_file_does_not_flood_the_doctor(tmp_path: Path) -> None:
+    """The first of 5,000 objects that need trust are named."""
+    held = {f"name{i}": Raw("value", 0, "an object", f"C.name{i}") for i in range(5000)}
+    path = put(tmp_path, "m.keras", 1, {"C": held}, pickles=(CODE,))
+    assert re.search(r"\nand \d+ more; --json has all\n", run("doctor", path).out)
+    assert len(run("doctor", path).lines) < 400
+
+
 def test_the_end_of_a_run_is_shown(tmp_path: Path) -> None:
     """And what it goes on from with more epochs."""
     path = put(tmp_path, "m.keras", 1, finished=True, goes_on_from="007.keras", epochs=None)

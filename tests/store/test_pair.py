@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,22 @@ def test_a_sparse_state_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
         file.write(sealed(1))
     monkeypatch.setattr(disk, "read_bytes", lambda path: pytest.fail("read whole"))
     with pytest.raises(CorruptCheckpointError, match=r"expected \d+ bytes, as the trailer says, found 4398046511"):
+        open_pair(tmp_path / NAME)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say what a file takes on the disk")
+def test_a_sparse_state_file_with_a_right_trailer_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forges it lets the trailer say what the system says; but the disk holds next to nothing."""
+    put(tmp_path, {NAME: model_of(1), STATE: b""})
+    size = 1 << 42
+    fields = struct.pack("<8sHHQ32s32sQ", statefile.MAGIC, statefile.FORMAT, 0, size, bytes(32), bytes(32), 5)
+    with open(tmp_path / STATE, "rb+") as file:
+        file.seek(size)
+        file.write(fields + hashlib.sha256(fields).digest())
+    monkeypatch.setattr(disk, "read_bytes", lambda path: pytest.fail("read whole"))
+    with pytest.raises(CorruptCheckpointError, match=r"found 4398046511\d+ bytes of which the disk holds only"):
         open_pair(tmp_path / NAME)
 
 

@@ -17,6 +17,9 @@ from ..shell.options import as_json, run_option
 from ..shell.output import print_json, print_words, say
 from ..values.phrases import resume_of
 
+#: How many findings are printed.
+_FINDINGS = 100
+
 
 @page(
     examples={
@@ -72,11 +75,13 @@ def _print(path: str, standing: str | None, findings: list[Finding], as_json: bo
         return
     if standing is not None:
         print_words(standing)
-    for finding in findings:
+    for finding in findings[:_FINDINGS]:
         where = "" if finding.line is None else f"{path}:{finding.line}: "
         print_words(f"{where}{finding.what}", "bold")
         print_words(f"    lost: {finding.lost}")
         print_words(f"    cure: {finding.cure}")
+    if len(findings) > _FINDINGS:
+        print_words(f"and {len(findings) - _FINDINGS} more; --json has all")
     if not findings:
         print_words("nothing found that a restart would lose", "green")
     if standing is not None:

@@ -12,12 +12,14 @@ from ..shell.exits import Exit
 from ..shell.options import as_json, opened, path_argument
 from ..shell.output import print_json, print_line, print_words
 from ..values.described import described
-from ..values.phrases import moment_of, resume_of, short, value_of, words
+from ..values.phrases import moment_of, resume_of, short, some, value_of, words
 
 #: Names are padded to this many characters.
 _NAME = 40
 #: How many series of the history, starts and doubts are shown, and how many characters of a doubt.
 _SERIES, _STARTS, _DOUBTS, _SENTENCE = 20, 20, 20, 1000
+#: How many values of one kind, callbacks and needs are shown.
+_FIELDS, _CALLBACKS, _NEEDS = 200, 100, 100
 
 
 @page(
@@ -63,7 +65,7 @@ def _print(found: dict[str, Any], restart: str) -> None:
     _print_fields("", _run(found, restart))
     _print_fields("training arguments", _values(found["training_args"]))
     _print_fields("last values of the history", _last(found["history"]))
-    for callback in found["callbacks"]:
+    for callback in found["callbacks"][:_CALLBACKS]:
         version = f", version {callback['version']}" if callback["version"] != 1 else ""
         print_line()
         print_words(f"{callback['key']} ({callback['class']}{version})", "bold")
@@ -71,15 +73,18 @@ def _print(found: dict[str, Any], restart: str) -> None:
         _print_fields("state", _values(callback["state"]))
         if callback["outside"] is not None:
             _print_fields("outside the process", _values({"it left": callback["outside"]}))
+    _print_fields("", _more("callbacks", len(found["callbacks"]) - _CALLBACKS, "more"))
     if found["needs"]:
         print_line()
         print_words("Needs trust:", "yellow")
-        for need in found["needs"]:
-            print_words(f"  {need['path']} ({need['what']}) needs {', '.join(need['names'])}")
+        for need in found["needs"][:_NEEDS]:
+            print_words(f"  {need['path']} ({need['what']}) needs {_listed(need['names'])}")
+        _print_fields("", _more("needs", len(found["needs"]) - _NEEDS, "more"))
 
 
 def _print_fields(title: str, fields: Iterable[tuple[str, str]]) -> None:
     fields = [*fields]
+    fields = [*fields[:_FIELDS], *_more("", len(fields) - _FIELDS, "more")]
     if title and fields:
         print_words(f"  {title}")
     indent = "    " if title else "  "
@@ -103,7 +108,7 @@ def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
     yield "run", short(found["template"])
     yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
     yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"
-    yield "versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    yield "versions", some([f"{name} {version}" for name, version in found["versions"].items()], _SERIES)
     yield from _more("started", len(found["starts"]) - _STARTS, "before")
     for start in found["starts"][-_STARTS:]:
         began = moment_of(start["epoch"], start["batch"])
@@ -111,6 +116,12 @@ def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
     for doubt in found["doubts"][:_DOUBTS]:
         yield "doubt", short(doubt, _SENTENCE)
     yield from _more("doubt", len(found["doubts"]) - _DOUBTS, "more")
+
+
+def _listed(names: list[str]) -> str:
+    """Whole names, as they are written into ``trusted=``."""
+    more = len(names) - _SERIES
+    return ", ".join([short(name, _SENTENCE) for name in names[:_SERIES]] + [f"and {more} more"] * (more > 0))
 
 
 def _more(name: str, count: int, what: str) -> Iterable[tuple[str, str]]:
