@@ -66,4 +66,6 @@ def test_a_value_that_is_missing_or_makes_a_path_is_refused() -> None:
         filled("{mae}.keras", 0, None, {"loss": 1.0})
     with pytest.raises(ValueError, match=r"expected the name of a file, found the path '\.\./x\.keras'"):
         filled("{where}.keras", 0, None, {"where": "../x"})
+    with pytest.raises(ValueError, match="expected the name of a file, found the path ''"):
+        filled("{where}", 0, None, {"where": ""})
     assert filled("{epoch}-{batch}.keras", 0, 4, {}) == "1-5.keras"

@@ -218,8 +218,9 @@ def test_a_list_that_was_changed_in_place_stays_the_live_one() -> None:
 
 
 def test_a_list_that_does_not_fit_is_replaced() -> None:
-    """Here it is of another class."""
+    """Here it may be longer."""
     live = deque([1], 3)
     again = Data(rows=live)
     Attributes(again).put_back({"rows": deque([2], 2)}, {}, ["rows"])
     assert again.rows is not live and again.rows == deque([2]) and live == deque([1])
+    assert (again.rows.maxlen, live.maxlen) == (2, 3)

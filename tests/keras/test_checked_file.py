@@ -124,6 +124,10 @@ def test_after_an_error_it_looks_as_if_nothing_had_failed(
     file.seek(1)
     buffer = bytearray(b"x" * 12)
     assert file.readinto(buffer) == 12 and buffer == b"bCDEFgh\0JK\0\0" and file.tell() == 13
+    file.seek(11)
+    assert file.write(bytes([1]) * (checked_file._LARGE + 1)) == checked_file._LARGE + 1
+    file.seek(11)
+    assert file.readinto(buffer) == 12 and buffer == bytes(12)
     with pytest.raises(type(error)) as raised:
         file.close()
     assert raised.value is error
@@ -155,3 +159,24 @@ def test_meta_goes_into_a_path_or_a_file(tmp_path: Path) -> None:
     with CheckedFile(tmp_path / "b.h5", "r+") as file:
         write_meta(file, META)
     assert read_meta(str(tmp_path / "a.h5")) == read_meta(str(tmp_path / "b.h5")) == META
+
+
+class Unreadable(io.FileIO):
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def readinto(self, buffer: Any) -> int:
+        raise self.error
+
+
+class CheckedUnreadable(CheckedFile, Unreadable):
+    """Its reads fail."""
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """By the reading, of which HDF5 may make another error, and once more at the end."""
+    file = CheckedUnreadable(tmp_path / "f", "w+")
+    with pytest.raises(OSError, match="Input/output"):
+        file.readinto(bytearray(4))
+    with pytest.raises(OSError, match="Input/output") as raised:
+        file.close()
+    assert raised.value is Unreadable.error

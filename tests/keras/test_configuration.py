@@ -57,6 +57,7 @@ def test_arguments_are_scalars_by_part() -> None:
     optimizer, dense = found["optimizer Adam"], found["layers[1] Dense"]
     assert optimizer["learning_rate"] == "CosineDecay" and optimizer["learning_rate.decay_steps"] == 7
     assert optimizer["clipnorm"] == 1.0 and "clipvalue" not in optimizer
+    assert optimizer["use_ema"] is False and "ema_momentum" not in optimizer
     assert dense["units"] == 1 and dense["activation"] == "linear" and dense["kernel_regularizer.l2"] == 0.5
     assert found["compile"]["loss_weights"] == "[0.5]" and found["compile"]["loss[0].delta"] == 0.25
     own = found["layers[2] Scaled"]

@@ -13,7 +13,8 @@ from harness import X, Y
 from reused import fresh_model
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
-from callback_state._resuming.changed import changes_of
+from callback_state._resuming.changed import changes_of, is_restored
+from callback_state._resuming.match import Change
 from callback_state._saving.decision import Event
 from callback_state._saving.meta import meta_and_run_of
 
@@ -96,6 +97,13 @@ def test_the_line_in_the_warning_sets_the_rate(tmp_path: Path) -> None:
     model.optimizer.learning_rate = 0.25
     model.fit(X, Y, epochs=2, initial_epoch=restored.initial_epoch, verbose=0, callbacks=callbacks)
     assert float(model.optimizer.learning_rate) == 0.25
+
+
+def test_only_a_number_is_restored() -> None:
+    """A schedule has no variable: that of the script holds, whichever of the two it was before."""
+    assert is_restored(Change("optimizer Adam", "learning_rate", 0.05, 0.25))
+    assert not is_restored(Change("optimizer Adam", "learning_rate", 0.05, "CosineDecay"))
+    assert not is_restored(Change("optimizer Adam", "learning_rate", "CosineDecay", 0.25))
 
 
 def test_another_keras_may_say_more(directory: Path) -> None:
