@@ -74,6 +74,24 @@ def test_retention_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert models(tmp_path) == ["4", "5"]
 
 
+def test_what_the_system_does_not_delete_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again at each save, and goes when the system lets it."""
+    delete = commit.delete
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "not now", path)
+
+    monkeypatch.setattr(commit, "delete", refuse)
+    checkpoint = saver(tmp_path, max_to_keep=1)
+    with pytest.warns(UserWarning) as caught:
+        play([checkpoint], 4)
+    names = [text.partition(".weights")[0][-1] for text in told([*caught]) if "not deleted, tried again" in text]
+    assert names == ["1", "2", "3"]
+    monkeypatch.setattr(commit, "delete", delete)
+    play([checkpoint], 5, first=4)
+    assert models(tmp_path) == ["5"]
+
+
 def test_files_of_another_run_stay(tmp_path: Path) -> None:
     """A pair of run A lies beside B's and is continued: names that B has written too are not A's."""
     start(tmp_path / "b", 2)
