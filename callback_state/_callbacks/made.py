@@ -38,6 +38,7 @@ class Made:
     certain: set[str] = field(default_factory=set)
     #: The attributes of which more may be noted when training begins; None: all, as nothing was restored.
     awaited: set[str] | None = None
+    is_noted: bool = False  # whether anything was noted before
 
     def __reduce__(self) -> Any:
         return (types.NoneType, ())
@@ -46,10 +47,13 @@ class Made:
         """Note the objects that are there now; ``is_new``: the constructor has made them, not ``set_model``."""
         for place, look in _seen_in(callback):
             _, attribute, *inside = re.split(r"[.\[]", place)
-            if place not in self.looks and (self.awaited is None or attribute in self.awaited):
+            is_open = self.awaited is None or attribute in self.awaited
+            # A restart cannot await a part of something that it puts back.
+            if place not in self.looks and is_open and (not self.is_noted or not inside):
                 self.looks[place] = look
                 if is_new or not inside:
                     self.certain.add(place)
+        self.is_noted = True
 
 
 @dataclass

@@ -190,6 +190,27 @@ def test_what_set_model_makes_is_made_again(tmp_path: Path) -> None:
     assert callback.helper.scale == 2.0 and callback.function() == 3
 
 
+@stateful
+class Fills(keras.callbacks.Callback):
+    """Puts a helper beside state, where it gets the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, Any] = {"n": 0}
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self.held["helper"] = Helper()
+
+
+def test_what_set_model_puts_beside_state_is_told_at_the_first_start(tmp_path: Path) -> None:
+    """A restart cannot put the state back without it: the line that the warning gives cures that."""
+    (said,) = start(tmp_path, 1, make=Fills)[2]
+    assert "only from a trusted file" in said and '@stateful(exclude=("held",)) above class Fills' in said
+    with pytest.raises(UntrustedError, match=r"Fills\.held\['helper'\]"):
+        start(tmp_path, 2, make=Fills)
+
+
 def test_what_nobody_makes_any_more_is_an_error(tmp_path: Path) -> None:
     """It says what works: to make it, or to trust the file."""
     Holder.made = staticmethod(Helper)
