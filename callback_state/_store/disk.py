@@ -44,11 +44,7 @@ def write_bytes(path: str, data: bytes | memoryview) -> None:
     FileExistsError if there is such a file already; after another OSError, what is there is to be removed.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-    try:
-        _write_all(fd, memoryview(data))
-        _sync(fd)
-    finally:
-        os.close(fd)
+    _write_and_close(fd, data)
 
 
 def append(path: str, data: bytes) -> None:
@@ -57,6 +53,10 @@ def append(path: str, data: bytes) -> None:
     The name of a new file is durable only after :func:`sync_directory`.
     """
     fd = _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK | _BINARY)
+    _write_and_close(fd, data)
+
+
+def _write_and_close(fd: int, data: bytes | memoryview) -> None:
     try:
         _write_all(fd, memoryview(data))
         _sync(fd)
