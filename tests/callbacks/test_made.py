@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from play import play
+from play import play, tiny_model
 from states import put_into, saved
 
 from callback_state import (
@@ -87,12 +87,12 @@ def _as_it_was() -> Any:
 
 def start(directory: Path, epochs: int, *, make: Any = Holder, **options: Any) -> tuple[Any, Restored, list[str]]:
     """One start of a script, in a loop that only plays fit: the callback, what was restored, the warnings."""
-    callback = make()
+    callback, model = make(), tiny_model()
     callbacks = [callback, ModelCheckpointEnhanced(directory / "{epoch}.weights.h5", save_weights_only=True)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        restored = restore_callbacks(directory, into=callbacks, missing_ok=True, **options)
-        play(callbacks, first=restored.initial_epoch, epochs=epochs)
+        restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True, **options)
+        play(callbacks, first=restored.initial_epoch, epochs=epochs, model=model)
     return callback, restored, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 

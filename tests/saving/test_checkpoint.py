@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from harness import X_VAL, Y_VAL, Container, Killed, PerBatch, Strike, X, Y, make_model
-from play import play
+from play import play, tiny_model
 from reused import fit, fresh_model
 
 from callback_state import (
@@ -297,8 +297,9 @@ def test_names_of_metrics_are_taken_as_keras_takes_them(tmp_path: Path) -> None:
     names = ["{a}1-0.50-0.00.keras", "{a}2-0.50-0.25.keras", "{a}3-0.50-0.50.keras"]
     for epochs in (2, 3):
         callbacks = [Scores(), ModelCheckpointEnhanced(tmp_path / template, max_to_keep=2)]
-        restored = restore_callbacks(tmp_path, into=callbacks[1:], model=fresh_model(), missing_ok=True)
-        play(callbacks, first=restored.initial_epoch, epochs=epochs)
+        model = tiny_model()
+        restored = restore_callbacks(tmp_path, into=callbacks[1:], model=model, missing_ok=True)
+        play(callbacks, first=restored.initial_epoch, epochs=epochs, model=model)
         assert [os.path.basename(c.path) for c in list_checkpoints(tmp_path)] == names[epochs - 2 : epochs]
     alone = restore_callbacks(tmp_path)["ModelCheckpointEnhanced"]
     assert alone.filepath == str(tmp_path / template)
