@@ -177,7 +177,7 @@ class Run:
     generators: dict[str, Any]  # the global ones
     extra: Extra
     # Inside an epoch: the variables of the metrics, the last logs, and how long it has lasted.
-    metrics: list[tuple[Any, ...]] = field(default_factory=list)
+    metrics: list[tuple[str, Any]] = field(default_factory=list)
     logs: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     data: DataState | None = None  # None where it is not known how far the data have been read

@@ -73,6 +73,10 @@ def _trace(model: Any, dataset: Any) -> None:
 
 def put_back_metrics(model: Any, taken: list[tuple[str, Any]], *, partly: bool = False) -> None:
     """Assign what :func:`take_metrics` took; with ``partly`` only warn where metrics have no variables yet."""
+    import numpy
+
+    if not all(isinstance(values, numpy.ndarray) and values.dtype.kind not in "OSUMm" for _, values in taken):
+        raise ResumeError("the metrics in the checkpoint: expected arrays of numbers")
     found = [(unnumbered(v), tuple(v.shape), len(copies_of(v))) for v in model.metrics_variables]
     saved = [(name, values.shape[1:], len(values)) for name, values in taken]
     if partly and len(found) < len(saved) and all(item in saved for item in found):

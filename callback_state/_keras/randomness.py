@@ -13,6 +13,9 @@ from .._warn import warn
 from ..exceptions import unsupported_keras
 from .backend import value_of
 
+#: The words in the buffer of a Mersenne Twister.
+_WORDS = 624
+
 
 def take_generators() -> dict[str, Any]:
     """The states of the global generators of Python, NumPy, TensorFlow and Keras."""
@@ -29,6 +32,35 @@ def take_generators() -> dict[str, Any]:
         "tensorflow_generator": None if generator is None else (generator.algorithm, value_of(generator.state)),
         "keras": None if keras_seeds is None else value_of(keras_seeds.state),
     }
+
+
+def check_generators(taken: dict[str, Any]) -> None:
+    """Raise ValueError if this is nothing that :func:`take_generators` can have taken. No generator changes.
+
+    NumPy reads from its buffer without looking where the position is.
+    """
+    import numpy
+    import tensorflow
+
+    try:
+        seed: Any = taken["tensorflow_seed"]
+        _, _, position, has_gauss, _ = taken["numpy"]
+        if type(seed) not in (int, type(None)):
+            raise ValueError(f"tensorflow_seed: expected an integer, found {seed!r:.100}")
+        if type(position) is not int or not 0 <= position <= _WORDS or has_gauss not in (0, 1):
+            raise ValueError(f"numpy: the position {position!r:.100} lies outside its {_WORDS} words")
+        numpy.random.RandomState(0).set_state(taken["numpy"])
+        random.Random(0).setstate(_unpacked(taken["python"]))
+        if taken["tensorflow_eager"] is not None:
+            random.Random(0).setstate(_unpacked(taken["tensorflow_eager"]))
+        if taken["tensorflow_generator"] is not None:
+            algorithm, state = taken["tensorflow_generator"]
+            tensorflow.random.Generator.from_state(state, algorithm)
+        keras_state = taken["keras"]
+        if keras_state is not None and (keras_state.shape, keras_state.dtype.name) != ((2,), "uint32"):
+            raise ValueError("keras: expected two 32-bit words")
+    except Exception as error:  # TensorFlow and NumPy raise anything
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def tell_of_seed(taken: dict[str, Any]) -> None:

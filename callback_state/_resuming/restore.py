@@ -17,9 +17,10 @@ from .._format.trust import Trust
 from .._keras.backend import versions
 from .._keras.configuration import note
 from .._keras.model_file import check_built
+from .._keras.randomness import check_generators
 from .._store.pair import SUFFIX
 from .._warn import warn
-from ..exceptions import CheckpointNotFoundError, RestoreError, UntrustedError
+from ..exceptions import CheckpointNotFoundError, CorruptCheckpointError, RestoreError, UntrustedError
 from .changed import changes_of, warn_of_changes
 from .checks import Expected
 from .match import Change, Matched, match
@@ -121,6 +122,12 @@ def restore_callbacks(
 
 def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:
     snapshot = found.snapshot
+    try:
+        check_generators(snapshot.run.generators)
+    except ValueError as error:
+        raise CorruptCheckpointError(
+            snapshot.where, f"its random generators cannot be put back: {error}"
+        ) from error
     if callbacks is None:
         by_key = rebuild(snapshot, trust=trust, directory=os.path.dirname(found.model_path))
         callbacks = list(by_key.values())

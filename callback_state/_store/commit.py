@@ -42,19 +42,15 @@ def write(
     """Write both files of a checkpoint into a staging directory, for :func:`commit` within the block.
 
     Missing directories are made. If the path is a link, it is followed, or without ``link`` the write is refused
-    with an OSError (ELOOP) before anything is written. ``write_model`` writes the model file at the given path
-    and closes it. ``check_model`` reads it again, while it is synced, and raises if it is not what was meant.
-    ``make_state`` makes a sealed state from the SHA-256 (32 bytes) and the size (bytes) of that file. If anything
-    raises, no checkpoint has changed.
+    with an OSError (ELOOP) before anything is written. It is always refused where the state's name is a link.
+    ``write_model`` writes the model file at the given path and closes it. ``check_model`` reads it again, while it
+    is synced, and raises if it is not what was meant. ``make_state`` makes a sealed state from the SHA-256 (32
+    bytes) and the size (bytes) of that file. If anything raises, no checkpoint has changed.
     """
-    if not link and os.path.islink(model_path):
-        raise OSError(
-            errno.ELOOP,
-            f"expected a name without a link, found a link to {os.readlink(model_path)}, where a save would "
-            f"replace what somebody else has there; remove the link",
-            os.fspath(model_path),
-        )
+    if not link:
+        _refuse_link(os.fspath(model_path))
     model = os.path.realpath(model_path)
+    _refuse_link(model + SUFFIX)  # no script gives its path
     disk.make_directories(os.path.dirname(model))
     _finish_failed(os.path.dirname(model))
     try:
@@ -67,6 +63,16 @@ def write(
     except BaseException:
         _FAILED.add(model)
         raise
+
+
+def _refuse_link(path: str) -> None:
+    if os.path.islink(path):
+        raise OSError(
+            errno.ELOOP,
+            f"expected a name without a link, found a link to {os.readlink(path)}, where a save would "
+            f"replace what somebody else has there; remove the link",
+            path,
+        )
 
 
 def commit(written: Written) -> None:

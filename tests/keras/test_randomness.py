@@ -147,3 +147,28 @@ def test_other_seed_is_warned_of(
     with pytest.warns(UserWarning, match=cure) as caught:
         randomness.tell_of_seed(taken)
     assert len(caught) == 1
+
+
+FORGED: dict[str, tuple[str, Any]] = {
+    "a seed that is none": ("tensorflow_seed", "3"),
+    "a position outside the buffer": ("numpy", lambda state: (*state[:2], 10**6, *state[3:])),
+    "a buffer that is too short": ("numpy", lambda state: (state[0], state[1][:9], *state[2:])),
+    "a state of Python that is none": ("python", lambda state: (state[0], state[1][:9], state[2])),
+    "a generator of TensorFlow that is none": ("tensorflow_generator", (1, [1])),
+    "words of Keras that are none": ("keras", "words"),
+    "too few words of Keras": ("keras", np.zeros(1, "uint32")),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_generators_that_no_run_has_taken_are_refused(kind: str) -> None:
+    """Before one of them changes; what a run has taken is not."""
+    taken = randomness.take_generators()
+    randomness.check_generators(taken)
+    name, value = FORGED[kind]
+    forged = {**taken, name: value(taken[name]) if callable(value) else value}
+    with pytest.raises(ValueError, match="Error"):
+        randomness.check_generators(forged)
+    with pytest.raises(ValueError, match="KeyError"):
+        randomness.check_generators({key: value for key, value in taken.items() if key != name})
+    assert repr(randomness.take_generators()) == repr(taken)

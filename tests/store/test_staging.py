@@ -108,3 +108,12 @@ def test_a_strange_host_name_makes_a_plain_file_name(monkeypatch: pytest.MonkeyP
 def test_a_hidden_name_says_whose_it_is(name: str, found: Any) -> None:
     """The name of the model file, and whether it is a staged state; any other name says nothing."""
     assert staging.hidden(name) == found
+
+
+def test_a_file_with_another_name_is_not_cut_there(tmp_path: Path) -> None:
+    """A backup that is a hard link keeps its content."""
+    log, backup = tmp_path / "log", tmp_path / "backup"
+    log.write_bytes(b"12345")
+    os.link(log, backup)
+    staging.cut(str(log), 2)
+    assert (log.read_bytes(), backup.read_bytes()) == (b"12", b"12345")

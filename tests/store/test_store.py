@@ -251,3 +251,16 @@ def test_a_link_that_the_caller_did_not_mean_is_not_written_through(tmp_path: Pa
     assert files() == before and link.is_symlink()
     _store.delete(link)
     assert files() == before and not link.is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows links need a privilege")
+@pytest.mark.parametrize("link", [False, True])
+def test_a_link_in_the_place_of_a_state_is_refused(tmp_path: Path, link: bool) -> None:
+    """Also where the caller means the link of the model: nobody gives the path of a state."""
+    (tmp_path / f"{NAME}{SUFFIX}").symlink_to("somewhere")
+    with (
+        pytest.raises(OSError, match=r"found a link to somewhere.*remove the link"),
+        _store.write(tmp_path / NAME, lambda path: 1 / 0, lambda digest, size: b"", link=link),
+    ):
+        pytest.fail("the block is not entered")
+    assert os.listdir(tmp_path) == [f"{NAME}{SUFFIX}"]
