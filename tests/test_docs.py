@@ -16,7 +16,7 @@ import golden_states
 import keras
 import pytest
 from golden_states import FILES, KEY
-from places import ROOT
+from places import ROOT, TESTS
 
 import callback_state
 import callback_state.testing
@@ -37,9 +37,9 @@ DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.rst"))}
 
 
-def program(name: str) -> Any:
-    """A Python file of the documentation, as a module."""
-    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+def program(name: str, folder: Path = DOCS) -> Any:
+    """A Python file of the documentation, or of another folder, as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", folder / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -220,6 +220,14 @@ def test_every_argument_of_a_model_checkpoint_is_in_the_migration() -> None:
     """Those of Keras's class, each with what is different."""
     table = rows(part("migration", "arguments"))
     assert {row[0].strip("`") for row in table} == parameters(keras.callbacks.ModelCheckpoint)
+
+
+def test_the_page_on_trust_has_the_numbers_of_the_tests() -> None:
+    """How often a file is forged, and in how many places links lie."""
+    tests = program("test_forged", TESTS / "saving")
+    text = part("trust", "forged")
+    assert [int(row[0]) for row in rows(text)] == [tests.PLAYED, tests.PLAYED, tests.REAL, tests.LONG]
+    assert f"links lie in {len(tests.SPOTS)} places" in text
 
 
 # The format.

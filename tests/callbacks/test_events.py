@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 import time
@@ -381,28 +380,6 @@ def test_each_writer_of_a_fit_is_noted_and_no_other(tmp_path: Path) -> None:
     assert len({*files(tmp_path)} - before) == 2
 
 
-NOTES: dict[str, Callable[[str], bytes]] = {
-    "no JSON": lambda name: name.encode(),
-    "bytes that are no text": lambda name: b"\xff\xfe",
-    "another shape": lambda name: json.dumps([name, 1]).encode(),
-    "another type": lambda name: json.dumps([name, 1.0, True]).encode(),
-    "too deep": lambda name: b"[" * 100_000,
-    "too long": lambda name: json.dumps([name, 1, 1]).encode() + b" " * (1 << 24),
-}
-
-
-@pytest.mark.parametrize("kind", NOTES)
-def test_a_note_that_is_none_permits_nothing(tmp_path: Path, kind: str) -> None:
-    """Whatever stands in it; and the next line of the run is whole again."""
-    name = later(tmp_path, owner("b"))
-    note = tmp_path / f".callback_state-{'a' * 32}"
-    note.write_bytes(NOTES[kind](name))
-    assert name in told(restored(tmp_path), {"files": {}, "at": 0})
-    if kind != "too long":
-        own = later(tmp_path, owner())
-        assert [*outside_of(restored(tmp_path))["files"]] == [own]
-
-
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
 def test_a_directory_behind_a_link_is_left_alone(tmp_path: Path) -> None:
     """The warning names it. A log_dir that is a link is the script's own path."""
@@ -442,7 +419,8 @@ def test_another_name_of_a_file_keeps_its_content(tmp_path: Path) -> None:
         wind_back(restored(tmp_path), taken)
         assert (tmp_path / name).read_bytes() == b"some steps"
     assert (tmp_path / "backup").read_bytes() == b"some stepsmore"
-    assert outside_of(restored(tmp_path)) == {**taken, "at": outside_of(restored(tmp_path))["at"]}
+    assert outside_of(restored(tmp_path))["files"] == taken["files"]
+    assert outside_of(restored(tmp_path, owner(directory=tmp_path)))["files"] == {}  # a copy of the checkpoints
 
 
 # Whole runs.

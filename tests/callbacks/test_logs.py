@@ -111,6 +111,13 @@ def test_rows_of_another_run_stay(path: Path, name: str) -> None:
     assert len(caught) == 1
 
 
+def test_a_second_header_stays(path: Path) -> None:
+    """The logger of another run has written it."""
+    with pytest.warns(UserWarning, match="rows of epochs 0 "):
+        found = wound_back(path, b"", HEADER + row(0) + HEADER + row(0), 0, keys=KEYS)
+    assert found == HEADER + row(0)
+
+
 def test_where_the_next_epoch_is_not_known_no_row_goes(path: Path) -> None:
     """Nothing is guessed."""
     path.write_bytes(HEADER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from harness import Killed
-from played import play, saver, start, tiny_model
+from harness import Killed, Strike
+from play import play, saver, start, tiny_model
 
 from callback_state import CallbackStateError, OverwriteError, restore_callbacks
 from callback_state._checkpoints.directory import glance
@@ -185,6 +184,21 @@ def test_a_run_that_was_restored_replaces_no_other_run(tmp_path: Path, name: str
     assert content(tmp_path / "b") == before | {n: d for n, d in content(tmp_path / "b").items() if "lock" in n}
 
 
+def test_with_a_fixed_name_it_fails_before_it_trains(tmp_path: Path) -> None:
+    """Also where the name is new, so that nothing is due under it."""
+    start(tmp_path / "a", 1)
+    start(tmp_path / "b", 2, name="last.weights.h5")
+    made, model, trained = [saver(tmp_path / "b", "last.weights.h5")], tiny_model(), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        restore_callbacks(tmp_path / "a" / "1.weights.h5", into=made, model=model)
+    begins = Strike("epoch_begin", act=lambda model: trained.append(1))
+    with pytest.raises(OverwriteError, match=r"of run \w{8}, which was restored, found one of run \w{8}"):
+        play([*made, begins], 3, first=1, model=model)
+    made[0].use(None)
+    assert trained == []
+
+
 def test_two_callbacks_with_one_name_are_refused(tmp_path: Path) -> None:
     """At the start of the fit, before anything is written: the same name, or a name that the other can give."""
     pairs: list[Any] = [
@@ -268,7 +282,20 @@ def test_nothing_is_known_of_another_run() -> None:
     assert own.of("a" * 32, is_resumed=False) is own
     assert own.of("b" * 32, is_resumed=True) == Own("b" * 32, is_resumed=True)
     assert len(Own().of(None, is_resumed=False).run) == 32
-    assert os.path.sep not in own.only([]).digests
+    assert own.only(["2.keras"]) == Own("a" * 32)
+
+
+def test_the_digest_of_another_save_is_not_taken(tmp_path: Path) -> None:
+    """The state cannot say the digest of its own save; only the file of that run and time may."""
+    start(tmp_path, 1)
+    path, stamp = (
+        str(tmp_path / "1.weights.h5"),
+        glance([str(tmp_path / f"1.weights.h5{SUFFIX}")]).summary.saved_at,
+    )
+    own = Own(run_of(tmp_path, "1"))
+    assert own.completed("1.weights.h5", path, stamp + 1) is own
+    assert Own("b" * 32).completed("1.weights.h5", path, stamp).digests == {}
+    assert [*own.completed("1.weights.h5", path, stamp).digests] == ["1.weights.h5"]
 
 
 def test_a_link_in_the_place_of_a_name_is_not_written_through(tmp_path: Path) -> None:
@@ -314,6 +341,7 @@ def test_a_relative_path_that_means_another_directory_now_is_told(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         play([checkpoint, absolute], 2)
+        play([checkpoint], 3, first=2)
     (said,) = told(caught)
     assert f"was {tmp_path}/before when" in said and f"is {tmp_path}/after now" in said and "abspath(" in said
-    assert models(tmp_path / "after" / "ckpt") == ["1", "2"]
+    assert models(tmp_path / "after" / "ckpt") == ["1", "2", "3"]
