@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from .._checkpoints.names import is_ours
 from .._checkpoints.snapshot import Snapshot
 from .._format.classes import attributes, is_plain_class, is_special, stored_name
 from .._format.decode import Decoder
@@ -16,6 +17,7 @@ from .._format.opener import Opener
 from .._format.table import MISSING, Node, PlainError, Table, order, two_by_two
 from .._format.trust import Trust
 from .._keras.classes import is_hook
+from .._keras.stock_callbacks import check_state
 from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError
 from .arguments import describe, mark_of
 from .builders import Builders
@@ -221,7 +223,7 @@ def _held(where: str, inner: list[tuple[Any, dict[str, Any]]], decoder: Decoder,
 
 def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dict[str, Any]:
     """The state that a callback may be given. Raises RestoreError or CorruptCheckpointError."""
-    adapter, _ = adapter_of(type(callback))
+    adapter, is_stock = adapter_of(type(callback))
     for name in state:
         if (
             not isinstance(name, str)
@@ -231,10 +233,10 @@ def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dic
             or (is_hook(type(callback), name) and name not in vars(callback))
         ):
             raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")
-    if adapter is None or adapter.accept is None:
-        return state
     try:
-        return adapter.accept(callback, state)
+        if is_stock or is_ours(callback):  # a class that is derived from one may keep other values there
+            check_state(callback, {name: value for name, value in state.items() if value is not MISSING})
+        return state if adapter is None or adapter.accept is None else adapter.accept(callback, state)
     except ValueError as error:
         raise CorruptCheckpointError(where, f"{key}: {error}") from error
 

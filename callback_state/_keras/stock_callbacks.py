@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,44 @@ STOCK: dict[str, StockCallback] = {
     "History": _stock(other="history epoch"),
     "ProgbarLogger": _stock(other="seen progbar target verbose epochs _called_in_fit"),
 }
+
+
+_COUNTS = frozenset(
+    f"wait stopped_epoch best_epoch cooldown_counter _total_batches_seen _global_train_batch _global_test_batch "
+    f"{_COUNTERS}".split()
+)
+
+
+def check_state(live: Any, state: Mapping[str, Any]) -> None:
+    """Raise ValueError if a value cannot be state of one of Keras's own callbacks: it would end training later.
+
+    ``live`` is the callback. What it holds as None may stay None.
+    """
+    for name, value in state.items():
+        if value is None and getattr(live, name, None) is None:
+            continue
+        if name in _COUNTS and not _is_count(value):
+            raise ValueError(f"{name}: expected an integer, found {value!r:.100}")
+        if name == "best" and value is not None and not _is_number(value):
+            raise ValueError(f"best: expected a number, found {value!r:.100}")
+        if name == "keys" and not (isinstance(value, list) and all(isinstance(key, str) for key in value)):
+            raise ValueError(f"keys: expected a list of names, found {value!r:.100}")
+        if name == "_ema_weights_in_model" and not isinstance(value, bool):
+            raise ValueError(f"{name}: expected True or False, found {value!r:.100}")
+
+
+def _is_count(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and abs(operator.index(value)) < 1 << 63
+    except TypeError:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, (str, bytes, bytearray)) and float(value) is not None
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def decide_direction(callback: Any) -> None:

@@ -50,8 +50,8 @@ def write(
     if not link:
         _refuse_link(os.fspath(model_path))
     model = os.path.realpath(model_path)
-    _refuse_link(model + SUFFIX)  # no script gives its path
     disk.make_directories(os.path.dirname(model))
+    _refuse_link(model + SUFFIX)  # no script gives its path
     _finish_failed(os.path.dirname(model))
     try:
         with staging(model) as stage:

@@ -114,7 +114,7 @@ def test_rows_of_another_run_stay(path: Path, name: str) -> None:
 def test_a_second_header_stays(path: Path) -> None:
     """The logger of another run has written it."""
     with pytest.warns(UserWarning, match="rows of epochs 0 "):
-        found = wound_back(path, b"", HEADER + row(0) + HEADER + row(0), 0, keys=KEYS)
+        found = wound_back(path, b"", HEADER + row(0) + HEADER + row(0), 0)
     assert found == HEADER + row(0)
 
 
