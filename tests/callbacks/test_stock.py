@@ -302,8 +302,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Runs]:
 
 
 def files(directory: Path) -> list[str]:
-    """Every file; of what Orbax and TensorBoard name at random, their directories."""
-    paths = (p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
+    """Every file but the notes of runs; of what Orbax and TensorBoard name at random, their directories."""
+    found = (p for p in directory.rglob("*") if p.is_file() and not p.name.startswith(".callback_state-"))
+    paths = (p.relative_to(directory) for p in found)
     return sorted({"/".join(p.parts[:2]) if p.parts[0] in ("orbax", "tb") else p.as_posix() for p in paths})
 
 
