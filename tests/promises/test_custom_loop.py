@@ -50,11 +50,17 @@ def checkpoint(directory: Path) -> ModelCheckpointEnhanced:
     return ModelCheckpointEnhanced(directory / "last.weights.h5", "loss", save_weights_only=True, save_freq=1)
 
 
-def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool = True) -> Any:
-    """One start of a loop that trains with ``train_on_batch``; None if it was killed before that batch."""
+def train(
+    directory: Path, *, kill: tuple[int, int] | None = None, history: bool = True, pipeline: bool = False
+) -> Any:
+    """One start of a loop of one's own; None if it was killed before that batch.
+
+    Its data are a ``tf.data`` pipeline, or those of this package.
+    """
     model, batches = network(), Batches()
     mean = model.mean_loss = keras.metrics.Mean("mean_loss")
     source = data.shuffled(X, Y, batch_size=16, seed=5)
+    rows = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64, seed=5).batch(16) if pipeline else None
     saver = checkpoint(directory)
     made = [PerBatch(0.02), batches, saver]
     callbacks = keras.callbacks.CallbackList(made, add_history=history, model=model, epochs=EPOCHS, steps=BATCHES)
@@ -63,7 +69,9 @@ def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool
     for epoch in range(restored.initial_epoch, EPOCHS):
         mean.reset_state()
         callbacks.on_epoch_begin(epoch)
-        for step, (x, y) in source.batches(epoch, restored.first_batch(epoch)):
+        for step, (x, y) in (
+            restored.batches(rows, epoch) if pipeline else source.batches(epoch, restored.first_batch(epoch))
+        ):
             if (epoch, step) == kill:
                 return None
             callbacks.on_train_batch_begin(step)
@@ -80,8 +88,6 @@ def train(directory: Path, *, kill: tuple[int, int] | None = None, history: bool
 
 def step_on(model: Any, x: Any, y: Any) -> float:
     """One step, with dropout; the metrics of the model are not touched."""
-    import tensorflow as tf
-
     with tf.GradientTape() as tape:
         loss = model.loss(y[:, None], model(x, training=True))
     model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
@@ -89,16 +95,22 @@ def step_on(model: Any, x: Any, y: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kill", "history"),
-    [((1, 2), True), ((1, BATCHES), False), pytest.param((0, 1), False, marks=pytest.mark.heavy)],
+    ("kill", "history", "pipeline"),
+    [
+        ((1, 2), True, False),
+        ((1, BATCHES), False, False),
+        ((1, 2), True, True),
+        ((1, BATCHES), False, True),
+        pytest.param((0, 1), False, False, marks=pytest.mark.heavy),
+    ],
     ids=str,
 )
-def test_own_loop_is_exact(tmp_path: Path, kill: tuple[int, int], history: bool) -> None:
+def test_own_loop_is_exact(tmp_path: Path, kill: tuple[int, int], history: bool, pipeline: bool) -> None:
     """Weights, optimizer, history, averages, batches and states are those of the loop that nobody killed,
     also after an epoch's last batch."""
-    whole = train(tmp_path / "whole", history=history)
-    assert train(tmp_path / "killed", kill=kill, history=history) is None
-    assert train(tmp_path / "killed", history=history) == whole
+    whole = train(tmp_path / "whole", history=history, pipeline=pipeline)
+    assert train(tmp_path / "killed", kill=kill, history=history, pipeline=pipeline) is None
+    assert train(tmp_path / "killed", history=history, pipeline=pipeline) == whole
 
 
 def test_first_batch_of_other_epochs_is_0(tmp_path: Path) -> None:
