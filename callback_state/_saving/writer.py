@@ -38,6 +38,16 @@ class _Last:
     run: Run | None = None
 
 
+def _too_long(path: str) -> OSError:
+    name = os.path.basename(path)
+    return OSError(
+        errno.ENAMETOOLONG,
+        f"file name too long: {len(os.fsencode(name))} bytes, to which a save adds the endings of its "
+        f"other files. Give filepath= a shorter name, for example '{{epoch:03d}}.keras'",
+        path,
+    )
+
+
 class Writer:
     """Writes for a checkpoint callback.
 
@@ -97,11 +107,12 @@ class Writer:
         try:
             act()
         except Exception as error:
-            may_pass = isinstance(error, (OSError, NotPicklableError)) or self._has_written
-            lasting = isinstance(error, OverwriteError) or not may_pass
-            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-                lasting = True
+            is_too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+            may_pass = isinstance(error, (OSError, NotPicklableError)) and not is_too_long
+            lasting = isinstance(error, OverwriteError) or not (may_pass or self._has_written)
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):
+                if is_too_long:
+                    raise _too_long(path) from error
                 raise
             warn(
                 f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged, "

@@ -157,8 +157,16 @@ def test_an_error_that_would_come_again_is_raised(tmp_path: Path, monkeypatch: p
 
 def test_a_name_that_is_too_long_is_told_at_the_first_save(tmp_path: Path) -> None:
     """No later save could succeed, so training for days would save nothing."""
-    with pytest.raises(OSError, match="name too long"):
+    with pytest.raises(OSError, match=r"name too long: 257 bytes.*Give filepath= a shorter name"):
         start(tmp_path, name="a" * 250 + "{epoch}")
+
+
+def test_a_name_that_becomes_too_long_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was saved before stays, and each save that follows is warned of."""
+    fails = failing(OSError(errno.ENAMETOOLONG, "File name too long"))
+    with pytest.warns(UserWarning, match=r"not saved \(OSError: .*name too long"):
+        start(tmp_path, At(epoch1=lambda: monkeypatch.setattr(model_file, "write", fails)))
+    assert [c.epoch for c in list_checkpoints(tmp_path)] == [0]
 
 
 def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
