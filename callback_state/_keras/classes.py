@@ -16,6 +16,11 @@ def is_of_keras(written: Any) -> bool:
     return is_from(written, "keras")
 
 
+def is_overridden(owner: Any, method: str) -> bool:
+    """Whether a method of an object is not Keras's own."""
+    return method in vars(owner) or not is_of_keras(getattr(type(owner), method))
+
+
 def public_name(written: Any) -> str | None:
     """The full public name of what its library keeps in a private module, such as ``"keras.activations.relu"``.
 

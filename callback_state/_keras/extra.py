@@ -16,7 +16,7 @@ from .._store.pair import MODEL_SUFFIXES
 from .._warn import warn
 from ..exceptions import unsupported_keras
 from .backend import copies_of, value_of
-from .classes import is_keras, is_of_keras
+from .classes import is_keras, is_overridden
 from .reach import Reach
 
 #: Where Keras (3.7 to 3.15) holds the metrics that were given to ``compile``.
@@ -53,15 +53,10 @@ def _are(references: list[Any], now: list[Any]) -> bool:
     return len(references) == len(now) and all(ref() is v for ref, v in zip(references, now, strict=True))
 
 
-def _is_overridden(owner: Any, method: str) -> bool:
-    """Whether a method of an object is not Keras's own."""
-    return method in vars(owner) or not is_of_keras(getattr(type(owner), method))
-
-
 def _held(model: Any, reach: Reach, ending: str) -> set[int]:
     """The ids of the variables that Keras saves as they are in a file with this ending."""
     method = "save_weights" if ending == ".weights.h5" else "save"
-    if not is_keras(model, "layers.Layer") or _is_overridden(model, method):
+    if not is_keras(model, "layers.Layer") or is_overridden(model, method):
         return set()
     if ending == ".h5":  # here Keras asks no part
         return {*map(id, (*model.weights, *getattr(model.optimizer, "variables", ())))}
@@ -75,7 +70,7 @@ def _held(model: Any, reach: Reach, ending: str) -> set[int]:
     for part in reach.objects:
         if id(part) not in visited or not hasattr(part, _METHODS[0]):
             continue
-        if not any(_is_overridden(part, method) for method in _METHODS):
+        if not any(is_overridden(part, method) for method in _METHODS):
             held.update(_held_by(part))
     return held
 

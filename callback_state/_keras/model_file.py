@@ -11,6 +11,7 @@ In a whole model in ``.h5``, stock Keras (3.7 to 3.15) does not find a loss or m
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,36 +20,46 @@ from .._format.hdf5_meta import write_meta
 from ..exceptions import RestoreError
 from .checked_file import CheckedFile, checked_writes
 from .extra import build_optimizers, put_back_extra
+from .one_pass import Content, is_known
 from .reach import Reach
+from .read_back import read_back
 from .replaced import Replaced
-from .save_log import SaveLog
 from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
+
+_LOG = logging.getLogger("callback_state")
 
 
 def write(
-    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], record: SaveLog | None = None
-) -> None:
+    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], name: str | None = None
+) -> tuple[bytes, int] | None:
     """Write a plain Keras file that stock Keras loads, in the format of its ending. The model does not change.
 
-    ``meta`` (``epochs``, one list per series, ``training_args``) is written into HDF5 files. ``record`` records
-    what Keras writes, for :func:`.verify.verify`. If the system refuses a write, the OSError of it is raised.
+    ``meta`` (``epochs``, one list per series, ``training_args``) is written into HDF5 files. ``name`` is what the
+    file will be called, for messages. Returns its SHA-256 (32 bytes) and size (bytes) when it is on the disk; None
+    if Keras has written it, and it is to be synced. If the system refuses a write, the OSError of it is raised.
     """
-    record = SaveLog() if record is None else record
-    with compile_configuration_kept(model), SKIPSETS_REMEMBERED, checked_writes(), record.listening():
-        if weights_only:
-            model.save_weights(path, overwrite=True)
-        elif path.endswith(".h5"):
-            _save_h5(model, path)
-        else:
-            model.save(path, overwrite=True)
+    name = name or path
+    if path.endswith(".h5") and not weights_only:
+        _check_types(model, name)
+    with compile_configuration_kept(model), SKIPSETS_REMEMBERED:
+        if is_known(model, weights_only=weights_only):
+            _LOG.debug("%s: written in one pass", name)
+            with Content(model, path, weights_only=weights_only, meta=meta) as content:
+                return content.write(path)
+        _LOG.debug("%s: written by Keras, and read back", name)
+        with checked_writes():
+            if weights_only:
+                model.save_weights(path, overwrite=True)
+            else:
+                _save(model, path)
     if path.endswith(".h5"):
         with CheckedFile(path, "r+") as file:
             write_meta(file, meta)
+    read_back(path, name)
+    return None
 
 
-def _save_h5(model: Any, path: str) -> None:
-    from absl import logging
-
+def _check_types(model: Any, path: str) -> None:
     # Keras writes the bytes of such a variable without its type, and cannot load them.
     lost = [v.path for v in variables_of(model) if v.dtype.startswith(("bfloat", "float8"))]
     if lost:
@@ -56,6 +67,11 @@ def _save_h5(model: Any, path: str) -> None:
             f"{path}: a whole model in .h5 cannot be loaded if it has variables of type bfloat16 or float8, here "
             f"{lost[0]}. Write a filepath that ends in .keras, or in .weights.h5 with save_weights_only=True."
         )
+
+
+def _save(model: Any, path: str) -> None:
+    from absl import logging
+
     # Keras logs at every save that the format is legacy. The user has chosen it.
     level = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)

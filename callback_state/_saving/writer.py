@@ -16,8 +16,7 @@ from .._checkpoints.schema import Meta, Run
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._checkpoints.template import fixed
 from .._format import statefile
-from .._keras import model_file, verify, weights
-from .._keras.save_log import SaveLog
+from .._keras import model_file, weights
 from .._loop.messages import moment
 from .._store import commit, pair
 from .._warn import warn
@@ -80,13 +79,12 @@ class Writer:
         options: dict[str, Any] = {
             "weights_only": self._checkpoint.save_weights_only,
             "meta": {**columns_of(meta), "training_args": meta.training_args},
-            "record": SaveLog(),
+            "name": path,
         }
         with commit.write(
             path,
             lambda staged: model_file.write(model, staged, **options),
             lambda sha256, size: statefile.seal(taken.tree, sha256, size, self._signer(path)),
-            lambda staged: verify.verify(model, staged, **options, name=path),
             link=name == fixed(checkpoint.template),
         ) as written:
             commit.commit(written)

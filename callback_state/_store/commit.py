@@ -33,9 +33,8 @@ class Written:
 @contextlib.contextmanager
 def write(
     model_path: Path,
-    write_model: Callable[[str], None],
+    write_model: Callable[[str], tuple[bytes, int] | None],
     make_state: Callable[[bytes, int], bytes],
-    check_model: Callable[[str], None] = lambda path: None,
     *,
     link: bool = True,
 ) -> Iterator[Written]:
@@ -43,9 +42,9 @@ def write(
 
     Missing directories are made. If the path is a link, it is followed, or without ``link`` the write is refused
     with an OSError (ELOOP) before anything is written. It is always refused where the state's name is a link.
-    ``write_model`` writes the model file at the given path and closes it. ``check_model`` reads it again, while it
-    is synced, and raises if it is not what was meant. ``make_state`` makes a sealed state from the SHA-256 (32
-    bytes) and the size (bytes) of that file. If anything raises, no checkpoint has changed.
+    ``write_model`` writes the model file at the given path and closes it. It returns the SHA-256 (32 bytes) and the
+    size (bytes) if the file is on the disk; after None the file is synced and read here. ``make_state`` makes a
+    sealed state from these two. If anything raises, no checkpoint has changed.
     """
     if not link:
         _refuse_link(os.fspath(model_path))
@@ -56,8 +55,7 @@ def write(
     try:
         with staging(model) as stage:
             new_model = os.path.join(stage, os.path.basename(model))
-            write_model(new_model)
-            digest, size = disk.sync_and_digest(new_model, check_model)
+            digest, size = write_model(new_model) or disk.sync_and_digest(new_model)
             disk.write_bytes(new_model + SUFFIX, make_state(digest, size))
             yield Written(new_model, model, digest)
     except BaseException:
@@ -81,7 +79,7 @@ def commit(written: Written) -> None:
     This is the order of writes. Steps 1 to 3 are :func:`write`, step 8 is the end of its block:
 
     1. Make the staging directory.
-    2. Write the model there under its own name, sync it, and compare it with what was meant.
+    2. Write the model there under its own name, and sync it.
     3. Write the state there, which contains the model's digest, and sync it.
     4. Rename the state to its staged name, and sync the directory: the state is durable before the model moves.
     5. Rename the model to ``M``. This is the commit point.

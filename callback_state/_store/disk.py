@@ -16,7 +16,6 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 WINDOWS = os.name == "nt"
@@ -43,8 +42,12 @@ def write_bytes(path: str, data: bytes | memoryview) -> None:
     The name of the file is durable only after :func:`sync_directory`. Permissions are the umask's. Raises
     FileExistsError if there is such a file already; after another OSError, what is there is to be removed.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-    _write_and_close(fd, data)
+    _write_and_close(create(path), data)
+
+
+def create(path: str) -> int:
+    """Open a new file for writing; permissions are the umask's. Raises FileExistsError, OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
 
 
 def append(path: str, data: bytes) -> None:
@@ -58,13 +61,14 @@ def append(path: str, data: bytes) -> None:
 
 def _write_and_close(fd: int, data: bytes | memoryview) -> None:
     try:
-        _write_all(fd, memoryview(data))
-        _sync(fd)
+        write_all(fd, memoryview(data))
+        sync(fd)
     finally:
         os.close(fd)
 
 
-def _write_all(fd: int, rest: memoryview) -> None:
+def write_all(fd: int, rest: memoryview) -> None:
+    """Write everything; a write that is refused, or that writes nothing, is an OSError."""
     while rest:
         written = os.write(fd, rest[:WRITE_SIZE])
         if written <= 0:
@@ -72,7 +76,8 @@ def _write_all(fd: int, rest: memoryview) -> None:
         rest = rest[written:]
 
 
-def _sync(fd: int) -> None:
+def sync(fd: int) -> None:
+    """Return when the content of an open file is on the disk. Raises OSError."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -86,6 +91,11 @@ def _sync(fd: int) -> None:
     os.fsync(fd)
 
 
+def close(fd: int) -> None:
+    """Close an open file. Raises OSError."""
+    os.close(fd)
+
+
 def sync_file(path: str) -> None:
     """Return when the content of a closed file is on the disk. After an OSError the file is useless.
 
@@ -94,7 +104,7 @@ def sync_file(path: str) -> None:
     # Windows syncs only what is open for writing.
     fd = os.open(path, (os.O_RDWR if WINDOWS else os.O_RDONLY) | _BINARY)
     try:
-        _sync(fd)
+        sync(fd)
     finally:
         os.close(fd)
 
@@ -250,10 +260,10 @@ def digest(path: str) -> tuple[bytes, int]:
     return sha.digest(), size
 
 
-def sync_and_digest(path: str, meanwhile: Callable[[str], object] = lambda path: None) -> tuple[bytes, int]:
-    """:func:`sync_file` and :func:`digest` in two threads, while this thread calls ``meanwhile``."""
-    with ThreadPoolExecutor(2) as pool:
-        syncing, found = pool.submit(sync_file, path), pool.submit(digest, path)
-        meanwhile(path)
+def sync_and_digest(path: str) -> tuple[bytes, int]:
+    """:func:`sync_file`, and :func:`digest` at the same time."""
+    with ThreadPoolExecutor(1) as pool:
+        syncing = pool.submit(sync_file, path)
+        found = digest(path)
         syncing.result()
-    return found.result()
+    return found

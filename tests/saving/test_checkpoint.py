@@ -272,7 +272,7 @@ def test_nothing_is_ever_more_open_than_the_umask(tmp_path: Path, monkeypatch: p
         for path in filter(Path.exists, (tmp_path / "ckpt", *(tmp_path / "ckpt").rglob("*"))):
             modes[path.name] = modes.get(path.name, 0) | path.stat().st_mode
 
-    for name in ("make_directory", "write_bytes", "sync_file", "rename", "remove_tree"):
+    for name in ("make_directory", "write_bytes", "write_all", "sync", "rename", "remove_tree"):
         real = getattr(disk, name)
         monkeypatch.setattr(disk, name, lambda *args, real=real: (look(), real(*args), look())[1])
     before = os.umask(0o077)

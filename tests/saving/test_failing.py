@@ -92,9 +92,9 @@ STEPS = [
     (model_file, "write", errno.ENOSPC),
     (statefile, "seal", errno.EDQUOT),
     (disk, "rename", errno.EACCES),
-    (disk, "sync_file", errno.EIO),
+    (disk, "sync", errno.EIO),
     (disk, "make_directory", errno.EACCES),
-    (disk, "digest", errno.EIO),
+    (disk, "write_all", errno.EIO),
 ]
 
 
@@ -214,7 +214,7 @@ def test_nothing_goes_for_a_successor_that_was_not_saved(tmp_path: Path, monkeyp
     assert [n for n in files(tmp_path) if n != lock] == [*pair("004.keras"), *pair("005.keras")]
 
 
-SEAM = ("make_directory", "write_bytes", "sync_file", "sync_directory", "rename", "remove_tree")
+SEAM = ("make_directory", "create", "write_all", "sync", "close", "sync_directory", "rename", "remove_tree")
 
 
 @pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.heavy)])

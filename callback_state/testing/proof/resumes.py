@@ -13,6 +13,7 @@ from ..._callbacks.capture import saved_among
 from ..._checkpoints.snapshot import Snapshot
 from ..._keras import randomness
 from ..._store import commit
+from ..._store.stream import Stream
 from ...exceptions import NotPicklableError
 from ..simulation.drive import drive
 from ..simulation.plan import Drawn, Plan, Point
@@ -160,9 +161,10 @@ def _written(directory: str, saved: Saved) -> str:
     """Write a checkpoint of this point, with a placeholder for the model file; return its path."""
     path = os.path.join(directory, "simulated.keras")
 
-    def write(staged: str) -> None:
-        with open(staged, "wb") as file:
+    def write(staged: str) -> tuple[bytes, int]:
+        with Stream(staged) as file:
             file.write(b"simulated")
+            return file.finish()
 
     with commit.write(path, write, partial(states.resealed, saved.state)) as done:
         commit.commit(done)

@@ -1,0 +1,188 @@
+"""A Keras model file of which each byte is written and hashed once, straight from the memory of the variables.
+
+Keras's own walk over the model says what is saved. It puts this into a
+:class:`.skeleton.Skeleton` instead of a file. A ``.keras`` file is a zip archive of such an
+HDF5 file, two texts, and what layers save as assets.
+
+This uses private names of Keras, the same from 3.7 to 3.15. Where one is missing, Keras writes by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from .._format.hdf5_meta import write_meta
+from .._store.stream import CHUNK, Stream
+from .backend import is_variable, values_of
+from .classes import is_keras, is_of_keras, is_overridden
+from .replaced import Replaced
+from .skeleton import Memory, Skeleton
+
+
+class Content:
+    """What a model file is to hold. It can be written as long as the model does not change."""
+
+    def __init__(self, model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) -> None:
+        """``meta`` is put into HDF5 files; only the ending of ``path`` counts."""
+        self.memory = Memory()
+        self._texts: dict[str, bytes] = {}
+        self._assets: Any = None
+        try:
+            self._take(model, path, weights_only)
+        except BaseException:
+            self.close()
+            raise
+        if path.endswith(".h5"):
+            write_meta(self.memory, meta)
+
+    def _take(self, model: Any, path: str, weights_only: bool) -> None:
+        with _viewing(), Skeleton(self.memory) as skeleton:
+            if path.endswith(".keras"):
+                self._take_model(model, skeleton)
+            elif weights_only:
+                _save_state(model, skeleton, None)
+            else:
+                from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+
+                save_model_to_hdf5(model, skeleton)
+
+    def _take_model(self, model: Any, skeleton: Any) -> None:
+        from keras.src.saving import saving_lib
+
+        config, metadata = saving_lib._serialize_model_as_json(model)
+        names = (saving_lib._METADATA_FILENAME, saving_lib._CONFIG_FILENAME)
+        self._texts = dict(zip(names, (metadata.encode(), config.encode()), strict=True))
+        self._assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, mode="w")
+        _save_state(model, skeleton, self._assets)
+
+    def write(self, path: str) -> tuple[bytes, int]:
+        """Write a new file; return its SHA-256 (32 bytes) and size (bytes) when it is on the disk.
+
+        Raises OSError.
+        """
+        with Stream(path) as file:
+            if self._texts:
+                self._write_archive(file)
+            else:
+                for chunk in self._chunks():
+                    file.write(chunk)
+            return file.finish()
+
+    def _write_archive(self, file: Stream) -> None:
+        from keras.src.saving import saving_lib
+
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, text in self._texts.items():
+                with archive.open(name, "w") as entry:
+                    entry.write(text)
+            weights = zipfile.ZipInfo(saving_lib._VARS_FNAME_H5, time.localtime()[:6])
+            weights.file_size = self.memory.size  # so that zipfile knows whether it needs 64 bits
+            with archive.open(weights, "w") as entry:
+                for chunk in self._chunks():
+                    entry.write(chunk)
+            saving_lib._write_to_zip_recursively(archive, self._assets.working_dir, saving_lib._ASSETS_DIRNAME)
+
+    def _chunks(self) -> Iterator[memoryview]:
+        for piece in self.memory.pieces():
+            for start in range(0, len(piece), CHUNK):
+                yield piece[start : start + CHUNK]
+
+    def __enter__(self) -> Content:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the files that layers have written for the archive."""
+        if self._assets is not None:
+            self._assets.close()
+
+
+def _save_state(model: Any, skeleton: Any, assets: Any) -> None:
+    from keras.src.saving import saving_lib
+
+    store = saving_lib.H5IOStore(io.BytesIO(), mode="w")
+    store.h5_file.close()
+    store.h5_file = skeleton
+    saving_lib._save_state(model, store, assets, "", set())
+
+
+def is_known(model: Any, *, weights_only: bool) -> bool:
+    """Whether Keras saves this model in the way that this module goes."""
+    method = "save_weights" if weights_only else "save"
+    is_stock = is_keras(model, "Model") and not is_overridden(model, method)
+    return is_stock and bool(model.built) and _is_known_keras()
+
+
+@functools.cache
+def _is_known_keras() -> bool:
+    try:
+        from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+        from keras.src.saving import saving_lib
+
+        used = [getattr(saving_lib, name) for name in ("H5IOStore", "DiskIOStore", "_save_state")]
+        used += [saving_lib._serialize_model_as_json, saving_lib._write_to_zip_recursively, save_model_to_hdf5]
+        names = (saving_lib._METADATA_FILENAME, saving_lib._CONFIG_FILENAME, saving_lib._VARS_FNAME_H5)
+        _views()
+    except (ImportError, AttributeError):
+        return False
+    return all(map(is_of_keras, used)) and all(isinstance(name, str) for name in names)
+
+
+# Views instead of copies.
+
+_here = threading.local()
+
+
+@contextmanager
+def _viewing() -> Iterator[None]:
+    """Within the block, what Keras saves in this thread are the values of variables themselves, not copies."""
+    with _VIEWS:
+        _here.views = True
+        try:
+            yield
+        finally:
+            _here.views = False
+
+
+def _views() -> list[tuple[Any, str, Any]]:
+    """Keras copies each value twice: an optimizer when it gives it, a store when it takes it."""
+    from keras.src import backend
+    from keras.src.legacy.saving import legacy_h5_format
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+    from keras.src.saving import saving_lib
+
+    given, taken = BaseOptimizer.save_own_variables, backend.convert_to_numpy
+
+    @functools.wraps(given)
+    def give(optimizer: Any, store: Any) -> None:
+        if not getattr(_here, "views", False):
+            given(optimizer, store)
+            return
+        for i, variable in enumerate(optimizer.variables):
+            store[str(i)] = variable
+
+    @functools.wraps(taken)
+    def take(value: Any) -> Any:
+        if getattr(_here, "views", False) and is_variable(value):
+            return next(values_of([value]))
+        return taken(value)
+
+    viewing = SimpleNamespace(**{**vars(backend), "convert_to_numpy": take})
+    return [
+        (BaseOptimizer, "save_own_variables", give),
+        (saving_lib, "backend", viewing),
+        (legacy_h5_format, "backend", viewing),
+    ]
+
+
+_VIEWS = Replaced(_views)

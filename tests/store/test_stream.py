@@ -1,0 +1,62 @@
+"""A file that is written once from its beginning to its end, and hashed meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from callback_state._store import disk
+from callback_state._store.stream import CHUNK, Stream
+
+SIZES = ((), (0,), (5,), (5, 3 * CHUNK + 7, 9), (10 * CHUNK, 1, 6 * CHUNK))
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_digest_and_size_are_those_of_the_file(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    """Whether hashing goes on beside writing or not."""
+    path, parts = tmp_path / "f", [os.urandom(size) for size in sizes]
+    with Stream(str(path)) as file:
+        assert [file.write(part) for part in parts] == [*sizes]
+        found = file.finish()
+    assert path.read_bytes() == b"".join(parts)
+    assert found == (hashlib.sha256(b"".join(parts)).digest(), sum(sizes))
+
+
+def test_an_archive_can_be_made_in_it(tmp_path: Path) -> None:
+    """As in a pipe: nothing is written twice."""
+    with Stream(str(tmp_path / "f.zip")) as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a", b"1" * CHUNK)
+        file.finish()
+    with zipfile.ZipFile(tmp_path / "f.zip") as archive:
+        assert archive.testzip() is None and archive.read("a") == b"1" * CHUNK
+    assert not file.seekable() and file.writable()
+    with pytest.raises(io.UnsupportedOperation):
+        file.tell()
+
+
+def test_it_is_synced_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the sync is raised, and the file is closed all the same."""
+
+    def refuse(fd: int) -> None:
+        assert os.fstat(fd).st_size == 3
+        raise OSError(5, "broken")
+
+    monkeypatch.setattr(disk, "sync", refuse)
+    with pytest.raises(OSError, match="broken"), Stream(str(tmp_path / "f")) as file:
+        file.write(b"abc")
+        file.finish()
+    assert file.closed
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    """A new file is meant."""
+    (tmp_path / "f").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        Stream(str(tmp_path / "f"))
+    assert (tmp_path / "f").read_bytes() == b"mine"
