@@ -42,9 +42,9 @@ def write(
 
     Missing directories are made. If the path is a link, it is followed, or without ``link`` the write is refused
     with an OSError (ELOOP) before anything is written. It is always refused where the state's name is a link.
-    ``write_model`` writes the model file at the given path and closes it. It returns the SHA-256 (32 bytes) and the
-    size (bytes) if the file is on the disk; after None the file is synced and read here. ``make_state`` makes a
-    sealed state from these two. If anything raises, no checkpoint has changed.
+    ``write_model`` writes the model file at the given path and closes it. It returns the SHA-256 (32 bytes) and
+    the size (bytes) if the file is on the disk; after None the file is synced and read here. ``make_state`` makes
+    a sealed state from these two. If anything raises, no checkpoint has changed.
     """
     if not link:
         _refuse_link(os.fspath(model_path))
