@@ -4,8 +4,11 @@ for a model, which only have to be found."""
 from __future__ import annotations
 
 import hashlib
+import random
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from callback_state._callbacks.in_place import Held
 from callback_state._callbacks.prepare import prepare_from
@@ -23,6 +26,12 @@ WHERE = "000.keras.callbacks.pkl"
 _PLAIN = Contents(states.META, states.RUN).to_plain()
 #: What a state file says of the moment and of the run, as plain data; here it does not matter.
 META, RUN = _PLAIN["meta"], _PLAIN["run"]
+#: Of ``run``, for a file that is restored.
+GENERATORS: dict[str, Any] = {
+    "python": (3, np.array(random.Random(0).getstate()[1], np.uint32), None),
+    "numpy": np.random.RandomState(0).get_state(),
+    **dict.fromkeys(("tensorflow_seed", "tensorflow_eager", "tensorflow_generator", "keras")),
+}
 
 
 def contents(meta: dict[str, Any] | None = None, run: dict[str, Any] | None = None) -> tuple[Meta, Run]:
@@ -31,9 +40,11 @@ def contents(meta: dict[str, Any] | None = None, run: dict[str, Any] | None = No
     return made.meta, made.run
 
 
-def tree_of(*callbacks: Any, model: Any = None, held: Held | None = None, **meta: Any) -> list[Any]:
+def tree_of(
+    *callbacks: Any, model: Any = None, held: Held | None = None, run: dict[str, Any] | None = None, **meta: Any
+) -> list[Any]:
     """What is sealed in the state file of these callbacks; ``meta`` are differences from :data:`META`."""
-    return take(list(callbacks), model, *contents(meta), held).tree
+    return take(list(callbacks), model, *contents(meta, run), held).tree
 
 
 def saved(*callbacks: Any, model: Any = None, held: Held | None = None) -> Snapshot:
@@ -65,7 +76,7 @@ def model_of(number: int) -> bytes:
 def state_of(number: int, model: bytes | None = None, **meta: Any) -> bytes:
     """The state file of save ``number``, which is its ``saved_at`` and its epoch."""
     data = model_of(number) if model is None else model
-    tree = tree_of(**{"saved_at": number, "epoch": number, **meta})
+    tree = tree_of(**{"saved_at": number, "epoch": number, "run": {"generators": GENERATORS}, **meta})
     return seal(tree, hashlib.sha256(data).digest(), len(data))
 
 

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from states import META, RUN, summary
+from states import GENERATORS, META, RUN, summary
 
 from callback_state._checkpoints.summary import PLACEHOLDER
 from callback_state._format.pickles import dump
@@ -48,7 +48,12 @@ def forged(training_args: object = None, meta: dict[str, Any] | None = None, sta
     named = said["callbacks"] if isinstance(said["callbacks"], list) else []
     states = {entry["key"]: {} for entry in named} if state is None else state
     state_root = encoder.table(states).root
-    return [encoder.nodes, encoder.table({"meta": said, "run": RUN}).root, state_root, []]
+    return [
+        encoder.nodes,
+        encoder.table({"meta": said, "run": {**RUN, "generators": GENERATORS}}).root,
+        state_root,
+        [],
+    ]
 
 
 def described(cls: str, key: str | None = None, **arguments: Any) -> dict[str, Any]:
