@@ -108,7 +108,7 @@ def touch(count: int = 6 << 30) -> None:
 
 
 def save_times(model: Any, name: str, rounds: int, epochs: int) -> tuple[float, float, float]:
-    """Median seconds of a save: (ours without fsync, ours in fsync, Keras's).
+    """Median seconds of a save: (ours, of these in fsync, Keras's).
 
     Args:
         name: the model file's name, perhaps with ``{epoch}``; its ending says the format.
@@ -133,7 +133,7 @@ def save_times(model: Any, name: str, rounds: int, epochs: int) -> tuple[float, 
     ours = [sample for pair in pairs for sample in pair[0]]
     theirs = [seconds for pair in pairs for seconds, _ in pair[1]]
     return (
-        statistics.median(seconds - synced for seconds, synced in ours),
+        statistics.median(seconds for seconds, _ in ours),
         statistics.median(synced for _, synced in ours),
         statistics.median(theirs),
     )

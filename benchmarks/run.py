@@ -58,23 +58,23 @@ def saves(quick: bool) -> Iterator[Row]:
     import fits
 
     model = fits.dense(2048, 2048, 2048, 2048, 2048)
-    for ending, budget in ((".keras", 1.5), (".weights.h5", 2.0)):
+    for ending in (".keras", ".weights.h5"):
         for name, how in (("{epoch}", "new file"), ("model", "old file")):
             ours, fsync, theirs = fits.save_times(model, name + ending, rounds=2 if quick else 4, epochs=5)
             times = milliseconds(ours), milliseconds(theirs)
-            yield Row(f"save, 200 MB, {ending}, {how}", *times, ours / theirs, budget, " x", milliseconds(fsync))
+            yield Row(f"save, 200 MB, {ending}, {how}", *times, ours / theirs, 0.8, " x", milliseconds(fsync))
 
 
 def small(quick: bool) -> Iterator[Row]:
-    """A small model, where the fixed cost shows."""
+    """A small model, where the fixed cost shows; what the disk takes for fsync is left out of the figure."""
     import fits
 
     model = fits.dense(16, 16, 1)
     for name in ("model.keras", "model.weights.h5"):
         ours, fsync, theirs = fits.save_times(model, name, rounds=4 if quick else 12, epochs=12)
         what = f"save, small, {name.removeprefix('model')}"
-        extra = 1000 * (ours - theirs)
-        yield Row(what, milliseconds(ours), milliseconds(theirs), extra, 5, " ms more", milliseconds(fsync))
+        extra = 1000 * (ours - fsync - theirs)
+        yield Row(what, milliseconds(ours), milliseconds(theirs), extra, 3, " ms more", milliseconds(fsync))
 
 
 def step(quick: bool) -> Iterator[Row]:
@@ -236,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows += GROUPS[name](options.quick)
     print(table(rows))
-    print("\nMedians; of a step the lower quartile. What our save waits in fsync stands in its own column only.")
+    print("\nMedians; of a step the lower quartile. The times of our saves have in them what stands under fsync.")
     return int(any(not row.good and not row.timed for row in rows))
 
 
