@@ -17,7 +17,7 @@ from .._format.opener import Opener
 from .._format.table import MISSING, Node, PlainError, Table, order, two_by_two
 from .._format.trust import Trust
 from .._keras.classes import is_hook
-from .._keras.stock_callbacks import check_state
+from .._keras.stock_callbacks import state_for
 from ..exceptions import CallbackStateError, CorruptCheckpointError, RestoreError
 from .arguments import describe, mark_of
 from .builders import Builders
@@ -235,7 +235,7 @@ def _accepted(where: str, key: str, callback: Any, state: dict[Any, Any]) -> dic
             raise RestoreError(f"{where}: {key}.{name} is not an attribute that can be state")
     try:
         if is_stock or is_ours(callback):  # a class that is derived from one may keep other values there
-            check_state(callback, {name: value for name, value in state.items() if value is not MISSING})
+            state = state_for(callback, state)
         return state if adapter is None or adapter.accept is None else adapter.accept(callback, state)
     except ValueError as error:
         raise CorruptCheckpointError(where, f"{key}: {error}") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._format.table import MISSING
 from ..exceptions import unsupported_keras
 
 #: The attributes of every Keras callback that are neither state nor configuration.
@@ -34,7 +36,8 @@ def _stock(arguments: str = "", state: str = "", other: str = "", by_hand: str =
     )
 
 
-_BATCHES = "_batches_seen_since_last_saving _last_batch_seen"
+_LAST = "_last_batch_seen"
+_BATCHES = f"_batches_seen_since_last_saving {_LAST}"
 _COUNTERS = f"{_BATCHES} _current_epoch"
 _SAVING = "monitor verbose save_best_only save_weights_only mode save_freq"
 
@@ -96,13 +99,16 @@ _COUNTS = frozenset(
 )
 
 
-def check_state(live: Any, state: Mapping[str, Any]) -> None:
-    """Raise ValueError if a value cannot be state of one of Keras's own callbacks: it would end training later.
+def state_for(live: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state that one of Keras's own callbacks may be given. What it holds as None may stay None.
 
-    ``live`` is the callback. What it holds as None may stay None.
+    Raises ValueError if a value cannot be state of it: it would end training later.
     """
+    state = dict(state)
+    if state.get(_LAST, 0) is None:
+        state[_LAST] = _no_batch()
     for name, value in state.items():
-        if value is None and getattr(live, name, None) is None:
+        if value is MISSING or (value is None and (name == _LAST or getattr(live, name, None) is None)):
             continue
         if name in _COUNTS and not _is_count(value):
             raise ValueError(f"{name}: expected an integer, found {value!r:.100}")
@@ -112,6 +118,16 @@ def check_state(live: Any, state: Mapping[str, Any]) -> None:
             raise ValueError(f"keys: expected a list of names, found {value!r:.100}")
         if name == "_ema_weights_in_model" and not isinstance(value, bool):
             raise ValueError(f"{name}: expected True or False, found {value!r:.100}")
+    return state
+
+
+@functools.cache
+def _no_batch() -> int | None:
+    """What a ``ModelCheckpoint`` keeps where it has seen no batch yet: None in Keras 3.15, 0 in Keras 3.7."""
+    import keras
+
+    seen: int | None = getattr(keras.callbacks.ModelCheckpoint("x.keras"), _LAST)
+    return seen
 
 
 def _is_count(value: Any) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from callback_state._keras.stock_callbacks import check_state
+from callback_state._keras.stock_callbacks import state_for
 
 WRONG: dict[str, tuple[Any, ...]] = {
     "wait": ("3", 1.5, True, [], 2**63, None),
@@ -32,11 +33,19 @@ def test_what_no_callback_holds_is_refused(name: str, value: Any) -> None:
     """The error has the name and the value."""
     live = SimpleNamespace(**dict.fromkeys(WRONG, 0))
     with pytest.raises(ValueError, match=rf"^{name}: expected "):
-        check_state(live, {name: value})
+        state_for(live, {name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in RIGHT.items() for value in values])
 def test_what_a_callback_holds_is_taken(name: str, value: Any) -> None:
     """Numbers of NumPy too, and None where the live callback has None."""
-    check_state(SimpleNamespace(**dict.fromkeys(WRONG, 0)), {name: value})
-    check_state(SimpleNamespace(), {name: None})
+    assert state_for(SimpleNamespace(**dict.fromkeys(WRONG, 0)), {name: value})[name] is value
+    assert state_for(SimpleNamespace(), {name: None}) == {name: None}
+
+
+def test_no_batch_yet_is_what_this_keras_keeps_for_it() -> None:
+    """A file of another Keras, and one that is restored into a callback that has seen batches."""
+    made = keras.callbacks.ModelCheckpoint("m.keras")
+    begun = made._last_batch_seen
+    made._last_batch_seen = 7
+    assert state_for(made, {"_last_batch_seen": None}) == {"_last_batch_seen": begun}
