@@ -91,6 +91,16 @@ def sync(fd: int) -> None:
     os.fsync(fd)
 
 
+def begin_sync(fd: int) -> None:
+    """Ask the system to write to the disk what an open file has so far, and go on at once; only advice.
+
+    Linux does so where a program says that it will not read these bytes again. A later :func:`sync` waits less.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):  # sync tells of a disk that fails
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def close(fd: int) -> None:
     """Close an open file. Raises OSError."""
     os.close(fd)

@@ -14,8 +14,10 @@ from . import disk
 CHUNK = 1 << 20
 #: From so many bytes on, hashing goes on beside writing; a thread for less would cost more than it saves.
 _BESIDE = 1 << 22
-#: How many chunks hashing may be behind.
-_WAITING = 4
+#: How many chunks hashing may be behind: it takes longer than to write, and the disk can work meanwhile.
+_WAITING = 1 << 8
+#: After so many bytes the disk is asked to begin.
+_BEGIN = 1 << 23
 
 
 class Stream(io.RawIOBase):
@@ -26,7 +28,7 @@ class Stream(io.RawIOBase):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self.size = 0
+        self.size = self._begun = 0
         self._sha = hashlib.sha256()
         self._hashing: deque[Future[None]] = deque()
         self._thread: ThreadPoolExecutor | None = None
@@ -46,13 +48,16 @@ class Stream(io.RawIOBase):
         assert self._fd is not None, "the file is closed"
         for start in range(0, len(view), CHUNK):
             chunk = view[start : start + CHUNK]
-            self._hash(chunk, of=len(view))
+            self._hash(chunk)
             disk.write_all(self._fd, chunk)
-        self.size += len(view)
+            self.size += len(chunk)
+            if self.size - self._begun >= _BEGIN:
+                self._begun = self.size
+                disk.begin_sync(self._fd)
         return len(view)
 
-    def _hash(self, chunk: memoryview, *, of: int) -> None:
-        if self._thread is None and of >= _BESIDE:
+    def _hash(self, chunk: memoryview) -> None:
+        if self._thread is None and self.size >= _BESIDE:
             self._thread = ThreadPoolExecutor(1, "hashing")
         if self._thread is None:
             self._sha.update(chunk)

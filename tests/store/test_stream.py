@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pytest
 from callback_state._store import disk
 from callback_state._store.stream import CHUNK, Stream
 
-SIZES = ((), (0,), (5,), (5, 3 * CHUNK + 7, 9), (10 * CHUNK, 1, 6 * CHUNK))
+SIZES = ((), (0,), (5,), (5, 3 * CHUNK + 7, 9), (10 * CHUNK, 1, 6 * CHUNK), (CHUNK,) * 6)
 
 
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"{len(sizes)} writes, {sum(sizes)} bytes")
 def test_digest_and_size_are_those_of_the_file(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     """Whether hashing goes on beside writing or not."""
     path, parts = tmp_path / "f", [os.urandom(size) for size in sizes]
@@ -60,3 +61,28 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         Stream(str(tmp_path / "f"))
     assert (tmp_path / "f").read_bytes() == b"mine"
+
+
+def test_much_is_hashed_beside_writing(tmp_path: Path) -> None:
+    """Also if it comes in small pieces; little is hashed at once, without a thread."""
+    with Stream(str(tmp_path / "f")) as file:
+        for i in range(6):
+            file.write(bytes(CHUNK))
+            assert ("hashing" in {thread.name.partition("_")[0] for thread in threading.enumerate()}) == (i >= 4)
+        file.finish()
+
+
+def test_the_disk_is_asked_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before the end; a system that does not take the advice is no error."""
+    asked: list[int] = []
+
+    def refuse(fd: int, *more: int) -> None:
+        asked.append(os.fstat(fd).st_size)
+        raise OSError(22, "no")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_DONTNEED", 4, raising=False)
+    with Stream(str(tmp_path / "f")) as file:
+        file.write(bytes(20 * CHUNK))
+        assert file.finish()[1] == 20 * CHUNK
+    assert asked == [8 * CHUNK, 16 * CHUNK]
