@@ -35,8 +35,10 @@ def fill(file: Any) -> None:
     whole = file.create_dataset("w/kernel:0", (300, 300), dtype="f4")
     whole[:] = np.full((300, 300), 7, "f4")
     part = file.create_dataset("part", (300, 300), dtype="f4")
-    part[:] = 1.0
+    part[:] = np.ones((300, 300), "f4")
     part[3] = 2.0
+    other = file.create_dataset("other", (300, 300), dtype="f4")
+    other[:] = 1.0
     group["read"] = np.arange(LENGTH * 1.0)
     assert group["read"][5] == 5 and np.asarray(file["a/b/vars/large"])[7] == 7
     file["chunked"] = 0.5

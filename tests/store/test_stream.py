@@ -50,9 +50,12 @@ def test_it_is_synced_before_it_counts(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(disk, "sync", refuse)
     with pytest.raises(OSError, match="broken"), Stream(str(tmp_path / "f")) as file:
-        file.write(b"abc")
+        fd = file._fd
+        assert fd is not None and file.write(b"abc") == 3
         file.finish()
     assert file.closed
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
@@ -70,6 +73,31 @@ def test_much_is_hashed_beside_writing(tmp_path: Path) -> None:
             file.write(bytes(CHUNK))
             assert ("hashing" in {thread.name.partition("_")[0] for thread in threading.enumerate()}) == (i >= 4)
         file.finish()
+
+
+def test_the_digest_has_what_is_hashed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if hashing begins only when everything is written and synced."""
+    synced, sha256 = threading.Event(), hashlib.sha256
+
+    class Late:
+        def __init__(self) -> None:
+            self.sha = sha256()
+
+        def update(self, data: bytes) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                synced.wait()
+            self.sha.update(data)
+
+        def digest(self) -> bytes:
+            return self.sha.digest()
+
+    monkeypatch.setattr(hashlib, "sha256", Late)
+    monkeypatch.setattr(disk, "sync", lambda fd: synced.set())
+    with Stream(str(tmp_path / "f")) as file:
+        data = os.urandom(30 * CHUNK)
+        for start in range(0, len(data), CHUNK):
+            file.write(data[start : start + CHUNK])
+        assert file.finish() == (sha256(data).digest(), len(data))
 
 
 def test_the_disk_is_asked_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
