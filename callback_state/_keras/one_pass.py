@@ -72,8 +72,8 @@ class Content:
             if self._texts:
                 self._write_archive(file)
             else:
-                for chunk in self._chunks():
-                    file.write(chunk)
+                for piece in self.memory.pieces():
+                    file.write(piece)
             return file.finish()
 
     def _write_archive(self, file: Stream) -> None:
@@ -86,14 +86,10 @@ class Content:
             weights = zipfile.ZipInfo(saving_lib._VARS_FNAME_H5, time.localtime()[:6])
             weights.file_size = self.memory.size  # so that zipfile knows whether it needs 64 bits
             with archive.open(weights, "w") as entry:
-                for chunk in self._chunks():
-                    entry.write(chunk)
+                for piece in self.memory.pieces():
+                    for start in range(0, len(piece), CHUNK):  # its checksum is taken while it is in the cache too
+                        entry.write(piece[start : start + CHUNK])
             saving_lib._write_to_zip_recursively(archive, self._assets.working_dir, saving_lib._ASSETS_DIRNAME)
-
-    def _chunks(self) -> Iterator[memoryview]:
-        for piece in self.memory.pieces():
-            for start in range(0, len(piece), CHUNK):
-                yield piece[start : start + CHUNK]
 
     def __enter__(self) -> Content:
         return self

@@ -94,6 +94,7 @@ class Resume(Listener):
         self._mode = mode = choose(self._meta, running.fit, begins=first_epoch(running.model))
         if mode is Mode.EXTEND:
             self._go_back_to_last_epoch(running.model)
+        running.extends = adds_epochs(mode, self._meta, running.fit)
         self._check(mode, running)
         # fit cannot enter an epoch if it is unknown how far the data were read: it begins the epoch again.
         is_known = running.fit is None or self._run.data is not None
@@ -101,7 +102,7 @@ class Resume(Listener):
         running.enter(entry, Trace(self._meta), self._meta.epoch if entry is Entry.END else None)
         self._kept = Kept(self._snapshot, self._path, self._keyed, running.model, self._skipped)
         self._logs = self._guard.enter_context(appending(running.callbacks))
-        running.run_id, running.extends = self._meta.run_id, adds_epochs(mode, self._meta, running.fit)
+        running.run_id = self._meta.run_id
         running.follows, running.repeats = self._meta.follows, self._meta.repeats
         if running.trains:
             self._each_outside(wind_back)
@@ -166,8 +167,7 @@ class Resume(Listener):
     def _check(self, mode: Mode, running: Running) -> None:
         expected = self._expected
         if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
-            is_later = adds_epochs(mode, self._meta, running.fit)
-            expected.check_loop(is_extended_first=is_later and not self._let_pass)
+            expected.check_loop(is_extended_first=running.extends and not self._let_pass)
         if mode is not Mode.NOTHING:
             expected.check_epoch(running.fit)
             expected.check_callbacks(self._keyed, running.callbacks)
