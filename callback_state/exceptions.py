@@ -58,7 +58,7 @@ class UntrustedError(_PathError, PermissionError):
 
 
 class WriteError(_PathError, OSError):
-    """A new file for ``path`` was read back and is not what was written; the checkpoint was not committed."""
+    """The checkpoint at ``path`` was not saved: its new file is not what was meant, or could not be written."""
 
 
 class OverwriteError(_PathError, FileExistsError):

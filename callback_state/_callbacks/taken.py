@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from .._checkpoints.names import is_ours
 from .._checkpoints.schema import Contents, Meta, Run, SavedArgument, SavedCallback
 from .._checkpoints.summary import PLACEHOLDER, Summary
 from .._format.encode import Encoder
-from .._format.table import PlainError, Table
+from .._format.table import PlainError, Table, set_scalar
 from ..exceptions import NotPicklableError
 from .by_value import ByValue
 from .capture import class_of, configuration, keyed, line_to_exclude, outside_of, state_of
@@ -32,18 +33,32 @@ class TakenState:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a state file says of a quiet point: what is sealed in the file, and what it was made from."""
+    """What a state file says of a quiet point: what is sealed in the file, and what it was made from.
+
+    ``variables`` are those of which the digest is still missing; see :meth:`completed`.
+    """
 
     tree: list[Any]
     state: TakenState
     meta: Meta
     run: Run
+    variables: Sequence[Any] = ()
+
+    def completed(self, digest: str) -> Taken:
+        """The same with the digest of the model, which may have been made elsewhere meanwhile."""
+        nodes, root = self.tree[:2]
+        set_scalar(Table(nodes, root), ("meta", "model", "digest"), digest)
+        meta = replace(self.meta, model=replace(self.meta.model, digest=digest))
+        return replace(self, meta=meta, variables=())
 
 
-def take(callbacks: list[Any], model: Any, meta: Meta, run: Run, held: Held | None = None) -> Taken:
+def take(
+    callbacks: list[Any], model: Any, meta: Meta, run: Run, held: Held | None = None, variables: Sequence[Any] = ()
+) -> Taken:
     """Take everything that the state file of this moment says. The ``callbacks`` of ``meta`` are written here.
 
     ``held`` knows the containers that the callbacks held when training began; None where nobody has noted them.
+    ``variables`` are those of the digest, if ``meta`` does not have it yet.
     """
     by_key, fallback = _fallback(callbacks, model)
     states, held = _states(by_key), held or Held([])
@@ -58,7 +73,7 @@ def take(callbacks: list[Any], model: Any, meta: Meta, run: Run, held: Held | No
     except PlainError as error:
         raise NotPicklableError(error.path, error.message) from error
     tree = [contents.nodes, contents.root, state.root, fallback.pickles]
-    return Taken(tree, _state(state, fallback), meta, run)
+    return Taken(tree, _state(state, fallback), meta, run, variables)
 
 
 def take_state(callbacks: list[Any], model: Any) -> TakenState:

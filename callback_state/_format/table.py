@@ -62,6 +62,16 @@ class Table:
         raise PlainError("", "not a table of nodes")
 
 
+def set_scalar(table: Table, keys: Iterable[str], value: Any) -> None:
+    """Put another scalar into a dict within dicts; ``keys`` lead there from the root."""
+    ref = table.root
+    for key in keys:
+        flat = table.nodes[ref[0]][-1]
+        at = 2 * flat[::2].index(key) + 1
+        ref = flat[at]
+    flat[at] = value
+
+
 def two_by_two(flat: list[Ref]) -> Iterator[tuple[Ref, Ref]]:
     return zip(flat[::2], flat[1::2], strict=True)
 

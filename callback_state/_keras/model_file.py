@@ -24,39 +24,45 @@ from .one_pass import Content, is_known
 from .reach import Reach
 from .read_back import read_back
 from .replaced import Replaced
+from .values import Values
 from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
 
 _LOG = logging.getLogger("callback_state")
 
 
-def write(
-    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], name: str | None = None
-) -> tuple[bytes, int] | None:
-    """Write a plain Keras file that stock Keras loads, in the format of its ending. The model does not change.
+def content_of(
+    model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], values: Values
+) -> Content | None:
+    """What a plain Keras file in the format of its ending is to hold; None if only Keras can write it.
 
-    ``meta`` (``epochs``, one list per series, ``training_args``) is written into HDF5 files. ``name`` is what the
-    file will be called, for messages. Returns its SHA-256 (32 bytes) and size (bytes) when it is on the disk; None
-    if Keras has written it, and it is to be synced. If the system refuses a write, the OSError of it is raised.
+    ``meta`` (``epochs``, one list per series, ``training_args``) goes into HDF5 files. ``values`` are where the
+    values of variables are taken from. The model does not change.
     """
-    name = name or path
     if path.endswith(".h5") and not weights_only:
-        _check_types(model, name)
+        _check_types(model, path)
+    if not is_known(model, weights_only=weights_only):
+        return None
+    _LOG.debug("%s: written in one pass", path)
     with compile_configuration_kept(model), SKIPSETS_REMEMBERED:
-        if is_known(model, weights_only=weights_only):
-            _LOG.debug("%s: written in one pass", name)
-            with Content(model, path, weights_only=weights_only, meta=meta) as content:
-                return content.write(path)
-        _LOG.debug("%s: written by Keras, and read back", name)
-        with checked_writes():
-            if weights_only:
-                model.save_weights(path, overwrite=True)
-            else:
-                _save(model, path)
+        return Content(model, path, weights_only=weights_only, meta=meta, values=values)
+
+
+def write_by_keras(model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], name: str) -> None:
+    """Let Keras write a file, in the format of its ending, and read it back. It is not synced.
+
+    ``name`` is what the file will be called, for messages. If the system refuses a write, the OSError of it is
+    raised. The model does not change.
+    """
+    _LOG.debug("%s: written by Keras, and read back", name)
+    with compile_configuration_kept(model), SKIPSETS_REMEMBERED, checked_writes():
+        if weights_only:
+            model.save_weights(path, overwrite=True)
+        else:
+            _save(model, path)
     if path.endswith(".h5"):
         with CheckedFile(path, "r+") as file:
             write_meta(file, meta)
     read_back(path, name)
-    return None
 
 
 def _check_types(model: Any, path: str) -> None:

@@ -14,25 +14,27 @@ import io
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 from .._format.hdf5_meta import write_meta
 from .._store.stream import CHUNK, Stream
-from .backend import is_variable, values_of
+from .backend import is_variable
 from .classes import is_keras, is_of_keras, is_overridden
 from .replaced import Replaced
 from .skeleton import Memory, Skeleton
+from .values import Values
 
 
 class Content:
-    """What a model file is to hold. It can be written as long as the model does not change."""
+    """What a model file is to hold. It can be written as long as ``values`` are those of this moment."""
 
-    def __init__(self, model: Any, path: str, *, weights_only: bool, meta: dict[str, Any]) -> None:
+    def __init__(self, model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], values: Values) -> None:
         """``meta`` is put into HDF5 files; only the ending of ``path`` counts."""
         self.memory = Memory()
+        self._values = values
         self._texts: dict[str, bytes] = {}
         self._assets: Any = None
         try:
@@ -44,7 +46,7 @@ class Content:
             write_meta(self.memory, meta)
 
     def _take(self, model: Any, path: str, weights_only: bool) -> None:
-        with _viewing(), Skeleton(self.memory) as skeleton:
+        with _viewing(self._values), Skeleton(self.memory) as skeleton:
             if path.endswith(".keras"):
                 self._take_model(model, skeleton)
             elif weights_only:
@@ -53,6 +55,7 @@ class Content:
                 from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
 
                 save_model_to_hdf5(model, skeleton)
+        self._values.keep(self.memory.arrays)
 
     def _take_model(self, model: Any, skeleton: Any) -> None:
         from keras.src.saving import saving_lib
@@ -63,10 +66,10 @@ class Content:
         self._assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, mode="w")
         _save_state(model, skeleton, self._assets)
 
-    def write(self, path: str) -> tuple[bytes, int]:
+    def write(self, path: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[bytes, int]:
         """Write a new file; return its SHA-256 (32 bytes) and size (bytes) when it is on the disk.
 
-        Raises OSError.
+        ``meanwhile`` is called when all is written, while the last of it is hashed. Raises OSError.
         """
         with Stream(path) as file:
             if self._texts:
@@ -74,6 +77,7 @@ class Content:
             else:
                 for piece in self.memory.pieces():
                     file.write(piece)
+            meanwhile()
             return file.finish()
 
     def _write_archive(self, file: Stream) -> None:
@@ -140,14 +144,14 @@ _here = threading.local()
 
 
 @contextmanager
-def _viewing() -> Iterator[None]:
+def _viewing(values: Values) -> Iterator[None]:
     """Within the block, what Keras saves in this thread are the values of variables themselves, not copies."""
     with _VIEWS:
-        _here.views = True
+        _here.values = values
         try:
             yield
         finally:
-            _here.views = False
+            _here.values = None
 
 
 def _views() -> list[tuple[Any, str, Any]]:
@@ -161,7 +165,7 @@ def _views() -> list[tuple[Any, str, Any]]:
 
     @functools.wraps(given)
     def give(optimizer: Any, store: Any) -> None:
-        if not getattr(_here, "views", False):
+        if getattr(_here, "values", None) is None:
             given(optimizer, store)
             return
         for i, variable in enumerate(optimizer.variables):
@@ -169,9 +173,8 @@ def _views() -> list[tuple[Any, str, Any]]:
 
     @functools.wraps(taken)
     def take(value: Any) -> Any:
-        if getattr(_here, "views", False) and is_variable(value):
-            return next(values_of([value]))
-        return taken(value)
+        values: Values | None = getattr(_here, "values", None)
+        return taken(value) if values is None or not is_variable(value) else values.of(value)
 
     viewing = SimpleNamespace(**{**vars(backend), "convert_to_numpy": take})
     return [

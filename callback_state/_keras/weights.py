@@ -40,7 +40,7 @@ def rate_of(model: Any) -> Any:
 
 
 def optimizers_of(model: Any) -> list[str]:
-    """The names of the classes of the model's optimizer, and of the one inside it."""
+    """The names of the classes of the model's optimizer, and of the one inside it, with which a digest ends."""
     optimizer = getattr(model, "optimizer", None)
     inner = getattr(optimizer, "inner_optimizer", None)
     return [type(o).__name__ for o in (optimizer, inner) if o is not None]

@@ -45,8 +45,24 @@ def bar_is_open(batch: int | None, fit: Any) -> bool:
 
 def saved(path: str, moment: str, keys: list[str], seconds: float, improved: str = "") -> str:
     """The line for a save of the model file ``path``, with the state of the callbacks ``keys``."""
-    states = f"{', '.join(keys)} ({_size(path + SUFFIX)})" if keys else "no callbacks"
-    return f"{moment}: {improved}saved {path} ({_size(path)}) with {states} in {1000 * seconds:.0f} ms"
+    return (
+        f"{moment}: {improved}saved {path} ({_size(path)}) with {_states(path, keys)} in {1000 * seconds:.0f} ms"
+    )
+
+
+def saving(path: str, moment: str, improved: str = "") -> str:
+    """The line for a save that has begun, and goes on beside training."""
+    return f"{moment}: {improved}saving {path} beside training"
+
+
+def saved_beside(path: str, moment: str, keys: list[str], seconds: float, waited: float) -> str:
+    """The line for such a save when it is durable; training has waited so many seconds when it began."""
+    took = f"{seconds:.1f} s, training waited {waited:.2f} s"
+    return f"{moment}: saved {path} ({_size(path)}, {took}) with {_states(path, keys)}"
+
+
+def _states(path: str, keys: list[str]) -> str:
+    return f"{', '.join(keys)} ({_size(path + SUFFIX)})" if keys else "no callbacks"
 
 
 def _size(path: str) -> str:

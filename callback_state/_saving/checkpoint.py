@@ -28,6 +28,7 @@ from .decision import Event, Recorder, ask_keras
 from .keeper import Keeper
 from .ledger import Ledger, accept
 from .notices import Notices
+from .on_saved import functions_of
 from .options import ARGUMENTS, as_dict, check_options, seconds_of
 from .own import Own
 from .start import working_directory
@@ -86,6 +87,16 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             epoch.
         on_save_error: ``"warn"``: when a save fails (the disk is full, the directory has gone away), training goes
             on, and the next save tries again. ``"raise"``: training ends with the error.
+        save_on_background: write beside training. At the end of the batch or epoch only references to the values
+            and the callbacks' state are taken; a thread writes, syncs and commits while training goes on. One save
+            is under way at a time: the next one waits for it, and one of ``save_every`` is left out. What a
+            signal, an exception or the end of ``fit`` needs is waited for. An error is told at the next event. It
+            needs memory for one more model. A model with a ``save`` of its own is written at once all the same.
+        on_saved: a function, or a list of functions, called with each :class:`Checkpoint` when it is durable: to
+            upload it, to send a message, to evaluate it. With ``save_on_background`` it is called in the thread
+            that saves, so it must not use the model that is being trained. The files stay until it returns, and
+            the next save waits for it. What it raises is told like a failed save, and the checkpoint stays. The
+            functions are never stored.
         key: a secret of at least 16 bytes that signs every state file, or a list of secrets, of which the first
             one signs. The default is the environment variable ``CALLBACK_STATE_KEY``. The secret is never
             written or shown.
@@ -132,6 +143,8 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         exit_code: int | None = EXIT_CODE,
         save_on_exception: bool = False,
         on_save_error: str = "warn",
+        save_on_background: bool = False,
+        on_saved: Any = None,
         key: Any = None,
     ) -> None:
         check_backend()
@@ -143,11 +156,13 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         super().__init__(path, monitor, verbose, *options)
         counts = {"period": period, "max_to_keep": max_to_keep, "keep_best": keep_best}
         check_options(filepath, save_freq, exit_code, on_save_error, counts)
+        if not isinstance(save_on_background, bool):
+            raise ValueError(f"save_on_background={save_on_background!r}: expected True or False")
         self.filepath: str = filepath
         self.verbose: int = verbose
         # Paths of this machine, secrets and the run's own data stay out of the stored configuration.
         arguments = mark_of(self).arguments
-        for name in ("callbacks", "training_args", "key"):
+        for name in ("callbacks", "training_args", "on_saved", "key"):
             arguments.pop(name, None)
         if "filepath" in arguments:
             arguments["filepath"] = argument_of(self.template)
@@ -159,6 +174,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         self.save_every = seconds_of(save_every)
         self.save_on_signal = numbers_of(save_on_signal)
         self.exit_code, self.save_on_exception, self.on_save_error = exit_code, save_on_exception, on_save_error
+        self.save_on_background, self.on_saved = save_on_background, functions_of(on_saved)
         self.keys = Keys.of(key)
         # What this callback has written: state. Its best value and its counters are Keras's.
         self.ledger = Ledger(self.template)
@@ -207,6 +223,12 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         """Whether it looks at the monitored value of this event, and saves only a better one."""
         asks = self.save_freq == "epoch" and not self._passes_over(event.epoch)
         return bool(self.save_best_only and asks and self.monitor in event.logs)
+
+    def is_due(self, event: Event) -> bool:
+        """Whether it would save after this event, or would if the event's value were better. Nothing changes."""
+        with self.unchanged():
+            self.save_best_only = False
+            return self.ask(event) is not None
 
     def _passes_over(self, epoch: int) -> bool:
         """Whether ``period`` leaves out this 0-based epoch."""

@@ -21,8 +21,9 @@ from ..exceptions import NotPicklableError, RestoreError
 from .decision import Event, entered, number
 from .ledger import Ledger, accepted
 from .meta import last_logs, meta_and_run_of
-from .notices import say_not_better, say_saved, warn_of_missing_value
+from .notices import say_not_better, warn_of_missing_value
 from .rescue import Copy, Rescue
+from .saves import Decided, Saves
 from .start import begin, begin_run, look_at_files
 from .writer import Writer
 
@@ -35,6 +36,7 @@ class Keeper(Listener):
         self.loop: Loop | None = None  # that of the fit; None where no CallbackList calls the callback
         self.epoch = 0  # the 0-based epoch that has begun last
         self._writer = Writer(checkpoint, model)
+        self._saves = Saves(checkpoint, self._writer)
         self._directory = self._writer.directory
         self._event: Event | None = None
         # Keras's best value and the ledger, before the last decision.
@@ -110,7 +112,7 @@ class Keeper(Listener):
         due = checkpoint.ledger.due
         path = checkpoint.root if due is None else self._directory.path_of(due)
         if due is None or not self._writer.attempt(lambda: self._writer.adopt(path, callbacks), path):
-            self._writer.note(callbacks)
+            self._writer.note_end(callbacks)
 
     def after_test_begin(self, running: Running) -> None:
         self._note_logs(running)
@@ -123,6 +125,8 @@ class Keeper(Listener):
         event, checkpoint = self._event, self.checkpoint
         if running is None:
             begin_run(checkpoint, (), None)
+        if event is not None:
+            self._saves.make_way(event, stops=self._is_asked(running))
         checkpoint.ledger = checkpoint.ledger.without_due()
         if event is None:
             return
@@ -152,9 +156,11 @@ class Keeper(Listener):
         if due is not None:
             self.save(due, event, running)
             if running is not None and self._is_asked(running):
+                self._saves.settle()
                 running.interrupt()
         elif event.batch is None and running is not None and running.is_last(event.epoch):
-            self._writer.note(self.registered(running))
+            self._saves.settle()
+            self._writer.note_end(self.registered(running))
         if due is None and self.speaks and event.batch is None and checkpoint.wants_better(event):
             say_not_better(checkpoint, event)
         if running is not None and is_watched:
@@ -168,6 +174,7 @@ class Keeper(Listener):
             self._rescue.renew(running)
 
     def after_train_end(self, running: Running) -> None:
+        self._saves.settle()
         if running.is_interrupted or running.epoch is None or not self._marks_the_end(running):
             return
         epoch = running.epoch
@@ -175,12 +182,14 @@ class Keeper(Listener):
             running.note_end(self._directory.absolute)
 
     def after_failure(self, running: Running) -> None:
+        self._saves.settle(may_raise=False)
         copy = self._rescue.copy if self._rescue is not None else None
         if copy is not None and copy.ledger.due is not None:
             self.checkpoint.ledger = copy.ledger
             self._writer.write_copy(copy, copy.ledger.due)
 
     def leave(self, running: Running) -> None:
+        self._saves.settle(may_raise=False)
         if running.has_end(self._directory.absolute):
             self.checkpoint.ledger = self.checkpoint.ledger.without_interim()
             self._directory.delete(self.checkpoint)
@@ -199,9 +208,11 @@ class Keeper(Listener):
         note_began(self.registered(running), Owner.of(self.checkpoint.own.run, roots))
 
     def is_time(self) -> bool:
-        """Whether ``save_every`` seconds have passed since the last save."""
+        """Whether ``save_every`` seconds have passed since the last save, and none is under way."""
         seconds = self.checkpoint.save_every
-        return seconds is not None and time.monotonic() - self._writer.wrote_at >= seconds
+        if seconds is None or self._saves.is_under_way:
+            return False
+        return time.monotonic() - self._writer.wrote_at >= seconds
 
     def next_stamp(self, running: Running | None) -> int:
         """Nanoseconds since 1970; more than at every save of the run, also where the clock was set back."""
@@ -218,11 +229,12 @@ class Keeper(Listener):
 
     def take(self, event: Event, running: Running | None, **changes: Any) -> Taken:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
-        meta, run = meta_and_run_of(self.checkpoint, self.model, event, running, beside=self._beside)
+        meta, run, variables = meta_and_run_of(self.checkpoint, self.model, event, running, beside=self._beside)
         meta = replace(meta, **changes)
         if running is not None and running.reading is not None:
             running.reading.warn()
-        return take(self.registered(running), self.model, meta, run, None if running is None else running.held)
+        held = None if running is None else running.held
+        return take(self.registered(running), self.model, meta, run, held, variables)
 
     def copy(self, event: Event, running: Running) -> Copy | None:
         """Take an interim save of this moment and keep it in memory; None where that cannot be saved."""
@@ -242,25 +254,9 @@ class Keeper(Listener):
 
     def save(self, name: str, event: Event, running: Running | None) -> None:
         """Save under this name; if that fails, it is as if nothing had been decided."""
-        checkpoint = self.checkpoint
-        path, interim = self._directory.path_of(name), checkpoint.ledger.is_interim
-        best, ledger = self._before
-        began, taken = time.monotonic(), None
-
-        def act() -> None:
-            nonlocal taken
-            self._writer.write(path, taken := self.take(event, running), interim=interim)
-
-        if not self._writer.attempt(act, path) or taken is None:
-            checkpoint.best = best
-            checkpoint.ledger = ledger.without_due().stamped(checkpoint.ledger.stamp)
-            return
-        checkpoint.notices.warn_of_pickles(taken.state, keyed(self.registered(running)))
-        checkpoint.notices.tell_of_extra(path, sum(values.nbytes for values in taken.run.extra.values))
-        if self.speaks:
-            fit, seconds = None if running is None else running.fit, time.monotonic() - began
-            say_saved(checkpoint, path, event, fit, self.registered(running), best, seconds)
-        self._directory.delete(checkpoint)
+        fit, callbacks = None if running is None else running.fit, self.registered(running)
+        decided = Decided(self._directory.path_of(name), event, self._before, callbacks, fit)
+        self._saves.begin(decided, lambda: self.take(event, running))
 
     def _write_what_is_due(self, event: Event, running: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""

@@ -19,19 +19,18 @@ from .decision import Event, number
 
 def meta_and_run_of(
     checkpoint: Any, model: Any, event: Event, running: Running | None, *, beside: int = 0
-) -> tuple[Meta, Run]:
+) -> tuple[Meta, Run, list[Any]]:
     """Where the run is, and what a resumed run needs. The callbacks are added later.
 
-    ``beside`` is how many checkpoints of this run were in the directory when it was started.
+    ``beside`` is how many checkpoints of this run were in the directory when it was started. Last come the
+    variables of which the digest is still to be made: it takes longer than all else, and can be made elsewhere.
     """
-    reach = Reach(model)  # once for both: a large model has thousands of parts
+    reach = Reach(model)  # once for all: a large model has thousands of parts
     run = _run_of(model, event, running, checkpoint.filepath, reach)
-    return _meta_of(checkpoint, model, event, running, reach, beside), run
+    return _meta_of(checkpoint, model, event, running, beside), run, weights.variables_of(model, reach)
 
 
-def _meta_of(
-    checkpoint: Any, model: Any, event: Event, running: Running | None, reach: Reach, beside: int
-) -> Meta:
+def _meta_of(checkpoint: Any, model: Any, event: Event, running: Running | None, beside: int) -> Meta:
     epochs = (checkpoint.params or {}).get("epochs") if running is None else running.epochs
     starts, trace = (Trace() if running is None else running.trace).taken(beside)
     doubts: list[Doubt] = []
@@ -55,7 +54,7 @@ def _meta_of(
         training_args=checkpoint.training_args,
         history=History(**history_of(model)),
         model=ModelFacts(
-            digest=weights.digest_of(model, reach),
+            digest="",
             iterations=weights.iterations_of(model),
             variables=weights.inventory(model),
             optimizes=bool(getattr(getattr(model, "optimizer", None), "built", False)),

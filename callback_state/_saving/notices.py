@@ -32,6 +32,7 @@ class Notices:
     warned_of_code: frozenset[str] = frozenset()
     told_of_extra: bool = False
     told_of_no_copy: bool = False
+    told_of_waiting: bool = False
     told_of_forgotten: bool = False
     told_of_missing_value: bool = False
     made_in: str | None = None  # the working directory when the callback was made
@@ -49,6 +50,16 @@ class Notices:
                     f"{path}: {size_of(size)} of the model are in variables that a Keras file does not hold, so "
                     f"they are in each state file."
                 )
+
+    def tell_of_waiting(self, path: str, seconds: float) -> None:
+        """Warn once that training has waited for the save of a path, as the next one was due."""
+        if not self.told_of_waiting:
+            self.told_of_waiting = True
+            warn(
+                f"{path}: this save was still being written when the next one was due, so training has waited "
+                f"{seconds:.2f} s for it. It is said only once. If it happens often, save less often (period=, "
+                f"save_freq=), or to a faster disk."
+            )
 
     def warn_of_no_copy(self, error: NotPicklableError) -> None:
         """Warn once that a moment cannot be kept for ``save_on_exception``."""
@@ -135,16 +146,29 @@ def warn_of_missing_value(checkpoint: Any, name: str) -> None:
         )
 
 
-def say_saved(
-    checkpoint: Any, path: str, event: Event, fit: Any, callbacks: list[Any], best: Any, seconds: float
-) -> None:
-    """Say what was saved, in how many seconds; ``best`` is the best value before."""
-    improved = ""
-    if checkpoint.save_best_only:
-        improved = messages.improvement(checkpoint.monitor, best, checkpoint.best)
-    moment = messages.moment(*event.moment)
-    line = messages.saved(path, moment, [*keyed(callbacks)], seconds, improved)
-    messages.say(line, over_bar=messages.bar_is_open(event.batch, fit))
+def say_saving(checkpoint: Any, decided: Any) -> None:
+    """Say that a save has begun, which goes on beside training."""
+    line = messages.saving(decided.path, messages.moment(*decided.event.moment), _improved(checkpoint, decided))
+    messages.say(line, over_bar=messages.bar_is_open(decided.event.batch, decided.fit))
+
+
+def say_saved(checkpoint: Any, decided: Any, seconds: float) -> None:
+    """Say what was saved at once, in how many seconds."""
+    moment, keys = messages.moment(*decided.event.moment), [*keyed(decided.callbacks)]
+    line = messages.saved(decided.path, moment, keys, seconds, _improved(checkpoint, decided))
+    messages.say(line, over_bar=messages.bar_is_open(decided.event.batch, decided.fit))
+
+
+def say_saved_beside(decided: Any, seconds: float) -> None:
+    """Say what was saved beside training, in how many seconds. By now Keras may write a progress bar."""
+    moment, keys = messages.moment(*decided.event.moment), [*keyed(decided.callbacks)]
+    line = messages.saved_beside(decided.path, moment, keys, seconds, decided.waited)
+    messages.say(line, over_bar=messages.bar_is_open(0, decided.fit))
+
+
+def _improved(checkpoint: Any, decided: Any) -> str:
+    before = decided.before[0]
+    return messages.improvement(checkpoint.monitor, before, checkpoint.best) if checkpoint.save_best_only else ""
 
 
 def say_not_better(checkpoint: Any, event: Event) -> None:

@@ -17,6 +17,7 @@ from .._format.table import PlainError
 ARGUMENTS = (
     *("callbacks", "period", "max_to_keep", "keep_best", "training_args", "keys"),
     *("save_every", "save_on_signal", "exit_code", "save_on_exception", "on_save_error"),
+    *("save_on_background", "on_saved"),
 )
 
 _UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}

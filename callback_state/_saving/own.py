@@ -44,9 +44,12 @@ class Own:
             return self if not is_resumed else replace(self, is_resumed=True)
         return Own(run, is_resumed=is_resumed)
 
-    def noted(self, name: str, digest: bytes, path: str, epoch: int = -1) -> Own:
-        """The model file of this name, at this path, was written with this SHA-256, in a 0-based epoch."""
-        left = {**self.left, name: _identity(path)}
+    def noted(self, name: str, digest: bytes, identity: Identity, epoch: int = -1) -> Own:
+        """The model file of this name was written with this SHA-256, in a 0-based epoch.
+
+        ``identity`` is what :func:`identity_of` gave then.
+        """
+        left = {**self.left, name: identity}
         return replace(self, digests={**self.digests, name: digest.hex()}, left=left, epoch=epoch)
 
     def only(self, names: Iterable[str | None]) -> Own:
@@ -57,7 +60,7 @@ class Own:
 
     def is_as_left(self, name: str, path: str) -> bool:
         """Whether both files at the path are as this process has left them, as far as the system tells."""
-        return name in self.left and self.left[name] == _identity(path)
+        return name in self.left and self.left[name] == identity_of(path)
 
     def why_foreign(self, name: str, path: str, *, until: int | None = None) -> str | None:
         """Why the checkpoint at a path is not the one that this run has written; None if it is.
@@ -117,5 +120,6 @@ def _looked_at(path: str) -> Glance:
     raise found
 
 
-def _identity(path: str) -> Identity:
+def identity_of(path: str) -> Identity:
+    """What identifies both files of a checkpoint, as they are now."""
     return disk.identity(path), disk.identity(path + pair.SUFFIX)

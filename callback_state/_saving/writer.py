@@ -8,21 +8,24 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .._callbacks.in_place import Held
 from .._callbacks.taken import Taken, TakenState, take, take_state
 from .._checkpoints.schema import Meta, Run
-from .._checkpoints.snapshot import Snapshot, columns_of
-from .._checkpoints.template import fixed
+from .._checkpoints.snapshot import Snapshot
 from .._format import statefile
-from .._keras import model_file, weights
+from .._keras import weights
+from .._keras.values import Room, Values
 from .._loop.messages import moment
 from .._store import commit, pair
 from .._warn import warn
-from ..exceptions import CallbackStateError, NotPicklableError, OverwriteError
+from ..exceptions import CallbackStateError, NotPicklableError, OverwriteError, WriteError
+from . import on_saved
 from .directory import Directory
 from .rescue import Copy
+from .save import Save
 from .start import tell_of_directory
 
 
@@ -47,6 +50,14 @@ def _too_long(path: str) -> OSError:
     )
 
 
+def _late(path: str, error: Exception) -> WriteError:
+    return WriteError(
+        path,
+        f"not saved beside training ({type(error).__name__}: {error}). The checkpoint before is unchanged. Remove "
+        f"the cause, and start the script again; or pass on_save_error='warn' to train on",
+    )
+
+
 class Writer:
     """Writes for a checkpoint callback.
 
@@ -61,46 +72,60 @@ class Writer:
         self._last: _Last | None = None
         #: The newest file that was written, and its moment, in words.
         self.saved: str | None = None
+        self._room: Room | None = None  # for copies, once a value has changed while it was held
 
-    def _signer(self, path: str) -> Callable[[bytes], bytes] | None:
-        keys = self._checkpoint.keys
-        return None if keys is None else keys.signer(path)
+    def prepare(self, path: str, taken: Taken, *, interim: bool, beside: bool = False) -> Save:
+        """Look at all that can be wrong, and hold what is to be written.
 
-    def write(self, path: str, taken: Taken, *, interim: bool) -> None:
-        """Write both files and commit them; an interim checkpoint goes when a regular one is there.
-
-        The model has not changed since ``taken``. If this fails, the checkpoint before is unchanged.
+        An interim checkpoint goes when a regular one is there. The model has not changed since ``taken``.
+        ``beside``: training goes on while the save runs, unless it needs the model.
         """
-        checkpoint, name = self._checkpoint, os.path.basename(path)
+        checkpoint = self._checkpoint
         tell_of_directory(checkpoint)
         self.directory.hold()
-        self.directory.refuse_to_replace(name, checkpoint.own)
-        model, meta = self._model, taken.meta
-        options: dict[str, Any] = {
-            "weights_only": self._checkpoint.save_weights_only,
-            "meta": {**columns_of(meta), "training_args": meta.training_args},
-            "name": path,
-        }
-        with commit.write(
-            path,
-            lambda staged: model_file.write(model, staged, **options),
-            lambda sha256, size: statefile.seal(taken.tree, sha256, size, self._signer(path)),
-            link=name == fixed(checkpoint.template),
-        ) as written:
-            commit.commit(written)
-        checkpoint.own = checkpoint.own.noted(name, written.digest, path, meta.epoch)
-        self._last = _Last(None if interim else path, meta.model.digest, taken.state, meta, taken.run)
+        self.directory.refuse_to_replace(os.path.basename(path), checkpoint.own)
+        save = Save(checkpoint, self._model, path, taken, Values(beside=beside, room=self._room), interim=interim)
+        self.wrote_at = time.monotonic()
+        return save
+
+    def note(self, save: Save) -> None:
+        """A save has run."""
+        meta, path, taken, checkpoint = save.meta, save.path, save.taken, self._checkpoint
+        checkpoint.own = checkpoint.own.noted(os.path.basename(path), save.sha256, save.identity, meta.epoch)
+        self._last = _Last(None if save.interim else path, meta.model.digest, taken.state, meta, taken.run)
         self._has_written = True
         self.saved = f"{path} ({moment(meta.epoch, meta.batch)})"
-        self.wrote_at = time.monotonic()
 
-    def attempt(self, act: Callable[[], None], path: str, *, may_raise: bool = True) -> bool:
+    def note_moved(self) -> None:
+        """A value has changed while it was held: from now on values are copied."""
+        self._room = Room()
+
+    def write(self, path: str, taken: Taken, *, interim: bool, may_raise: bool = True) -> None:
+        """Write both files and commit them, at once. If this fails, the checkpoint before is unchanged.
+
+        Without ``may_raise`` a function of ``on_saved=`` that fails is only warned of.
+        """
+        save = self.prepare(path, taken, interim=interim)
+        save.run()
+        self.note(save)
+        self.wrote_at = time.monotonic()
+        self._hand_on(path, save.meta, may_raise=may_raise)
+
+    def _hand_on(self, path: str, meta: Meta, *, may_raise: bool = True) -> None:
+        checkpoint = self._checkpoint
+        error = on_saved.call(checkpoint.on_saved, path, meta)
+        on_saved.tell(error, path, may_raise=may_raise and checkpoint.on_save_error == "raise")
+
+    def attempt(
+        self, act: Callable[[], object], path: str, *, may_raise: bool = True, is_late: bool = False
+    ) -> bool:
         """Do something that writes; return whether it succeeded. If the disk fails, warn, and let training go on.
 
         An error that is not the system's would come again at each save, so it is raised, unless a save has
         succeeded before. (HDF5 reports a full disk in many ways; a directory that has gone away may come back in
         use.) An attribute that cannot be saved any more could be saved when training began, and its owner may let
-        go of it. Without ``may_raise`` no error leaves.
+        go of it. Without ``may_raise`` no error leaves. ``is_late``: the save was begun at an earlier event, so an
+        error that leaves says which one it was.
         """
         try:
             act()
@@ -111,6 +136,8 @@ class Writer:
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):
                 if is_too_long:
                     raise _too_long(path) from error
+                if is_late:
+                    raise _late(path, error) from error
                 raise
             warn(
                 f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged, "
@@ -124,11 +151,12 @@ class Writer:
         """Write an interim save that was kept in memory, under this name, while an exception leaves ``fit``."""
         path = self.directory.path_of(name)
         with copy.put_in_place():
-            self.attempt(lambda: self.write(path, copy.taken, interim=True), path, may_raise=False)
+            write = partial(self.write, path, copy.taken, interim=True, may_raise=False)
+            self.attempt(write, path, may_raise=False)
 
     # The end of a run.
 
-    def note(self, callbacks: list[Any]) -> None:
+    def note_end(self, callbacks: list[Any]) -> None:
         """Note the last epoch, which is not saved, to find out whether the end of the run changes anything."""
         self._last = None
         with contextlib.suppress(NotPicklableError):  # the save of the end, which follows, tells
@@ -151,9 +179,12 @@ class Writer:
         except (CallbackStateError, OSError):  # somebody has removed it, or the directory has gone away
             self._last = replace(last, path=None)
             return False
-        tree = take(callbacks, self._model, replace(last.meta, finished=True), last.run, held).tree
-        data = statefile.seal(tree, sealed.model_digest, sealed.model_size, self._signer(path))
+        meta = replace(last.meta, finished=True)
+        tree = take(callbacks, self._model, meta, last.run, held).tree
+        sign = None if self._checkpoint.keys is None else self._checkpoint.keys.signer(path)
+        data = statefile.seal(tree, sealed.model_digest, sealed.model_size, sign)
         commit.commit_state(path, data)
+        self._hand_on(path, meta)
         return True
 
     def end_of(self, epoch: int, callbacks: list[Any]) -> dict[str, Any]:

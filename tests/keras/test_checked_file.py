@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import keras
+import model_files
 import numpy as np
 import pytest
 from faults import META, model
@@ -57,7 +58,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> type[Refusing]:
 
 
 def write(saved: Any, path: Path) -> None:
-    model_file.write(saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=META)
+    model_files.write(saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=META)
 
 
 @pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.heavy)])

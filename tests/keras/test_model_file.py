@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import keras
+import model_files
 import pytest
 from harness import bytes_of
 from keras_models import ENDINGS, MODELS, OPTIMIZERS, Make, built, by_turns, sequential, stepped, subclassed
@@ -22,7 +23,7 @@ META: dict[str, Any] = {"epochs": [0, 1], "loss": [2.0, 1.0], "training_args": {
 
 def write(model: Any, path: Path, meta: dict[str, Any] | None = None) -> None:
     weights_only = path.name.endswith(".weights.h5")
-    model_file.write(model, str(path), weights_only=weights_only, meta=META if meta is None else meta)
+    model_files.write(model, str(path), weights_only=weights_only, meta=META if meta is None else meta)
 
 
 def everything(model: Any) -> list[bytes]:

@@ -17,18 +17,20 @@ from unittest.mock import Mock
 
 import h5py
 import keras
+import model_files
 import numpy as np
 import pytest
 from faults import META, compiled, compiler, model
 from harness import X, Y, make_model
 from keras_models import MODELS, OPTIMIZERS, sequential, stepped
-from places import KIT, ROOT
+from places import ENVIRONMENT, KIT
 
 import callback_state
 from callback_state import WriteError
 from callback_state._keras import model_file, one_pass
 from callback_state._keras.backend import values_of
 from callback_state._keras.skeleton import LARGE
+from callback_state._keras.values import Values
 from callback_state._keras.weights import digest_of
 from callback_state._store import pair
 
@@ -37,7 +39,9 @@ WEIGHTS = "model.weights.h5"
 
 
 def write(saved: Any, path: Path, **options: Any) -> tuple[bytes, int]:
-    return model_file.write(saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=META, **options)
+    return model_files.write(
+        saved, str(path), weights_only=path.name.endswith(".weights.h5"), meta=META, **options
+    )
 
 
 def write_by_keras(saved: Any, path: Path) -> None:
@@ -249,7 +253,7 @@ def test_no_value_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written is the memory of each variable, of the slots of the optimizer too."""
     saved = large()
     for path, weights_only in (("m.keras", False), ("m.weights.h5", True), ("m.h5", False)):
-        with one_pass.Content(saved, path, weights_only=weights_only, meta=META) as made:
+        with one_pass.Content(saved, path, weights_only=weights_only, meta=META, values=Values()) as made:
             arrays = [*made.memory.arrays.values()]
         variables = [value for value in values_of(saved_of(saved)) if value.nbytes >= LARGE]
         kept = [value for value in variables if any(np.shares_memory(value, array) for array in arrays)]
@@ -377,7 +381,7 @@ def test_each_write_is_checked(tmp_path: Path, ending: str, number: int, monkeyp
 
 def outcomes(library: Path, directory: Path, ending: str, *errors: int) -> list[dict[str, Any]]:
     script = [sys.executable, str(KIT / "faults.py"), str(directory), ending, *map(str, errors)]
-    environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)}
+    environment = {**ENVIRONMENT, "LD_PRELOAD": str(library)}
     done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=1200, env=environment)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -425,7 +429,7 @@ import resource
 import sys
 import zipfile
 import keras
-from callback_state._keras import model_file
+import model_files
 
 path, *units = sys.argv[1:]
 layers = [keras.layers.Dense(int(n), use_bias=False, kernel_initializer="ones") for n in units]
@@ -434,7 +438,7 @@ made.compile("sgd", "mse")
 made.optimizer.build(made.trainable_variables)
 largest = max(variable.shape[0] * variable.shape[1] * 4 for variable in made.variables)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-digest, size = model_file.write(made, path, weights_only=path.endswith(".weights.h5"), meta={})
+digest, size = model_files.write(made, path, weights_only=path.endswith(".weights.h5"), meta={})
 more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 assert more <= largest + (64 << 20), f"{more} bytes, and the largest variable has {largest}"
 keras.backend.clear_session()
@@ -448,8 +452,7 @@ print(size)
 def in_a_process(path: Path, *units: int) -> int:
     """The size (bytes) of a file of dense layers, written by a process that looks at its own memory."""
     command = [sys.executable, "-c", SCRIPT, str(path), *map(str, units)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout.split()[-1])
 

@@ -119,15 +119,16 @@ def model(seed: int) -> Any:
 
 def save(saved: Any, path: Path) -> None:
     """Save and commit as the package does."""
+    import model_files
+
     from callback_state._format import statefile
-    from callback_state._keras import model_file
     from callback_state._store import commit
 
     weights_only = path.name.endswith(".weights.h5")
     options: dict[str, Any] = {"weights_only": weights_only, "meta": META}
     with commit.write(
         path,
-        lambda staged: model_file.write(saved, staged, **options),
+        lambda staged: model_files.write(saved, staged, **options),
         lambda sha256, size: statefile.seal(("state",), sha256, size),
     ) as written:
         commit.commit(written)

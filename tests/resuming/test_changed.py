@@ -110,7 +110,7 @@ def test_another_keras_may_say_more(directory: Path) -> None:
     """Then only what both say is compared."""
     event = Event(0, None, {})
     checkpoint = saver(directory)
-    meta, _ = meta_and_run_of(checkpoint, fresh_model(), event, None)
+    meta, *_ = meta_and_run_of(checkpoint, fresh_model(), event, None)
     now = {part: {**values, "newly": True} for part, values in meta.model.configuration.items()}
     assert {change.argument for change in changes_of(meta, now)} == {"newly"}
     meta.versions["keras"] = "3.0.1"

@@ -89,7 +89,7 @@ def start(directory: Path, *more: Any, **options: Any) -> Run:
 
 #: What fails one after the other, and how.
 STEPS = [
-    (model_file, "write", errno.ENOSPC),
+    (model_file, "content_of", errno.ENOSPC),
     (statefile, "seal", errno.EDQUOT),
     (disk, "rename", errno.EACCES),
     (disk, "sync", errno.EIO),
@@ -134,7 +134,7 @@ def test_training_survives_saves_that_fail(tmp_path: Path, monkeypatch: pytest.M
 def test_or_training_ends_where_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """on_save_error="raise"; what was there before is there."""
 
-    acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "write", FULL))
+    acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "content_of", FULL))
     with pytest.raises(OSError, match="No space"):
         start(tmp_path, acts, name=OWN, checkpoint={"on_save_error": "raise"})
     assert [c.epoch for c in list_checkpoints(tmp_path)] == [0]
@@ -150,7 +150,7 @@ def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
 def test_an_error_that_would_come_again_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that cannot be written is no trouble of the disk, and days of warnings would help nobody."""
 
-    monkeypatch.setattr(model_file, "write", failing(NotImplementedError("Layer Mine has no get_config")))
+    monkeypatch.setattr(model_file, "content_of", failing(NotImplementedError("Layer Mine has no get_config")))
     with pytest.raises(NotImplementedError, match="get_config"):
         start(tmp_path)
 
@@ -165,7 +165,7 @@ def test_a_name_that_becomes_too_long_ends_no_run(tmp_path: Path, monkeypatch: p
     """What was saved before stays, and each save that follows is warned of."""
     fails = failing(OSError(errno.ENAMETOOLONG, "File name too long"))
     with pytest.warns(UserWarning, match=r"not saved \(OSError: .*name too long"):
-        start(tmp_path, At(epoch1=lambda: monkeypatch.setattr(model_file, "write", fails)))
+        start(tmp_path, At(epoch1=lambda: monkeypatch.setattr(model_file, "content_of", fails)))
     assert [c.epoch for c in list_checkpoints(tmp_path)] == [0]
 
 
@@ -180,7 +180,7 @@ def test_a_best_model_that_was_not_saved_is_not_the_best_saved(
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             logs["mine"] = next(losses)
 
-    acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "write", FULL), epoch2=monkeypatch.undo)
+    acts = At(epoch1=lambda: monkeypatch.setattr(model_file, "content_of", FULL), epoch2=monkeypatch.undo)
     saver = ModelCheckpointEnhanced(tmp_path / "best.keras", "mine", save_best_only=True, mode="min")
     with pytest.warns(UserWarning, match="not saved"):
         fresh_model().fit(X, Y, epochs=4, verbose=0, callbacks=[Losses(), acts, saver])
@@ -193,7 +193,7 @@ def test_nothing_goes_for_a_successor_that_was_not_saved(tmp_path: Path, monkeyp
 
     kept: list[Any] = []
     acts = At(
-        epoch2=lambda: monkeypatch.setattr(model_file, "write", FULL),
+        epoch2=lambda: monkeypatch.setattr(model_file, "content_of", FULL),
         epoch3=lambda: (
             monkeypatch.undo(),
             kept.append(files(tmp_path)),
@@ -459,13 +459,13 @@ def test_it_saves_by_the_clock_between_regular_saves(tmp_path: Path, monkeypatch
     clock = Clock()
     of_saves(monkeypatch, clock)
     saved: list[Any] = []
-    write = writer.Writer.write
+    note = writer.Writer.note
 
-    def noting(self: Any, path: str, taken: Any, *, interim: bool) -> None:
-        write(self, path, taken, interim=interim)
-        saved.append((os.path.basename(path), taken.meta.epoch, taken.meta.batch))
+    def noting(self: Any, save: Any) -> None:
+        note(self, save)
+        saved.append((os.path.basename(save.path), save.meta.epoch, save.meta.batch))
 
-    monkeypatch.setattr(writer.Writer, "write", noting)
+    monkeypatch.setattr(writer.Writer, "note", noting)
     start(tmp_path, ticks(clock), checkpoint={"save_every": 5, "period": 3}, name="{epoch}", epochs=5)
     assert saved == [
         ("epoch.interim.keras", 1, 0),

@@ -1,0 +1,118 @@
+"""The values of variables at one moment, held while they are written.
+
+A value is held without a copy. That is safe on a backend that makes a new value at each step, and leaves alone the
+one that somebody holds: TensorFlow does. It is not promised for every operation and device, so it is checked too:
+a *sample* of each value's bytes is taken when it is held, and compared when all is written.
+
+A sample cannot find everything: of a table of which one row changes in place, that row may be in no sample.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+
+from ..exceptions import WriteError
+from .backend import values_of
+from .fingerprint import fingerprint
+
+#: Bytes of a sample, and the bytes of each of its parts.
+_SAMPLE, _PART = 1 << 12, 8
+
+
+class Room:
+    """Memory for copies of arrays, which is used again: to get new memory takes longer than to copy."""
+
+    def __init__(self) -> None:
+        self._free: defaultdict[Any, list[numpy.ndarray]] = defaultdict(list)
+        self._used: list[numpy.ndarray] = []
+
+    def copy(self, array: numpy.ndarray) -> numpy.ndarray:
+        """A copy, for as long as :meth:`clear` is not called."""
+        free = self._free[array.shape, array.dtype]
+        copied = free.pop() if free else numpy.empty(array.shape, array.dtype)
+        numpy.copyto(copied, array)
+        self._used.append(copied)
+        return copied
+
+    def clear(self) -> None:
+        """Nobody needs the copies any more. What was not used for the last ones is given back to the system."""
+        self._free.clear()
+        for array in self._used:
+            self._free[array.shape, array.dtype].append(array)
+        self._used = []
+
+
+class Values:
+    """The values of variables, each taken when it is asked for first.
+
+    Args:
+        beside: whether training goes on while these are used. Otherwise they are valid until the next step.
+        room: where they are copied to in that case; None if they are held as they are.
+    """
+
+    def __init__(self, *, beside: bool = False, room: Room | None = None) -> None:
+        self.beside, self._room = beside, room
+        #: Whether a value has changed while it was held.
+        self.have_moved = False
+        self._arrays: dict[int, numpy.ndarray] = {}
+        self._variables: list[Any] = []  # so that their ids stay theirs
+        self._samples: list[tuple[numpy.ndarray, bytes]] = []
+
+    def of(self, variable: Any) -> numpy.ndarray:
+        """The value of a variable; the same array each time."""
+        array = self._arrays.get(id(variable))
+        if array is None:
+            array = self._held(next(values_of([variable])))
+            self._arrays[id(variable)] = array
+            self._variables.append(variable)
+        return array
+
+    def _held(self, array: numpy.ndarray) -> numpy.ndarray:
+        if self.beside and self._room is not None:
+            return self._room.copy(array)
+        if self.beside:
+            self._samples.append((array, _sample(array)))
+        return array
+
+    def keep(self, arrays: dict[int, numpy.ndarray]) -> None:
+        """Make each array one that stays as it is: what is no value of a variable may change, so it is copied."""
+        if not self.beside:
+            return
+        ours = {id(array) for array in self._arrays.values()}
+        for place, array in arrays.items():
+            if id(array) not in ours:
+                arrays[place] = array.copy() if self._room is None else self._room.copy(array)
+
+    def fingerprint(self, variables: Iterable[Any]) -> str:
+        """See :mod:`.fingerprint`."""
+        return fingerprint(map(self.of, variables))
+
+    def check(self, path: str) -> None:
+        """Raise WriteError if a value has changed while it was held, for the file at this path."""
+        self.have_moved = any(_sample(array) != sample for array, sample in self._samples)
+        if self.have_moved:
+            raise WriteError(
+                path,
+                "expected the values that the model had when the save began, found that training has changed "
+                "them in place while they were written. The new file was removed. From now on this run copies the "
+                "values before it goes on, which takes longer and needs memory for one more model",
+            )
+
+    def clear(self) -> None:
+        """Hold nothing any more."""
+        self._arrays, self._variables, self._samples = {}, [], []
+        if self._room is not None:
+            self._room.clear()
+
+
+def _sample(array: numpy.ndarray) -> bytes:
+    """Bytes from all over an array: parts of eight bytes, at equal distances, and the last one."""
+    data = numpy.ascontiguousarray(array).reshape(-1).view("u1")
+    if len(data) <= _SAMPLE:
+        return data.tobytes()
+    parts = data[: len(data) // _PART * _PART].reshape(-1, _PART)
+    return parts[:: len(parts) * _PART // _SAMPLE + 1].tobytes() + data[-_PART:].tobytes()

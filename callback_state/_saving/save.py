@@ -1,0 +1,98 @@
+"""One checkpoint on its way from its quiet point to the disk."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .._callbacks.taken import Taken
+from .._checkpoints.schema import Meta
+from .._checkpoints.snapshot import columns_of
+from .._checkpoints.template import fixed
+from .._format import statefile
+from .._keras import model_file
+from .._keras.values import Values
+from .._keras.weights import optimizers_of
+from .._store import commit
+from .own import Identity, identity_of
+
+
+class Save:
+    """A save holds what it writes: the state as plain data, and the values of the variables of this moment.
+
+    So it needs neither callbacks nor model any more, and training may go on while it writes. Only a model that
+    Keras itself has to write must not change before the end.
+
+    Attributes:
+        path: the model file.
+        taken: what the state file says; complete when it is written.
+        values: the values of the variables.
+        interim: whether the checkpoint goes when a regular one is there.
+        sha256: of the model file that was written, 32 bytes.
+        identity: what identifies both files, as they were when they were written.
+    """
+
+    def __init__(
+        self, checkpoint: Any, model: Any, path: str, taken: Taken, values: Values, *, interim: bool
+    ) -> None:
+        self.path, self.taken, self.interim = path, taken, interim
+        self.sha256 = b""
+        self.identity: Identity = (None, None)
+        self.values, self._optimizers = values, optimizers_of(model)
+        self._link = os.path.basename(path) == fixed(checkpoint.template)
+        self._sign = None if checkpoint.keys is None else checkpoint.keys.signer(path)
+        self._model, self._weights_only = model, checkpoint.save_weights_only
+        self._columns = {**columns_of(taken.meta), "training_args": taken.meta.training_args}
+        try:
+            self._content = model_file.content_of(
+                model, path, weights_only=self._weights_only, meta=self._columns, values=values
+            )
+            for variable in taken.variables:
+                values.of(variable)
+        except BaseException:
+            values.clear()
+            raise
+        if self._content is not None:
+            self._model = None
+
+    @property
+    def meta(self) -> Meta:
+        return self.taken.meta
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the model must not change before :meth:`run` returns."""
+        return self._content is None
+
+    def run(self) -> None:
+        """Write. On return the checkpoint is durable; if this raises, the one before is unchanged."""
+        try:
+            with commit.write(self.path, self._write_model, self._seal, link=self._link) as written:
+                self.values.check(self.path)
+                commit.commit(written)
+        finally:
+            self._close()
+        self.sha256, self.identity = written.digest, identity_of(self.path)
+
+    def _write_model(self, staged: str) -> tuple[bytes, int] | None:
+        if self._content is not None:
+            return self._content.write(staged, self._complete)
+        model_file.write_by_keras(
+            self._model, staged, weights_only=self._weights_only, meta=self._columns, name=self.path
+        )
+        self._complete()
+        return None
+
+    def _complete(self) -> None:
+        """Put in the digest of the values, which takes longer than all else that the state says."""
+        digest = "-".join([self.values.fingerprint(self.taken.variables), *self._optimizers])
+        self.taken = self.taken.completed(digest)
+
+    def _seal(self, sha256: bytes, size: int) -> bytes:
+        return statefile.seal(self.taken.tree, sha256, size, self._sign)
+
+    def _close(self) -> None:
+        if self._content is not None:
+            self._content.close()
+        self._content = None
+        self.values.clear()
