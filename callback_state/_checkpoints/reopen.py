@@ -64,7 +64,7 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
             )
         sign = None if keys is None else keys.signer(found.model_path)
         tree = _changed(sealed.tree, meta)
-        data = statefile.seal(tree, sealed.model_digest, sealed.model_size, sign)
+        data = statefile.seal(tree, sealed.model_digest, sealed.model_size, sign, sealed.blocks)
         commit.commit_state(found.model_path, data)
     finally:
         held.release()

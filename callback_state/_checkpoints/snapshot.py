@@ -6,19 +6,23 @@
 
 The three are one table of nodes, so that objects which callbacks share stay shared; its first node is the
 summary, see :mod:`.summary`. Beside it stands the by-value section, a list of pickles that only a trusted
-file's reader opens.
+file's reader opens. Large arrays are in files of their own, which are read when an array is decoded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from .._format import blocks
 from .._format.decode import Decoder
 from .._format.opener import Opener
 from .._format.statefile import Sealed
 from .._format.table import Table, two_by_two
 from .._format.trust import Keys, Trust
+from .._store import arrays
 from .._store import pair as _pair
 from ..exceptions import CorruptCheckpointError
 from .schema import Contents, Meta, Run
@@ -61,7 +65,8 @@ class Snapshot:
         """Decode what needs neither classes nor trust; CorruptCheckpointError if no release wrote the inside."""
         try:
             match sealed.tree:
-                case [nodes, root, state, list(pickles)]:
+                case [list(nodes), root, state, list(pickles)]:
+                    nodes = _attached(nodes, where, sealed)
                     contents = Contents.of(Decoder(Table.from_tree([nodes, root])).value())
                     states = Table.from_tree([nodes, state])
                     Summary.of(contents.meta).check(states.nodes[0])
@@ -73,6 +78,20 @@ class Snapshot:
         except ValueError as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")
+
+
+def _attached(nodes: list[Any], where: str, sealed: Sealed) -> list[Any]:
+    """The nodes, with what reads the large arrays, whose files are there in the right size."""
+    model = _pair.model_of(where)
+    arrays.check(model, sealed.blocks, only_size=True)
+    files = blocks.files_of(sealed.blocks)
+    places = blocks.places(sealed.blocks)
+
+    def reader(number: int) -> Callable[[memoryview], None]:
+        file, place = places[number]
+        return partial(arrays.read_block, model, files[file], place)
+
+    return blocks.attached(nodes, sealed.blocks, reader)
 
 
 def check_states(table: Table, keys: set[str]) -> None:

@@ -9,16 +9,24 @@ from __future__ import annotations
 import importlib
 import math
 import re
+from collections.abc import Callable
 from typing import Any
+
+from .table import Stored
 
 #: As ``dtype.str`` writes them; NumPy would take much else for a dtype.
 _DTYPE = re.compile(r"[<>|][biufcmMSUV][0-9]{1,10}(\[[0-9]{0,10}[A-Za-z]{1,2}\])?")
 #: How many dimensions NumPy knows, in any release, and how many places an array may have that takes no bytes.
 MAX_DIMENSIONS = 64
 MAX_EMPTY = 1 << 16
+#: Bytes of an array; smaller ones always stay in the state file.
+LARGE = 1 << 20
+
+#: Keeps the bytes of a large array apart: gets the array and its order, returns the number of its block.
+Apart = Callable[[Any, str], int]
 
 
-def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
+def encode(numpy: Any, value: Any, apart: Apart | None = None) -> tuple[Any, ...] | None:
     """(kind, plain values ...), or None for a value that is none of these or holds Python objects."""
     if type(value) is numpy.ndarray:
         described = _describe(numpy, value.dtype)
@@ -26,29 +34,32 @@ def encode(numpy: Any, value: Any) -> tuple[Any, ...] | None:
             return None
         order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
         writeable = bool(value.flags.writeable)
-        return described and ("array", described, value.shape, order, _bytes(numpy, value, order), writeable)
+        return described and ("array", described, value.shape, order, _data(numpy, value, order, apart), writeable)
     if type(value) is numpy.str_:  # an array would drop the zeros at its end
         return ("str_", "".join(value))  # its own str() drops them, too
     if type(value) is numpy.bytes_:
         return ("bytes_", bytes(value))
     if isinstance(value, numpy.generic) and type(value) is value.dtype.type:
         described = _describe(numpy, value.dtype)
-        return described and ("scalar", described, _bytes(numpy, numpy.asarray(value), "C"))
+        return described and ("scalar", described, _data(numpy, numpy.asarray(value), "C"))
     if isinstance(value, numpy.dtype):
         described = _describe(numpy, value)
         return described and ("dtype", described)
     return None
 
 
-def _bytes(numpy: Any, array: Any, order: str) -> Any:
+def _data(numpy: Any, array: Any, order: str, apart: Apart | None = None) -> Any:
+    """The bytes of an array; of a large one the number of its block."""
     if array.dtype.names is not None:  # what lies between the fields is left-over memory
         clean = numpy.zeros(array.shape, array.dtype, order)
         clean[...] = array
         array = clean
-    return array.tobytes(order)
+    return array.tobytes(order) if apart is None or array.nbytes < LARGE else apart(array, order)
 
 
-def decode_array(described: Any, shape: Any, order: str, data: bytes | memoryview, writeable: bool) -> Any:
+def decode_array(
+    described: Any, shape: Any, order: str, data: bytes | memoryview | Stored, writeable: bool
+) -> Any:
     """The reverse of :func:`encode`. Raises ValueError or TypeError if the parts do not fit together."""
     numpy: Any = importlib.import_module("numpy")
     dtype = decode_dtype(described)
@@ -57,7 +68,12 @@ def decode_array(described: Any, shape: Any, order: str, data: bytes | memoryvie
     size = math.prod(shape)
     if size * dtype.itemsize != len(data) or (not dtype.itemsize and size > MAX_EMPTY):
         raise ValueError(f"{len(data)} bytes are not an array of shape {shape} and dtype {dtype}")
-    if data:
+    if type(data) is Stored:
+        array = numpy.empty(shape, dtype, "F" if order == "F" else "C")
+        if array.shape != shape:
+            raise ValueError("a dtype that adds dimensions")
+        data.read_into((array.T if order == "F" else array).reshape(-1).view("u1").data)
+    elif data:
         array = numpy.frombuffer(data, dtype).reshape(shape, order=order).copy(order)
     elif dtype.itemsize or dtype.kind == "V":
         array = numpy.zeros(shape, dtype, order)

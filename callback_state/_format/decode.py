@@ -19,7 +19,7 @@ from .encode import FACTORIES, Encoder
 from .generators import Later
 from .limits import check_alike, check_work
 from .refill import refill
-from .table import MISSING, STORED, Node, PlainError, Ref, Table, check_depth, order, pair, two_by_two
+from .table import MISSING, STORED, Node, PlainError, Ref, Stored, Table, check_depth, order, pair, two_by_two
 
 
 class Decoder:
@@ -129,7 +129,7 @@ class Decoder:
             return self._builders[kind](self, node, self.live(i))
         live = self.claim(self.live(i)) if kind in _kinds.IN_PLACE else self.live(i)
         viewed = kind in _kinds.COPYING
-        data = [part if viewed and type(part) is memoryview else self.ref(part) for part in rest]
+        data = [part if viewed and type(part) in (memoryview, Stored) else self.ref(part) for part in rest]
         return _kinds.decode(kind, data, live, self.later)
 
     def _record(self, i: int) -> Any:

@@ -18,10 +18,12 @@ from __future__ import annotations
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from . import kinds
+from .blocks import Blocks
 from .classes import class_name, fields_of, stored_name
 from .limits import check_alike, check_work
 from .table import SCALARS, Node, PlainError, Ref, Table, check_depth
@@ -61,13 +63,17 @@ class Encoder:
 
     ``fallback`` gets (encoder, value, path) for a value that is not plain; it returns a node, or raises.
     ``canonical`` sorts sets and attributes, so that equal values have equal tables. That is only for comparisons:
-    a set is saved in the order of its iteration.
+    a set is saved in the order of its iteration. ``blocks`` gets the bytes of large arrays; without it they are in
+    the table.
     """
 
-    def __init__(self, fallback: Fallback = _refuse, *, canonical: bool = False) -> None:
+    def __init__(
+        self, fallback: Fallback = _refuse, *, canonical: bool = False, blocks: Blocks | None = None
+    ) -> None:
         self.nodes: list[Any] = []
         self._fallback = fallback
         self._canonical = canonical
+        self._blocks = blocks
         self._index: dict[int, int] = {}
         #: Every value that has a node. They must live as long as their ids are used.
         self.seen: list[Any] = []
@@ -100,7 +106,7 @@ class Encoder:
         encode = _ENCODERS.get(type(value))
         if encode is not None:
             return encode(self, value, path)
-        leaf = kinds.encode(value)
+        leaf = kinds.encode(value, None if self._blocks is None else partial(self._apart, path))
         if leaf is not None:
             return (leaf[0], *(self.ref(item, path) for item in leaf[1:]))
         fields = fields_of(value)
@@ -109,6 +115,10 @@ class Encoder:
             named = sorted(fields.items()) if self._canonical and kind == "object" else fields.items()
             return (kind, stored_name(type(value)), self.pairs(named, path, "."))
         return self._fallback(self, value, spell(path))
+
+    def _apart(self, path: Place, array: Any, order: str) -> int:
+        assert self._blocks is not None
+        return self._blocks.add(array, order, spell(path))
 
     def items(self, values: Iterable[Any], path: Place) -> list[Ref]:
         return [self.ref(value, (path, "[", i)) for i, value in enumerate(values)]

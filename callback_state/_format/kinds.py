@@ -18,6 +18,7 @@ from typing import Any
 
 from . import arrays, generators
 from .generators import Later
+from .table import Stored
 
 #: The bits of a fraction's parts.
 MAX_FRACTION = 1 << 14
@@ -25,8 +26,11 @@ MAX_FRACTION = 1 << 14
 IN_PLACE = frozenset({"Random", "BitGenerator", "RandomState"})
 
 
-def encode(value: Any) -> tuple[Any, ...] | None:
-    """(kind, plain values ...), or None for a value that is not of these kinds."""
+def encode(value: Any, apart: arrays.Apart | None = None) -> tuple[Any, ...] | None:
+    """(kind, plain values ...), or None for a value that is not of these kinds.
+
+    ``apart`` keeps the bytes of large arrays apart; without it they are among the plain values.
+    """
     if type(value) in _TO_DATA:
         name, data_of = _TO_DATA[type(value)]
         has_foreign_zone = type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone)
@@ -37,7 +41,7 @@ def encode(value: Any) -> tuple[Any, ...] | None:
     random_numbers = generators.encode(numpy, value)
     if random_numbers is not None or numpy is None:
         return random_numbers
-    return arrays.encode(numpy, value)
+    return arrays.encode(numpy, value, apart)
 
 
 def decode(kind: str, data: list[Any], live: Any, later: Later) -> Any:
@@ -127,7 +131,7 @@ _FROM_DATA: dict[str, tuple[Any, Callable[..., Any]]] = {
     "PureWindowsPath": ((str,), pathlib.PureWindowsPath),
     "PurePath": ((str,), pathlib.PurePath),
     "Path": ((str,), pathlib.Path),
-    "array": ((object, tuple, str, (bytes, memoryview), bool), arrays.decode_array),
+    "array": ((object, tuple, str, (bytes, memoryview, Stored), bool), arrays.decode_array),
     "scalar": ((object, bytes), lambda described, data: arrays.decode_array(described, (), "C", data, True)[()]),
     "dtype": ((object,), arrays.decode_dtype),
     "str_": ((str,), lambda text: _numpy().str_(text)),

@@ -1,15 +1,15 @@
 """The format of a state file: a pickle of plain data, and a trailer that seals it.
 
-    +---------------------+-----------+---------------------------------------------------------------------+
-    | payload             | signature | trailer, 124 bytes, little-endian                                   |
-    | a pickle of lists,  | 0 or 32   | magic | format | flags | payload | payload | model   | model | SHA-256|
-    | tuples and scalars  | bytes     |       |        |       | length  | SHA-256 | SHA-256 | size  | of it  |
-    |                     |           | 8     | 2      | 2     | 8       | 32      | 32      | 8     | 32     |
-    +---------------------+-----------+---------------------------------------------------------------------+
+    +---------------+----------+-----------+--------------------------------------------------------------------+
+    | payload       | blocks   | signature | trailer, 124 bytes, little-endian                                  |
+    | a pickle of   | 44 bytes | 0 or 32   | magic | format | flags | payload | SHA-256 | model   | model | own |
+    | lists, tuples | for each | bytes     |       |        |       | length  | of both | SHA-256 | size  | SHA |
+    | and scalars   |          |           | 8     | 2      | 2     | 8       | 32      | 32      | 8     | 32  |
+    +---------------+----------+-----------+--------------------------------------------------------------------+
 
 The pickle comes first, so plain ``pickle.load`` reads the file; this package never does that. The digests find
-damage, and tell which model file belongs to the state file. They are no signature. Flag 1 says that there is one,
-see :mod:`.trust`.
+damage, and tell which model file and which arrays files belong to the state file. They are no signature. Flag 1
+says that there is one, see :mod:`.trust`. Flag 2 says that there is a list of blocks, see :mod:`.blocks`.
 
 To raise the format number, when the payload means something else or a field is not what it was:
 
@@ -29,11 +29,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..exceptions import CorruptCheckpointError, UnsupportedFormatError
-from .pickles import ReadError, dump, parse, parse_first
+from .blocks import Entry, pack, unpack
+from .pickles import dump, parse, parse_first
 
 FORMAT = 1
-#: The one flag: there is a signature.
-SIGNED = 1
+#: The flags: there is a signature, there is a list of blocks.
+SIGNED, APART = 1, 2
 # Bytes that a text mode, a 7-bit channel or an editor would change, as in the header of a PNG file.
 MAGIC = b"\x89CBST\r\n\x1a"
 
@@ -49,7 +50,8 @@ class Sealed:
     """The content of a state file: data, and the SHA-256 (32 bytes) and size (bytes) of its model file.
 
     ``tree`` may be only the first node, or None. ``fields`` is the trailer without its own digest, and
-    ``signature`` its signature, which is not checked here.
+    ``signature`` its signature, which is not checked here. ``blocks`` are the large arrays, which are in files of
+    their own.
     """
 
     tree: object
@@ -57,24 +59,29 @@ class Sealed:
     model_size: int
     fields: bytes = field(default=b"", compare=False, repr=False)
     signature: bytes | None = None
+    blocks: tuple[Entry, ...] = ()
 
 
 def seal(
-    tree: object, model_digest: bytes, model_size: int, sign: Callable[[bytes], bytes] | None = None
+    tree: object,
+    model_digest: bytes,
+    model_size: int,
+    sign: Callable[[bytes], bytes] | None = None,
+    blocks: tuple[Entry, ...] = (),
 ) -> bytes:
     """The bytes of a state file. The digest of the model file is its SHA-256, 32 bytes; the size is in bytes.
 
-    ``sign`` makes the signature, 32 bytes, of the trailer's fields. Raises TypeError or ValueError if ``tree`` is
-    not what :func:`.pickles.dump` takes, or the digest is not one.
+    ``sign`` makes the signature, 32 bytes, of the trailer's fields. ``blocks`` are the arrays that are not in the
+    tree. Raises TypeError or ValueError if ``tree`` is not what :func:`.pickles.dump` takes, or the digest is not
+    one.
     """
     if len(model_digest) != _DIGEST_SIZE:
         raise ValueError(f"model_digest: expected 32 bytes, found {len(model_digest)}")
-    payload = dump(tree)
-    fields = _FIELDS.pack(
-        MAGIC, FORMAT, 0 if sign is None else SIGNED, len(payload), _sha256(payload), model_digest, model_size
-    )
+    payload, listed = dump(tree), pack(blocks)
+    flags = (0 if sign is None else SIGNED) | (APART if blocks else 0)
+    fields = _FIELDS.pack(MAGIC, FORMAT, flags, len(payload), _sha256(payload, listed), model_digest, model_size)
     signature = b"" if sign is None else sign(fields)
-    return b"".join((payload, signature, fields, _sha256(fields)))
+    return b"".join((payload, listed, signature, fields, _sha256(fields)))
 
 
 def unseal(data: bytes, where: str, *, views: bool = True) -> Sealed:
@@ -102,7 +109,7 @@ def check_end(end: bytes, size: int, where: str) -> None:
         raise CorruptCheckpointError(where, f"{_NO_TRAILER}; {_AGAIN}")
     _, number, flags, length, *_ = _FIELDS.unpack(end[: _FIELDS.size])
     expected = length + (_DIGEST_SIZE if flags & SIGNED else 0) + TRAILER_SIZE
-    if number == FORMAT and size != expected:
+    if number == FORMAT and size != expected and not (flags & APART and size > expected):
         raise CorruptCheckpointError(
             where, f"expected {expected} bytes, as the trailer says, found {size}; {_AGAIN}"
         )
@@ -124,32 +131,36 @@ def _unseal(data: bytes, where: str, read: Callable[[memoryview], object]) -> Se
     if not _is_trailer(trailer):
         raise CorruptCheckpointError(where, f"{_diagnose(data)}; {_AGAIN}")
     _, number, flags, length, digest, model_digest, model_size = _FIELDS.unpack(trailer[: _FIELDS.size])
-    if number != FORMAT or flags & ~SIGNED:
+    if number != FORMAT or flags & ~(SIGNED | APART):
         found = f"format {number}" if number != FORMAT else f"the flags {flags}"
         raise UnsupportedFormatError(
             where,
-            f"the state file has {found}, this release reads format {FORMAT} with the flags 0 and {SIGNED}; "
+            f"the state file has {found}, this release reads format {FORMAT} with flags up to {SIGNED | APART}; "
             "install a newer callback_state",
         )
     signature = None
     if flags & SIGNED:
         body, signature = body[:-_DIGEST_SIZE], bytes(body[-_DIGEST_SIZE:])
-    if len(body) != length:
+    payload, listed = body[:length], body[length:]
+    if len(payload) != length or bool(listed) != bool(flags & APART):
         found = f"expected {length} bytes before the trailer, found {len(body)}"
         raise CorruptCheckpointError(where, f"{found}; {_AGAIN}")
     if _sha256(body) != digest:
         raise CorruptCheckpointError(where, f"the data does not have the SHA-256 that the trailer gives; {_AGAIN}")
     try:
-        tree = read(body)
-    except ReadError as error:
+        tree, blocks = read(payload), unpack(listed)
+    except ValueError as error:
         raise CorruptCheckpointError(
             where, f"the digests are right, but this package never wrote that ({error}); {_AGAIN}"
         ) from error
-    return Sealed(tree, model_digest, model_size, bytes(trailer[: _FIELDS.size]), signature)
+    return Sealed(tree, model_digest, model_size, bytes(trailer[: _FIELDS.size]), signature, blocks)
 
 
-def _sha256(data: bytes | memoryview) -> bytes:
-    return hashlib.sha256(data).digest()
+def _sha256(*parts: bytes | memoryview) -> bytes:
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(part)
+    return sha.digest()
 
 
 def _is_trailer(part: bytes | memoryview) -> bool:

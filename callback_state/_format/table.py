@@ -13,8 +13,26 @@ from typing import Any
 from .classes import attributes, fields_of
 
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-#: The scalars of a table that was read: large bytes are views of the file there.
-STORED = SCALARS | {memoryview}
+
+
+class Stored:
+    """The bytes of a large array that are not in the state file, see :mod:`.blocks`.
+
+    ``read_into`` reads them into memory of ``size`` bytes, and compares them with their digest. It raises a
+    CallbackStateError if it cannot.
+    """
+
+    __slots__ = ("read_into", "size")
+
+    def __init__(self, size: int, read_into: Callable[[memoryview], None]) -> None:
+        self.size, self.read_into = size, read_into
+
+    def __len__(self) -> int:
+        return self.size
+
+
+#: The scalars of a table that was read: large bytes are views of the file there, or in another file.
+STORED = SCALARS | {memoryview, Stored}
 #: Kinds that can contain themselves: they are made empty, and filled at the end.
 MUTABLE = frozenset(
     {"list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "object", "SimpleNamespace"}

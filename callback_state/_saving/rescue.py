@@ -27,6 +27,7 @@ class Copy:
     """An interim save in memory: what the state file would say, the ledger after it, the model's variables."""
 
     def __init__(self, taken: Taken, ledger: Ledger, model: Any) -> None:
+        taken.arrays.copied()  # training goes on
         self.taken, self.ledger, self._model = taken, ledger, model
         self._variables = take_variables(model)
 

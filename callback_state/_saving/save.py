@@ -9,7 +9,7 @@ from .._callbacks.taken import Taken
 from .._checkpoints.schema import Meta
 from .._checkpoints.snapshot import columns_of
 from .._checkpoints.template import fixed
-from .._format import statefile
+from .._format.blocks import Pool
 from .._keras import model_file
 from .._keras.values import Values
 from .._keras.weights import optimizers_of
@@ -33,7 +33,7 @@ class Save:
     """
 
     def __init__(
-        self, checkpoint: Any, model: Any, path: str, taken: Taken, values: Values, *, interim: bool
+        self, checkpoint: Any, model: Any, path: str, taken: Taken, values: Values, pool: Pool, *, interim: bool
     ) -> None:
         self.path, self.taken, self.interim = path, taken, interim
         self.sha256 = b""
@@ -54,6 +54,9 @@ class Save:
             raise
         if self._content is not None:
             self._model = None
+        self._pool = pool
+        if values.beside:
+            taken.arrays.copied(pool)
 
     @property
     def meta(self) -> Meta:
@@ -67,7 +70,8 @@ class Save:
     def run(self) -> None:
         """Write. On return the checkpoint is durable; if this raises, the one before is unchanged."""
         try:
-            with commit.write(self.path, self._write_model, self._seal, link=self._link) as written:
+            arrays = self.taken.arrays.files()
+            with commit.write(self.path, self._write_model, self._seal, link=self._link, arrays=arrays) as written:
                 self.values.check(self.path)
                 commit.commit(written)
         finally:
@@ -89,10 +93,11 @@ class Save:
         self.taken = self.taken.completed(digest)
 
     def _seal(self, sha256: bytes, size: int) -> bytes:
-        return statefile.seal(self.taken.tree, sha256, size, self._sign)
+        return self.taken.sealed(sha256, size, self._sign)
 
     def _close(self) -> None:
         if self._content is not None:
             self._content.close()
         self._content = None
         self.values.clear()
+        self.taken.arrays.release(self._pool)

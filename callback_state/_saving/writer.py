@@ -15,7 +15,7 @@ from .._callbacks.in_place import Held
 from .._callbacks.taken import Taken, TakenState, take, take_state
 from .._checkpoints.schema import Meta, Run
 from .._checkpoints.snapshot import Snapshot
-from .._format import statefile
+from .._format.blocks import Pool
 from .._keras import weights
 from .._keras.values import Room, Values
 from .._loop.messages import moment
@@ -73,6 +73,7 @@ class Writer:
         #: The newest file that was written, and its moment, in words.
         self.saved: str | None = None
         self._room: Room | None = None  # for copies, once a value has changed while it was held
+        self._pool: Pool = {}  # for copies of the arrays of callbacks
 
     def prepare(self, path: str, taken: Taken, *, interim: bool, beside: bool = False) -> Save:
         """Look at all that can be wrong, and hold what is to be written.
@@ -84,7 +85,8 @@ class Writer:
         tell_of_directory(checkpoint)
         self.directory.hold()
         self.directory.refuse_to_replace(os.path.basename(path), checkpoint.own)
-        save = Save(checkpoint, self._model, path, taken, Values(beside=beside, room=self._room), interim=interim)
+        values = Values(beside=beside, room=self._room)
+        save = Save(checkpoint, self._model, path, taken, values, self._pool, interim=interim)
         self.wrote_at = time.monotonic()
         return save
 
@@ -160,12 +162,13 @@ class Writer:
         """Note the last epoch, which is not saved, to find out whether the end of the run changes anything."""
         self._last = None
         with contextlib.suppress(NotPicklableError):  # the save of the end, which follows, tells
-            self._last = _Last(None, weights.digest_of(self._model), take_state(callbacks, self._model))
+            state = take_state(callbacks, self._model).settled()
+            self._last = _Last(None, weights.digest_of(self._model), state)
 
     def adopt(self, path: str, callbacks: list[Any]) -> None:
         """Take over the checkpoint that a killed process has written of the present moment."""
         found = Snapshot.open(path)
-        state = take_state(callbacks, self._model)
+        state = take_state(callbacks, self._model).settled()
         self._last = _Last(path, weights.digest_of(self._model), state, found.meta, found.run)
 
     def mark_finished(self, epoch: int, callbacks: list[Any], held: Held) -> bool:
@@ -180,10 +183,10 @@ class Writer:
             self._last = replace(last, path=None)
             return False
         meta = replace(last.meta, finished=True)
-        tree = take(callbacks, self._model, meta, last.run, held).tree
+        taken = take(callbacks, self._model, meta, last.run, held)
         sign = None if self._checkpoint.keys is None else self._checkpoint.keys.signer(path)
-        data = statefile.seal(tree, sealed.model_digest, sealed.model_size, sign)
-        commit.commit_state(path, data)
+        data = taken.sealed(sealed.model_digest, sealed.model_size, sign)
+        commit.commit_state(path, data, taken.arrays.files())
         self._hand_on(path, meta)
         return True
 

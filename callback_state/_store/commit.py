@@ -1,4 +1,4 @@
-"""Writing a checkpoint, so that its two files appear as one, and deleting it.
+"""Writing a checkpoint, so that its files appear as one, and deleting it.
 
 :mod:`.pair` says how a pair is read, :mod:`.staging` what the hidden files beside it are.
 """
@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from .._format.blocks import LiveFile
 from .._format.statefile import TRAILER_SIZE, model_digest_in
+from . import arrays as _arrays
 from . import disk
 from .pair import SUFFIX, Path, has_digest
-from .recover import recover, sweep
-from .staging import staged_path, staging
+from .recover import recover, sweep, sweep_arrays
+from .staging import refuse_link, staged_path, staging
 
 #: The model files whose last save or deletion in this process failed.
 _FAILED: set[str] = set()
@@ -23,11 +24,12 @@ _FAILED: set[str] = set()
 
 @dataclass(frozen=True)
 class Written:
-    """Both files of a checkpoint, durable in a staging directory, and the path that the model will get."""
+    """The files of a checkpoint, durable in a staging directory, and the path that the model will get."""
 
     new_model: str
     model: str
     digest: bytes
+    arrays: list[tuple[str, str]]  # of each arrays file that is not in its place: where it is, and its path
 
 
 @contextlib.contextmanager
@@ -37,40 +39,43 @@ def write(
     make_state: Callable[[bytes, int], bytes],
     *,
     link: bool = True,
+    arrays: Iterable[LiveFile] = (),
 ) -> Iterator[Written]:
-    """Write both files of a checkpoint into a staging directory, for :func:`commit` within the block.
+    """Write the files of a checkpoint into a staging directory, for :func:`commit` within the block.
 
     Missing directories are made. If the path is a link, it is followed, or without ``link`` the write is refused
-    with an OSError (ELOOP) before anything is written. It is always refused where the state's name is a link.
-    ``write_model`` writes the model file at the given path and closes it. It returns the SHA-256 (32 bytes) and
-    the size (bytes) if the file is on the disk; after None the file is synced and read here. ``make_state`` makes
-    a sealed state from these two. If anything raises, no checkpoint has changed.
+    with an OSError (ELOOP) before anything is written. It is always refused where the name of the state or of an
+    arrays file is a link. ``arrays`` are those that the state refers to. ``write_model`` writes the model file at
+    the given path and closes it. It returns the SHA-256 (32 bytes) and the size (bytes) if the file is on the
+    disk; after None the file is synced and read here. ``make_state`` makes a sealed state from these two. If
+    anything raises, no checkpoint has changed.
     """
     if not link:
-        _refuse_link(os.fspath(model_path))
+        refuse_link(os.fspath(model_path))
     model = os.path.realpath(model_path)
     disk.make_directories(os.path.dirname(model))
-    _refuse_link(model + SUFFIX)  # no script gives its path
+    refuse_link(model + SUFFIX)  # no script gives its path
     _finish_failed(os.path.dirname(model))
     try:
         with staging(model) as stage:
             new_model = os.path.join(stage, os.path.basename(model))
             digest, size = write_model(new_model) or disk.sync_and_digest(new_model)
+            staged = _arrays.stage(stage, model, arrays)
             disk.write_bytes(new_model + SUFFIX, make_state(digest, size))
-            yield Written(new_model, model, digest)
+            yield Written(new_model, model, digest, staged)
     except BaseException:
         _FAILED.add(model)
+        _sweep_arrays(model)
         raise
+    _sweep_arrays(model)
 
 
-def _refuse_link(path: str) -> None:
-    if os.path.islink(path):
-        raise OSError(
-            errno.ELOOP,
-            f"expected a name without a link, found a link to {os.readlink(path)}, where a save would "
-            f"replace what somebody else has there; remove the link",
-            path,
-        )
+def _sweep_arrays(model: str) -> None:
+    """Remove the arrays files that no state of a model refers to any more, or those of a save that failed."""
+    try:
+        sweep_arrays(model, disk.identity(model))
+    except OSError:  # tried again before the next save
+        _FAILED.add(model)
 
 
 def commit(written: Written) -> None:
@@ -79,14 +84,19 @@ def commit(written: Written) -> None:
     This is the order of writes. Steps 1 to 3 are :func:`write`, step 8 is the end of its block:
 
     1. Make the staging directory.
-    2. Write the model there under its own name, and sync it.
-    3. Write the state there, which contains the model's digest, and sync it.
-    4. Rename the state to its staged name, and sync the directory: the state is durable before the model moves.
+    2. Write the model there under its own name, and sync it. Write the arrays files that are not in their place
+       there, or make hard links to the same arrays of another checkpoint, once these have been read and have the
+       right digests; and sync them.
+    3. Write the state there, which contains the digests of the model and of the arrays, and sync it.
+    4. Rename the arrays files to their own names, which contain their digests, so that none of another content is
+       replaced. Rename the state to its staged name, and sync the directory: all of it is durable before the model
+       moves.
     5. Rename the model to ``M``. This is the commit point.
     6. Sync the directory, before the old ``S`` is replaced.
     7. If ``M`` is still the file just written, rename the staged state to ``S``, and sync the directory.
        Else another writer was later, and the staged state stays.
-    8. Remove the staging directory. Old checkpoints are deleted only after the return, model before state.
+    8. Remove the staging directory, then the arrays files of ``M`` that no state of ``M`` contains. Old
+       checkpoints are deleted only after the return: the model, then its state, then its arrays.
 
     Readers follow one rule, and so does recovery: ``S`` counts if it contains the digest of ``M``, else the staged
     state with that digest does. See :func:`.pair.open_pair` and :func:`.recover.recover`.
@@ -102,6 +112,8 @@ def commit(written: Written) -> None:
     # If the same bytes are saved again, this may be the only state of the old model.
     used = os.path.exists(staged)
     try:
+        for new_arrays, path in written.arrays:
+            disk.rename(new_arrays, path)
         disk.rename(new_model + SUFFIX, staged)
         disk.sync_directory(directory)
         disk.rename(new_model, model)
@@ -127,21 +139,28 @@ def _finish_failed(directory: str) -> None:
             _FAILED.discard(model)
 
 
-def commit_state(model_path: Path, data: bytes) -> None:
+def commit_state(model_path: Path, data: bytes, arrays: Iterable[LiveFile] = ()) -> None:
     """Replace only the state file of a model file, with a sealed state for the same model; durable on return.
 
-    After an OSError either the old or the new state file is there, whole.
+    ``arrays`` are the arrays files that the new state refers to, unless they are those of the old one, which have
+    been verified. After an OSError either the old or the new state file is there, whole.
     """
     model = os.path.realpath(model_path)
     with staging(model) as stage:
         new_state = os.path.join(stage, os.path.basename(model) + SUFFIX)
+        staged = _arrays.stage(stage, model, arrays)
         disk.write_bytes(new_state, data)
+        for new_arrays, path in staged:
+            disk.rename(new_arrays, path)
+        if staged:
+            disk.sync_directory(os.path.dirname(model))
         disk.rename(new_state, model + SUFFIX)
         disk.sync_directory(os.path.dirname(model))
+    _sweep_arrays(model)
 
 
 def delete(model_path: Path) -> None:
-    """Remove a checkpoint if it is there, the model file before its state. Raises OSError.
+    """Remove a checkpoint if it is there: the model file, then its state, then its arrays. Raises OSError.
 
     Of a link only the link itself is removed, never what it leads to.
 

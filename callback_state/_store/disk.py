@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -180,6 +181,11 @@ def rename(source: str, target: str) -> None:
     os.replace(source, target)
 
 
+def link(source: str, target: str) -> None:
+    """Give a file a second name; not durable yet. Raises OSError, also where the system makes no such links."""
+    os.link(source, target)
+
+
 def remove(path: str) -> None:
     """Remove a file if it is there. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
@@ -240,6 +246,11 @@ def _opened(path: str, flags: int) -> int:
     return fd
 
 
+def opened(path: str) -> io.FileIO:
+    """Open a file to read it, that is no link. Raises NoFileError, OSError (a link: ELOOP)."""
+    return io.FileIO(path, "rb", opener=lambda path, flags: _opened(path, flags | _NO_LINK))
+
+
 def read_bytes(path: str) -> bytes:
     """The content of a file. Raises NoFileError, OSError."""
     with open(path, "rb", buffering=0, opener=_opened) as file:
@@ -257,6 +268,14 @@ def allocated(path: str) -> int | None:
     """How many bytes a file takes on the disk, which is less than its size if it has holes; None if unknown."""
     blocks = getattr(os.stat(path), "st_blocks", None)  # of 512 bytes each; Windows has none
     return None if blocks is None else blocks * 512
+
+
+def memory() -> int | None:
+    """How many bytes of memory the machine has; None if unknown."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def digest(path: str) -> tuple[bytes, int]:

@@ -1,7 +1,8 @@
 """Reading a checkpoint, which is a pair: a model file ``M`` and its state file ``S``.
 
-A model file and a state are a pair if the state contains the SHA-256 of the model file. Names and times do not
-count. If ``S`` has another digest, the staged state with the right one is the other half (see :mod:`.staging`).
+Where callbacks have large arrays, these are in files of their own, which count as a part of the state. A model
+file and a state are a pair if the state contains the SHA-256 of the model file. Names and times do not count. If
+``S`` has another digest, the staged state with the right one is the other half (see :mod:`.staging`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from .._format.statefile import TRAILER_SIZE, Sealed, check_end, model_size_in, unseal
 from .._format.trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
-from . import disk
+from . import arrays, disk
 from .staging import all_staged, hidden, staged_path
 
 SUFFIX = ".callbacks.pkl"
@@ -69,9 +70,10 @@ def _check_holes(path: str, size: int) -> None:
 def open_pair(path: Path, read: Read = unseal, *, keys: Keys | None = None) -> Pair:
     """The checkpoint at a path, verified: its model file is hashed, and its state has that digest.
 
-    The path is that of the model file or the state file; links are followed. With ``keys``, the state has to be
-    signed. A writer may work at the same time. Not guaranteed: that ``M`` is still that file when the caller loads
-    it. Compare ``identity`` afterwards, or ``sealed.model_digest`` with the bytes that were loaded.
+    So are its arrays files, of which the state has the digests too. The path is that of the model file or the
+    state file; links are followed. With ``keys``, the state has to be signed. A writer may work at the same time.
+    Not guaranteed: that ``M`` is still that file when the caller loads it. Compare ``identity`` afterwards, or
+    ``sealed.model_digest`` with the bytes that were loaded.
 
     Raises CheckpointNotFoundError, which says which file is missing, MismatchError, UntrustedError, OSError, or
     what ``read`` raises.
@@ -83,6 +85,13 @@ def open_pair(path: Path, read: Read = unseal, *, keys: Keys | None = None) -> P
     if keys is not None:
         keys.check(sealed, model)
     return Pair(model, model + SUFFIX, sealed, identity)
+
+
+def model_of(state: str) -> str:
+    """The path of the model file of a state file, by its name, which may be that of a staged state."""
+    directory, name = os.path.split(state)
+    found = hidden(name)
+    return state.removesuffix(SUFFIX) if found is None else os.path.join(directory, found.base)
 
 
 def states(directory: Path) -> list[tuple[str, list[str]]]:
@@ -163,16 +172,16 @@ def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     for path in (model + SUFFIX, *([] if digest is None else [staged_path(model, digest)])):
         try:
             sealed = read(state_bytes(path), path)
+            if sealed.model_digest == digest:
+                arrays.check(model, sealed.blocks)
+                return path, sealed
+            problem = _mismatch(model, sealed, digest, size)
         except CallbackStateError as error:
             problem = error
         except disk.NoFileError as error:
             problem = CorruptCheckpointError(path, str(error.strerror))
         except FileNotFoundError:
             continue
-        else:
-            if sealed.model_digest == digest:
-                return path, sealed
-            problem = _mismatch(model, sealed, digest, size)
     raise problem
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
+from .._format.blocks import files_of
+from .._format.statefile import unseal_first
 from ..exceptions import CallbackStateError
-from . import disk, lock
-from .pair import MODEL_SUFFIXES, SUFFIX, Path, look
-from .staging import all_staged, hidden, stagings
+from . import arrays, disk, lock
+from .pair import MODEL_SUFFIXES, SUFFIX, Path, look, state_bytes
+from .staging import BEGINS, all_staged, hidden, stagings
 
 #: Seconds: a staging directory that was not changed for so long has no writer any more.
 UNTOUCHED = 3600
@@ -18,9 +21,9 @@ def recover(model_path: Path) -> bool:
 
     What :func:`.pair.open_pair` finds at ``M`` is made durable, and its state gets the name ``S``. Then the
     staging directories of dead processes are removed (see :func:`.staging.stagings`), and also staged states that
-    belong to no model, unless somebody is writing. If there is a model file without a state for it, nothing is
-    touched: the leftovers may be all that is left of the state. Raises OSError if the directory cannot be read,
-    synced or changed. Returns whether a whole checkpoint is there.
+    belong to no model, and arrays files that no state refers to, unless somebody is writing. If there is a model
+    file without a state for it, nothing is touched: the leftovers may be all that is left of the state. Raises
+    OSError if the directory cannot be read, synced or changed. Returns whether a whole checkpoint is there.
     """
     model = os.path.realpath(model_path)
     directory = os.path.dirname(model)
@@ -74,10 +77,19 @@ def recover_all(directory: Path) -> list[str]:
 
 
 def leftovers(directory: Path) -> dict[str, str]:
-    """The hidden files of saves in a directory: for each name, sorted, the name of the model file."""
+    """What saves have left in a directory: for each name, sorted, the name of the model file.
+
+    That is hidden files, and arrays files that no state refers to. Of model files that have arrays, the state is
+    read.
+    """
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     found = {name: of.base for name in names if (of := hidden(name)) is not None}
-    return {name: model for name, model in found.items() if model.endswith(MODEL_SUFFIXES)}
+    for base in sorted({*filter(None, map(arrays.model_of, names))}):
+        model = os.path.join(directory, base)
+        with contextlib.suppress(OSError):  # who reads the state tells of it
+            unneeded = [] if os.path.islink(model) else _unneeded(model)
+            found |= {os.path.basename(path): base for path in unneeded}
+    return {name: model for name, model in sorted(found.items()) if model.endswith(MODEL_SUFFIXES)}
 
 
 def _sweep_abandoned(model: str, before: object) -> None:
@@ -108,3 +120,34 @@ def sweep(model: str, before: object) -> None:
     if not alive and disk.identity(model) == before:
         for path in staged:
             disk.remove(path)
+    sweep_arrays(model, before)
+
+
+def sweep_arrays(model: str, before: object) -> None:
+    """Remove the arrays files of a model file that no state of it refers to, unless somebody is writing.
+
+    ``before`` is the identity of the model file when it was last looked at. Raises OSError.
+    """
+    for path in _unneeded(model):
+        with BEGINS:  # a save that begins now finds what is left
+            if stagings(model)[1] or disk.identity(model) != before:
+                return
+            disk.remove(path)
+
+
+def _unneeded(model: str) -> list[str]:
+    """The arrays files that no state of a model file refers to; none where that is not certain. Raises OSError."""
+    found = arrays.all_of(model) if os.path.isdir(os.path.dirname(model) or os.curdir) else []
+    if not found:
+        return []
+    states = [path for path in (model + SUFFIX, *all_staged(model)) if os.path.lexists(path)]
+    if not states and os.path.lexists(model):  # it has lost its state, to which they may belong
+        return []
+    needed = set()
+    for path in states:
+        try:
+            blocks = unseal_first(state_bytes(path), path).blocks
+        except (CallbackStateError, FileNotFoundError, disk.NoFileError):
+            return []
+        needed |= {arrays.path_of(model, file) for file in files_of(blocks)}
+    return [path for path in found if path not in needed]

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,6 +22,8 @@ from . import disk
 _HIDDEN = re.compile(r"\.(?P<base>.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-(?P<digits>[0-9a-f]{32}))", re.ASCII)
 #: The staging directories that this process uses. Another one with the number of this process is older.
 _ACTIVE: set[str] = set()
+#: Held while a staging directory begins, and while somebody who has found none removes what a save may refer to.
+BEGINS = threading.Lock()
 
 
 class Hidden(NamedTuple):
@@ -56,9 +60,10 @@ def staging(path: str) -> Iterator[str]:
     process finds it with :func:`stagings`. Raises OSError if it cannot be made.
     """
     stage = f"{_stem(path)}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
-    _ACTIVE.add(stage)
     try:
-        disk.make_directory(stage)
+        with BEGINS:
+            _ACTIVE.add(stage)
+            disk.make_directory(stage)
         yield stage
     finally:
         try:
@@ -79,6 +84,17 @@ def stagings(path: str) -> tuple[list[str], list[str]]:
     found = [os.path.join(directory, n) for n in os.listdir(directory) if n.startswith(stem)]
     dead = [stage for stage in found if _is_dead(stage, _stem(path) + _host())]
     return dead, [stage for stage in found if stage not in dead]
+
+
+def refuse_link(path: str) -> None:
+    """Raise OSError (ELOOP) if there is a link at a path that is about to be replaced."""
+    if os.path.islink(path):
+        raise OSError(
+            errno.ELOOP,
+            f"expected a name without a link, found a link to {os.readlink(path)}, where a save would "
+            f"replace what somebody else has there; remove the link",
+            path,
+        )
 
 
 def _stem(path: str) -> str:

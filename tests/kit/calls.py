@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from disk import File, Folder, State, after_cut, read
 
-from callback_state._store import commit, staging
+from callback_state._store import arrays, commit, staging
 from callback_state._store import disk as seam
 
 #: What a reader is entitled to: the newest save, those saves that must all be there, and whether the newest
@@ -100,6 +100,7 @@ class Disk:
         patch.setattr(os, "listdir", lambda path=".": sorted(listdir(path)))
         patch.setattr(seam, "_DURABLE", set())
         commit._FAILED.clear()
+        arrays._SERVED.clear()
         # The same name in every run, so that the same state is looked at once.
         numbers = itertools.count(1)
         patch.setattr(staging.secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
@@ -109,6 +110,7 @@ class Disk:
         self.dead, self.fault = False, None
         seam._DURABLE.clear()
         commit._FAILED.clear()
+        arrays._SERVED.clear()
 
     def promise(self, newest: int, all_of: dict[str, int], plain: bool = False) -> None:
         """From now on this is what a reader must find, also after a power cut."""

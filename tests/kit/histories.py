@@ -13,7 +13,20 @@ from typing import Any
 import pytest
 from calls import Died, Disk, Fault
 from disk import State
-from saves import SUFFIX, Writer, listing, model_of, put, save, sealed, staged_name, whole
+from saves import (
+    SUFFIX,
+    Arrays,
+    Writer,
+    arrays_in,
+    blocks_of,
+    listing,
+    model_of,
+    put,
+    save,
+    sealed,
+    staged_name,
+    whole,
+)
 
 from callback_state._format import statefile
 from callback_state._store import commit, recover, staging
@@ -30,6 +43,7 @@ class History:
         act: ``save``, ``state`` (only the state is replaced), ``recover`` (of what a dead writer left), or
             ``again`` (the same bytes, whose only state is still the staged one, and no recovery before).
         model: the bytes of the models.
+        arrays: the arrays files of the saves.
     """
 
     template: str
@@ -37,9 +51,10 @@ class History:
     keep: int | None = None
     act: str = "save"
     model: Callable[[int], bytes] = model_of
+    arrays: Callable[[int], Arrays] = lambda number: ()
 
     def writer(self, root: Path) -> Writer:
-        return Writer(root / "a" / "b", self.template, self.keep, self.model)
+        return Writer(root / "a" / "b", self.template, self.keep, self.model, self.arrays)
 
     def prepare(self, root: Path) -> None:
         writer = self.writer(root)
@@ -53,6 +68,7 @@ class History:
         if self.act == "recover":
             put(writer.directory, {staged_name(b"never moved", name): sealed(9, b"never moved")})
             (writer.directory / f".{name}.tmp-{staging._host()}-{os.getpid()}-00000000").mkdir()
+            put(writer.directory, arrays_in(name, (b"of an older state",)))
 
     def do(self, writer: Writer) -> int:
         """The act; the number that a reader must find afterwards."""
@@ -61,10 +77,12 @@ class History:
             return self.before + 1
         path = writer.path(self.before)
         if self.act == "again":
-            save(path, self.before + 1, self.model(self.before))
+            save(path, self.before + 1, self.model(self.before), self.arrays(self.before + 1))
             return self.before + 1
         if self.act == "state":
-            commit.commit_state(path, sealed(self.before + 1, self.model(self.before)))
+            arrays = self.arrays(self.before + 1)
+            data = sealed(self.before + 1, self.model(self.before), arrays)
+            commit.commit_state(path, data, blocks_of(arrays).files())
             return self.before + 1
         assert recover.recover(path)
         return self.before
@@ -79,6 +97,12 @@ class History:
 
 SAME = b"the same bytes in every save"
 
+
+def one_changes(number: int) -> Arrays:
+    """Two arrays files, of which one is another in each save."""
+    return b"best weights", f"moving average {number}".encode()
+
+
 HISTORIES = {
     "fixed-first": History("m.keras", 0),
     "fixed-later": History("m.keras", 1),
@@ -88,6 +112,10 @@ HISTORIES = {
     "state-only": History("m.keras", 1, act="state"),
     "same-bytes-staged": History("m.keras", 1, act="again", model=lambda number: SAME),
     "recovery": History("m.keras", 2, act="recover"),
+    "arrays-fixed": History("m.keras", 1, arrays=one_changes),
+    "arrays-linked": History("{epoch:03d}.keras", 1, keep=1, arrays=lambda number: (b"best weights",)),
+    "arrays-state-only": History("m.keras", 1, act="state", arrays=one_changes),
+    "arrays-recovery": History("m.keras", 2, act="recover", arrays=one_changes),
 }
 
 

@@ -9,7 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from callback_state._format import statefile
+from callback_state._format.blocks import Blocks
+from callback_state._store import arrays as _arrays
 from callback_state._store import commit as _store
 from callback_state._store import recover, staging
 from callback_state._store.pair import MODEL_SUFFIXES, SUFFIX, Pair, open_pair
@@ -21,26 +25,54 @@ DEAD = 999_999_999  # no system gives a process this number
 Content = dict[str, bytes]
 
 
-def commit(path: Any, write_model: Callable[[str], Any], make_state: Callable[[bytes, int], bytes]) -> None:
+#: The arrays files of a save: the bytes of each.
+Arrays = tuple[bytes, ...]
+
+
+def commit(
+    path: Any, write_model: Callable[[str], Any], make_state: Callable[[bytes, int], bytes], arrays: Arrays = ()
+) -> None:
     """Both steps of a save."""
-    with _store.write(path, write_model, make_state) as written:
+    with _store.write(path, write_model, make_state, arrays=blocks_of(arrays).files()) as written:
         _store.commit(written)
+
+
+def blocks_of(arrays: Arrays) -> Blocks:
+    """One array for each arrays file, with these bytes."""
+    blocks = Blocks()
+    for i, data in enumerate(arrays):
+        blocks.add(np.frombuffer(data, "u1"), "C", f"callback{i}")
+    return blocks
+
+
+def arrays_in(model: Any, arrays: Arrays) -> Content:
+    """The arrays files of a model file by name."""
+    name = os.path.basename(model)
+    described = (file.described for file in blocks_of(arrays).files())
+    return {_arrays.path_of(name, file): data for file, data in zip(described, arrays, strict=True)}
 
 
 def model_of(number: int) -> bytes:
     return f"model {number} ".encode() * 3
 
 
-def sealed(number: int, model: bytes | None = None) -> bytes:
+def sealed(number: int, model: bytes | None = None, arrays: Arrays = ()) -> bytes:
     """The state file of save ``number``."""
     model = model_of(number) if model is None else model
-    return statefile.seal([number], hashlib.sha256(model).digest(), len(model))
+    digest = hashlib.sha256(model).digest()
+    return statefile.seal([number], digest, len(model), blocks=blocks_of(arrays).entries())
 
 
-def save(path: Any, number: int, model: bytes | None = None) -> None:
+def save(path: Any, number: int, model: bytes | None = None, arrays: Arrays = ()) -> None:
     """Commit the checkpoint ``number``, with a model file of its own unless told otherwise."""
     data = model_of(number) if model is None else model
-    commit(path, lambda p: write_model(p, data), lambda digest, size: statefile.seal([number], digest, size))
+    entries = blocks_of(arrays).entries()
+    commit(
+        path,
+        lambda p: write_model(p, data),
+        lambda digest, size: statefile.seal([number], digest, size, blocks=entries),
+        arrays,
+    )
 
 
 def write_model(path: str, data: bytes) -> None:
@@ -124,12 +156,19 @@ class Writer:
         template: the name of the model files, with ``{epoch}`` or without.
         keep: how many of the newest to keep; None for all.
         model: from the number of a save to the bytes of its model.
+        arrays: from the number of a save to its arrays files.
     """
 
     def __init__(
-        self, directory: Path, template: str, keep: int | None = None, model: Callable[[int], bytes] = model_of
+        self,
+        directory: Path,
+        template: str,
+        keep: int | None = None,
+        model: Callable[[int], bytes] = model_of,
+        arrays: Callable[[int], Arrays] = lambda number: (),
     ) -> None:
         self.directory, self.template, self.keep, self.model = directory, template, keep, model
+        self.arrays = arrays
         self.started = False
 
     def path(self, number: int) -> Path:
@@ -140,7 +179,7 @@ class Writer:
         if not self.started:
             recover.recover_all(self.directory)
         self.started = True
-        save(self.path(number), number, self.model(number))
+        save(self.path(number), number, self.model(number), self.arrays(number))
         for old in self.surplus(number):
             _store.delete(self.path(old))
 
@@ -162,8 +201,9 @@ class Writer:
         """All that may be there after the save ``number``."""
         oldest = number if "{" not in self.template else max(1, number - (self.keep or number) + 1)
         models = {self.path(n).name: (n, self.model(n)) for n in range(oldest, number + 1)}
-        states = {name + SUFFIX: sealed(n, data) for name, (n, data) in models.items()}
-        return {name: data for name, (_, data) in models.items()} | states
+        states = {name + SUFFIX: sealed(n, data, self.arrays(n)) for name, (n, data) in models.items()}
+        arrays = {k: v for name, (n, _) in models.items() for k, v in arrays_in(name, self.arrays(n)).items()}
+        return {name: data for name, (_, data) in models.items()} | states | arrays
 
     def name_of(self, number: int) -> str:
         return self.path(number).name

@@ -44,7 +44,7 @@ def tree_of(
     *callbacks: Any, model: Any = None, held: Held | None = None, run: dict[str, Any] | None = None, **meta: Any
 ) -> list[Any]:
     """What is sealed in the state file of these callbacks; ``meta`` are differences from :data:`META`."""
-    return take(list(callbacks), model, *contents(meta, run), held).tree
+    return take(list(callbacks), model, *contents(meta, run), held, apart=False).tree
 
 
 def saved(*callbacks: Any, model: Any = None, held: Held | None = None) -> Snapshot:

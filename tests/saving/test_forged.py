@@ -155,7 +155,7 @@ class World:
         meta = replace(self.snapshot.meta, **case.get("meta", {}))
         run = replace(self.snapshot.run, **case.get("run", {}))
         with patch.object(taken, "state_of", state), patch.object(taken, "outside_of", outside):
-            tree = taken.take(callbacks, None, meta, run).tree
+            tree = taken.take(callbacks, None, meta, run, apart=False).tree
         return seal(tree, self.digest, self.size)
 
     def content(self, directory: Path) -> dict[str, bytes]:

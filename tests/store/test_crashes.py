@@ -86,7 +86,7 @@ def errors(history: History, base: Path) -> int:
             if not set(left) <= set(excused(history, done, newest)):
                 raise Lost(f"{fault} left {left}")
             done.writer.save(newest + 1)
-            if seen(history, root)[0] != newest + 1 or still_left(done, left):
+            if seen(history, root)[0] != newest + 1 or still_left(done, left) or unneeded(done):
                 raise Lost(f"after {fault} and another save: {os.listdir(done.writer.directory)}")
             goes_on(history, root, newest + 1)
             cases += 1
@@ -111,6 +111,13 @@ def excused(history: History, done: Act, newest: int) -> list[str]:
 def still_left(done: Act, left: list[str]) -> set[str]:
     """What ought to be gone: after a save that failed all, after one that only could not clean up what is new."""
     return set(hidden(done.writer.directory)) - (set() if done.failed else set(left))
+
+
+def unneeded(done: Act) -> list[str]:
+    """The arrays files that no state refers to; one that could not be removed may stay until the next process."""
+    could_not_remove = done.disk.fault is not None and done.disk.fault.kind == "unlink"
+    names = [] if could_not_remove else recover.leftovers(done.writer.directory)
+    return [name for name in names if name.endswith(".arrays")]
 
 
 def cuts(history: History, base: Path) -> int:

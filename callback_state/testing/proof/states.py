@@ -46,7 +46,8 @@ RUN = Run(generators={}, extra=Extra())
 
 def sealed(callbacks: list[Any], model: Any = None) -> bytes:
     """Write a state file of these callbacks; it belongs to no model file yet, see :func:`resealed`."""
-    return seal(take(callbacks, model, replace(META, versions=versions()), RUN).tree, bytes(32), 0)
+    taken = take(callbacks, model, replace(META, versions=versions()), RUN, apart=False)
+    return taken.sealed(bytes(32), 0)
 
 
 def resealed(data: bytes, digest: bytes, size: int) -> bytes:
