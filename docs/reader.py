@@ -6,9 +6,11 @@ python reader.py 007.keras.callbacks.pkl
 import hashlib
 import hmac
 import io
+import itertools
 import pprint
 import struct
 import sys
+import zlib
 
 
 def unseal(data, model=None, key=None):
@@ -92,6 +94,46 @@ def tree_of(payload):
     return stack[0]
 
 
+#: How ``struct`` calls the numbers of each width.
+CODES = {"i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "b1": "?"}
+CODES |= {"f2": "e", "f4": "f", "f8": "d", "c8": "2f", "c16": "2d"}
+
+
+def joined(count, data):
+    """The bytes of a column's values, one value after the other."""
+    if isinstance(data, bytes):
+        return data
+    whole = bytearray(count * len(data))
+    assert count <= 65536
+    for at, plane in enumerate(data):
+        assert count <= 8 * len(plane), "a plane that claims too much"
+        whole[at :: len(data)] = plane if len(plane) == count else zlib.decompressobj(-15).decompress(plane, count)
+    return bytes(whole)
+
+
+def column_of(column):
+    """The values of a column; a scalar of NumPy is (dtype, value)."""
+    word, count, data = column[0], column[1], column[-1]
+    if word == "None":
+        return [None] * count
+    if word == "mixed":
+        parts = [iter(column_of(part)) for part in data]
+        return [next(parts[code]) for code in joined(count, column[2])]
+    if word in ("long", "text"):
+        whole = data if word == "long" else data.decode("utf-8", "surrogatepass")
+        sizes = column_of(column[2])
+        parts = [whole[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        return parts if word == "text" else [int.from_bytes(part, "little", signed=True) for part in parts]
+    raw, of_numpy = joined(count, data), word[0] in "<|"
+    letter = {"float": "f", "bool": "b"}.get(word, "i")
+    code = CODES[word[1:] if of_numpy else f"{letter}{len(raw) // count}"]
+    values = [value if len(value) > 1 else value[0] for value in struct.iter_unpack(f"<{code}", raw)]
+    assert len(values) == count, "other bytes than the count says"
+    if word == "steps":
+        values = [(column[2] + n + 2**63) % 2**64 - 2**63 for n in itertools.accumulate(values)]
+    return [(word, value) for value in values] if of_numpy else values
+
+
 def value_of(nodes, ref, built):
     """The value of a reference: lists, dicts, sets and tuples are Python's, other kinds are (kind, parts ...)."""
     if not isinstance(ref, tuple):
@@ -105,14 +147,23 @@ def value_of(nodes, ref, built):
         items = values_of(nodes, parts[0], built)
         made.extend(items) if kind == "list" else made.update(zip(items[::2], items[1::2], strict=True))
         return made
-    values = [(values_of if isinstance(part, list) else value_of)(nodes, part, built) for part in parts]
+    values = [(value_of if is_reference(part) else values_of)(nodes, part, built) for part in parts]
     whole = {"tuple": tuple, "set": set, "frozenset": frozenset}.get(kind)
     built[i] = whole(values[0]) if whole else (kind, *values)
     return built[i]
 
 
+def is_reference(part):
+    return not isinstance(part, list) and not (isinstance(part, tuple) and len(part) > 1)
+
+
 def values_of(nodes, refs, built):
-    return [value_of(nodes, ref, built) for ref in refs]
+    """The values of a list of references, or of what has columns in its place."""
+    if isinstance(refs, list):
+        return [value_of(nodes, ref, built) for ref in refs]
+    if isinstance(refs[0], str):
+        return column_of(refs)
+    return [item for pair in zip(*map(column_of, refs), strict=True) for item in pair]
 
 
 def read(data, model=None, key=None):

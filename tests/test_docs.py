@@ -14,8 +14,11 @@ from typing import Any, get_type_hints
 
 import golden_states
 import keras
+import numpy as np
 import pytest
 from golden_states import FILES, KEY
+from hypothesis import given, settings
+from numbers_of_types import numbers
 from places import ROOT, TESTS
 
 import callback_state
@@ -27,6 +30,7 @@ from callback_state._checkpoints import schema
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._checkpoints.summary import KIND
 from callback_state._checkpoints.typed import to_plain
+from callback_state._format import columns as _columns
 from callback_state._format import kinds as _kinds
 from callback_state._format import pickles, statefile
 from callback_state._format.encode import Encoder
@@ -306,6 +310,29 @@ def test_the_page_has_every_kind_of_node() -> None:
     kinds = {*built, *Builders("", None, None, {}), "callback", KIND}
     named = set(re.findall(r'"(\w+)"', part("format", "kinds")))
     assert named - {"model", "optimizer"} == kinds
+
+
+def test_the_page_has_every_type_of_column() -> None:
+    """Those that are packed, and no other."""
+    named = set(re.findall(r'"([^" ]+)"', part("format", "columns"))) - {"scalar"}
+    assert named == {*_columns._NAMES.values(), "steps", "long", "text", "mixed", *_columns._DTYPES}
+
+
+def plain(value: Any) -> Any:
+    """As the reader gives a scalar of NumPy: its type and its value."""
+    if not isinstance(value, np.generic):
+        return value
+    number = value.item()
+    return value.dtype.str, (number.real, number.imag) if isinstance(number, complex) else number
+
+
+@given(numbers)
+@settings(max_examples=100, deadline=None)
+def test_the_reader_reads_any_column(values: list[Any]) -> None:
+    """Of every type and every mixture, with all bits."""
+    column = _columns.pack(values)
+    if column is not None:
+        assert repr(reader.column_of(column)) == repr([*map(plain, values)])
 
 
 def test_the_example_of_a_table_is_what_the_encoder_makes() -> None:

@@ -84,7 +84,7 @@ def _fits(table: Table, node: Node, value: Any) -> bool:
         case ("array", described, shape, _, _, True) if is_array(value):
             dtype = Decoder(Table([*table.nodes, ("dtype", described)], (len(table.nodes),))).value()
             return bool(value.dtype == dtype and value.shape == Decoder(Table(table.nodes, shape)).value())
-        case (kind, *rest, list()) if type(value) is CONTAINERS.get(kind):
+        case (kind, *rest, list() | tuple()) if type(value) is CONTAINERS.get(kind):
             if kind == "deque":
                 return bool(value.maxlen == rest[0])
             return kind != "defaultdict" or _is_factory(table, rest[0], value.default_factory)

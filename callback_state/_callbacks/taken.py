@@ -11,7 +11,7 @@ from .._checkpoints.schema import Contents, Meta, Run, SavedArgument, SavedCallb
 from .._checkpoints.summary import PLACEHOLDER, Summary
 from .._format import statefile
 from .._format.blocks import Block, Blocks
-from .._format.encode import Encoder
+from .._format.encode import Encoder, Named
 from .._format.table import PlainError, Table, set_scalar
 from ..exceptions import NotPicklableError
 from .by_value import ByValue
@@ -143,15 +143,15 @@ def _line(by_key: dict[str, Any], key: str, name: str) -> str:
     return line_to_exclude(key, by_key[key], [f"{key}.{name}"], alone=True)
 
 
-def _encoded(states: dict[str, dict[str, Any]], fallback: ByValue, arrays: Blocks | None) -> Table:
+def _encoded(states: dict[str, Named], fallback: ByValue, arrays: Blocks | None) -> Table:
     """The table of the states; its first node keeps the place of the summary."""
     encoder = Encoder(fallback, blocks=arrays)
     encoder.nodes.append(PLACEHOLDER)
     return encoder.table(states)
 
 
-def _states(by_key: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {key: state_of(callback) for key, callback in by_key.items()}
+def _states(by_key: dict[str, Any]) -> dict[str, Named]:
+    return {key: Named(state_of(callback)) for key, callback in by_key.items()}
 
 
 def keep(by_key: dict[str, Any], model: Any) -> tuple[Table, list[Any]]:

@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from ..exceptions import CallbackStateError
+from . import columns
 from . import kinds as _kinds
 from .classes import is_plain_class, is_special, left_out, stored_name
 from .encode import FACTORIES, Encoder
 from .generators import Later
 from .limits import check_alike, check_work
 from .refill import refill
-from .table import MISSING, STORED, Node, PlainError, Ref, Stored, Table, check_depth, order, pair, two_by_two
+from .table import (
+    MISSING,
+    STORED,
+    Node,
+    PlainError,
+    Ref,
+    Stored,
+    Table,
+    check_depth,
+    is_packed,
+    order,
+    pair,
+    two_by_two,
+)
 
 
 class Decoder:
@@ -165,8 +179,19 @@ class Decoder:
         kind, *factory, members = self.table.nodes[i]
         if kind == "defaultdict":
             value.default_factory = self._factory(factory[0])
-        for key, item in zip(self._members(members[::2]), members[1::2], strict=True):
-            value[key] = self.ref(item)  # update() of a Counter would add
+        for key, item in self._entries(members):
+            value[key] = item  # update() of a Counter would add
+
+    def _entries(self, members: Any) -> Iterable[tuple[Any, Any]]:
+        if type(members) is tuple:
+            keys, items = columns.entries(members)
+            if not columns.are_own_hashes(members[0]):
+                check_alike(keys)
+            return zip(keys, items, strict=True)
+        return zip(self._members(members[::2]), map(self.ref, members[1::2]), strict=True)
+
+    def _items(self, node: Node) -> Iterable[Any]:
+        return columns.unpack(node[-1]) if is_packed(node) else map(self.ref, node[-1])
 
     def _members(self, refs: list[Ref]) -> list[Any]:
         """The values, which will be hashed."""
@@ -185,7 +210,7 @@ _OBJECTS = ("object", "SimpleNamespace")
 _PHASES: tuple[tuple[tuple[str, ...], Callable[[Decoder, int, Any], None]], ...] = (
     (_OBJECTS, lambda decoder, i, value: decoder._fill_object(i, value, only_scalars=True)),
     (_OBJECTS, Decoder._fill_object),
-    (("list", "deque"), lambda decoder, i, value: value.extend(map(decoder.ref, decoder.table.nodes[i][-1]))),
+    (("list", "deque"), lambda decoder, i, value: value.extend(decoder._items(decoder.table.nodes[i]))),
     (("set",), lambda decoder, i, value: value.update(decoder._members(decoder.table.nodes[i][-1]))),
     (("dict", "OrderedDict", "Counter", "defaultdict"), Decoder._fill_dict),
 )

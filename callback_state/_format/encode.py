@@ -6,6 +6,8 @@ however the values are nested, shared or cyclic. ``a = [1.5]; value = {"x": a, "
 
     nodes [("dict", ["x", (1,), "y", (1,)]), ("list", [1.5])],  root (0,)
 
+A list, deque or dict of many numbers has them in columns instead, see :mod:`.columns`.
+
 A value that is not plain (a variable, a lambda) goes to the *fallback* of the encoder, which returns a node of
 another kind. The decoder has a *builder* for each such kind. The decoder also gets the *live* value, which is in
 the same place now: a variable or a class cannot be made from data, so it is found there.
@@ -17,12 +19,12 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from . import kinds
+from . import columns, kinds
 from .blocks import Blocks
 from .classes import class_name, fields_of, stored_name
 from .limits import check_alike, check_work
@@ -36,6 +38,10 @@ FACTORIES: dict[str, Any] = {
 Fallback = Callable[["Encoder", Any, str], Node]
 #: Where a value stands: a text, or (the place of what it is a part of, kind of step, key).
 Place = Any
+
+
+class Named(dict[str, Any]):
+    """A dict whose keys are looked up in the table, without building it: it is never packed."""
 
 
 def spell(place: Place) -> str:
@@ -138,6 +144,18 @@ class Encoder:
             flat += (self.ref(key, (path, " key ", key)), self.ref(value, (path, step, key)))
         return flat
 
+    def packed(self, values: Collection[Any], path: Place) -> Any:
+        """The items of a list or a deque: a column if they are numbers."""
+        return columns.pack(values) or self.items(values, path)
+
+    def entries(self, value: dict[Any, Any], path: Place) -> Any:
+        """The items of a dict: two columns if the values are numbers, and the keys are numbers or texts."""
+        values = columns.pack(value.values())
+        keys = values and columns.pack(value.keys(), keys=True)
+        if keys is None or not columns.are_own_hashes(keys):
+            apart(value, path)
+        return self.pairs(value.items(), path) if keys is None else (keys, values)
+
     def factory(self, value: defaultdict[Any, Any], path: Place) -> Ref:
         known = next((name for name, t in FACTORIES.items() if t is value.default_factory), None)
         return known or self.ref(value.default_factory, (path, ".", "default_factory"))
@@ -153,16 +171,17 @@ def apart(value: Any, path: Place) -> Any:
 
 
 _ENCODERS: dict[type, Callable[[Encoder, Any, Place], Node]] = {
-    list: lambda e, v, p: ("list", e.items(v, p)),
+    list: lambda e, v, p: ("list", e.packed(v, p)),
     tuple: lambda e, v, p: ("tuple", e.items(v, p)),
     set: lambda e, v, p: ("set", e.members(apart(v, p), p)),
     frozenset: lambda e, v, p: ("frozenset", e.members(apart(v, p), p)),
-    deque: lambda e, v, p: ("deque", v.maxlen, e.items(v, p)),
-    dict: lambda e, v, p: ("dict", e.pairs(apart(v, p).items(), p)),
-    OrderedDict: lambda e, v, p: ("OrderedDict", e.pairs(apart(v, p).items(), p)),
-    Counter: lambda e, v, p: ("Counter", e.pairs(apart(v, p).items(), p)),
+    deque: lambda e, v, p: ("deque", v.maxlen, e.packed(v, p)),
+    dict: lambda e, v, p: ("dict", e.entries(v, p)),
+    Named: lambda e, v, p: ("dict", e.pairs(v.items(), p)),
+    OrderedDict: lambda e, v, p: ("OrderedDict", e.entries(v, p)),
+    Counter: lambda e, v, p: ("Counter", e.entries(v, p)),
     SimpleNamespace: lambda e, v, p: ("SimpleNamespace", e.pairs(vars(v).items(), p, ".")),
-    defaultdict: lambda e, v, p: ("defaultdict", e.factory(v, p), e.pairs(apart(v, p).items(), p)),
+    defaultdict: lambda e, v, p: ("defaultdict", e.factory(v, p), e.entries(v, p)),
 }
 
 

@@ -50,7 +50,10 @@ _LENGTH = {
     **dict.fromkeys((*MUTABLE, "tuple", "frozenset"), 2),
     **dict.fromkeys(("deque", "defaultdict", "object", "record"), 3),
 }
-_PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict", "object", "record", "SimpleNamespace"})
+_DICTS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
+_PAIRS = _DICTS | {"object", "record", "SimpleNamespace"}
+#: The kinds that may have their items in columns, see :mod:`.columns`.
+_PACKED = _DICTS | {"list", "deque"}
 
 
 class PlainError(ValueError):
@@ -94,6 +97,11 @@ def two_by_two(flat: list[Ref]) -> Iterator[tuple[Ref, Ref]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
+def is_packed(node: Node) -> bool:
+    """Whether a node has a column in the place of its items, or a dict's two. Nothing in them is a reference."""
+    return node[0] in _PACKED and type(node[-1]) is tuple
+
+
 def order(table: Table) -> list[int]:
     """The nodes that the root needs, checked; parts before what they are parts of, where there is no cycle."""
     done: list[int] = []
@@ -113,25 +121,27 @@ def order(table: Table) -> list[int]:
 def _children(table: Table, node: Any) -> list[int]:
     """The nodes that a node refers to, once it has been found to be a kind and references."""
     if type(node) is not tuple or not node or type(node[0]) is not str:
-        raise PlainError("", f"not a node: {_shown(node)}")
-    if node[0] in _LENGTH and (len(node) != _LENGTH[node[0]] or type(node[-1]) is not list):
+        raise PlainError("", f"not a node: {shown(node)}")
+    packed = is_packed(node)
+    if node[0] in _LENGTH and (len(node) != _LENGTH[node[0]] or not (packed or type(node[-1]) is list)):
         raise PlainError("", f"a {node[0]} of {len(node)} parts")
     if node[0] in _PAIRS and len(node[-1]) % 2:
         raise PlainError("", f"a {node[0]} with a key too many")
     found = []
-    for item in node[1:]:
+    for item in node[1:-1] if packed else node[1:]:
         for ref in item if type(item) is list else (item,):
             if type(ref) in STORED:
                 continue
             if type(ref) is not tuple or len(ref) != 1 or type(ref[0]) is not int:
-                raise PlainError("", f"not a reference: {_shown(ref)}")
+                raise PlainError("", f"not a reference: {shown(ref)}")
             if not 0 <= ref[0] < len(table.nodes):
-                raise PlainError("", f"no node {_shown(ref[0])}")
+                raise PlainError("", f"no node {shown(ref[0])}")
             found.append(ref[0])
     return found
 
 
-def _shown(item: Any) -> str:
+def shown(item: Any) -> str:
+    """The beginning of what a table has in some place, for an error."""
     try:
         return f"{item!r:.100}"
     except ValueError:  # Python writes no number of thousands of digits
@@ -140,7 +150,7 @@ def _shown(item: Any) -> str:
 
 def references(node: Node) -> Iterator[int]:
     """The nodes that a node refers to."""
-    for item in node[1:]:
+    for item in node[1:-1] if is_packed(node) else node[1:]:
         for ref in item if isinstance(item, list) else (item,):
             if isinstance(ref, tuple):
                 yield ref[0]
@@ -221,6 +231,8 @@ def pair(table: Table, live: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _parts(node: Node, value: Any) -> Iterator[tuple[Ref, Any]]:
+    if is_packed(node):
+        node = (*node[:-1], [])
     match node[0]:
         case "list" | "tuple" | "deque" if isinstance(value, (list, tuple, deque)):
             yield from zip(node[-1], value, strict=False)

@@ -15,6 +15,7 @@ from .._callbacks.stock import ADAPTERS
 from .._checkpoints.schema import SavedCallback
 from .._checkpoints.snapshot import Snapshot
 from .._checkpoints.template import Part, parts_of, split
+from .._format.columns import spread
 from .._format.decode import Decoder
 from .._format.opener import Opener
 from .._format.table import PlainError, Table, order, two_by_two
@@ -157,7 +158,7 @@ def _reaching(name: str, data: Any) -> Iterator[str]:
 
 def _texts(name: str, node: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     """The scalars in one node of an argument, each with the name that it has there."""
-    kind, *rest = node
+    kind, *rest = spread(node)
     flat = rest[-1] if rest and isinstance(rest[-1], list) else rest
     if kind.endswith("Path"):
         yield from (("path", item) for item in rest)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from commands import run
 from hostile.arrays import ARRAYS
+from hostile.columns import COLUMNS
 from hostile.files import checkpoint, forged, sealed_tree
 from hostile.metas import FORGED
 from hostile.values import NODES
@@ -21,7 +22,7 @@ from test_cli import STEERS
 from callback_state.cli.shell.exits import Exit
 
 STATES = {str(path.parent.relative_to(GOLDEN)): path.parent for path in sorted(GOLDEN.rglob("*.callbacks.pkl"))}
-LIES = {**NODES, **ARRAYS}
+LIES = {**NODES, **ARRAYS, **COLUMNS}
 #: Libraries that a look at a file may import.
 HARMLESS = ("numpy", "ml_dtypes", "rich", "callback_state", "importlib", "email", "html", "_strptime")
 

@@ -17,6 +17,7 @@ import pytest
 from hostile import victim
 from hostile.arrays import ARRAYS
 from hostile.bombs import BOMBS, MALFORMED
+from hostile.columns import COLUMNS
 from hostile.files import checkpoint, forged, sealed, sealed_tree
 from hostile.metas import FORGED, NOT_REBUILT, STATES, one
 from hostile.opcodes import BUILD, mapping, text, whole
@@ -36,7 +37,7 @@ from callback_state._format.statefile import unseal
 from callback_state.exceptions import CallbackStateError, CorruptCheckpointError, UntrustedError
 
 STREAMS = {**{key: lambda p, make=make: make() for key, make in (BOMBS | MALFORMED).items()}, **TECHNIQUES}
-VALUES = NODES | ARRAYS
+VALUES = NODES | ARRAYS | COLUMNS
 #: Techniques that plain pickle itself has shut out since Python 3.13: dotted names that lead to another module.
 SHUT = {"dotted-into-another-module", "EXT2"}
 #: Codes that stand for names in this process, as some library may have asked for.

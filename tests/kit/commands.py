@@ -14,6 +14,7 @@ from hostile.files import described
 from hostile.tables import Liar
 from states import META, RUN, model_of, summary
 
+from callback_state._format.encode import Named
 from callback_state._format.statefile import seal
 from callback_state._store.pair import SUFFIX
 from callback_state.cli import main
@@ -80,7 +81,7 @@ def state_of(
     said = {**META, "saved_at": number, "epoch": number, "callbacks": entries, **meta}
     encoder = Liar()
     encoder.nodes.append(summary(said).node())
-    state_root = encoder.table(states).root
+    state_root = encoder.table({key: Named(state) for key, state in states.items()}).root
     root = encoder.table({"meta": said, "run": {**RUN, **(run or {})}}).root
     model = model_of(number) if model_file is None else model_file
     tree = [encoder.nodes, root, state_root, [*pickles]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..._checkpoints.names import LEDGER
 from ..._checkpoints.snapshot import Snapshot
+from ..._format.columns import count_of, spread
 from ..._format.decode import Decoder
 from ..._format.table import Node, PlainError, Ref, Table, two_by_two
 
@@ -45,7 +46,11 @@ def _numbers(nodes: list[Node], attributes: dict[str, Ref]) -> Iterator[tuple[st
 
 
 def _items(nodes: list[Node], ref: Ref) -> list[tuple[str, Ref]]:
-    flat = _node(nodes, ref)[-1]
+    node = _node(nodes, ref)
+    try:
+        flat = spread(node)[-1] if count_of(node) <= _FEW else None
+    except PlainError:
+        return []
     if type(flat) is not list or len(flat) % 2:
         return []
     return [(name, item) for name, item in two_by_two(flat) if type(name) is str]

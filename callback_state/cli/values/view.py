@@ -19,6 +19,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ..._format.columns import spread
 from ..._format.decode import Decoder
 from ..._format.encode import Encoder
 from ..._format.limits import check_work
@@ -73,6 +74,8 @@ class Viewer:
     def _of(self, ref: Ref, path: str) -> Any:
         if type(ref) in STORED:
             return scalar(ref)
+        if type(ref) is not tuple:  # a scalar of NumPy that stood in a column
+            return leaf("scalar", ref)
         (i,) = ref
         if i in self._short:
             return self._short[i]
@@ -90,7 +93,7 @@ class Viewer:
     def _node(self, i: int, path: str) -> Any:
         node = self._nodes[i]
         try:
-            container = self._container(node, path)
+            container = self._container(spread(node), path)
         except (ValueError, IndexError) as error:
             raise PlainError(path, f"a {node[0]} that this package cannot have written") from error
         if container is not None:

@@ -1,0 +1,78 @@
+"""Numbers of one width as bytes, as few as can be had cheaply, and back.
+
+Items that stand one after the other do not deflate: their low bytes are noise. So they are split into *planes*:
+the first bytes of all items, the second bytes, and so on. A plane of signs and exponents, or of numbers that
+hardly change, is much smaller when it is deflated; a plane of noise stays as it is.
+
+A file cannot say more than it has room for: deflate is asked for Huffman codes alone, in which a byte takes a bit
+at least, and a plane that claims more is refused before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection
+
+from .table import PlainError
+
+#: Longer columns are not split: nobody waits for a larger file as long as for deflating them.
+MAX_SPLIT = 1 << 16
+#: Fewer bytes are not split, as a plane has a few bytes of its own in the file.
+_FEW = 256
+#: Bits of a byte: the most bytes that a deflated one may stand for.
+_RATIO = 8
+_RAW = -15  # deflate without a header, and so without a checksum: the state file has its own
+
+
+def split(items: bytes, width: int) -> bytes | list[bytes]:
+    """The bytes of items of one width, or their planes where these take an eighth less."""
+    if len(items) < _FEW or len(items) > MAX_SPLIT * width:
+        return items
+    planes = [_deflated(items[at::width]) for at in range(width)]
+    return planes if 8 * sum(map(len, planes)) < 7 * len(items) else items
+
+
+def join(data: object, count: int, widths: Collection[int]) -> tuple[bytes | bytearray | memoryview, int]:
+    """The bytes of ``count`` items, and the width of one. Raises PlainError unless :func:`split` gives ``data``.
+
+    ``widths`` are those that an item may have.
+    """
+    if type(data) is list:
+        return _joined(data, count, widths), len(data)
+    if type(data) is not bytes and type(data) is not memoryview:
+        raise PlainError("", f"expected the bytes of {count} numbers, found {type(data).__name__}")
+    width, rest = divmod(len(data), count)
+    if rest or width not in widths:
+        raise PlainError("", f"{len(data)} bytes are not {count} numbers")
+    return data, width
+
+
+def _joined(planes: list[object], count: int, widths: Collection[int]) -> bytearray:
+    width = len(planes)
+    if width not in widths or count > MAX_SPLIT:
+        raise PlainError("", f"{width} planes of {count} numbers")
+    items = bytearray(count * width)
+    for at, plane in enumerate(planes):
+        items[at::width] = _inflated(plane, count)
+    return items
+
+
+def _deflated(plane: bytes) -> bytes:
+    deflate = zlib.compressobj(1, zlib.DEFLATED, _RAW, 9, zlib.Z_HUFFMAN_ONLY)
+    small = deflate.compress(plane) + deflate.flush()
+    return small if len(small) < len(plane) <= _RATIO * len(small) else plane
+
+
+def _inflated(plane: object, count: int) -> bytes:
+    if type(plane) is not bytes or not count <= _RATIO * len(plane):
+        raise PlainError("", f"a plane that has not {count} bytes")
+    if len(plane) == count:
+        return plane
+    inflate = zlib.decompressobj(_RAW)
+    try:
+        whole = inflate.decompress(plane, count + 1)
+    except zlib.error as error:
+        raise PlainError("", f"a plane that cannot be inflated ({error})") from error
+    if len(whole) != count or not inflate.eof or inflate.unused_data:
+        raise PlainError("", f"a plane that has not {count} bytes")
+    return whole
