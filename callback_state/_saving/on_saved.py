@@ -19,9 +19,7 @@ def functions_of(on_saved: Any) -> tuple[Function, ...]:
     """The functions that ``on_saved=`` gives: None, one, or several. Raises ValueError for anything else."""
     given = () if on_saved is None else (on_saved,) if callable(on_saved) else on_saved
     if not isinstance(given, (list, tuple)) or not all(map(callable, given)):
-        raise ValueError(
-            f"on_saved={on_saved!r:.100}: expected a function of one argument, a list of them, or None"
-        )
+        raise ValueError(f"on_saved={on_saved!r:.100}: expected a function, a list of functions, or None")
     return tuple(given)
 
 
