@@ -1,4 +1,4 @@
-"""Reads a state file without callback_state; written from docs/format.rst alone.
+"""Reads a state file, and the arrays files beside it, without callback_state; written from docs/format.rst alone.
 
 python reader.py 007.keras.callbacks.pkl
 """
@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import io
 import itertools
+import pathlib
 import pprint
 import struct
 import sys
@@ -14,7 +15,7 @@ import zlib
 
 
 def unseal(data, model=None, key=None):
-    """The payload of a state file, once its digests have been found right.
+    """The payload of a state file and its blocks (file, size, digest), once its digests have been found right.
 
     Args:
         data: the bytes of the state file.
@@ -24,15 +25,31 @@ def unseal(data, model=None, key=None):
     fields, own = data[-124:-32], data[-32:]
     magic, number, flags, size, digest, model_digest, model_size = struct.unpack("<8sHHQ32s32sQ", fields)
     assert magic == b"\x89CBST\r\n\x1a" and hashlib.sha256(fields).digest() == own, "damaged, or no state file"
-    assert number == 1 and flags in (0, 1), f"format {number}, flags {flags}: newer than this reader"
-    payload, signature = data[:size], data[size:-124]
-    assert len(signature) == (32 if flags else 0), "cut short, or lengthened"
-    assert hashlib.sha256(payload).digest() == digest, "damaged"
+    assert number == 1 and flags in (0, 1, 2, 3), f"format {number}, flags {flags}: newer than this reader"
+    end = len(data) - 124 - (32 if flags & 1 else 0)
+    payload, blocks, signature = data[:size], data[size:end], data[end:-124]
+    assert end >= size and len(blocks) % 44 == 0 and bool(blocks) == bool(flags & 2), "cut short, or lengthened"
+    assert hashlib.sha256(payload + blocks).digest() == digest, "damaged"
     assert model is None or (hashlib.sha256(model).digest(), len(model)) == (model_digest, model_size)
     if key is not None:
         right = hmac.new(key[0], fields + key[1].encode(), hashlib.sha256).digest()
         assert hmac.compare_digest(right, signature), "not rightly signed"
-    return payload
+    return payload, [*struct.iter_unpack("<IQ32s", blocks)]
+
+
+def arrays_of(blocks, read_file):
+    """The bytes of each block. ``read_file(digits)`` reads the arrays file with these digits in its name."""
+    found = []
+    for number in sorted({file for file, _, _ in blocks}):
+        digests = b"".join(digest for file, _, digest in blocks if file == number)
+        data = io.BytesIO(read_file(hashlib.sha256(digests).hexdigest()))
+        assert len(data.getbuffer()) == sum(size for file, size, _ in blocks if file == number), (
+            "cut, or lengthened"
+        )
+        found.append(data)
+    parts = [found[file].read(size) for file, size, _ in blocks]
+    assert all(hashlib.sha256(part).digest() == digest for part, (_, _, digest) in zip(parts, blocks, strict=True))
+    return parts
 
 
 def tree_of(payload):
@@ -166,13 +183,20 @@ def values_of(nodes, refs, built):
     return [item for pair in zip(*map(column_of, refs), strict=True) for item in pair]
 
 
-def read(data, model=None, key=None):
+def read(data, model=None, key=None, read_file=None):
     """What a state file says: ``meta``, ``run``, ``state``, and the by-value section, which is not opened."""
-    nodes, root, state, pickles = tree_of(unseal(data, model, key))
-    built = {}
+    payload, blocks = unseal(data, model, key)
+    nodes, root, state, pickles = tree_of(payload)
+    parts, built = arrays_of(blocks, read_file), {}
+    for i, node in enumerate(nodes):
+        if node[0] == "array" and type(node[4]) is int:
+            nodes[i] = (*node[:4], parts[node[4]], node[5])
     return {**value_of(nodes, root, built), "state": value_of(nodes, state, built), "pickles": pickles}
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], "rb") as state_file:
-        pprint.pprint(read(state_file.read()))
+    path = pathlib.Path(sys.argv[1])
+    beside = path.name.removesuffix("pkl")
+    pprint.pprint(
+        read(path.read_bytes(), read_file=lambda digits: path.with_name(f"{beside}{digits}.arrays").read_bytes())
+    )

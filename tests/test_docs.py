@@ -30,11 +30,14 @@ from callback_state._checkpoints import schema
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._checkpoints.summary import KIND
 from callback_state._checkpoints.typed import to_plain
+from callback_state._format import blocks, pickles, statefile
 from callback_state._format import columns as _columns
 from callback_state._format import kinds as _kinds
-from callback_state._format import pickles, statefile
+from callback_state._format.blocks import Blocks
 from callback_state._format.encode import Encoder
+from callback_state._format.statefile import seal
 from callback_state._format.table import MUTABLE
+from callback_state._store import commit, disk
 from callback_state.testing import plugin, strategies
 
 DOCS = ROOT / "docs"
@@ -282,6 +285,34 @@ def test_the_reader_keeps_what_is_shared() -> None:
     assert outer["a"] is outer["b"] is inner and inner[1] is outer
 
 
+def test_the_reader_reads_arrays_files(tmp_path: Path) -> None:
+    """Two callbacks have large arrays, in rows and in columns, and each has a file."""
+    rows = np.arange(300_000, dtype="<f8").reshape(300, 1000)
+    collected = Blocks()
+    states = {"A": {"x": rows, "y": np.asfortranarray(rows)}, "B": {"x": rows + 1}}
+    table = Encoder(blocks=collected).table(states)
+    tree = [table.nodes, table.root, table.root, []]
+    with commit.write(
+        tmp_path / "m.keras",
+        lambda path: disk.write_bytes(path, b"model"),
+        lambda digest, size: seal(tree, digest, size, blocks=collected.entries()),
+        arrays=collected.files(),
+    ) as written:
+        commit.commit(written)
+
+    def read_file(digits: str) -> bytes:
+        return (tmp_path / f"m.keras.callbacks.{digits}.arrays").read_bytes()
+
+    data = (tmp_path / "m.keras.callbacks.pkl").read_bytes()
+    found = reader.read(data, b"model", read_file=read_file)["state"]
+    for key, state in states.items():
+        for name, array in state.items():
+            assert found[key][name][4] == array.tobytes("A")
+    for damage in (b"", bytes(4_800_000), bytes(2_400_000)):
+        with pytest.raises(AssertionError):
+            reader.read(data, read_file=lambda digits, damage=damage: damage)
+
+
 @pytest.mark.parametrize("at", [0, 100, -200, -100, -1])
 def test_the_reader_refuses_a_damaged_file(at: int) -> None:
     """One bit in the payload, the digests, the trailer; and a file that is cut."""
@@ -357,6 +388,12 @@ def test_the_page_has_the_trailer() -> None:
     widths = re.findall(r"\d+s|[HQ]", statefile._FIELDS.format)
     expected = [{"H": 2, "Q": 8}.get(width) or int(width[:-1]) for width in widths]
     assert [size for _, size in found] == [*expected, 32]
+
+
+def test_the_page_has_what_is_said_of_a_block() -> None:
+    """Each field with its offset and size."""
+    found = [(int(offset), int(size)) for offset, size, _ in rows(part("format", "blocks"))]
+    assert found == [(0, 4), (4, 8), (12, 32)] and blocks._ENTRY.format == "<IQ32s"
 
 
 @pytest.mark.parametrize("name", ["meta", "run"])
