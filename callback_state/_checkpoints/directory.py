@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .._format.pickles import ReadError, parse_first
 from .._format.statefile import Sealed, unseal_first
 from .._format.trust import Keys
-from .._store import pair
+from .._store import arrays, pair
 from .._store.staging import hidden
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
 from .names import template_of
@@ -27,7 +27,7 @@ class Listed:
     """A checkpoint, or what is left of one."""
 
     path: str  # of the model file
-    size: int  # bytes of both files
+    size: int  # bytes of all its files; other checkpoints may have the same arrays file
     saved_at: int  # nanoseconds since 1970; where no state file says so, when a file was last changed
     summary: Summary | None = None  # None where no state file can be read
     callbacks: tuple[str, ...] = ()  # their keys
@@ -148,8 +148,10 @@ def _look_once(
         problem = error
     except OSError as error:
         problem = CorruptCheckpointError(model, f"cannot be read: {error}")
-    size = sum(file.st_size for file in _stats([model, *states[:1]]))
-    signed = not isinstance(seen, CallbackStateError) and seen.sealed.signature is not None
+    sealed = None if isinstance(seen, CallbackStateError) else seen.sealed
+    paths = [] if sealed is None else arrays.paths_of(model, sealed.blocks)
+    size = sum(file.st_size for file in _stats([model, *states[:1], *paths]))
+    signed = sealed is not None and sealed.signature is not None
     if meta is not None:  # the state that was verified, which may be another one by now
         summary, callbacks = Summary.of(meta), tuple(entry.key for entry in meta.callbacks)
     elif not isinstance(seen, CallbackStateError):
@@ -208,6 +210,7 @@ def _check_size(model: str, states: list[str], seen: Glance | CallbackStateError
             f"has {size} bytes, its state file was written for a model file of {sealed.model_size}: it was "
             "cut short or replaced. Use another checkpoint, or a copy of this file",
         )
+    arrays.check(model, sealed.blocks, only_size=True)
 
 
 def _half(model: str, states: list[str]) -> CallbackStateError:

@@ -112,12 +112,13 @@ def restore_callbacks(
             full = UntrustedError(error.path, error.message + listed)
             full.needs = tuple(needs)
             raise full from error
-        except RestoreError as error:
-            # Keras opens the file again by its name. A writer may have replaced it since.
-            if model is None or not found.is_replaced():
+        except (RestoreError, CheckpointNotFoundError, CorruptCheckpointError) as error:
+            # Keras opens the model file again by its name, and large arrays are read only now. A writer may have
+            # replaced both since.
+            if not found.is_replaced():
                 raise
             problem = error
-    raise problem
+    raise problem from problem.__cause__
 
 
 def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:

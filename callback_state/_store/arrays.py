@@ -49,16 +49,16 @@ def path_of(model: str, file: ArraysFile) -> str:
     return f"{model}.callbacks.{file.digest.hex()}.arrays"
 
 
+def paths_of(model: str, blocks: Iterable[Entry]) -> list[str]:
+    """Where the arrays files of a state are. Where the model file is a link, they are beside what it leads to."""
+    real = os.path.realpath(model) if os.path.islink(model) else model
+    return [path_of(real, file) for file in files_of(blocks)]
+
+
 def model_of(name: str) -> str | None:
     """The name of the model file to which an arrays file of this name belongs; None if it is no such name."""
     match = _NAME.fullmatch(name)
     return None if match is None else match["base"]
-
-
-def all_of(model: str) -> list[str]:
-    """The paths of the arrays files of a model file, needed or not. Raises OSError."""
-    directory, base = os.path.split(model)
-    return [os.path.join(directory, n) for n in sorted(os.listdir(directory or os.curdir)) if model_of(n) == base]
 
 
 # Writing.
@@ -87,7 +87,7 @@ def _others(path: str) -> list[str]:
     """The same arrays of other checkpoints in the directory."""
     directory, name = os.path.split(path)
     ending = name.removeprefix(str(model_of(name)))
-    names = sorted(os.listdir(directory or os.curdir))
+    names = sorted(os.listdir(directory or os.curdir), reverse=True)  # the newest has served least
     return [os.path.join(directory, n) for n in names if n.endswith(ending) and n != name and model_of(n)]
 
 
@@ -161,8 +161,8 @@ def check(model: str, blocks: Iterable[Entry], *, only_size: bool = False) -> No
 
     With ``only_size`` they are not read. Raises OSError if the system refuses to read one.
     """
-    for file in files_of(blocks):
-        path = path_of(model, file)
+    blocks = tuple(blocks)
+    for file, path in zip(files_of(blocks), paths_of(model, blocks), strict=True):
         try:
             if only_size:
                 _check_size(path, file, os.lstat(path).st_size)

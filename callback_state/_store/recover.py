@@ -82,12 +82,17 @@ def leftovers(directory: Path) -> dict[str, str]:
     That is hidden files, and arrays files that no state refers to. Of model files that have arrays, the state is
     read.
     """
-    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    names = os.listdir(directory) if os.path.isdir(directory) else []
     found = {name: of.base for name in names if (of := hidden(name)) is not None}
-    for base in sorted({*filter(None, map(arrays.model_of, names))}):
+    beside: dict[str, list[str]] = {}
+    for name in names:
+        base = found.get(name) or arrays.model_of(name)
+        if base is not None:
+            beside.setdefault(base, []).append(name)
+    for base, own in beside.items():
         model = os.path.join(directory, base)
         with contextlib.suppress(OSError):  # who reads the state tells of it
-            unneeded = [] if os.path.islink(model) else _unneeded(model)
+            unneeded = [] if os.path.islink(model) else _unneeded(model, own)
             found |= {os.path.basename(path): base for path in unneeded}
     return {name: model for name, model in sorted(found.items()) if model.endswith(MODEL_SUFFIXES)}
 
@@ -128,19 +133,25 @@ def sweep_arrays(model: str, before: object) -> None:
 
     ``before`` is the identity of the model file when it was last looked at. Raises OSError.
     """
-    for path in _unneeded(model):
+    directory = os.path.dirname(model) or os.curdir
+    for path in _unneeded(model, os.listdir(directory) if os.path.isdir(directory) else []):
         with BEGINS:  # a save that begins now finds what is left
             if stagings(model)[1] or disk.identity(model) != before:
                 return
             disk.remove(path)
 
 
-def _unneeded(model: str) -> list[str]:
-    """The arrays files that no state of a model file refers to; none where that is not certain. Raises OSError."""
-    found = arrays.all_of(model) if os.path.isdir(os.path.dirname(model) or os.curdir) else []
+def _unneeded(model: str, names: list[str]) -> list[str]:
+    """The arrays files that no state of a model file refers to; none where that is not certain. Raises OSError.
+
+    ``names`` are those of its directory, or only those of its staged states and arrays files among them.
+    """
+    directory, base = os.path.split(model)
+    found = [os.path.join(directory, n) for n in sorted(names) if arrays.model_of(n) == base]
     if not found:
         return []
-    states = [path for path in (model + SUFFIX, *all_staged(model)) if os.path.lexists(path)]
+    staged = [os.path.join(directory, n) for n in names if hidden(n) == (base, True)]
+    states = [path for path in (model + SUFFIX, *staged) if os.path.lexists(path)]
     if not states and os.path.lexists(model):  # it has lost its state, to which they may belong
         return []
     needed = set()

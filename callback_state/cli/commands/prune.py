@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from ..._checkpoints.retention import surplus
 from ..._checkpoints.snapshot import columns_of
 from ..._format.trust import Keys
 from ..._store import commit, recover
+from ..._store.arrays import model_of
 from ..._store.pair import SUFFIX, states
 from ..._units import size_of
 from ...exceptions import CheckpointNotFoundError
@@ -57,8 +59,9 @@ def command(
     A checkpoint stays if --keep or --keep-best keeps it. The command does not guess which values are the best: if
     neither the callbacks in the checkpoints nor a name such as val_loss or val_accuracy tell it, give --mode. The
     rules apply to each run in the directory on its own, and to all files of the run: those of single epochs, of
-    its end, and between epochs. Both files of a checkpoint are deleted, the model file first, and the names are
-    printed, the oldest first.
+    its end, and between epochs. All files of a checkpoint are deleted, the model file first, and the names are
+    printed, the oldest first. Large arrays that other checkpoints share stay on the disk, and do not count as
+    freed.
 
     The newest whole checkpoint of a run always stays, and so does the one that a finished run would go on from.
     Every checkpoint of the directory is verified before anything is deleted, every byte of it. Only whole
@@ -80,12 +83,13 @@ def command(
             recover.recover_all(directory)
         runs = _runs(directory, keys)
         gone = doomed(runs, keep, keep_best, monitor, mode)
+        freed = _freed(directory, gone)
         for checkpoint in gone:
             if dry_run:
                 print_line(checkpoint.name)
             else:
                 _delete(checkpoint)
-    count, freed = sum(len(run.checkpoints) for run in runs), sum(checkpoint.size for checkpoint in gone)
+    count = sum(len(run.checkpoints) for run in runs)
     done = "would delete" if dry_run else "deleted"
     say(f"{done} {len(gone)} of {count} checkpoints, {size_of(freed)}")
     return Exit.OK
@@ -110,6 +114,20 @@ def _delete(checkpoint: Listed) -> None:
     finally:
         if not os.path.lexists(checkpoint.path):
             print_line(checkpoint.name)
+
+
+def _freed(directory: str, gone: list[Listed]) -> int:
+    """How many bytes the deletion frees: those of the files of which no other checkpoint has a link."""
+    models = {checkpoint.name for checkpoint in gone}
+    names = [n for n in os.listdir(directory) if {n, n.removesuffix(SUFFIX), model_of(n)} & models]
+    links: Counter[tuple[int, int]] = Counter()
+    found = {}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # a dry run locks nothing
+            file = os.lstat(os.path.join(directory, name))
+            links[file.st_dev, file.st_ino] += 1
+            found[file.st_dev, file.st_ino] = file
+    return sum(file.st_size for number, file in found.items() if links[number] == file.st_nlink)
 
 
 def _is_link(model: str) -> bool:

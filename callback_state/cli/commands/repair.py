@@ -49,7 +49,7 @@ def _states(directory: str) -> dict[str, object]:
 
 
 def _of(model: str, names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(f".{model}.")]
+    return [name for name in names if name.startswith((f".{model}.", f"{model}.callbacks."))]
 
 
 def _print(finished: list[str], removed: list[str]) -> None:

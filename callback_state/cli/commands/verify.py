@@ -29,11 +29,11 @@ from ..shell.output import Cell, Table, print_json, print_table, say
 def command(path: str, key_file: str | None, as_json: bool) -> int:
     """Verify every byte of checkpoints.
 
-    Of each state file the digests and the content are checked, of each model file the SHA-256 that its state file
-    names, and with a key the signature. PATH is a model file, a state file, or a directory: then all its
-    checkpoints are verified. It also reports a state file without a model file, a model file of a run that has no
-    state file, and the files that an interrupted save has left (see callback-state repair). Model files that
-    belong to no run are ignored.
+    Of each state file the digests and the content are checked, of each model file and each file of large arrays
+    the SHA-256 that its state file names, and with a key the signature. PATH is a model file, a state file, or a
+    directory: then all its checkpoints are verified. It also reports a state file without a model file, a model
+    file of a run that has no state file, and the files that an interrupted save has left (see callback-state
+    repair). Model files that belong to no run are ignored.
 
     With --json it prints {"checkpoints": [{"path", "verdict": "whole", "damaged" or "untrusted", "signed": true or
     false, "problem": null or a text}], "leftovers": [names]}.
