@@ -19,58 +19,69 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import numpy
+
 from .._format.hdf5_meta import write_meta
 from .._store.stream import CHUNK, Stream
 from .backend import is_variable
 from .classes import is_keras, is_of_keras, is_overridden
+from .draft import Group
 from .replaced import Replaced
 from .skeleton import Memory, Skeleton
 from .values import Values
 
 
 class Content:
-    """What a model file is to hold. It can be written as long as ``values`` are those of this moment."""
+    """What a model file is to hold. It can be written as long as ``values`` are those of this moment.
+
+    The HDF5 file in it is a draft until it is written. Only Keras's older function, for a whole model in ``.h5``,
+    takes nothing but a file of h5py, so there it is made at once.
+    """
 
     def __init__(self, model: Any, path: str, *, weights_only: bool, meta: dict[str, Any], values: Values) -> None:
         """``meta`` is put into HDF5 files; only the ending of ``path`` counts."""
         self.memory = Memory()
-        self._values = values
+        self._meta = meta if path.endswith(".h5") else None
+        self._draft: Group | None = Group()
         self._texts: dict[str, bytes] = {}
         self._assets: Any = None
         try:
-            self._take(model, path, weights_only)
+            with _viewing(values):
+                if path.endswith(".keras"):
+                    self._take_model(model)
+                elif weights_only:
+                    _save_state(model, self._draft, None)
+                else:
+                    self._take_legacy(model)
         except BaseException:
             self.close()
             raise
-        if path.endswith(".h5"):
-            write_meta(self.memory, meta)
+        if self._draft is not None:
+            self._draft.replace(values.keep)
+        self.memory.arrays = {place: values.keep(array) for place, array in self.memory.arrays.items()}
 
-    def _take(self, model: Any, path: str, weights_only: bool) -> None:
-        with _viewing(self._values), Skeleton(self.memory) as skeleton:
-            if path.endswith(".keras"):
-                self._take_model(model, skeleton)
-            elif weights_only:
-                _save_state(model, skeleton, None)
-            else:
-                from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+    def _take_legacy(self, model: Any) -> None:
+        from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
 
-                save_model_to_hdf5(model, skeleton)
-        self._values.keep(self.memory.arrays)
+        self._draft = None
+        with Skeleton(self.memory) as skeleton:
+            save_model_to_hdf5(model, skeleton)
 
-    def _take_model(self, model: Any, skeleton: Any) -> None:
+    def _take_model(self, model: Any) -> None:
         from keras.src.saving import saving_lib
 
         config, metadata = saving_lib._serialize_model_as_json(model)
         names = (saving_lib._METADATA_FILENAME, saving_lib._CONFIG_FILENAME)
         self._texts = dict(zip(names, (metadata.encode(), config.encode()), strict=True))
         self._assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, mode="w")
-        _save_state(model, skeleton, self._assets)
+        _save_state(model, self._draft, self._assets)
 
     def write(self, path: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[bytes, int]:
         """Write a new file; return its SHA-256 (32 bytes) and size (bytes) when it is on the disk.
 
         ``meanwhile`` is called when all is written, while the last of it is hashed. Raises OSError.
         """
+        self._make()
         with Stream(path) as file:
             if self._texts:
                 self._write_archive(file)
@@ -79,6 +90,15 @@ class Content:
                     file.write(piece)
             meanwhile()
             return file.finish()
+
+    def _make(self) -> None:
+        """Let HDF5 make what is not made yet."""
+        if self._draft is not None:
+            with Skeleton(self.memory) as skeleton:
+                self._draft.make(skeleton)
+        if self._meta is not None:
+            write_meta(self.memory, self._meta)
+        self._draft = self._meta = None
 
     def _write_archive(self, file: Stream) -> None:
         from keras.src.saving import saving_lib
@@ -107,13 +127,26 @@ class Content:
             self._assets.close()
 
 
-def _save_state(model: Any, skeleton: Any, assets: Any) -> None:
+def _save_state(model: Any, draft: Any, assets: Any) -> None:
     from keras.src.saving import saving_lib
 
-    store = saving_lib.H5IOStore(io.BytesIO(), mode="w")
+    store = _store_class()(io.BytesIO(), mode="w")
     store.h5_file.close()
-    store.h5_file = skeleton
+    store.h5_file = draft
     saving_lib._save_state(model, store, assets, "", set())
+
+
+@functools.cache
+def _store_class() -> Any:
+    from keras.src.saving import saving_lib
+
+    class Store(saving_lib.H5IOStore):
+        """Keras's own, but that a layer can read back what it has put into a draft."""
+
+        def __getitem__(self, key: str) -> Any:
+            return numpy.array(self._h5_entry_group[key].value)
+
+    return Store
 
 
 def is_known(model: Any, *, weights_only: bool) -> bool:

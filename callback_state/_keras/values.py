@@ -59,6 +59,7 @@ class Values:
         #: Whether a value has changed while it was held.
         self.have_moved = False
         self._arrays: dict[int, numpy.ndarray] = {}
+        self._ours: set[int] = set()  # the ids of these arrays
         self._variables: list[Any] = []  # so that their ids stay theirs
         self._samples: list[tuple[numpy.ndarray, bytes]] = []
 
@@ -68,6 +69,7 @@ class Values:
         if array is None:
             array = self._held(next(values_of([variable])))
             self._arrays[id(variable)] = array
+            self._ours.add(id(array))
             self._variables.append(variable)
         return array
 
@@ -78,14 +80,11 @@ class Values:
             self._samples.append((array, _sample(array)))
         return array
 
-    def keep(self, arrays: dict[int, numpy.ndarray]) -> None:
-        """Make each array one that stays as it is: what is no value of a variable may change, so it is copied."""
-        if not self.beside:
-            return
-        ours = {id(array) for array in self._arrays.values()}
-        for place, array in arrays.items():
-            if id(array) not in ours:
-                arrays[place] = array.copy() if self._room is None else self._room.copy(array)
+    def keep(self, array: numpy.ndarray) -> numpy.ndarray:
+        """An array that stays as it is: what is no value of a variable may change, so it is copied."""
+        if not self.beside or id(array) in self._ours:
+            return array
+        return array.copy() if self._room is None else self._room.copy(array)
 
     def fingerprint(self, variables: Iterable[Any]) -> str:
         """See :mod:`.fingerprint`."""
@@ -104,7 +103,7 @@ class Values:
 
     def clear(self) -> None:
         """Hold nothing any more."""
-        self._arrays, self._variables, self._samples = {}, [], []
+        self._arrays, self._ours, self._variables, self._samples = {}, set(), [], []
         if self._room is not None:
             self._room.clear()
 

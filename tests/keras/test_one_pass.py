@@ -254,6 +254,7 @@ def test_no_value_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     saved = large()
     for path, weights_only in (("m.keras", False), ("m.weights.h5", True), ("m.h5", False)):
         with one_pass.Content(saved, path, weights_only=weights_only, meta=META, values=Values()) as made:
+            made._make()
             arrays = [*made.memory.arrays.values()]
         variables = [value for value in values_of(saved_of(saved)) if value.nbytes >= LARGE]
         kept = [value for value in variables if any(np.shares_memory(value, array) for array in arrays)]
