@@ -15,13 +15,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from callback_state import ModelCheckpointEnhanced, stateful
+from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
 
 Make = Callable[[str], keras.callbacks.Callback]
 
@@ -50,20 +52,24 @@ class Sync:
             os.fsync = fsync
 
 
-@stateful(exclude=("samples", "start", "synced"))
+@stateful(exclude=("samples", "start"))
 class SaveClock(keras.callbacks.Callback):
-    """(seconds, of these in fsync) of what follows each epoch but the first and the last; stands first."""
+    """Seconds of what follows each epoch but the first and last: (wall, of these in fsync, CPU); stands first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.samples: list[tuple[float, float]] = []
+        self.samples: list[tuple[float, float, float]] = []
+
+    def _now(self) -> tuple[float, float, float]:
+        return time.perf_counter(), Sync.seconds, time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.start, self.synced = time.perf_counter(), Sync.seconds
+        self.start = self._now()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch > 1:
-            self.samples.append((time.perf_counter() - self.start, Sync.seconds - self.synced))
+            wall, synced, cpu = (now - then for now, then in zip(self._now(), self.start, strict=True))
+            self.samples.append((wall, synced, cpu))
 
 
 @stateful(exclude=("times",))
@@ -107,8 +113,17 @@ def touch(count: int = 6 << 30) -> None:
     np.ones(count, "u1")
 
 
-def save_times(model: Any, name: str, rounds: int, epochs: int) -> tuple[float, float, float]:
-    """Median seconds of a save: (ours, of these in fsync, Keras's).
+@dataclass(frozen=True)
+class Cost:
+    """Median seconds of a save: wall, of these in fsync, and CPU."""
+
+    wall: float
+    synced: float
+    cpu: float
+
+
+def save_times(model: Any, name: str, rounds: int, epochs: int, *, backup: bool = False) -> list[Cost]:
+    """What a save costs: ours, that of Keras's ``ModelCheckpoint``, and with ``backup`` of ``BackupAndRestore``.
 
     Args:
         name: the model file's name, perhaps with ``{epoch}``; its ending says the format.
@@ -117,26 +132,55 @@ def save_times(model: Any, name: str, rounds: int, epochs: int) -> tuple[float, 
     """
     weights_only = name.endswith(".weights.h5")
 
-    def saves(kind: Callable[..., Any]) -> list[tuple[float, float]]:
+    def saves(make: Callable[[str], Any]) -> list[tuple[float, float, float]]:
         clock = SaveClock()
         with tempfile.TemporaryDirectory() as directory:
-            checkpoint = kind(os.path.join(directory, name), save_weights_only=weights_only)
+            checkpoint = make(directory)
             os.sync() if hasattr(os, "sync") else None  # nobody pays for what the other left unwritten
             model.fit(*data(model, 1), epochs=epochs, verbose=0, callbacks=[clock, checkpoint])
         return clock.samples
 
+    def checkpoint(kind: Callable[..., Any]) -> Callable[[str], Any]:
+        return lambda directory: kind(os.path.join(directory, name), save_weights_only=weights_only)
+
+    makes = [checkpoint(ModelCheckpointEnhanced), checkpoint(keras.callbacks.ModelCheckpoint)]
+    makes += [keras.callbacks.BackupAndRestore] if backup else []
     touch()
     with Sync.measured():
-        pairs = list(
-            turns(rounds, lambda: saves(ModelCheckpointEnhanced), lambda: saves(keras.callbacks.ModelCheckpoint))
-        )
-    ours = [sample for pair in pairs for sample in pair[0]]
-    theirs = [seconds for pair in pairs for seconds, _ in pair[1]]
-    return (
-        statistics.median(seconds for seconds, _ in ours),
-        statistics.median(synced for _, synced in ours),
-        statistics.median(theirs),
-    )
+        found = list(turns(rounds, *(partial(saves, make) for make in makes)))
+    columns = ([sample for samples in of_kind for sample in samples] for of_kind in zip(*found, strict=True))
+    return [Cost(*map(statistics.median, zip(*samples, strict=True))) for samples in columns]
+
+
+def raw_times(count: int, rounds: int) -> float:
+    """Median seconds to write so many bytes into a new file and sync it."""
+    block, times = np.ones(count, "u1"), []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as directory, open(os.path.join(directory, "raw"), "wb", 0) as file:
+            start = time.perf_counter()
+            file.write(block.data)
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def load_times(model: Any, name: str, rounds: int) -> tuple[float, float]:
+    """Median seconds to load a checkpoint: (``restore_callbacks(model=)``, stock ``load_weights`` of its file)."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, name)
+        checkpoint = ModelCheckpointEnhanced(path, save_weights_only=name.endswith(".weights.h5"))
+        model.fit(*data(model, 1), verbose=0, callbacks=[checkpoint])
+
+        def seconds(load: Callable[[], Any]) -> float:
+            start = time.perf_counter()
+            load()
+            return time.perf_counter() - start
+
+        ours: Callable[[], float] = partial(seconds, partial(restore_callbacks, path, [checkpoint], model=model))
+        theirs: Callable[[], float] = partial(seconds, partial(model.load_weights, path))
+        pairs = list(turns(rounds, ours, theirs))
+    first, second = (statistics.median(times) for times in zip(*pairs[1:], strict=True))
+    return first, second
 
 
 def step_times(rounds: int, steps: int = 100) -> tuple[float, float]:

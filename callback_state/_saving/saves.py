@@ -7,6 +7,9 @@ to delete change.
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -24,6 +27,9 @@ from .ledger import Ledger
 from .notices import say_saved, say_saved_beside, say_saving
 from .save import Save
 from .writer import Writer
+
+#: Of a save beside training, on the scale of Unix from 0 to 19 (the last): it has time, and training has not.
+NICE = 10
 
 
 @dataclass
@@ -75,7 +81,7 @@ class Saves:
             say_saving(self._checkpoint, decided)
         decided.is_beside = True
         decided.waited = time.monotonic() - decided.began
-        self._thread = self._thread or ThreadPoolExecutor(1, "callback_state saves")
+        self._thread = self._thread or ThreadPoolExecutor(1, "callback_state saves", _stand_back)
         self._future = self._thread.submit(self._write, decided, save)
         # A loop of one's own need not have an end at which the save is settled.
         self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path)
@@ -140,6 +146,12 @@ class Saves:
         best, ledger = decided.before
         checkpoint.best = best
         checkpoint.ledger = ledger.without_due().stamped(checkpoint.ledger.stamp)
+
+
+def _stand_back() -> None:
+    """Let the threads that train go first, where threads have priorities of their own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _tell_of(future: Future[None], path: str) -> None:
