@@ -121,9 +121,8 @@ def joined(count, data):
     if isinstance(data, bytes):
         return data
     whole = bytearray(count * len(data))
-    assert count <= 65536
+    assert count <= 65536 and count <= 8 * sum(map(len, data)), "planes that claim too much"
     for at, plane in enumerate(data):
-        assert count <= 8 * len(plane), "a plane that claims too much"
         whole[at :: len(data)] = plane if len(plane) == count else zlib.decompressobj(-15).decompress(plane, count)
     return bytes(whole)
 

@@ -155,10 +155,9 @@ def _halved(numpy: Any, array: Any) -> Any:
 
 def _of_ints(numpy: Any, array: Any) -> Column:
     steps = numpy.diff(array, prepend=array[:1])  # modulo 2**64, as is the sum that undoes it
-    width, of_steps = _width(array), _width(steps)
-    if of_steps < width:
-        return ("steps", len(array), int(array[0]), _split(steps.astype(_INTS[of_steps])))
-    return ("int", len(array), _split(array.astype(_INTS[width])))
+    if numpy.abs(steps, dtype="f8").sum() < numpy.abs(array, dtype="f8").sum():
+        return ("steps", len(array), int(array[0]), _split(steps.astype(_INTS[_width(steps)])))
+    return ("int", len(array), _split(array.astype(_INTS[_width(array)])))
 
 
 def _of_small_ints(keys: Collection[Any]) -> Column | None:

@@ -4,8 +4,8 @@ Items that stand one after the other do not deflate: their low bytes are noise. 
 the first bytes of all items, the second bytes, and so on. A plane of signs and exponents, or of numbers that
 hardly change, is much smaller when it is deflated; a plane of noise stays as it is.
 
-A file cannot say more than it has room for: deflate is asked for Huffman codes alone, in which a byte takes a bit
-at least, and a plane that claims more is refused before memory is taken for it.
+A file cannot say more than it has room for: each number takes a bit at least, all its planes together, and there
+are planes only for so many numbers. A column that claims more is refused before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .table import PlainError
 MAX_SPLIT = 1 << 16
 #: Fewer bytes are not split, as a plane has a few bytes of its own in the file.
 _FEW = 256
-#: Bits of a byte: the most bytes that a deflated one may stand for.
+#: The most numbers for which a byte may stand.
 _RATIO = 8
 _RAW = -15  # deflate without a header, and so without a checksum: the state file has its own
 
@@ -29,6 +29,8 @@ def split(items: bytes, width: int) -> bytes | list[bytes]:
     if len(items) < _FEW or len(items) > MAX_SPLIT * width:
         return items
     planes = [_deflated(items[at::width]) for at in range(width)]
+    if _RATIO * sum(map(len, planes)) < len(items) // width:  # Huffman codes alone: a byte takes a bit at least
+        planes[0] = _deflated(items[::width], zlib.Z_HUFFMAN_ONLY)
     return planes if 8 * sum(map(len, planes)) < 7 * len(items) else items
 
 
@@ -47,25 +49,25 @@ def join(data: object, count: int, widths: Collection[int]) -> tuple[bytes | byt
     return data, width
 
 
-def _joined(planes: list[object], count: int, widths: Collection[int]) -> bytearray:
+def _joined(planes: list[bytes], count: int, widths: Collection[int]) -> bytearray:
     width = len(planes)
-    if width not in widths or count > MAX_SPLIT:
+    if width not in widths or count > MAX_SPLIT or not all(type(plane) is bytes for plane in planes):
         raise PlainError("", f"{width} planes of {count} numbers")
+    if count > _RATIO * sum(map(len, planes)):
+        raise PlainError("", f"planes of too few bytes for {count} numbers")
     items = bytearray(count * width)
     for at, plane in enumerate(planes):
         items[at::width] = _inflated(plane, count)
     return items
 
 
-def _deflated(plane: bytes) -> bytes:
-    deflate = zlib.compressobj(1, zlib.DEFLATED, _RAW, 9, zlib.Z_HUFFMAN_ONLY)
+def _deflated(plane: bytes, strategy: int = zlib.Z_RLE) -> bytes:
+    deflate = zlib.compressobj(1, zlib.DEFLATED, _RAW, 9, strategy)
     small = deflate.compress(plane) + deflate.flush()
-    return small if len(small) < len(plane) <= _RATIO * len(small) else plane
+    return small if len(small) < len(plane) else plane
 
 
-def _inflated(plane: object, count: int) -> bytes:
-    if type(plane) is not bytes or not count <= _RATIO * len(plane):
-        raise PlainError("", f"a plane that has not {count} bytes")
+def _inflated(plane: bytes, count: int) -> bytes:
     if len(plane) == count:
         return plane
     inflate = zlib.decompressobj(_RAW)

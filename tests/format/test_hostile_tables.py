@@ -42,7 +42,7 @@ def test_a_table_that_lies_is_refused(lie: str) -> None:
         ("column-of-an-exabyte-in-planes", f"4 planes of {1 << 60} numbers"),
         ("column-of-another-width", "40 bytes are not 20 numbers"),
         ("mixed-of-a-column-too-few", "1 columns in a mixed one of 3 values"),
-        ("plane-that-is-a-bomb", "a plane that has not 65536 bytes"),
+        ("plane-that-is-a-bomb", "planes of too few bytes for 65536 numbers"),
         ("plane-that-is-padded-to-hide-a-bomb", "a plane that has not 65536 bytes"),
         ("mixed-of-an-exabyte-of-None", f"1 bytes are not {1 << 60} numbers"),
         ("dict-of-more-keys-than-values", "4 keys with 3 values"),
