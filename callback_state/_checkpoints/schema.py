@@ -73,8 +73,7 @@ class SavedCallback:
         return self.class_ == "callback_state.ModelCheckpointEnhanced"
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """One start of the script."""
 
     at: int  # when training began or went on, in nanoseconds since 1970
@@ -82,13 +81,20 @@ class Start:
     batch: int  # 0-based
     # Of the checkpoint that was resumed: saved_at, and the epoch and batch to go on with. None at the first start.
     from_: int | None
-    due: tuple[int, int] | None
+    due_epoch: int | None
+    due_batch: int | None
     beside: int  # how many checkpoints of this run were in the directory
+
+    @property
+    def due(self) -> tuple[int, int] | None:
+        """The epoch and batch to go on with; None at the first start."""
+        epoch, batch = self.due_epoch, self.due_batch
+        return None if epoch is None or batch is None else (epoch, batch)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What stood at the end of each epoch; ``ended_at`` in nanoseconds since 1970."""
+    """What stood at the end of each epoch; ``ended_at`` in seconds since 1970."""
 
     epochs: list[int] = field(default_factory=list)
     learning_rate: list[float | None] = field(default_factory=list)

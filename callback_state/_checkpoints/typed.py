@@ -26,8 +26,8 @@ def from_plain(cls: type[T], plain: Any, path: str) -> T:
     """An object of a dataclass, from a dict that stands at ``path`` in the file.
 
     The fields are scalars, lists, tuples, dicts, named tuples and other dataclasses; keys that are not fields are
-    ignored. Raises SchemaError if a part is missing or has another type, or a number has more than :data:`BITS`
-    bits.
+    ignored. A list of named tuples is stored as a dict that has a list for each of their fields. Raises
+    SchemaError if a part is missing or has another type, or a number has more than :data:`BITS` bits.
     """
     made: T = _Reading().read(cls, plain, path)
     return made
@@ -44,8 +44,11 @@ def to_plain(value: Any, of: Any = None) -> Any:
         return tuple(value)
     if value is not None and isinstance(hint, types.UnionType):
         return to_plain(value, _but_none(hint))
+    if origin is list and _is_named_tuple(arguments[0]):
+        return {key: [getattr(item, name) for item in value] for name, key, _ in _fields(arguments[0])}
     if origin is list and arguments[0] is not Any:
-        return [to_plain(item, arguments[0]) for item in value]
+        known = _scalars(arguments[0]) is not None
+        return [*value] if known else [to_plain(item, arguments[0]) for item in value]
     if origin is dict and arguments[1] is not Any:
         return {key: to_plain(item, arguments[1]) for key, item in value.items()}
     return value
@@ -79,6 +82,8 @@ class _Reading:
             return self._object(hint, value, path)
         if _is_named_tuple(hint):
             return hint(*self._items(value, _hints(hint), path))
+        if origin is list and _is_named_tuple(arguments[0]):
+            return self._columns(arguments[0], value, path)
         if origin is tuple and arguments[-1] is not ...:
             return self._items(value, arguments, path)
         _expect(value, (origin,), path)
@@ -94,18 +99,29 @@ class _Reading:
 
     def _list(self, hint: Any, value: list[Any], path: str) -> list[Any]:
         scalars = _scalars(hint)
-        if hint is Any or (scalars is not None and all(_is_one(item, scalars) for item in value)):
+        if hint is Any or (scalars is not None and _are_all(value, scalars)):
             return value
         return [self.read(hint, item, f"{path}[{i}]") for i, item in enumerate(value)]
 
+    def _columns(self, cls: Any, value: Any, path: str) -> list[Any]:
+        """Named tuples that stand in a dict of lists, as there may be very many of them."""
+        columns = self._fields(cls, value, path, list)
+        if len({*map(len, columns)}) > 1:
+            raise SchemaError(f"{path}: its lists differ in length")
+        return [*map(cls, *columns)]
+
     def _object(self, cls: Any, value: Any, path: str) -> Any:
+        return cls(*self._fields(cls, value, path))
+
+    def _fields(self, cls: Any, value: Any, path: str, of: Any = None) -> list[Any]:
+        """The fields of a class that stand in a dict; of each a list, if ``of`` is list."""
         _expect(value, (dict,), path)
-        found = {}
-        for name, key, hint in _fields(cls):
+        found = []
+        for _, key, hint in _fields(cls):
             if key not in value:
                 raise SchemaError(f"{path}.{key} is missing")
-            found[name] = self.read(hint, value[key], f"{path}.{key}")
-        return cls(**found)
+            found.append(self.read(hint if of is None else of[hint], value[key], f"{path}.{key}"))
+        return found
 
     def _items(self, value: Any, hints: Any, path: str) -> tuple[Any, ...]:
         _expect(value, (tuple,), path)
@@ -118,8 +134,8 @@ class _Reading:
 
 @functools.cache
 def _fields(cls: Any) -> tuple[tuple[str, str, Any], ...]:
-    """Of each field of a dataclass its name, its key in the dict, and its type."""
-    names = [field.name for field in dataclasses.fields(cls)]
+    """Of each field of a dataclass or a named tuple its name, its key in the dict, and its type."""
+    names = cls._fields if _is_named_tuple(cls) else [field.name for field in dataclasses.fields(cls)]
     return tuple((name, name.removesuffix("_"), of) for name, of in zip(names, _hints(cls), strict=True))
 
 
@@ -147,6 +163,15 @@ def _is_named_tuple(hint: Any) -> bool:
 def _is_one(value: Any, allowed: tuple[type, ...]) -> bool:
     """Whether a scalar has one of these types, and is no number out of bounds."""
     return type(value) in allowed and (type(value) is not int or value.bit_length() <= BITS)
+
+
+def _are_all(values: list[Any], allowed: tuple[type, ...]) -> bool:
+    """Whether :func:`_is_one` is true of each, found in a few passes: there may be very many."""
+    types = {*map(type, values)}
+    if not types <= {*allowed}:
+        return False
+    numbers = values if types == {int} else [value for value in values if type(value) is int]
+    return not numbers or max(map(abs, (min(numbers), max(numbers)))).bit_length() <= BITS
 
 
 def _expect(value: Any, allowed: tuple[type, ...], path: str) -> None:

@@ -39,7 +39,7 @@ def full() -> Contents:
         batch=1,
         goes_on_from="1.keras",
         callbacks=[CALLBACK],
-        starts=[Start(1, 0, 0, 7, (0, 0), 2)],
+        starts=[Start(1, 0, 0, 7, 0, 0, 2)],
         trace=Trace([0, 1], [None, 0.5], [1, 2]),
         doubts=[Doubt("perhaps", "look", "little")],
     )
@@ -65,8 +65,9 @@ def test_all_goes_to_plain_data_and_back() -> None:
     """Field by field, and the plain data are dicts, lists, tuples and scalars of exactly these types."""
     assert Contents.of(full().to_plain()) == full()
     assert Contents.of(plain()).to_plain() == plain()
-    start, callback = plain()["meta"]["starts"][0], plain()["meta"]["callbacks"][0]
-    assert start == {"at": 1, "epoch": 0, "batch": 0, "from": 7, "due": (0, 0), "beside": 2}
+    starts, callback = plain()["meta"]["starts"], plain()["meta"]["callbacks"][0]
+    numbers = {"at": 1, "epoch": 0, "batch": 0, "from": 7, "due_epoch": 0, "due_batch": 0, "beside": 2}
+    assert starts == {name: [number] for name, number in numbers.items()}
     assert callback["class"] == "a.A" and type(callback["arguments"]["x"]) is tuple
 
 
@@ -107,9 +108,14 @@ def test_where_a_run_goes_on_follows_from_the_moment(batch: int | None, goes_on:
         ("meta__versions", {3: "keras"}, r"\.meta\.versions: a key: expected str, found int"),
         ("meta__history__series", {"loss": ()}, r"\.meta\.history\.series\.loss: expected list, found tuple"),
         ("meta__doubts__0", None, r"\.meta\.doubts\[0\]: expected dict, found None"),
-        ("meta__starts__0__due", (), r"\.meta\.starts\[0\]\.due: expected 2 items, found 0"),
-        ("meta__starts__0__due", (1, None), r"\.meta\.starts\[0\]\.due\[1\]: expected int, found None"),
-        ("meta__starts__0__from", "x", r"\.meta\.starts\[0\]\.from: expected int or None, found str"),
+        ("meta__starts__at", [], r"\.meta\.starts: its lists differ in length"),
+        ("meta__starts__beside", ..., r"\.meta\.starts\.beside is missing"),
+        ("meta__starts__beside", [None], r"\.meta\.starts\.beside\[0\]: expected int, found None"),
+        ("meta__starts__from", ["x"], r"\.meta\.starts\.from\[0\]: expected int or None, found str"),
+        ("meta__starts__from", 7, r"\.meta\.starts\.from: expected list, found int"),
+        ("meta__trace__ended_at", [1, 1 << 63], r"\.meta\.trace\.ended_at\[1\]: a number of more than 63 bits"),
+        ("meta__trace__ended_at", [-(1 << 63), 1], r"\.meta\.trace\.ended_at\[0\]: a number of more than 63 bits"),
+        ("meta__trace__ended_at", [1, True], r"\.meta\.trace\.ended_at\[1\]: expected int, found bool"),
         ("meta__trace__epochs", [0], r"\.meta\.trace: its lists differ in length"),
         ("meta__trace__learning_rate", ["fast", 1.0], r"\.learning_rate\[0\]: expected float or None, found str"),
         ("meta__callbacks__0__arguments__x", ("value", 3), r"\.arguments\.x: expected 3 items, found 2"),

@@ -98,14 +98,11 @@ ENORMOUS: dict[str, dict[str, Any]] = {
     **{name: {name: HUGE} for name in ("saved_at", "epoch", "batch", "initial_epoch", "epochs")},
     "monitor": {"monitor": ("loss", HUGE)},
     "start": {
-        "starts": [{"at": HUGE, "epoch": HUGE, "batch": HUGE, "from": HUGE, "due": (HUGE, HUGE), "beside": HUGE}]
+        "starts": {key: [HUGE] for key in ("at", "epoch", "batch", "from", "due_epoch", "due_batch", "beside")}
     },
     "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE]}},
     "history": {"history": {"epochs": [HUGE], "series": {"loss": [HUGE]}}},
     "shared-lists": (lambda one: {"history": {"epochs": one, "series": {"loss": one, "acc": one}}})([1]),
-    "shared-starts": (lambda one: {"starts": [one, one]})(
-        {"at": 1, "epoch": 1, "batch": 1, "from": None, "due": None, "beside": 0}
-    ),
 }
 
 

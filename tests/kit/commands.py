@@ -79,6 +79,8 @@ def state_of(
     states = states or {}
     entries = [described(f"package.{key}", key, **(arguments or {}).get(key, {})) for key in states]
     said = {**META, "saved_at": number, "epoch": number, "callbacks": entries, **meta}
+    if isinstance(said["starts"], list):
+        said["starts"] = starts_of(said["starts"])
     encoder = Liar()
     encoder.nodes.append(summary(said).node())
     state_root = encoder.table({key: Named(state) for key, state in states.items()}).root
@@ -86,6 +88,13 @@ def state_of(
     model = model_of(number) if model_file is None else model_file
     tree = [encoder.nodes, root, state_root, [*pickles]]
     return seal(tree, hashlib.sha256(model).digest(), len(model), sign)
+
+
+def starts_of(starts: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Starts of a run, with their epoch and batch that were ``due``, as a state file has them."""
+    dues = [start["due"] or (None, None) for start in starts]
+    columns = {name: [start[name] for start in starts] for name in ("at", "epoch", "batch", "from", "beside")}
+    return {**columns, "due_epoch": [due[0] for due in dues], "due_batch": [due[1] for due in dues]}
 
 
 def put(directory: Path, name: str, number: int, *args: Any, **options: Any) -> Path:

@@ -82,7 +82,7 @@ def trace(epochs: int) -> dict[str, list[Any]]:
     return {
         "epochs": [*range(epochs)],
         "learning_rate": [0.1 * 0.5**e for e in range(epochs)],
-        "ended_at": [BEGAN + (10 * e + 10) * SECOND for e in range(epochs)],
+        "ended_at": [BEGAN // SECOND + 10 * e + 10 for e in range(epochs)],
     }
 
 

@@ -55,8 +55,8 @@ def test_each_start_is_told_with_the_checkpoint_it_went_on_from(tmp_path: Path) 
     meta = newest(tmp_path)
     one, two = meta.starts
     assert began < one.at < first < two.at < meta.saved_at
-    assert one == Start(one.at, 0, 0, None, None, 0)
-    assert two == Start(two.at, 1, 0, first, (1, 0), 1)
+    assert one == Start(one.at, 0, 0, None, None, None, 0)
+    assert two == Start(two.at, 1, 0, first, 1, 0, 1)
 
 
 def test_a_start_inside_an_epoch_is_told_with_its_batch(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -
 
 def test_a_run_without_a_learning_rate_has_none() -> None:
     """Such as one of a model without an optimizer. What a run adds is not in what it goes on from."""
-    first = Start(1, 0, 0, None, None, 0)
+    first = Start(1, 0, 0, None, None, None, 0)
     meta = replace(META, starts=[first], trace=schema.Trace([0], [0.5], [1]))
     going_on = Trace(meta)
     going_on.start(1, 0)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..._checkpoints.find import Found
 from ..._checkpoints.needs import needs_of
+from ..._checkpoints.schema import Start
 from ..._checkpoints.snapshot import Snapshot
 from ..._checkpoints.typed import to_plain
 from ..._format.table import PlainError, Table
@@ -38,7 +39,7 @@ def described(found: Found) -> dict[str, Any]:
                 "series": {name: view(values) for name, values in meta.history.series.items()},
             },
             # Their numbers need no view, which would be slow: there may be a hundred thousand starts.
-            "starts": [{**to_plain(start), "due": view(start.due)} for start in meta.starts],
+            "starts": [_started(start) for start in meta.starts],
             "training_args": view(meta.training_args),
             "data": view(meta.data),
             "trace": view(to_plain(meta.trace)),
@@ -83,6 +84,11 @@ def _callbacks(snapshot: Snapshot) -> list[dict[str, Any]]:
         }
         for entry in snapshot.meta.callbacks
     ]
+
+
+def _started(start: Start) -> dict[str, Any]:
+    found = {name: getattr(start, name) for name in ("at", "epoch", "batch")}
+    return {**found, "from": start.from_, "due": view(start.due), "beside": start.beside}
 
 
 def _argument(argument: tuple[Any, ...], path: str, entries: Entries) -> Any:
