@@ -132,6 +132,8 @@ def column_of(column):
     word, count, data = column[0], column[1], column[-1]
     if word == "None":
         return [None] * count
+    if word == "drift":
+        return [struct.unpack("<f", struct.pack("<i", bits))[0] for bits in column_of(data)]
     if word == "mixed":
         parts = [iter(column_of(part)) for part in data]
         return [next(parts[code]) for code in joined(count, column[2])]

@@ -346,7 +346,7 @@ def test_the_page_has_every_kind_of_node() -> None:
 def test_the_page_has_every_type_of_column() -> None:
     """Those that are packed, and no other."""
     named = set(re.findall(r'"([^" ]+)"', part("format", "columns"))) - {"scalar"}
-    assert named == {*_columns._NAMES.values(), "steps", "long", "text", "mixed", *_columns._DTYPES}
+    assert named == {*_columns._NAMES.values(), "steps", "drift", "long", "text", "mixed", *_columns._DTYPES}
 
 
 def plain(value: Any) -> Any:

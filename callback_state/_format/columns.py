@@ -1,6 +1,7 @@
 """The numbers of a list, a deque or a dict as a *column*: a type, a count, and bytes instead of an item each.
 
     ("float", count, data)         of 8 bytes each, or of 4 where these give exactly the same numbers
+    ("drift", count, steps)        floats of 4 bytes that change little: the ints that have their bits, as "steps"
     ("int", count, data)           of 1, 2, 4 or 8 bytes
     ("steps", count, first, data)  ints too: the first one, then a 0 and the differences
     ("bool", count, data)          of 1 byte
@@ -22,7 +23,7 @@ import sys
 from collections.abc import Collection
 from typing import Any, TypeGuard
 
-from .planes import join, split
+from .planes import MAX_SPLIT, join, split
 from .table import Node, PlainError, is_packed, shown
 
 #: With fewer items a column takes more room than the items.
@@ -36,6 +37,8 @@ _FLOATS, _INTS = {4: "<f4", 8: "<f8"}, {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}
 _DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"}).union(
     ("<f2", "<f4", "<f8", "<c8", "<c16")
 )
+#: Less than a quarter of a binade. If the bits of floats, as ints, change less, the differences take fewer bytes.
+_DRIFT = 1 << 21
 #: An int between these is its own hash.
 _OWN_HASH = 1 << 60
 #: The ints that have 8 bytes are less than this, and not less than its negative.
@@ -132,8 +135,7 @@ def _uniform(name: str | None, values: Collection[Any], count: int) -> Column:
             whole = "".join(values).encode("utf-8", "surrogatepass")
             return (name, count, _uniform("int", [*map(len, values)], count), whole)
         case "float":
-            array = numpy.fromiter(values, "<f8", count)
-            return (name, count, _split(_halved(numpy, array)))
+            return _of_floats(numpy, _halved(numpy, numpy.fromiter(values, "<f8", count)))
         case "int":
             try:
                 return _of_ints(numpy, numpy.fromiter(values, "<i8", count))
@@ -153,10 +155,26 @@ def _halved(numpy: Any, array: Any) -> Any:
     return small if is_same else array
 
 
-def _of_ints(numpy: Any, array: Any) -> Column:
+def _of_floats(numpy: Any, array: Any) -> Column:
+    if array.itemsize == 4 and LEAST <= len(array) <= MAX_SPLIT:
+        bits = array.view("<i4").astype("<i8")
+        if numpy.abs(numpy.diff(bits)).mean() < _DRIFT:
+            return ("drift", len(array), _of_steps(numpy, bits))
+    return ("float", len(array), _split(array))
+
+
+def _of_steps(numpy: Any, array: Any) -> Column:
     steps = numpy.diff(array, prepend=array[:1])  # modulo 2**64, as is the sum that undoes it
-    if numpy.abs(steps, dtype="f8").sum() < numpy.abs(array, dtype="f8").sum():
-        return ("steps", len(array), int(array[0]), _split(steps.astype(_INTS[_width(steps)])))
+    return ("steps", len(array), int(array[0]), _split(steps.astype(_INTS[_width(steps)])))
+
+
+def _of_ints(numpy: Any, array: Any) -> Column:
+    if len(array) > MAX_SPLIT:
+        is_smaller = _width(numpy.diff(array)) < _width(array)
+    else:  # in planes, a few large ones do no harm
+        is_smaller = numpy.abs(numpy.diff(array), dtype="f8").sum() < numpy.abs(array, dtype="f8").sum()
+    if is_smaller:
+        return _of_steps(numpy, array)
     return ("int", len(array), _split(array.astype(_INTS[_width(array)])))
 
 
@@ -174,8 +192,8 @@ def _of_small_ints(keys: Collection[Any]) -> Column | None:
         return None
     if len(data) != 5 * (1 + len(keys)):
         return None
-    items = numpy.frombuffer(data, [("code", "S1"), ("value", "<i4")], offset=5)
-    return _of_ints(numpy, items["value"].astype("<i8")) if (items["code"] == b"i").all() else None
+    items = numpy.frombuffer(data, [("code", "|u1"), ("value", "<i4")], offset=5)
+    return _of_ints(numpy, items["value"].astype("<i8")) if (items["code"] == ord("i")).all() else None
 
 
 def _width(array: Any) -> int:
@@ -207,6 +225,8 @@ def _values(column: object) -> list[Any]:
         case ("float", count, data) if _is_count(count):
             floats: list[Any] = _array(data, count, _FLOATS).astype("<f8").tolist()
             return floats
+        case ("drift", count, ("steps", of, *_) as steps) if count == of:
+            return _drifted(_ints(steps))
         case ("int" | "steps", *_):
             ints: list[Any] = _ints(column).tolist()
             return ints
@@ -240,6 +260,13 @@ def _ints(column: object) -> Any:
             array += first
             return array
     raise PlainError("", f"not a column: {shown(column)}")
+
+
+def _drifted(bits: Any) -> list[Any]:
+    if bits.min() < -(1 << 31) or bits.max() >= 1 << 31:
+        raise PlainError("", "bits of a float that are more than four bytes")
+    floats: list[Any] = bits.astype("<i4").view("<f4").astype("<f8").tolist()
+    return floats
 
 
 def _cut(name: str, sizes: list[int], data: object) -> list[Any]:

@@ -116,6 +116,11 @@ SIZES: dict[str, tuple[list[Any], float]] = {
     "a constant rate": ([0.001] * 10_000, 0.15),
     "truth values": ([i % 3 == 0 for i in range(10_000)], 0.2),
     "losses of Keras": ([float(np.float32(math.sin(i) + 2)) for i in range(10_000)], 3.3),
+    "losses that change little": (
+        [float(np.float32((1 + math.sin(i) / 200) / (1 + i / 500))) for i in range(10_000)],
+        2.6,
+    ),
+    "a cosine schedule": ([float(np.float32(0.1 * math.cos(i / 6400))) for i in range(10_000)], 1.8),
     "times in ns": ([1_700_000_000_000_000_000 + i * 997_000_001 for i in range(10_000)], 4.1),
     "rates, some unknown": ([0.5, None] * 5_000, 1.2),
     "doubles": ([math.sin(i) for i in range(10_000)], 7.9),
@@ -161,7 +166,7 @@ def test_keys_of_one_hash_are_refused_in_columns_too() -> None:
 
 
 anything = st.recursive(
-    st.sampled_from([*columns._NAMES.values(), "steps", "long", "text", "mixed", *DTYPES])
+    st.sampled_from([*columns._NAMES.values(), "steps", "drift", "long", "text", "mixed", *DTYPES])
     | st.integers(-1, 70_000)
     | st.binary(max_size=40)
     | st.none(),
