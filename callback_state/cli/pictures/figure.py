@@ -40,7 +40,7 @@ def figure_of(run: Recorded, timeline: Timeline) -> Figure:
     figure.supxlabel(caption, fontsize="small", parse_math=False)
     for i, (name, panel) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, i + 1)
-        _draw(axes, panel, timeline.marked)
+        _draw(axes, panel, timeline.restarts)
         axes.set_title(printable(name), parse_math=False, fontsize="medium", loc="left")
         axes.set_xlim(0, max(timeline.end, 1) * 1.02)
     return figure

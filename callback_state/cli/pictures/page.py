@@ -64,7 +64,7 @@ def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
         facts.append(("best checkpoint", best.name, f"{short(meta.monitor[0])} {value_of(best.meta.monitor[1])}"))
     if meta.starts:
         facts.append(("began", time_of(meta.starts[0].at), ""))
-        facts.append(("restarts that saved", str(len(timeline.restarts)), f"{duration(timeline.lost)} lost"))
+        facts.append(("restarts that saved", str(timeline.restarted), f"{duration(timeline.lost)} lost"))
     told = (
         element("div", element("dt", name), element("dd", value), element("dd", more, class_="quiet"))
         for name, value, more in facts
@@ -98,7 +98,7 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
         ("#", "lost", "went on with", "at", "from the checkpoint saved at"),
         [
             (r.number, duration(r.lost), moment_of(r.epoch, r.batch), time_of(r.at), time_of(r.saved_at))
-            for r in timeline.marked
+            for r in timeline.restarts
         ],
     )
 
@@ -124,7 +124,7 @@ def _figures(panels: list[Panel], timeline: Timeline) -> Markup:
 
 
 def _figure(panel: Panel, timeline: Timeline) -> Markup:
-    picture = chart(panel, timeline.marked, timeline.end)
+    picture = chart(panel, timeline.restarts, timeline.end)
     keys = [_key(series.role, i) for i, series in enumerate(panel.series)] if len(panel.series) > 1 else []
     wide = element("span", "logarithmic", class_="key quiet") if panel.is_logarithmic else ""
     return element(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from ..values.phrases import short
 
@@ -21,12 +22,26 @@ _DOTS = 120
 Point = tuple[float, float]
 
 
+class Pairs(Sequence[Point]):
+    """Places and values as points, which are made when they are asked for: of very many only a few are drawn."""
+
+    def __init__(self, places: Sequence[float], values: Sequence[float]) -> None:
+        self._places, self._values = places, values
+
+    def __len__(self) -> int:
+        return min(len(self._places), len(self._values))
+
+    def __getitem__(self, at: Any) -> Any:
+        places, values = self._places[at], self._values[at]
+        return [*zip(places, values, strict=False)] if isinstance(at, slice) else (places, values)
+
+
 @dataclass(frozen=True)
 class Series:
     """Values over places. A value may be infinite or NaN."""
 
     name: str
-    points: tuple[Point, ...]
+    points: Sequence[Point]
     #: How many points were left out.
     left_out: int = 0
 
@@ -62,7 +77,7 @@ class Series:
         """
         count = len(self.points)
         if count <= _POINTS:
-            return Series(short(self.name), self.points)
+            return Series(short(self.name), tuple(self.points))
         size = math.ceil(count / (_POINTS // 3 - 1))
         parts = (range(start, min(start + size, count)) for start in range(0, count, size))
         kept = sorted({0, count - 1, *(i for part in parts for i in _telling(self.points, part))})
@@ -71,6 +86,11 @@ class Series:
 
 def _telling(points: Sequence[Point], part: range) -> Iterator[int]:
     """The indices of the smallest and the largest value of a part, and of the first that is not drawn."""
+    values = [value for _, value in points[part.start : part.stop]]
+    low, high = min(values), max(values)
+    if is_drawn(low) and is_drawn(high) and all(map(math.isfinite, values)):
+        yield from (part.start + values.index(low), part.start + values.index(high))
+        return
     drawn = [i for i in part if is_drawn(points[i][1])]
     if drawn:
         yield min(drawn, key=lambda i: points[i][1])

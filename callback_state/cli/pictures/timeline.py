@@ -5,15 +5,15 @@ Places are epochs trained: 3.0 is the end of the third epoch (the 0-based epoch 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._checkpoints.schema import Meta
+from ..._checkpoints.schema import Meta, Start
 from ..._units import duration
 from ..runs.recorded import Recorded
 from .numbers import number_of, numbers_of
-from .series import Panel, Series
+from .series import Pairs, Panel, Point, Series
 
 #: The names of the learning rate in the logs of Keras.
 _RATES = ("learning_rate", "lr")
@@ -55,7 +55,10 @@ class Timeline:
     #: For each callback's key the panels of its numbers that change, and the names of those that never change.
     states: dict[str, list[Panel]]
     steady: dict[str, list[str]]
+    #: The last restarts, which are drawn and listed.
     restarts: list[Restart]
+    #: The seconds that all restarts together have cost.
+    lost: float
     #: The place of the newest checkpoint.
     end: float
     #: The number of epochs of the whole run; None if it is not known.
@@ -65,20 +68,15 @@ class Timeline:
     remarks: list[str] = field(default_factory=list)
 
     @property
-    def marked(self) -> list[Restart]:
-        """The restarts that are drawn and listed."""
-        return self.restarts[-_MARKS:]
-
-    @property
-    def lost(self) -> float:
-        """The seconds that all restarts together have cost."""
-        return sum(restart.lost or 0.0 for restart in self.restarts)
+    def restarted(self) -> int:
+        """How often the run went on in a new process, and saved."""
+        return self.restarts[-1].number if self.restarts else 0
 
     @property
     def standing(self) -> str:
         """How far the run has come, in words."""
         planned = f" of {self.planned}" if self.planned is not None else ""
-        count = len(self.restarts)
+        count = self.restarted
         lost = f"; {count} restart{'s' * (count > 1)} that saved, {duration(self.lost)} lost" if count else ""
         return f"{'finished after ' * self.finished}{self.end:.6g}{planned} epochs{lost}"
 
@@ -95,20 +93,22 @@ def timeline_of(run: Recorded) -> Timeline:
     states: dict[str, list[Panel]] = {}
     for key, series in changing[:_PANELS]:
         states.setdefault(key, []).append(Panel.of(series.name, series))
-    rate, metrics, restarts = _rate_of(meta), _metrics_of(meta), _restarts_of(meta)
+    columns, again = _columns(meta), [start for start in meta.starts if start.from_ is not None]
+    rate, metrics = _rate_of(meta, columns), _metrics_of(columns)
     remarks = [
         *(["The files do not record restarts."] if not meta.starts else []),
         *(["The files do not record the learning rate."] if rate is None else []),
         *_cut("metrics", "first", len(metrics), _PANELS),
         *_cut("numbers of callbacks", "first", len(changing), _PANELS),
-        *_cut("restarts", "last", len(restarts), _MARKS),
+        *_cut("restarts", "last", len(again), _MARKS),
     ]
     return Timeline(
         rate,
         [Panel.of(title, *found) for title, found in metrics[:_PANELS]],
         states,
         {key: [s.name for s in series if not s.changes] for key, series in numbers.items()},
-        restarts,
+        _restarts_of(meta, again),
+        sum(max(start.at - (start.from_ or 0), 0) for start in again) / 1e9,
         place_of(meta),
         meta.epochs,
         meta.finished,
@@ -139,16 +139,16 @@ def _part(batches: int, meta: Meta) -> float:
     return min(batches, every) / every if isinstance(every, int) and every > 0 else 0.5
 
 
-def _restarts_of(meta: Meta) -> list[Restart]:
-    again = [(start, start.from_) for start in meta.starts if start.from_ is not None]
+def _restarts_of(meta: Meta, again: list[Start]) -> list[Restart]:
+    last = again[-_MARKS:]
     return [
-        Restart(number, _begin(s.epoch) + _part(s.batch, meta), s.epoch, s.batch, s.at, saved_at)
-        for number, (s, saved_at) in enumerate(again, 1)
+        Restart(number, _begin(s.epoch) + _part(s.batch, meta), s.epoch, s.batch, s.at, s.from_ or 0)
+        for number, s in enumerate(last, len(again) - len(last) + 1)
     ]
 
 
-def _rate_of(meta: Meta) -> Panel | None:
-    trace, series = meta.trace, _columns(meta)
+def _rate_of(meta: Meta, series: dict[str, Series]) -> Panel | None:
+    trace = meta.trace
     noted = [(_begin(e) + 1, rate) for e, rate in zip(trace.epochs, trace.learning_rate, strict=True)]
     known = Series("learning rate", tuple((place, rate) for place, rate in noted if rate is not None))
     for found in (known, *(series[name] for name in _RATES if name in series)):
@@ -157,9 +157,9 @@ def _rate_of(meta: Meta) -> Panel | None:
     return None
 
 
-def _metrics_of(meta: Meta) -> list[tuple[str, list[Series]]]:
+def _metrics_of(columns: dict[str, Series]) -> list[tuple[str, list[Series]]]:
     """For each metric its title, and its training and validation series, in the order of the history."""
-    series = {name: s for name, s in _columns(meta).items() if name not in _RATES and s.points}
+    series = {name: s for name, s in columns.items() if name not in _RATES and s.points}
     bases = dict.fromkeys(name.removeprefix("val_") for name in series)
     pairs = {base: [series[name] for name in (base, f"val_{base}") if name in series] for base in bases}
     return [(base if len(found) > 1 else found[0].name, found) for base, found in pairs.items()]
@@ -169,10 +169,10 @@ def _columns(meta: Meta) -> dict[str, Series]:
     history = meta.history
     epochs = [_begin(epoch) + 1 for epoch in history.epochs if isinstance(epoch, int)]
     columns = history.series.items()
-    return {name: Series(name, tuple(_aligned(epochs, values))) for name, values in columns}
+    return {name: Series(name, _aligned(epochs, values)) for name, values in columns}
 
 
-def _aligned(ends: list[float], values: list[Any]) -> Iterable[tuple[float, float]]:
+def _aligned(ends: list[float], values: list[Any]) -> Sequence[Point]:
     """Place each value at the end of its epoch.
 
     With ``fit(validation_freq=n)`` there are fewer values than epochs; the smallest n that fits is taken. If none
@@ -180,9 +180,10 @@ def _aligned(ends: list[float], values: list[Any]) -> Iterable[tuple[float, floa
     """
     every = len(ends) // (len(values) + 1) + 1
     chosen = ends[every - 1 :: every] if len(values) * every <= len(ends) else ends[-len(values) :]
-    for end, value in zip(chosen, map(number_of, values), strict=False):
-        if value is not None:
-            yield end, value
+    if {*map(type, values)} == {float}:  # as nearly always; there may be very many
+        return Pairs(chosen, values)
+    numbers = zip(chosen, map(number_of, values), strict=False)
+    return [(end, value) for end, value in numbers if value is not None]
 
 
 def _numbers_over(run: Recorded) -> dict[str, list[Series]]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ..._checkpoints.directory import Listed, Run, files_of, look
 from ..._checkpoints.schema import Meta
@@ -157,14 +159,26 @@ def _read(one: Listed, states: list[str]) -> Snapshot:
     return Snapshot.open(one.path)
 
 
+def _passed_by(states: list[State]) -> list[State]:
+    """The checkpoints that were saved after the one with which the run later went on."""
+    by_time = sorted(states, key=lambda state: state.meta.saved_at)
+    times = [state.meta.saved_at for state in by_time]
+    begins = [0] * (len(times) + 1)  # of a start, after its checkpoint; less those whose start has come
+    for start in states[-1].meta.starts:
+        begin, end = bisect_right(times, start.from_ or 0), bisect_left(times, start.at)
+        if begin < end:
+            begins[begin] += 1
+            begins[end] -= 1
+    return [state for state, open_ in zip(by_time, accumulate(begins), strict=False) if open_]
+
+
 def _course_of(states: list[State]) -> tuple[list[State], list[str]]:
     """Leave out checkpoints that the newest one does not come from, and say so in a sentence.
 
     A run that goes on from an older checkpoint, or begins anew, leaves newer files behind until it overwrites
     them.
     """
-    starts = states[-1].meta.starts
-    left = {s.path for s in states if any((t.from_ or 0) < s.meta.saved_at < t.at for t in starts)}
+    left = {state.path for state in _passed_by(states)}
     if not left or states[-1].path in left:  # the clock was set back
         return states, []
     names = ", ".join(state.name for state in states if state.path in left)
