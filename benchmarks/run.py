@@ -240,6 +240,28 @@ def reading(quick: bool) -> Iterator[Row]:
     yield Row("refusing the slowest hostile pickle of 1 MB", milliseconds(slowest), "", slowest, 1.0, " s")
 
 
+def numbers(quick: bool) -> Iterator[Row]:
+    """Many numbers: a dict of a million beside plain pickle, long histories, a report of them; processor time."""
+    import many
+
+    rounds = 3 if quick else 10
+    for keys, what in ((int, "ints"), ("key {}".format, "texts")):
+        save, restore, dump, load = many.dict_times(rounds, keys)
+        what = f"of a million floats by {what}, beside pickle"
+        yield Row(f"saving a dict {what}", milliseconds(save), milliseconds(dump), save / dump, 3.0, " x")
+        yield Row(f"restoring it {what}", milliseconds(restore), milliseconds(load), restore / load, 3.0, " x")
+    save, restore = many.history_times(rounds)
+    yield Row("saving 4 x 100,000 batch values", milliseconds(save), "", save, 0.05, " s")
+    yield Row("restoring 4 x 100,000 batch values", milliseconds(restore), "", restore, 0.1, " s")
+    count, extra = many.epochs_cost(rounds)
+    yield Row("state file, 10,000 epochs x 4 series", f"{count} bytes", "", count / 1000, 150, " kB", timed=False)
+    what = "its save, beside one of 10 epochs"
+    yield Row(what, milliseconds(extra), "", 1000 * extra, 10, " ms more")
+    taken = many.report_time()
+    what = "callback-state report of 10^6 values, 10^5 starts, whole process"
+    yield Row(what, milliseconds(taken), "", taken, 2.0, " s")
+
+
 def commands(quick: bool) -> Iterator[Row]:
     """The command line, a whole process each time, beside an interpreter that does nothing."""
     import commands
@@ -267,6 +289,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "directory": directory,
     "cli": commands,
     "reading": reading,
+    "numbers": numbers,
     "data": entering,
     "inside": inside,
     "simulated": simulated,
