@@ -6,10 +6,12 @@ import hashlib
 import inspect
 import itertools
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
+from .._format.blocks import Blocks
 from .._format.classes import attributes, class_name, public
 from .._format.decode import copy
 from .._format.encode import Encoder
@@ -59,14 +61,14 @@ class Argument:
         if self.kind == "opaque":
             return value is self.given and _look(value) == self._looked
         try:
-            return digest_of(Encoder(canonical=True).table(value))[1] == self._digest
+            return _digest_of_value(value)[1] == self._digest
         except PlainError:
             return False
 
     @cached_property
     def _digest(self) -> str:
         """The digest of the canonical form: equal values have equal digests."""
-        return self.data if self.kind == "digest" else digest_of(Encoder(canonical=True).table(self.data))[1]
+        return self.data if self.kind == "digest" else _digest_of_value(self.data)[1]
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,24 @@ def set_mark(callback: Any, mark: Mark) -> None:
 def argument_of(value: Any) -> Argument:
     """What is remembered of one argument."""
     try:
-        size, digest = digest_of(Encoder(canonical=True).table(value))
+        size, digest = _digest_of_value(value)
         return Argument("digest", digest) if size > LARGE_ARGUMENT else Argument("value", copy(value))
     except PlainError:
         return Argument("opaque", describe(value), value)
 
 
-def digest_of(table: Table) -> tuple[int, str]:
-    """Size in bytes and SHA-256 (hexadecimal) of a table; the bytes of an array are not copied."""
+def _digest_of_value(value: Any) -> tuple[int, str]:
+    """Size in bytes and SHA-256 (hexadecimal) of a plain value, of which large arrays are not copied."""
+    blocks = Blocks()
+    table = Encoder(canonical=True, blocks=blocks).table(value)
+    size, digest = digest_of(table, [block.digest for block in blocks.all])
+    return size + blocks.size, digest
+
+
+def digest_of(table: Table, more: Iterable[bytes] = ()) -> tuple[int, str]:
+    """Size in bytes and SHA-256 (hexadecimal) of a table and what belongs to it."""
     size, digest = 0, hashlib.sha256()
-    for part in itertools.chain.from_iterable((*table.nodes, (table.root,))):
+    for part in itertools.chain.from_iterable((*table.nodes, (table.root,), more)):
         data = part if type(part) is bytes else repr(part).encode("utf-8", "surrogatepass")
         digest.update(b"%d:" % len(data))
         digest.update(data)

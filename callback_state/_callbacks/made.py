@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .._format.blocks import Blocks
 from .._format.classes import attributes
 from .._format.encode import Encoder
 from .._format.table import Node, PlainError, pair
@@ -127,7 +128,7 @@ def _seen_in(callback: Any) -> Iterator[tuple[str, Look]]:
     state = {"": state_of(callback)}
     noting = _Noting(kept=[], state_of=state_of)
     try:
-        table = Encoder(noting).table(state)
+        table = Encoder(noting, blocks=Blocks()).table(state)  # nobody asks for the bytes of arrays
     except PlainError:  # the first save says what is wrong
         return
     # Only what a restore will find in its place: not the members of a set.

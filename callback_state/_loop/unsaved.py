@@ -8,6 +8,7 @@ from typing import Any
 from .._callbacks.capture import BASE, excluded_of, is_registered
 from .._callbacks.stock import adapter_of
 from .._checkpoints.doubt import BEGINS_ANEW, Doubt
+from .._format.blocks import Blocks
 from .._format.classes import attributes
 from .._format.encode import Encoder
 from .._format.table import SCALARS, PlainError
@@ -155,7 +156,9 @@ def _opaque(encoder: Encoder, value: Any, path: str) -> tuple[Any, ...]:
 
 def _print_of(value: Any) -> str:
     """A text that changes when the value does. A value that is not plain is compared by identity."""
+    blocks = Blocks()
     try:
-        return repr(Encoder(_opaque, canonical=True).table(value))
+        table = Encoder(_opaque, canonical=True, blocks=blocks).table(value)
+        return repr((table, [block.digest for block in blocks.all]))
     except PlainError:
         return f"id {id(value)}"
