@@ -130,17 +130,15 @@ class Content:
 def _save_state(model: Any, draft: Any, assets: Any) -> None:
     from keras.src.saving import saving_lib
 
-    store = _store_class()(io.BytesIO(), mode="w")
+    store = _store_class(saving_lib.H5IOStore)(io.BytesIO(), mode="w")
     store.h5_file.close()
     store.h5_file = draft
     saving_lib._save_state(model, store, assets, "", set())
 
 
 @functools.cache
-def _store_class() -> Any:
-    from keras.src.saving import saving_lib
-
-    class Store(saving_lib.H5IOStore):
+def _store_class(keras_store: Any) -> Any:
+    class Store(keras_store):
         """Keras's own, but that a layer can read back what it has put into a draft."""
 
         def __getitem__(self, key: str) -> Any:
@@ -156,7 +154,6 @@ def is_known(model: Any, *, weights_only: bool) -> bool:
     return is_stock and bool(model.built) and _is_known_keras()
 
 
-@functools.cache
 def _is_known_keras() -> bool:
     try:
         from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from faults import META, compiled, compiler, model
 from harness import X, Y, make_model
+from keras.src.saving import saving_lib
 from keras_models import MODELS, OPTIMIZERS, sequential, stepped
 from places import ENVIRONMENT, KIT
 
@@ -317,6 +318,22 @@ def broken_part(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[place.byte_offset : place.byte_offset + place.size] = bytes(place.size)
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_store_that_was_replaced_is_used(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's store takes the place of Keras's: then Keras writes the file with it."""
+    put: list[str] = []
+
+    class Noting(saving_lib.H5IOStore):
+        def make(self, path: str, metadata: Any = None) -> Any:
+            put.append(path)
+            return super().make(path, metadata)
+
+    assert write(model(1), tmp_path / f"m{ending}") is not None
+    monkeypatch.setattr(saving_lib, "H5IOStore", Noting)
+    assert write(model(1), tmp_path / f"n{ending}") is None
+    assert put
 
 
 @pytest.mark.parametrize("ending", FORMATS)
