@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,25 @@ import keras
 import numpy as np
 import pytest
 from places import ENVIRONMENT, KIT
-from play import saver, start, tiny_model
+from play import play, saver, start, tiny_model
 from programs import Program
+from states import contents
 
-from callback_state import CheckpointNotFoundError, cli, list_checkpoints, restore_callbacks, stateful
+from callback_state import (
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    cli,
+    list_checkpoints,
+    restore_callbacks,
+    stateful,
+)
+from callback_state._callbacks.taken import take
+from callback_state._checkpoints.directory import files_of, look
+from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._format.statefile import unseal
+from callback_state._saving import save
+from callback_state._saving.ledger import Ledger
+from callback_state._saving.rescue import Copy
 
 STATE = ".callbacks.pkl"
 
@@ -60,10 +78,12 @@ def trained(tmp_path: Path) -> Path:
     return tmp_path / "ckpt"
 
 
-def restored_from(path: Path, **options: Any) -> tuple[Any, Average, Best]:
+def restored_from(path: Path, *, strict: bool = True, **options: Any) -> tuple[Any, Average, Best]:
     average, best = Average(), Best()
     average.start = np.zeros(3)
-    found = restore_callbacks(path, into=[saver(path.parent, **options), average, best], model=tiny_model())
+    found = restore_callbacks(
+        path, into=[saver(path.parent, **options), average, best], model=tiny_model(), strict=strict
+    )
     return found, average, best
 
 
@@ -152,6 +172,100 @@ def test_damaged_arrays_are_told_and_an_older_checkpoint_is_taken(trained: Path,
         file.truncate(5)
     with pytest.warns(UserWarning, match=f"{damaged.name}: expected 2400000 bytes of arrays.*found 5"):
         assert len(list_checkpoints(trained, verify=False)) == 2
+
+
+def test_arrays_are_looked_for_before_memory_is_taken(trained: Path) -> None:
+    """Also where a state file is read by itself, and its model is not verified."""
+    state = str(trained / f"2.weights.h5{STATE}")
+    sealed = unseal(Path(state).read_bytes(), state)
+    assert Snapshot.read(state, sealed).meta.epoch == 1
+    arrays_of(trained / "2.weights.h5")[0].write_bytes(b"short")
+    with pytest.raises(CorruptCheckpointError, match="of arrays, as the state file says, found 5"):
+        Snapshot.read(state, sealed)
+
+
+def test_a_listing_counts_the_arrays(trained: Path) -> None:
+    """As a part of each checkpoint that has them."""
+    size = sum(path.stat().st_size for path in trained.glob("2.weights.h5*"))
+    (listed,) = [look(*found) for found in files_of(str(trained / "2.weights.h5"))]
+    assert listed is not None and listed.size == size
+
+
+@stateful
+class Ends(keras.callbacks.Callback):
+    """Changes its array at the end of training, perhaps."""
+
+    def __init__(self, change: int) -> None:
+        super().__init__()
+        self.change, self.table = change, np.zeros(300_000)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.table[5] += self.change
+
+
+@pytest.mark.parametrize("period", [1, 3], ids=["last epoch saved", "last epoch not saved"])
+def test_an_array_that_the_end_changes_gets_a_checkpoint_of_its_own(tmp_path: Path, period: int) -> None:
+    """It is in no other checkpoint. Where nothing changes, the checkpoint of the last epoch is marked."""
+    for change in (0, 1):
+        start(tmp_path / f"{change}", 2, Ends(change), period=period)
+        last = list_checkpoints(tmp_path / f"{change}")[-1]
+        assert last.finished and (".final." in last.path) == (change == 1 or period == 3)
+        found = Snapshot.open(last.path).meta
+        assert found.exact_end == (change == 0)
+
+
+def test_a_save_beside_training_has_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread begins to write when the next epoch has changed the array."""
+    run = save.Save.run
+    changed = threading.Event()
+
+    def late(self: Any) -> None:
+        assert changed.wait(60)
+        run(self)
+
+    class Waits(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                changed.set()
+
+    monkeypatch.setattr(save.Save, "run", late)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*this save was still being written", UserWarning)
+        play([Average(), Waits(), saver(tmp_path, save_on_background=True)], 2)
+    _, average, _ = restored_from(tmp_path / "1.weights.h5", strict=False, save_on_background=True)
+    assert (average.value == 1).all()
+
+
+@stateful
+class Drops(keras.callbacks.Callback):
+    """Lets go of its array after the first save, and looks whether somebody else holds it."""
+
+    table: Any = None
+    is_freed = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            seen, self.table = weakref.ref(self.table), None
+            self.is_freed = seen() is None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.table = np.zeros(300_000)
+
+
+def test_a_save_holds_no_array_when_it_has_ended(tmp_path: Path) -> None:
+    """Of what the next moment is compared with, there are digests only."""
+    drops = Drops()
+    play([drops, saver(tmp_path)], 2)
+    assert drops.is_freed
+
+
+def test_a_rescue_has_the_arrays_of_its_moment() -> None:
+    """It is written when an exception has come, and training has gone on since."""
+    average = Average()
+    taken = take([average], tiny_model(), *contents())
+    Copy(taken, Ledger("m.keras"), tiny_model())
+    average.value += 1
+    assert taken.arrays.entries()[0].digest == hashlib.sha256(bytes(average.value.nbytes)).digest()
 
 
 def test_prune_says_what_it_frees(trained: Path, capsys: Any) -> None:
