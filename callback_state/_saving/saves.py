@@ -7,6 +7,7 @@ to delete change.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -151,7 +152,8 @@ class Saves:
 def _stand_back() -> None:
     """Let the threads that train go first, where threads have priorities of their own."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        with contextlib.suppress(OSError):  # only a courtesy
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _tell_of(future: Future[None], path: str) -> None:

@@ -43,7 +43,7 @@ class Gate:
 
         def waits(save: Any) -> None:
             if threading.current_thread() is not threading.main_thread():
-                assert self.passed.wait(60)
+                assert self.passed.wait(20)
             self.threads.append(threading.current_thread().name)
             if (error := self.fails.pop(os.path.basename(save.path), None)) is not None:
                 raise error
