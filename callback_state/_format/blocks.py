@@ -170,11 +170,13 @@ class Blocks:
     def copied(self, pool: Pool | None = None) -> None:
         """Copy the arrays, so that they may change while they are written.
 
-        The copies go into the memory of a pool, as far as it has some, which :meth:`release` gives back.
+        The copies go into the memory of a pool, as far as it has some, which :meth:`release` gives back. What they
+        have no use for is given back to the system.
         """
         pool = {} if pool is None else pool
         for block in self.all:
             block.copy(pool)
+        pool.clear()
 
     def release(self, pool: Pool | None = None) -> None:
         """Keep only the digests of the arrays, for comparisons."""

@@ -162,6 +162,7 @@ def test_copied_arrays_may_change() -> None:
     """What is written beside training is what was there at the quiet point; the memory serves the next save."""
     live = ROWS.copy()
     pool: blocks.Pool = {}
+    places = set()
     for _ in range(2):
         collected, before = Blocks(), live.copy()
         collected.add(live, "C", "A.x")
@@ -172,6 +173,19 @@ def test_copied_arrays_may_change() -> None:
         collected.copied(pool)
         collected.release(pool)
         assert [np.may_share_memory(spare, free) for free in pool[ROWS.nbytes]] == [True]
+        places.add(spare.ctypes.data)
+    assert len(places) == 1
+
+
+def test_the_pool_keeps_only_what_the_last_save_used() -> None:
+    """An array that grows from save to save leaves no memory of each size that it had."""
+    pool: blocks.Pool = {}
+    for size in range(3):
+        collected = Blocks()
+        collected.add(np.zeros(len(ROWS) + size, "u1"), "C", "A.x")
+        collected.copied(pool)
+        collected.release(pool)
+    assert [*pool] == [len(ROWS) + 2]
 
 
 def test_what_was_released_compares_by_its_digest() -> None:
