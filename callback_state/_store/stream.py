@@ -62,16 +62,23 @@ class Stream(io.RawIOBase):
         if self._thread is None:
             self._sha.update(chunk)
             return
-        self._hashing.append(self._thread.submit(self._sha.update, chunk))
-        while len(self._hashing) > _WAITING:
+        try:
+            self._hashing.append(self._thread.submit(self._sha.update, chunk))
+        except RuntimeError:  # the interpreter ends, and no thread takes work any more
+            self._catch_up()
+            self._sha.update(chunk)
+        self._catch_up(_WAITING)
+
+    def _catch_up(self, behind: int = 0) -> None:
+        """Wait until hashing is no more than so many chunks behind."""
+        while len(self._hashing) > behind:
             self._hashing.popleft().result()
 
     def finish(self) -> tuple[bytes, int]:
         """SHA-256 (32 bytes) and size (bytes), when the content is on the disk. Raises OSError."""
         assert self._fd is not None, "the file is closed"
         disk.sync(self._fd)
-        while self._hashing:
-            self._hashing.popleft().result()
+        self._catch_up()
         return self._sha.digest(), self.size
 
     def close(self) -> None:

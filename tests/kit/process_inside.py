@@ -70,6 +70,14 @@ callbacks = [
         "on signals": lambda: ModelCheckpointEnhanced(
             weights, save_weights_only=True, save_on_signal=True, period=2
         ),
+        "beside": lambda: ModelCheckpointEnhanced(
+            directory / "{epoch}-{batch}.weights.h5",
+            save_weights_only=True,
+            save_freq=7,
+            max_to_keep=1,
+            save_on_signal=True,
+            save_on_background=True,
+        ),
         "after epochs": lambda: ModelCheckpointEnhanced(directory / "{epoch}.keras", max_to_keep=2),
     }[saves](),
 ]
