@@ -133,7 +133,8 @@ def commit(written: Written) -> None:
 
 def _finish_failed(directory: str) -> None:
     """Before a save: recover what failed saves of this process left, so that it does not pile up."""
-    for model in [model for model in _FAILED if os.path.dirname(model) == directory]:
+    failed = [*_FAILED]  # saves in other threads add to it meanwhile
+    for model in [model for model in failed if os.path.dirname(model) == directory]:
         with contextlib.suppress(OSError):  # tried again before the next save
             recover(model)
             _FAILED.discard(model)
