@@ -105,6 +105,7 @@ class Keeper(Listener):
         epochs = history_of(running.model)["epochs"]
         if epochs and running.entry in (Entry.EPOCH, Entry.END):
             self._write_what_is_due(Event(epochs[-1], None, last_logs(running.model)), running)
+            self._saves.settle()
         if running.entry is not Entry.END:
             return
         if checkpoint.ledger.is_interim:  # as if this moment had not been saved
@@ -174,7 +175,8 @@ class Keeper(Listener):
             self._rescue.renew(running)
 
     def after_train_end(self, running: Running) -> None:
-        self._saves.settle()
+        for keeper in _keepers(running):  # the mark of the end says of each what it has saved
+            keeper._saves.settle()
         if running.is_interrupted or running.epoch is None or not self._marks_the_end(running):
             return
         epoch = running.epoch
@@ -190,6 +192,7 @@ class Keeper(Listener):
 
     def leave(self, running: Running) -> None:
         self._saves.settle(may_raise=False)
+        self._saves.close()
         if running.has_end(self._directory.absolute):
             self.checkpoint.ledger = self.checkpoint.ledger.without_interim()
             self._directory.delete(self.checkpoint)
@@ -208,11 +211,10 @@ class Keeper(Listener):
         note_began(self.registered(running), Owner.of(self.checkpoint.own.run, roots))
 
     def is_time(self) -> bool:
-        """Whether ``save_every`` seconds have passed since the last save, and none is under way."""
+        """Whether ``save_every`` seconds have passed since the last save, and none is still to be settled."""
         seconds = self.checkpoint.save_every
-        if seconds is None or self._saves.is_under_way:
-            return False
-        return time.monotonic() - self._writer.wrote_at >= seconds
+        is_late = seconds is not None and time.monotonic() - self._writer.wrote_at >= seconds
+        return is_late and not self._saves.is_pending
 
     def next_stamp(self, running: Running | None) -> int:
         """Nanoseconds since 1970; more than at every save of the run, also where the clock was set back."""
@@ -238,6 +240,8 @@ class Keeper(Listener):
 
     def copy(self, event: Event, running: Running) -> Copy | None:
         """Take an interim save of this moment and keep it in memory; None where that cannot be saved."""
+        if any(k._saves.is_behind(event) for k in _keepers(running)):  # nothing may say yet that it is there
+            return None
         checkpoint, before = self.checkpoint, self.checkpoint.ledger
         checkpoint.ledger = before.enter_interim().stamped(self.next_stamp(running))
         try:
@@ -254,6 +258,8 @@ class Keeper(Listener):
 
     def save(self, name: str, event: Event, running: Running | None) -> None:
         """Save under this name; if that fails, it is as if nothing had been decided."""
+        for keeper in _keepers(running):
+            keeper._saves.settle_earlier(event)
         fit, callbacks = None if running is None else running.fit, self.registered(running)
         decided = Decided(self._directory.path_of(name), event, self._before, callbacks, fit)
         self._saves.begin(decided, lambda: self.take(event, running))

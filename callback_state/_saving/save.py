@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
@@ -42,7 +43,9 @@ class Save:
         self._link = os.path.basename(path) == fixed(checkpoint.template)
         self._sign = None if checkpoint.keys is None else checkpoint.keys.signer(path)
         self._model, self._weights_only = model, checkpoint.save_weights_only
-        self._columns = {**columns_of(taken.meta), "training_args": taken.meta.training_args}
+        # The user may change these while the save writes, as he may change the working directory.
+        self._columns = {**columns_of(taken.meta), "training_args": copy.deepcopy(taken.meta.training_args)}
+        self._target = os.path.abspath(path)
         try:
             self._content = model_file.content_of(
                 model, path, weights_only=self._weights_only, meta=self._columns, values=values
@@ -71,12 +74,14 @@ class Save:
         """Write. On return the checkpoint is durable; if this raises, the one before is unchanged."""
         try:
             arrays = self.taken.arrays.files()
-            with commit.write(self.path, self._write_model, self._seal, link=self._link, arrays=arrays) as written:
+            with commit.write(
+                self._target, self._write_model, self._seal, link=self._link, arrays=arrays
+            ) as written:
                 self.values.check(self.path)
                 commit.commit(written)
         finally:
             self._close()
-        self.sha256, self.identity = written.digest, identity_of(self.path)
+        self.sha256, self.identity = written.digest, identity_of(self._target)
 
     def _write_model(self, staged: str) -> tuple[bytes, int] | None:
         if self._content is not None:

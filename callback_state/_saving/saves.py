@@ -43,6 +43,7 @@ class Decided:
     callbacks: list[Any]  # whose state is saved
     fit: Any
     began: float = field(default_factory=time.monotonic)
+    is_told: bool = False  # whether lines say so: ``verbose``, which is off while Keras decides on a later event
     is_beside: bool = False  # whether training goes on meanwhile
     waited: float = 0.0  # seconds that training has waited at the quiet point
     unheard: Exception | None = None  # what a function of on_saved= has raised
@@ -63,9 +64,15 @@ class Saves:
         """Whether a save is being written beside training."""
         return self._future is not None and not self._future.done()
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether a save is not settled yet."""
+        return self._present is not None
+
     def begin(self, decided: Decided, take: Callable[[], Taken]) -> None:
         """Save the present moment, whose state ``take`` takes; or begin to, if that goes on beside training."""
         checkpoint = self._checkpoint
+        decided.is_told = bool(checkpoint.verbose)
 
         def prepare() -> None:
             beside, interim = checkpoint.save_on_background, checkpoint.ledger.is_interim
@@ -78,22 +85,22 @@ class Saves:
             self.settle()
 
     def _start(self, decided: Decided, save: Save) -> None:
-        if self._checkpoint.verbose:
+        if decided.is_told:
             say_saving(self._checkpoint, decided)
         decided.is_beside = True
         decided.waited = time.monotonic() - decided.began
         self._thread = self._thread or ThreadPoolExecutor(1, "callback_state saves", _stand_back)
         self._future = self._thread.submit(self._write, decided, save)
         # A loop of one's own need not have an end at which the save is settled.
-        self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path)
+        self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path, os.getpid())
 
     def _write(self, decided: Decided, save: Save) -> None:
         """What may be done beside training. After a save that has succeeded, an error is left for later."""
         save.run()
         seconds = time.monotonic() - decided.began
-        if self._checkpoint.verbose and decided.is_beside:
+        if decided.is_told and decided.is_beside:
             say_saved_beside(decided, seconds)
-        elif self._checkpoint.verbose:
+        elif decided.is_told:
             say_saved(self._checkpoint, decided, seconds)
         decided.unheard = on_saved.call(self._checkpoint.on_saved, decided.path, save.meta)
 
@@ -104,6 +111,7 @@ class Saves:
         if self._future is not None:
             wait([self._future])  # if Ctrl-C comes now, the save is still under way
             self._tell_at_exit.detach()
+            self._tell_at_exit = None
         (decided, save), future = self._present, self._future
         self._present = self._future = None
         act = partial(self._write, decided, save) if future is None else future.result
@@ -118,6 +126,21 @@ class Saves:
         self._writer.directory.delete(self._checkpoint)
         raises = may_raise and self._checkpoint.on_save_error == "raise"
         on_saved.tell(decided.unheard, decided.path, may_raise=raises)
+
+    def settle_earlier(self, event: Event) -> None:
+        """Wait for a save of an earlier moment than this event: another file is about to say that it is there."""
+        if self.is_behind(event):
+            self.settle()
+
+    def is_behind(self, event: Event) -> bool:
+        """Whether a save of an earlier moment than this event is not settled yet."""
+        return self._present is not None and self._present[0].event.moment != event.moment
+
+    def close(self) -> None:
+        """The ``fit`` is over, and all is settled: keep no thread, which nobody can copy."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
 
     def make_way(self, event: Event, *, stops: bool) -> None:
         """Before a decision, hear how the save has ended; wait for it if one is due now, and say so once.
@@ -156,8 +179,10 @@ def _stand_back() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
-def _tell_of(future: Future[None], path: str) -> None:
+def _tell_of(future: Future[None], path: str, process: int) -> None:
     """The process ends, or the callback goes, and nobody has heard how a save has ended."""
+    if os.getpid() != process:  # a fork has no thread that would end it
+        return
     error = future.exception()
     if error is not None:
         warn(f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged.")
