@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from .room import Room
 from .table import Node, PlainError, Stored
 
 _ENTRY = struct.Struct("<IQ32s")
 ENTRY_SIZE = _ENTRY.size
 #: The beginning of a path such as ``['Key']['attribute'][0]`` or ``Key.attribute[0]``.
 _HEAD = re.compile(r"\[?['\"]?([^'\"\[\].]*)")
-
-#: Copies of arrays that are not needed any more, as bytes, by their size.
-Pool = dict[int, list[Any]]
 
 
 class Entry(NamedTuple):
@@ -122,23 +120,15 @@ class Block:
     def memory(self) -> memoryview:
         return memoryview(self._bytes)
 
-    def copy(self, pool: Pool) -> None:
+    def copy(self, room: Room) -> None:
         """Go on with a copy of the array, which may change now."""
-        if self._is_copy or self._bytes is None:
-            return
-        import numpy
+        if not self._is_copy and self._bytes is not None:
+            self._bytes, self._is_copy = room.copy(self._bytes), True
 
-        spare = pool.get(self.size)
-        copied = spare.pop() if spare else numpy.empty(self.size, "u1")
-        copied[:] = self._bytes
-        self._bytes, self._is_copy = copied, True
-
-    def release(self, pool: Pool | None = None) -> None:
-        """Take the digest, and let go of the memory; of a copy it goes to the pool."""
+    def release(self) -> None:
+        """Take the digest, and let go of the memory."""
         if self._bytes is not None:
             self.digest  # noqa: B018
-            if pool is not None and self._is_copy:
-                pool.setdefault(self.size, []).append(self._bytes)
             self._bytes = None
 
 
@@ -167,21 +157,15 @@ class Blocks:
     def size(self) -> int:
         return sum(block.size for block in self.all)
 
-    def copied(self, pool: Pool | None = None) -> None:
-        """Copy the arrays, so that they may change while they are written.
-
-        The copies go into the memory of a pool, as far as it has some, which :meth:`release` gives back. What they
-        have no use for is given back to the system.
-        """
-        pool = {} if pool is None else pool
+    def copied(self, room: Room) -> None:
+        """Copy the arrays into a room, which is the caller's to clear, so that they may change meanwhile."""
         for block in self.all:
-            block.copy(pool)
-        pool.clear()
+            block.copy(room)
 
-    def release(self, pool: Pool | None = None) -> None:
+    def release(self) -> None:
         """Keep only the digests of the arrays, for comparisons."""
         for block in self.all:
-            block.release(pool)
+            block.release()
 
     def entries(self) -> tuple[Entry, ...]:
         """What the state file says of them. This takes the digests."""

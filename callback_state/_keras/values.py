@@ -9,41 +9,18 @@ A sample cannot find everything: of a table of which one row changes in place, t
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 import numpy
 
+from .._format.room import Room
 from ..exceptions import WriteError
 from .backend import values_of
 from .fingerprint import fingerprint
 
 #: Bytes of a sample, and the bytes of each of its parts.
 _SAMPLE, _PART = 1 << 12, 8
-
-
-class Room:
-    """Memory for copies of arrays, which is used again: to get new memory takes longer than to copy."""
-
-    def __init__(self) -> None:
-        self._free: defaultdict[Any, list[numpy.ndarray]] = defaultdict(list)
-        self._used: list[numpy.ndarray] = []
-
-    def copy(self, array: numpy.ndarray) -> numpy.ndarray:
-        """A copy, for as long as :meth:`clear` is not called."""
-        free = self._free[array.shape, array.dtype]
-        copied = free.pop() if free else numpy.empty(array.shape, array.dtype)
-        numpy.copyto(copied, array)
-        self._used.append(copied)
-        return copied
-
-    def clear(self) -> None:
-        """Nobody needs the copies any more. What was not used for the last ones is given back to the system."""
-        self._free.clear()
-        for array in self._used:
-            self._free[array.shape, array.dtype].append(array)
-        self._used = []
 
 
 class Values:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._callbacks.taken import Taken
+from .._format.room import Room
 from .._keras.weights import put_back_variables, take_variables
 from .._loop.running import Running
 from .decision import Event
@@ -27,7 +28,7 @@ class Copy:
     """An interim save in memory: what the state file would say, the ledger after it, the model's variables."""
 
     def __init__(self, taken: Taken, ledger: Ledger, model: Any) -> None:
-        taken.arrays.copied()  # training goes on
+        taken.arrays.copied(Room())  # training goes on
         self.taken, self.ledger, self._model = taken, ledger, model
         self._variables = take_variables(model)
 

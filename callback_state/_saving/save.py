@@ -10,7 +10,7 @@ from .._callbacks.taken import Taken
 from .._checkpoints.schema import Meta
 from .._checkpoints.snapshot import columns_of
 from .._checkpoints.template import fixed
-from .._format.blocks import Pool
+from .._format.room import Room
 from .._keras import model_file
 from .._keras.values import Values
 from .._keras.weights import optimizers_of
@@ -34,7 +34,7 @@ class Save:
     """
 
     def __init__(
-        self, checkpoint: Any, model: Any, path: str, taken: Taken, values: Values, pool: Pool, *, interim: bool
+        self, checkpoint: Any, model: Any, path: str, taken: Taken, values: Values, room: Room, *, interim: bool
     ) -> None:
         self.path, self.taken, self.interim = path, taken, interim
         self.sha256 = b""
@@ -57,9 +57,9 @@ class Save:
             raise
         if self._content is not None:
             self._model = None
-        self._pool = pool
+        self._room = room
         if values.beside:
-            taken.arrays.copied(pool)
+            taken.arrays.copied(room)
 
     @property
     def meta(self) -> Meta:
@@ -105,4 +105,5 @@ class Save:
             self._content.close()
         self._content = None
         self.values.clear()
-        self.taken.arrays.release(self._pool)
+        self.taken.arrays.release()
+        self._room.clear()

@@ -15,9 +15,9 @@ from .._callbacks.in_place import Held
 from .._callbacks.taken import Taken, TakenState, take, take_state
 from .._checkpoints.schema import Meta, Run
 from .._checkpoints.snapshot import Snapshot
-from .._format.blocks import Pool
+from .._format.room import Room
 from .._keras import weights
-from .._keras.values import Room, Values
+from .._keras.values import Values
 from .._loop.messages import moment
 from .._store import commit, pair
 from .._warn import warn
@@ -72,8 +72,8 @@ class Writer:
         self._last: _Last | None = None
         #: The newest file that was written, and its moment, in words.
         self.saved: str | None = None
-        self._room: Room | None = None  # for copies, once a value has changed while it was held
-        self._pool: Pool = {}  # for copies of the arrays of callbacks
+        self._room = Room()  # for copies of the arrays of callbacks
+        self._room_of_values: Room | None = None  # for copies, once a value has changed while it was held
 
     def prepare(self, path: str, taken: Taken, *, interim: bool, beside: bool = False) -> Save:
         """Look at all that can be wrong, and hold what is to be written.
@@ -85,8 +85,8 @@ class Writer:
         tell_of_directory(checkpoint)
         self.directory.hold()
         self.directory.refuse_to_replace(os.path.basename(path), checkpoint.own)
-        values = Values(beside=beside, room=self._room)
-        save = Save(checkpoint, self._model, path, taken, values, self._pool, interim=interim)
+        values = Values(beside=beside, room=self._room_of_values)
+        save = Save(checkpoint, self._model, path, taken, values, self._room, interim=interim)
         self.wrote_at = time.monotonic()
         return save
 
@@ -100,7 +100,7 @@ class Writer:
 
     def note_moved(self) -> None:
         """A value has changed while it was held: from now on values are copied."""
-        self._room = Room()
+        self._room_of_values = Room()
 
     def write(self, path: str, taken: Taken, *, interim: bool, may_raise: bool = True) -> None:
         """Write both files and commit them, at once. If this fails, the checkpoint before is unchanged.

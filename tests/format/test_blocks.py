@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from callback_state._format.blocks import Blocks, Entry, attached, files_of, pac
 from callback_state._format.decode import Decoder
 from callback_state._format.encode import Encoder
 from callback_state._format.pickles import dump, parse
+from callback_state._format.room import Room
 from callback_state._format.statefile import TRAILER_SIZE, seal, unseal
 from callback_state._format.table import PlainError, Table
 from callback_state.exceptions import CorruptCheckpointError
@@ -159,33 +161,32 @@ def test_the_memory_is_that_of_the_array() -> None:
 
 
 def test_copied_arrays_may_change() -> None:
-    """What is written beside training is what was there at the quiet point; the memory serves the next save."""
-    live = ROWS.copy()
-    pool: blocks.Pool = {}
-    places = set()
-    for _ in range(2):
-        collected, before = Blocks(), live.copy()
-        collected.add(live, "C", "A.x")
-        collected.copied(pool)
-        (spare,) = [np.frombuffer(block.memory, "u1") for block in collected.all]
-        live += 1
-        assert collected.entries()[0].digest == hashlib.sha256(before).digest()
-        collected.copied(pool)
-        collected.release(pool)
-        assert [np.may_share_memory(spare, free) for free in pool[ROWS.nbytes]] == [True]
-        places.add(spare.ctypes.data)
-    assert len(places) == 1
+    """What is written beside training is what was there at the quiet point; each array is copied once."""
+    live, room = ROWS.copy(), Room()
+    collected, before = Blocks(), live.copy()
+    collected.add(live, "C", "A.x")
+    collected.copied(room)
+    (spare,) = [np.frombuffer(block.memory, "u1") for block in collected.all]
+    live += 1
+    collected.copied(room)
+    assert [np.may_share_memory(spare, np.frombuffer(block.memory, "u1")) for block in collected.all] == [True]
+    assert collected.entries()[0].digest == hashlib.sha256(before).digest()
 
 
-def test_the_pool_keeps_only_what_the_last_save_used() -> None:
-    """An array that grows from save to save leaves no memory of each size that it had."""
-    pool: blocks.Pool = {}
-    for size in range(3):
+@pytest.mark.parametrize("beside", [True, False])
+def test_no_memory_piles_up_over_saves(beside: bool) -> None:
+    """Neither that of an array which grows from save to save, nor that of one which is not in one piece."""
+    room, held = Room(), []
+    for more in range(4):
         collected = Blocks()
-        collected.add(np.zeros(len(ROWS) + size, "u1"), "C", "A.x")
-        collected.copied(pool)
-        collected.release(pool)
-    assert [*pool] == [len(ROWS) + 2]
+        for array in (np.zeros(len(ROWS) + more, "u1"), ROWS[::2]):
+            collected.add(array, "C", "A.x")
+        if beside:
+            collected.copied(room)
+        held += [weakref.ref(block._bytes) for block in collected.all]
+        collected.release()
+        room.clear()
+    assert sum(array() is not None for array in held) == beside
 
 
 def test_what_was_released_compares_by_its_digest() -> None:

@@ -22,8 +22,9 @@ from hypothesis.extra import numpy as arrays
 from places import ENVIRONMENT, KIT, ROOT
 
 from callback_state import WriteError
+from callback_state._format.room import Room
 from callback_state._keras.backend import values_of
-from callback_state._keras.values import _SAMPLE, Room, Values, _sample
+from callback_state._keras.values import _SAMPLE, Values, _sample
 from callback_state._keras.weights import variables_of
 
 # What training does.
@@ -248,21 +249,6 @@ def test_what_is_no_variable_is_copied(room: Room | None) -> None:
     assert kept.tobytes() == VALUE.tobytes()
     assert values.keep(held) is held
     assert Values().keep(given) is given
-
-
-def test_the_memory_of_copies_is_used_again() -> None:
-    """By the next save, for arrays of the same shape and type; what that has no use for is given back."""
-    room = Room()
-    first = [room.copy(array) for array in (VALUE, VALUE + 1, ROW)]
-    places = {array.ctypes.data for array in first}
-    assert len(places) == 3
-    room.clear()
-    second = [room.copy(array) for array in (VALUE + 2, ROW.astype("int32"))]
-    assert second[0].ctypes.data in places and second[1].ctypes.data not in places
-    assert [array.tobytes() for array in second] == [(VALUE + 2).tobytes(), ROW.astype("int32").tobytes()]
-    room.clear()
-    kept = sum(len(arrays) for arrays in room._free.values())
-    assert kept == 2
 
 
 def test_when_all_is_written_nothing_is_held() -> None:

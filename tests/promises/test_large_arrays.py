@@ -35,6 +35,7 @@ from callback_state import (
 from callback_state._callbacks.taken import take
 from callback_state._checkpoints.directory import files_of, look
 from callback_state._checkpoints.snapshot import Snapshot
+from callback_state._format.room import Room
 from callback_state._format.statefile import unseal
 from callback_state._saving import save
 from callback_state._saving.ledger import Ledger
@@ -257,6 +258,16 @@ def test_a_save_holds_no_array_when_it_has_ended(tmp_path: Path) -> None:
     drops = Drops()
     play([drops, saver(tmp_path)], 2)
     assert drops.is_freed
+
+
+@pytest.mark.filterwarnings("ignore:.*this save was still being written:UserWarning")
+def test_copies_serve_the_next_save(tmp_path: Path, monkeypatch: Any) -> None:
+    """Beside training each of the two arrays needs memory for one copy, however many saves there are."""
+    copies: list[Any] = []
+    copy = Room.copy
+    monkeypatch.setattr(Room, "copy", lambda room, array: (copies.append(copy(room, array)), copies[-1])[1])
+    play([Average(), saver(tmp_path, save_on_background=True)], 3)
+    assert len(copies) == 6 and len({copied.ctypes.data for copied in copies}) == 2
 
 
 def test_a_rescue_has_the_arrays_of_its_moment() -> None:
