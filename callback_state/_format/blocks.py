@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from .room import Room
@@ -48,8 +49,14 @@ class ArraysFile:
         return hashlib.sha256(b"".join(block.digest for block in self.blocks)).digest()
 
     @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Where each block begins in the file, in bytes, and at last where the file ends."""
+        return (0, *accumulate(block.size for block in self.blocks))
+
+    @property
     def size(self) -> int:
-        return sum(block.size for block in self.blocks)
+        """Bytes."""
+        return self.starts[-1]
 
 
 def pack(entries: Iterable[Entry]) -> bytes:

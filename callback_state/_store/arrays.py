@@ -178,7 +178,7 @@ def read_block(model: str, file: ArraysFile, number: int, memory: memoryview) ->
     try:
         with disk.opened(path) as opened:
             _check_size(path, file, opened.seek(0, os.SEEK_END))
-            opened.seek(sum(before.size for before in file.blocks[:number]))
+            opened.seek(file.starts[number])
             filled = 0
             while filled < block.size and (count := opened.readinto(memory[filled : filled + disk.WRITE_SIZE])):
                 filled += count

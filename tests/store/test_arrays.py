@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections import Counter
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from saves import NAME, STATE, Writer, arrays_in, blocks_of, number_of, raises, save, sealed, write_model
 
-from callback_state._format.blocks import ArraysFile, Blocks
+from callback_state._format.blocks import ArraysFile, Blocks, Entry
 from callback_state._store import arrays, commit, disk, recover
 from callback_state._store.pair import open_pair
 from callback_state.exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
@@ -277,6 +278,24 @@ def test_each_block_is_read_from_its_place(tmp_path: Path) -> None:
     swapped = ArraysFile(tuple(reversed(file.described.blocks)))
     with pytest.raises(CheckpointNotFoundError):
         arrays.read_block(model, swapped, 0, memoryview(bytearray(2)))
+
+
+def test_very_many_blocks_are_read_one_by_one(tmp_path: Path) -> None:
+    """To find one, nobody goes through all before it: a small file could name so many that this never ends."""
+    looked: Counter[int] = Counter()
+
+    class Block(Entry):
+        def __getattribute__(self, name: str) -> Any:
+            looked[id(self)] += name == "size"
+            return super().__getattribute__(name)
+
+    digest = hashlib.sha256(b"!").digest()
+    file = ArraysFile(tuple(Block(0, 1, digest) for _ in range(100)))
+    model = str(tmp_path / NAME)
+    Path(arrays.path_of(model, file)).write_bytes(b"!" * 100)
+    for number in range(100):
+        arrays.read_block(model, file, number, memoryview(bytearray(1)))
+    assert max(looked.values()) < 10
 
 
 def test_what_is_read_is_what_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
