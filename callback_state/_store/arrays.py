@@ -20,10 +20,8 @@ from . import disk
 from .staging import refuse_link
 
 _NAME = re.compile(r"(?P<base>.+)\.callbacks\.[0-9a-f]{64}\.arrays", re.ASCII | re.DOTALL)
-#: How many saves one file serves, by links. Then it is written again: a damaged block is not in all checkpoints.
+#: How many saves one file serves, by links. Then it is written again, so no damaged block is in all checkpoints.
 SAVES = 10
-#: A file that takes less than this part of its size on the disk consists of holes.
-HOLES = 1000
 _AGAIN = "use another checkpoint, or a copy of this file"
 #: What a system answers that makes no link here, or no further one. EIO and ENOSPC are never among them.
 _NO_LINK = frozenset(
@@ -227,10 +225,10 @@ def _check_holes(path: str, size: int) -> None:
 
     Arrays of zeros may take as little, on a disk that compresses them.
     """
-    held, memory = disk.allocated(path), disk.memory()
-    if held is not None and memory is not None and held < size // HOLES and size > memory // 2:
+    memory = disk.memory()
+    if memory is not None and size > memory // 2 and disk.is_hollow(path, size):
         raise CorruptCheckpointError(
-            path, f"has {size} bytes, of which the disk holds only {held}: the rest was never written; {_AGAIN}"
+            path, f"has {size} bytes, of which the disk holds hardly any: the rest was never written; {_AGAIN}"
         )
 
 

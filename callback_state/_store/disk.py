@@ -23,6 +23,9 @@ WINDOWS = os.name == "nt"
 #: Bytes per system call: macOS and Windows refuse 2 GiB at once.
 WRITE_SIZE = 1 << 26
 READ_SIZE = 1 << 18
+#: A file that takes less than this part of its size on the disk consists of holes. File systems that compress data
+#: make a file smaller too, but hardly ever by so much.
+HOLES = 1000
 #: Seconds between two tries of a rename on Windows, two seconds in all.
 RETRY_DELAYS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2, 0.5, 1.0)
 
@@ -264,10 +267,10 @@ def read_end(path: str, size: int) -> bytes:
         return file.read(size)
 
 
-def allocated(path: str) -> int | None:
-    """How many bytes a file takes on the disk, which is less than its size if it has holes; None if unknown."""
+def is_hollow(path: str, size: int) -> bool:
+    """Whether hardly any of the ``size`` bytes of a file was ever written, as far as the system tells."""
     blocks = getattr(os.stat(path), "st_blocks", None)  # of 512 bytes each; Windows has none
-    return None if blocks is None else blocks * 512
+    return blocks is not None and blocks * 512 < size // HOLES
 
 
 def memory() -> int | None:

@@ -25,9 +25,6 @@ LOOKS = 10
 
 #: Of a file with more bytes the end is read first, as it may be no state file.
 LARGE = 1 << 26
-#: A large file that takes less than this part of its size on the disk is not read. File systems that compress data
-#: make a state smaller too, but not by so much.
-HOLES = 1000
 
 Path = str | os.PathLike[str]
 Read = Callable[[bytes, str], Sealed]
@@ -49,22 +46,16 @@ def state_bytes(path: str) -> bytes:
     size = os.path.getsize(path)
     if size > LARGE:
         check_end(disk.read_end(path, TRAILER_SIZE), size, path)
-        _check_holes(path, size)
+        if disk.is_hollow(path, size):
+            raise CorruptCheckpointError(
+                path,
+                f"expected a state file, found {size} bytes, of which the disk holds hardly any: the rest was "
+                f"never written; use another checkpoint",
+            )
     try:
         return disk.read_bytes(path)
     except MemoryError:
         raise CorruptCheckpointError(path, f"{size} bytes are more than this machine has memory for") from None
-
-
-def _check_holes(path: str, size: int) -> None:
-    """Raise CorruptCheckpointError if hardly anything of so many bytes was ever written."""
-    held = disk.allocated(path)
-    if held is not None and held < size // HOLES:
-        raise CorruptCheckpointError(
-            path,
-            f"expected a state file, found {size} bytes of which the disk holds only {held}: the rest was never "
-            f"written; use another checkpoint",
-        )
 
 
 def open_pair(path: Path, read: Read = unseal, *, keys: Keys | None = None) -> Pair:

@@ -248,7 +248,7 @@ def test_a_file_of_holes_that_could_fill_the_memory_is_not_read(
         file.truncate(1 << 24)
     assert number_of(tmp_path / NAME) == 1
     monkeypatch.setattr(disk, "memory", lambda: 1 << 24)
-    with pytest.raises(CorruptCheckpointError, match="16777216 bytes, of which the disk holds only"):
+    with pytest.raises(CorruptCheckpointError, match="16777216 bytes, of which the disk holds hardly any"):
         open_pair(tmp_path / NAME)
 
 

@@ -136,7 +136,9 @@ def test_a_sparse_state_file_with_a_right_trailer_is_not_read(
         file.seek(size)
         file.write(fields + hashlib.sha256(fields).digest())
     monkeypatch.setattr(disk, "read_bytes", lambda path: pytest.fail("read whole"))
-    with pytest.raises(CorruptCheckpointError, match=r"found 4398046511\d+ bytes of which the disk holds only"):
+    with pytest.raises(
+        CorruptCheckpointError, match=r"found 4398046511\d+ bytes, of which the disk holds hardly any"
+    ):
         open_pair(tmp_path / NAME)
 
 
