@@ -1,12 +1,14 @@
 """Large arrays, whose bytes lie in *arrays files* beside the state file.
 
-A *block* is the bytes of one array of at least a megabyte (``arrays.LARGE``). A callback that has such arrays has
-an arrays file of its own. So if the arrays of one callback change, those of another are not written again. In the
-file the blocks lie one after the other, and nothing else. Its name comes from the SHA-256 of the digests of its
-blocks. So what has a name never changes, and a file that is there need not be written again.
+A *block* is the bytes of one array of at least a megabyte (``arrays.LARGE``). Each callback that has such arrays
+has an arrays file of its own. So if the arrays of one callback change, those of another are not written again. The
+file holds its blocks one after the other, and nothing else. Its name is made from their digests. So a file of that
+name never changes, and one that is there need not be written again.
 
 The state file has a list of all blocks, see :mod:`.statefile`: of each the number of its arrays file, its size and
-its SHA-256, 44 bytes. In the table of nodes, the number of a block stands in the place of an array's bytes.
+its SHA-256, 44 bytes. In the table of nodes, an array has the number of its block in the place of its bytes.
+
+This module opens no file: :mod:`.._store.arrays` does.
 """
 
 from __future__ import annotations
@@ -103,7 +105,8 @@ def places(entries: Iterable[Entry]) -> list[tuple[int, int]]:
 class Block:
     """The bytes of one live array, in its own memory, until :meth:`release`; afterwards only their digest.
 
-    Two are equal if the bytes are. Then it is the array of the moment when somebody first asked for the digest.
+    Two are equal if the bytes are. The digest is taken when it is first asked for: until then the array must not
+    change, or :meth:`copy` comes first.
     """
 
     def __init__(self, array: Any, order: str, group: str) -> None:
@@ -141,7 +144,7 @@ class Block:
 
 @dataclass(frozen=True)
 class LiveFile:
-    """An arrays file that is to be there: what the state file says of it, and its bytes."""
+    """An arrays file that a save needs: what the state file says of it, and its bytes."""
 
     described: ArraysFile
     blocks: tuple[Block, ...]

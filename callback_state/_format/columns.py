@@ -37,9 +37,10 @@ _FLOATS, _INTS = {4: "<f4", 8: "<f8"}, {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}
 _DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"}).union(
     ("<f2", "<f4", "<f8", "<c8", "<c16")
 )
-#: Less than a quarter of a binade. If the bits of floats, as ints, change less, the differences take fewer bytes.
+#: A quarter of the way from a float to twice that float, in the ints that have their bits. If floats change less,
+#: the differences of these ints take fewer bytes.
 _DRIFT = 1 << 21
-#: An int between these is its own hash.
+#: An int that is less than this, and more than its negative, is its own hash.
 _OWN_HASH = 1 << 60
 #: The ints that have 8 bytes are less than this, and not less than its negative.
 _MOST = 1 << 63

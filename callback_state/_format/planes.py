@@ -1,11 +1,12 @@
-"""Numbers of one width as bytes, as few as can be had cheaply, and back.
+"""The bytes of numbers of one width, made smaller where that is cheap, and back.
 
-Items that stand one after the other do not deflate: their low bytes are noise. So they are split into *planes*:
-the first bytes of all items, the second bytes, and so on. A plane of signs and exponents, or of numbers that
-hardly change, is much smaller when it is deflated; a plane of noise stays as it is.
+Whole numbers hardly deflate, as their low bytes are noise. So they are split into *planes*: the first bytes of
+all items, the second bytes, and so on. A plane of signs and exponents, or of numbers that hardly change, is
+deflated; a plane of noise stays as it is.
 
-A file cannot say more than it has room for: each number takes a bit at least, all its planes together, and there
-are planes only for so many numbers. A column that claims more is refused before memory is taken for it.
+A small file must not stand for more numbers than memory can hold. So each number takes a bit at least, in all its
+planes together, and only ``MAX_SPLIT`` numbers can be in planes. A column that claims more is refused before
+memory is taken for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Collection
 
 from .table import PlainError
 
-#: Longer columns are not split: nobody waits for a larger file as long as for deflating them.
+#: Longer columns are not split: to deflate them takes longer than to write a larger file.
 MAX_SPLIT = 1 << 16
 #: Fewer bytes are not split, as a plane has a few bytes of its own in the file.
 _FEW = 256
@@ -29,7 +30,7 @@ def split(items: bytes, width: int) -> bytes | list[bytes]:
     if len(items) < _FEW or len(items) > MAX_SPLIT * width:
         return items
     planes = [_deflated(items[at::width]) for at in range(width)]
-    if _RATIO * sum(map(len, planes)) < len(items) // width:  # Huffman codes alone: a byte takes a bit at least
+    if _RATIO * sum(map(len, planes)) < len(items) // width:  # too few for a reader; Huffman codes have a bit each
         planes[0] = _deflated(items[::width], zlib.Z_HUFFMAN_ONLY)
     return planes if 8 * sum(map(len, planes)) < 7 * len(items) else items
 

@@ -43,7 +43,7 @@ class Array:
 
 
 class Group(MutableMapping[str, Any]):
-    """A group of a draft. It has what Keras uses of a group of h5py."""
+    """A group of a draft: what Keras uses of a group of h5py, and no more."""
 
     def __init__(self) -> None:
         self.attrs = Attributes()
@@ -90,7 +90,7 @@ class Group(MutableMapping[str, Any]):
     def __bool__(self) -> bool:
         return True  # as a file that is open
 
-    # When all is said.
+    # When the walk has ended.
 
     def replace(self, by: Callable[[Any], Any]) -> None:
         """Put something in the place of the value of each data set."""

@@ -1,8 +1,8 @@
 """The values of variables at one moment, held while they are written.
 
-A value is held without a copy. That is safe on a backend that makes a new value at each step, and leaves alone the
-one that somebody holds: TensorFlow does. It is not promised for every operation and device, so it is checked too:
-a *sample* of each value's bytes is taken when it is held, and compared when all is written.
+A value is held without a copy. That is safe if a step makes new values, and does not change those that somebody
+holds. TensorFlow works so, but does not promise it for every operation and device. So it is checked: a *sample* of
+each value's bytes is taken when it is held, and compared when all is written.
 
 A sample cannot find everything: of a table of which one row changes in place, that row may be in no sample.
 """

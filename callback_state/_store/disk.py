@@ -23,8 +23,7 @@ WINDOWS = os.name == "nt"
 #: Bytes per system call: macOS and Windows refuse 2 GiB at once.
 WRITE_SIZE = 1 << 26
 READ_SIZE = 1 << 18
-#: A file that takes less than this part of its size on the disk consists of holes. File systems that compress data
-#: make a file smaller too, but hardly ever by so much.
+#: Of a file that takes less than this part of its size on the disk, hardly anything was ever written.
 HOLES = 1000
 #: Seconds between two tries of a rename on Windows, two seconds in all.
 RETRY_DELAYS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2, 0.5, 1.0)

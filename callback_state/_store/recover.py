@@ -135,7 +135,7 @@ def sweep_arrays(model: str, before: object) -> None:
     """
     directory = os.path.dirname(model) or os.curdir
     for path in _unneeded(model, os.listdir(directory) if os.path.isdir(directory) else []):
-        with BEGINS:  # a save that begins now finds what is left
+        with BEGINS:  # a save of this process that begins now finds only what stays
             if stagings(model)[1] or disk.identity(model) != before:
                 return
             disk.remove(path)

@@ -22,7 +22,8 @@ from . import disk
 _HIDDEN = re.compile(r"\.(?P<base>.+)\.(?:tmp-[\w.]*-[0-9]+-[0-9a-f]{8}|state-(?P<digits>[0-9a-f]{32}))", re.ASCII)
 #: The staging directories that this process uses. Another one with the number of this process is older.
 _ACTIVE: set[str] = set()
-#: Held while a staging directory begins, and while somebody who has found none removes what a save may refer to.
+#: Held while a staging directory is made, and while an arrays file is removed because there is none. So no save
+#: counts on a file that goes.
 BEGINS = threading.Lock()
 
 
