@@ -53,12 +53,12 @@ class Content:
                     _save_state(model, self._draft, None)
                 else:
                     self._take_legacy(model)
+            if self._draft is not None:
+                self._draft.replace(values.keep)
+            self.memory.arrays = {place: values.keep(array) for place, array in self.memory.arrays.items()}
         except BaseException:
             self.close()
             raise
-        if self._draft is not None:
-            self._draft.replace(values.keep)
-        self.memory.arrays = {place: values.keep(array) for place, array in self.memory.arrays.items()}
 
     def _take_legacy(self, model: Any) -> None:
         from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5

@@ -57,7 +57,7 @@ class Notices:
             self.told_of_waiting = True
             warn(
                 f"{path}: this save was still being written when the next one was due, so training has waited "
-                f"{seconds:.2f} s for it. It is said only once. If it happens often, save less often (period=, "
+                f"{seconds:.2f} s for it. This is said only once. If it happens often, save less often (period=, "
                 f"save_freq=), or to a faster disk."
             )
 

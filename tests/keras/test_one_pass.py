@@ -9,6 +9,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -260,6 +261,15 @@ def test_no_value_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
         variables = [value for value in values_of(saved_of(saved)) if value.nbytes >= LARGE]
         kept = [value for value in variables if any(np.shares_memory(value, array) for array in arrays)]
         assert len(kept) == len(arrays) == len(variables) == 3
+
+
+def test_what_cannot_be_held_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no memory for a copy of what a layer gave: the directory for its other files goes all the same."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Values, "keep", Mock(side_effect=MemoryError))
+    with pytest.raises(MemoryError):
+        one_pass.Content(large(), "m.keras", weights_only=False, meta=META, values=Values(beside=True))
+    assert os.listdir(tmp_path) == []
 
 
 def test_others_save_as_ever_meanwhile() -> None:
