@@ -126,8 +126,9 @@ class Keeper(Listener):
         event, checkpoint = self._event, self.checkpoint
         if running is None:
             begin_run(checkpoint, (), None)
+        is_asked = self._is_asked(running)  # once: a signal may come at any time
         if event is not None:
-            self._saves.make_way(event, stops=self._is_asked(running))
+            self._saves.make_way(event, stops=is_asked)
         checkpoint.ledger = checkpoint.ledger.without_due()
         if event is None:
             return
@@ -140,7 +141,7 @@ class Keeper(Listener):
             checkpoint.ledger = entered(
                 checkpoint, name, value, is_there=lambda name: self._directory.may_delete(name, checkpoint)
             )
-        elif self._is_asked(running) or self.is_time():
+        elif is_asked or self.is_time():
             checkpoint.ledger = checkpoint.ledger.enter_interim()
         if checkpoint.ledger.due is not None:
             checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(running))

@@ -12,6 +12,7 @@ from .._checkpoints.snapshot import columns_of
 from .._checkpoints.template import fixed
 from .._format.room import Room
 from .._keras import model_file
+from .._keras.one_pass import Content
 from .._keras.values import Values
 from .._keras.weights import optimizers_of
 from .._store import commit
@@ -45,21 +46,24 @@ class Save:
         self._model, self._weights_only = model, checkpoint.save_weights_only
         # The user may change these while the save writes, as he may change the working directory.
         self._columns = {**columns_of(taken.meta), "training_args": copy.deepcopy(taken.meta.training_args)}
-        self._target = os.path.abspath(path)
+        self._target, self._room = os.path.abspath(path), room
+        self._content: Content | None = None
         try:
-            self._content = model_file.content_of(
-                model, path, weights_only=self._weights_only, meta=self._columns, values=values
-            )
-            for variable in taken.variables:
-                values.of(variable)
+            self._hold()
         except BaseException:
-            values.clear()
+            self._close()
             raise
+
+    def _hold(self) -> None:
+        self._content = model_file.content_of(
+            self._model, self.path, weights_only=self._weights_only, meta=self._columns, values=self.values
+        )
+        for variable in self.taken.variables:
+            self.values.of(variable)
+        if self.values.beside:
+            self.taken.arrays.copied(self._room)
         if self._content is not None:
             self._model = None
-        self._room = room
-        if values.beside:
-            taken.arrays.copied(room)
 
     @property
     def meta(self) -> Meta:

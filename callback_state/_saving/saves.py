@@ -90,7 +90,11 @@ class Saves:
         decided.is_beside = True
         decided.waited = time.monotonic() - decided.began
         self._thread = self._thread or ThreadPoolExecutor(1, "callback_state saves", _stand_back)
-        self._future = self._thread.submit(self._write, decided, save)
+        try:
+            self._future = self._thread.submit(self._write, decided, save)
+        except RuntimeError:  # the system has no thread to give, so this is written at once
+            self._thread, decided.is_beside = None, False
+            return
         # A loop of one's own need not have an end at which the save is settled.
         self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path, os.getpid())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from callback_state import (
     restore_callbacks,
     stateful,
 )
+from callback_state._format.blocks import Blocks
 from callback_state._saving import saves
 from callback_state._saving.save import Save
 
@@ -181,6 +183,36 @@ def test_a_save_by_the_clock_is_left_out(tmp_path: Path, gate: Gate) -> None:
     )
     train(checkpoint, At(act), epochs=2, batch_size=16)
     assert seen[:2] == [(0, 0), (1, 2)]
+
+
+def test_without_a_thread_it_saves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have none to give."""
+
+    def refuses(*arguments: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(saves.ThreadPoolExecutor, "submit", refuses)
+    start(tmp_path)
+    assert names(tmp_path) == ["001.keras", "002.keras", "003.keras"]
+
+
+def test_what_cannot_be_held_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory at the quiet point a save fails, nothing of it is left, and the next one succeeds."""
+    places = tmp_path / "temporary"
+    places.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places))
+    copied, left = Blocks.copied, [MemoryError("no memory")]
+
+    def once(self: Any, *arguments: Any) -> None:
+        if left and names(tmp_path):
+            raise left.pop()
+        copied(self, *arguments)
+
+    monkeypatch.setattr(Blocks, "copied", once)
+    with pytest.warns(UserWarning, match=r"not saved \(MemoryError"):
+        start(tmp_path, epochs=4)
+    assert len(names(tmp_path)) == 3
+    assert os.listdir(places) == []
 
 
 # Errors.
