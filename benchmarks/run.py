@@ -2,7 +2,7 @@
 
 Every figure is a ratio or a difference measured in one run, with its budget. The machine may be busy and the
 verdicts on time may then be wrong, so they never change the exit code; a state file too large or an import too
-many does (1).
+many does (1). Where ``orbax-checkpoint`` is installed, it is measured too.
 """
 
 from __future__ import annotations
