@@ -9,7 +9,7 @@ from typing import Any
 
 from .._format import statefile
 from .._format.table import two_by_two
-from .._format.trust import Keys
+from .._format.trust import Keys, signer_of
 from .._store import commit, lock
 from .._store import pair as _pair
 from ..exceptions import CallbackStateError, UntrustedError
@@ -62,7 +62,7 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
             raise UntrustedError(
                 found.model_path, "its state file is signed, and so must the new one be: pass key="
             )
-        sign = None if keys is None else keys.signer(found.model_path)
+        sign = signer_of(keys, found.model_path)
         tree = _changed(sealed.tree, meta)
         data = statefile.seal(tree, sealed.model_digest, sealed.model_size, sign, sealed.blocks)
         commit.commit_state(found.model_path, data)

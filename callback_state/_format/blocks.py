@@ -120,8 +120,6 @@ class Block:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Block) and (self.size, self.digest) == (other.size, other.digest)
 
-    __hash__ = None  # type: ignore[assignment]
-
     @cached_property
     def digest(self) -> bytes:
         return hashlib.sha256(self.memory).digest()

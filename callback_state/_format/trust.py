@@ -90,6 +90,11 @@ def _mac(key: bytes, fields: bytes, name: str) -> bytes:
     return hmac.new(key, fields + name.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
 
 
+def signer_of(keys: Keys | None, model: str) -> Callable[[bytes], bytes] | None:
+    """What signs the state file of a model file; None without keys."""
+    return None if keys is None else keys.signer(model)
+
+
 @dataclass(frozen=True)
 class Trust:
     """What may be read of a file beside plain data."""

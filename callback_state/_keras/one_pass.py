@@ -115,12 +115,6 @@ class Content:
                         entry.write(piece[start : start + CHUNK])
             saving_lib._write_to_zip_recursively(archive, self._assets.working_dir, saving_lib._ASSETS_DIRNAME)
 
-    def __enter__(self) -> Content:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Remove the files that layers have written for the archive."""
         if self._assets is not None:

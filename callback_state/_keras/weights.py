@@ -30,7 +30,12 @@ def digest_of(model: Any, reach: Reach | None = None, *, rate: Any = None) -> st
     if rate is not None:
         own = getattr(model.optimizer, "learning_rate", None)
         values = [rate if v is own else value for v, value in zip(variables, values, strict=True)]
-    return "-".join([fingerprint(values), *optimizers_of(model)])
+    return joined(fingerprint(values), optimizers_of(model))
+
+
+def joined(values: str, optimizers: list[str]) -> str:
+    """A digest as :func:`digest_of` makes it, of the fingerprint of the values and :func:`optimizers_of`."""
+    return "-".join([values, *optimizers])
 
 
 def rate_of(model: Any) -> Any:

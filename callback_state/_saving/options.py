@@ -24,7 +24,12 @@ _UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def check_options(
-    filepath: str, save_freq: Any, exit_code: Any, on_save_error: Any, counts: dict[str, int | None]
+    filepath: str,
+    save_freq: Any,
+    exit_code: Any,
+    on_save_error: Any,
+    save_on_background: Any,
+    counts: dict[str, int | None],
 ) -> None:
     """Raises ValueError for arguments that are wrong, or do not go together."""
     if "://" in filepath:
@@ -50,6 +55,8 @@ def check_options(
         raise ValueError(f"exit_code={exit_code!r}: expected an integer from 0 to 255, or None")
     if on_save_error not in ("warn", "raise"):
         raise ValueError(f"on_save_error={on_save_error!r}: expected 'warn' or 'raise'")
+    if not isinstance(save_on_background, bool):
+        raise ValueError(f"save_on_background={save_on_background!r}: expected True or False")
 
 
 def seconds_of(duration: Any) -> float | None:

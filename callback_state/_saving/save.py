@@ -11,10 +11,11 @@ from .._checkpoints.schema import Meta
 from .._checkpoints.snapshot import columns_of
 from .._checkpoints.template import fixed
 from .._format.room import Room
+from .._format.trust import signer_of
 from .._keras import model_file
 from .._keras.one_pass import Content
 from .._keras.values import Values
-from .._keras.weights import optimizers_of
+from .._keras.weights import joined, optimizers_of
 from .._store import commit
 from .own import Identity, identity_of
 
@@ -42,7 +43,7 @@ class Save:
         self.identity: Identity = (None, None)
         self.values, self._optimizers = values, optimizers_of(model)
         self._link = os.path.basename(path) == fixed(checkpoint.template)
-        self._sign = None if checkpoint.keys is None else checkpoint.keys.signer(path)
+        self._sign = signer_of(checkpoint.keys, path)
         self._model, self._weights_only = model, checkpoint.save_weights_only
         # The user may change these while the save writes, as he may change the working directory.
         self._columns = {**columns_of(taken.meta), "training_args": copy.deepcopy(taken.meta.training_args)}
@@ -98,8 +99,8 @@ class Save:
 
     def _complete(self) -> None:
         """Put in the digest of the values, which takes longer than all else that the state says."""
-        digest = "-".join([self.values.fingerprint(self.taken.variables), *self._optimizers])
-        self.taken = self.taken.completed(digest)
+        fingerprint = self.values.fingerprint(self.taken.variables)
+        self.taken = self.taken.completed(joined(fingerprint, self._optimizers))
 
     def _seal(self, sha256: bytes, size: int) -> bytes:
         return self.taken.sealed(sha256, size, self._sign)

@@ -16,6 +16,7 @@ from .._callbacks.taken import Taken, TakenState, take, take_state
 from .._checkpoints.schema import Meta, Run
 from .._checkpoints.snapshot import Snapshot
 from .._format.room import Room
+from .._format.trust import signer_of
 from .._keras import weights
 from .._keras.values import Values
 from .._loop.messages import moment
@@ -184,7 +185,7 @@ class Writer:
             return False
         meta = replace(last.meta, finished=True)
         taken = take(callbacks, self._model, meta, last.run, held)
-        sign = None if self._checkpoint.keys is None else self._checkpoint.keys.signer(path)
+        sign = signer_of(self._checkpoint.keys, path)
         data = taken.sealed(sealed.model_digest, sealed.model_size, sign)
         commit.commit_state(path, data, taken.arrays.files())
         self._hand_on(path, meta)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -255,7 +256,8 @@ def test_no_value_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written is the memory of each variable, of the slots of the optimizer too."""
     saved = large()
     for path, weights_only in (("m.keras", False), ("m.weights.h5", True), ("m.h5", False)):
-        with one_pass.Content(saved, path, weights_only=weights_only, meta=META, values=Values()) as made:
+        content = one_pass.Content(saved, path, weights_only=weights_only, meta=META, values=Values())
+        with closing(content) as made:
             made._make()
             arrays = [*made.memory.arrays.values()]
         variables = [value for value in values_of(saved_of(saved)) if value.nbytes >= LARGE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from callback_state._keras import model_file
@@ -17,5 +18,5 @@ def write(
     if content is None:
         model_file.write_by_keras(model, path, name=name or path, **options)
         return None
-    with content:
+    with closing(content):
         return content.write(path)
