@@ -170,8 +170,10 @@ def _are_all(values: list[Any], allowed: tuple[type, ...]) -> bool:
     types = {*map(type, values)}
     if not types <= {*allowed}:
         return False
+    if int not in types:
+        return True
     numbers = values if types == {int} else [value for value in values if type(value) is int]
-    return not numbers or max(map(abs, (min(numbers), max(numbers)))).bit_length() <= BITS
+    return max(map(abs, (min(numbers), max(numbers)))).bit_length() <= BITS
 
 
 def _expect(value: Any, allowed: tuple[type, ...], path: str) -> None:
