@@ -9,7 +9,9 @@ from types import FrameType
 
 #: The packages between a line of the script, such as ``model.fit(...)``, and a warning; with the standard modules
 #: through which they call themselves.
-_BETWEEN = frozenset({__name__.partition(".")[0], "keras", "tensorflow", "contextlib", "functools"})
+_BETWEEN = frozenset(
+    (__name__.partition(".")[0], "keras", "tensorflow", "jax", "torch", "contextlib", "functools")
+)
 
 
 def warn(message: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from .._format.decode import Decoder
 from .._format.opener import Opener
 from .._format.table import MISSING, Node
-from .._keras.backend import is_variable, raw_variable, tensor, value_of
+from .._keras.backend import backend, is_variable, value_of
 from .._keras.classes import has_variables, variables_in
 from .._warn import warn
 from ..exceptions import RestoreError, UntrustedError
@@ -55,7 +55,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
     def __init__(self, where: str, model: Any, opener: Opener | None, callbacks: dict[str, Any]) -> None:
         super().__init__(
             variable=self._variable,
-            tensor=lambda decoder, node, live: tensor(decoder.ref(node[1])),
+            tensor=lambda decoder, node, live: backend().tensor(decoder.ref(node[1])),
             variables=self._variables,
             reference=lambda decoder, node, live: live,
             code=self._by_value,
@@ -74,7 +74,7 @@ class Builders(dict[str, Callable[[Decoder, Node, Any], Any]]):
             self._assign(decoder, live, array)
             return live
         if which.startswith("tensorflow."):
-            return raw_variable(array)
+            return backend().raw_variable(array)
         import keras
 
         return keras.Variable(array, dtype=str(array.dtype))

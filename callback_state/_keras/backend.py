@@ -1,48 +1,58 @@
-"""Which backend runs Keras, and what its variables and tensors are: the only file that asks.
+"""The seam to the backend that runs Keras: the only file that asks which one it is.
 
-A question about a value is answered without importing Keras or its backend: where they are not loaded, the value
-is not theirs.
+What a backend does in its own way stands in :mod:`.backends`. A question about a value is answered without
+importing Keras or its backend: where they are not loaded, the value is not theirs.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._version import __version__
-from ..exceptions import BackendError
+from .backends.base import Backend
 from .classes import derives_from, is_keras
+from .installed import KNOWN, check_name
+
+#: The class of the tensors of each library.
+_TENSORS = {"tensorflow": "Tensor", "jax": "Array", "torch": "Tensor"}
+
+
+@functools.cache
+def backend() -> Backend:
+    """The backend that runs Keras in this process. Raises BackendError if it is not known here."""
+    import keras
+
+    name = keras.backend.backend()
+    check_name(name)
+    module = importlib.import_module(f".backends.{name}", __package__)
+    found: Backend = getattr(module, KNOWN[name])()
+    return found
 
 
 def versions() -> dict[str, str]:
     """The software that runs here, by name, as the state file records it."""
     import keras
     import numpy
-    import tensorflow
 
+    name = backend().name
     return {
         "callback_state": __version__,
         "python": platform.python_version(),
         "keras": keras.__version__,
-        "tensorflow": tensorflow.__version__,
+        name: str(sys.modules[name].__version__),
         "numpy": numpy.__version__,
         "platform": sys.platform,
     }
 
 
-def check_backend() -> None:
-    """Raises BackendError if Keras runs on another backend than TensorFlow."""
-    import keras
-
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise BackendError(
-            f"callback_state supports the TensorFlow backend of Keras; this process runs on {backend!r}. "
-            f'Set KERAS_BACKEND="tensorflow" before Keras is imported.'
-        )
+def backend_in(versions: dict[str, str]) -> str:
+    """The backend that wrote what :func:`versions` had said."""
+    return next((name for name in KNOWN if name in versions), "tensorflow")
 
 
 def is_variable(value: Any) -> bool:
@@ -63,58 +73,44 @@ def is_module_class(cls: type) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether ``value`` is a tensor that has a value."""
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(value, tensorflow.Tensor) and hasattr(value, "numpy")
+    """Whether ``value`` is a tensor that has a value, of the backend or of another one that is loaded."""
+    kinds = (getattr(sys.modules.get(name), kind, None) for name, kind in _TENSORS.items())
+    return isinstance(value, tuple(filter(None, kinds))) and not _is_symbolic(value)
+
+
+def _is_symbolic(value: Any) -> bool:
+    """Whether a tensor stands in a graph or a trace, and has no value."""
+    tensorflow, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
+    if tensorflow is not None and isinstance(value, tensorflow.Tensor):
+        return not hasattr(value, "numpy")
+    return jax is not None and isinstance(value, jax.core.Tracer)
 
 
 def value_of(value: Any) -> Any:
     """The value of a variable or tensor, as an array of its own."""
     import numpy
 
-    # numpy() may give the memory of the variable itself, which changes.
-    return numpy.array(value.numpy())
+    return numpy.array(value) if isinstance(value, numpy.ndarray) else backend().copy(value)
 
 
 def values_of(variables: Iterable[Any]) -> Iterator[Any]:
     """The values of variables as arrays, without a copy on a CPU; each is valid until the next assignment."""
-    import numpy
-    import tensorflow
+    return map(backend().view, variables)
 
-    for variable in variables:
-        yield numpy.asarray(tensorflow.convert_to_tensor(variable))
+
+def held_of(variable: Any) -> Any:
+    """The value of a variable, as an array that stays as it is when the variable is given another one.
+
+    TensorFlow and JAX need no copy for that: a new value is put into new memory while somebody holds the old one.
+    """
+    return backend().held(variable)
 
 
 def copies_of(variable: Any) -> tuple[Any, ...]:
     """The copies of a variable, one on each device of a strategy; the variable itself where there is only one."""
-    return tuple(getattr(variable.value, "values", (variable,)))
+    return backend().copies(variable)
 
 
 def backend_variables_of(variable: Any) -> tuple[Any, ...]:
     """The variables of the backend behind one of Keras or of the backend: one for each device of a strategy."""
     return tuple(v.value if is_keras(v, "Variable") else v for v in copies_of(variable))
-
-
-def adder(variable: Any) -> Callable[[], object]:
-    """A function that adds 1 to a variable of Keras.
-
-    It works on the variable of the backend, which takes a fifth of the time that Keras's takes.
-    """
-    import tensorflow
-
-    inner = variable.value
-    return functools.partial(inner.assign_add, tensorflow.ones((), inner.dtype), read_value=False)
-
-
-def raw_variable(array: Any) -> Any:
-    """A new variable of the backend itself, not of Keras."""
-    import tensorflow
-
-    return tensorflow.Variable(array)
-
-
-def tensor(array: Any) -> Any:
-    """A new tensor of the backend."""
-    import tensorflow
-
-    return tensorflow.constant(array)

@@ -14,6 +14,7 @@ from .fit import frames_above
 
 #: The attribute of a CallbackList that holds its HookedList.
 _HOOKED = "_callback_state_hooked"
+_BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end")
 
 
 class HookedList:
@@ -75,6 +76,20 @@ class HookedList:
     def release(self, *events: str) -> None:
         """Unhook the events, and forget the list: its next ``fit`` has another HookedList."""
         self.unhook(*events, _HOOKED)
+
+    def skip_step(self, model: Any) -> None:
+        """Let the step of JAX that comes next train on nothing, and no callback hear of it."""
+        train, heard = model.train_function, {n: vars(self._list).get(n) for n in _BATCH_EVENTS}
+
+        def begin(*args: Any, **kwargs: Any) -> None:
+            model.train_function = lambda state, iterator: ({}, state)
+
+        def end(*args: Any, **kwargs: Any) -> None:
+            model.train_function = train
+            self.unhook(*_BATCH_EVENTS)
+            vars(self._list).update({name: method for name, method in heard.items() if method is not None})
+
+        vars(self._list).update(zip(_BATCH_EVENTS, (begin, end), strict=True))
 
     def end_training(self, logs: dict[str, Any]) -> None:
         """Call ``on_train_end``, as ``fit`` does at its end."""

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from .._format.classes import is_from, public
+from .installed import KNOWN
 
 
 def is_of_keras(written: Any) -> bool:
@@ -77,7 +78,7 @@ def numpy_name(value: Any) -> str | None:
 
 def derives_from_keras(cls: type) -> bool:
     """Whether a class is one of Keras or of its backend, or derives from one."""
-    return any(is_from(base, "keras", "tensorflow") for base in cls.__mro__)
+    return any(is_from(base, "keras", *KNOWN) for base in cls.__mro__)
 
 
 def is_keras(value: Any, name: str) -> bool:

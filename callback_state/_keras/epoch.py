@@ -12,7 +12,7 @@ from typing import Any
 
 from .._warn import warn
 from ..exceptions import ResumeError, unsupported_keras
-from .backend import copies_of
+from .backend import backend, copies_of, value_of
 from .graphs import outermost
 from .weights import unnumbered
 
@@ -21,7 +21,8 @@ def take_metrics(model: Any) -> list[tuple[str, Any]]:
     """(name, values) of each metric variable; values has one row for each device that has a copy of its own."""
     import numpy
 
-    return [(unnumbered(v), numpy.stack([copy.numpy() for copy in copies_of(v)])) for v in model.metrics_variables]
+    variables = model.metrics_variables
+    return [(unnumbered(v), numpy.stack([value_of(copy) for copy in copies_of(v)])) for v in variables]
 
 
 def logs_of(logs: Any) -> dict[str, Any]:
@@ -37,6 +38,8 @@ def logs_of(logs: Any) -> dict[str, Any]:
 
 def build_metrics(model: Any, dataset: Any, number: int) -> None:
     """Make the variables of the metrics before the first step, for batches such as a data set gives."""
+    if not backend().has_graphs:
+        return  # Keras has made them from a first batch
     try:
         if len(model.metrics_variables) != number:
             _trace(model, dataset)

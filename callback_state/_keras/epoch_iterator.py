@@ -13,16 +13,18 @@ from types import GeneratorType
 from typing import Any
 
 from ..exceptions import unsupported_keras
+from .backend import backend
+from .pairs import Pair, Tracked, for_grain
 
 #: The kinds of data, named by the classes of Keras's data adapters without "Adapter".
 ARRAYS, DATASET, GENERATOR, PY_DATASET = "ArrayData", "TFDataset", "GeneratorData", "PyDataset"
+GRAIN, LOADER = "GrainDataset", "TorchDataLoader"
 
 _USED = (
     "data_adapter",
     "steps_per_epoch",
     "steps_per_execution",
     "_current_iterator",
-    "_distributed_dataset",
     "_enumerate_iterator",
     "_get_iterator",
     "_num_batches",
@@ -44,12 +46,48 @@ class EpochIterator:
         self.kind = type(self.adapter).__name__.removesuffix("Adapter")
         #: The ``keras.utils.PyDataset`` that is read; None for data of another kind.
         self.py_dataset = getattr(self.adapter, "py_dataset", None)
-        #: The ``tf.data.Dataset`` that is read, or the one that a strategy distributes.
-        self.dataset = epoch_iterator._distributed_dataset
+        #: The ``tf.data.Dataset`` that is read, or the one that a strategy distributes; None for other data.
+        self.dataset = self._dataset()
+        #: Whether a Python generator reads the data, and draws their order.
+        self.is_in_python = self.kind != DATASET and (backend().reads_lazily or self.kind != ARRAYS)
+        #: Whether Keras holds an iterator of which nothing has been read, so that it counts as not made.
+        self.is_unread = False
         #: The argument of ``fit``.
         self.steps_per_epoch = _number(epoch_iterator.steps_per_epoch)
         #: How many steps the train function runs in one call.
         self.steps_per_execution = int(epoch_iterator.steps_per_execution)
+
+    def _dataset(self) -> Any:
+        if not backend().reads_lazily:
+            if not hasattr(self._keras, "_distributed_dataset"):
+                raise unsupported_keras("the iterator of Model.fit has no _distributed_dataset")
+            return self._keras._distributed_dataset
+        return self.adapter.get_tf_dataset() if self.kind == DATASET else None
+
+    @property
+    def loader(self) -> Any:
+        """The ``DataLoader`` of torch that is read, until it is tracked; None for data of another kind."""
+        return getattr(self.adapter, "_dataloader", None) if self.kind == LOADER else None
+
+    def track(self) -> Tracked | None:
+        """Let Keras read data that know where they are through one that is returned; None for other data.
+
+        Call it once, before an iterator is made.
+        """
+        options: dict[str, Any] = {"is_ahead": backend().reads_ahead(), "seen": lambda: self.seen}
+        if self.kind == GRAIN and hasattr(self.adapter, "_dataset"):
+            tracked = Tracked(self.adapter._dataset, None, **options)
+            self.adapter._dataset = for_grain(tracked)
+            if not backend().reads_lazily:  # this one has made its pipeline already
+                self.dataset = self._keras._distributed_dataset = self.adapter.get_tf_dataset()
+            return tracked
+        if self.loader is None:
+            return None
+        pair = Pair.of(self.loader) or (None if self.loader.num_workers else Pair.of(self.loader.dataset))
+        if pair is None:
+            return None
+        self.adapter._dataloader = tracked = Tracked(self.loader, pair, **options)
+        return tracked
 
     @property
     def batches(self) -> int | None:
@@ -98,8 +136,15 @@ class EpochIterator:
         make = self._keras._get_iterator
 
         def heard() -> Any:
+            if backend().reads_lazily:
+                self.is_unread = True
+                return _Late(iter(make()), began)
             hear()
             return make()
+
+        def began() -> None:
+            self.is_unread = False
+            hear()
 
         self._keras._get_iterator = heard
 
@@ -150,6 +195,17 @@ class EpochIterator:
             yield from steps(enumerate_epoch)
 
         self._keras._enumerate_iterator = entered
+
+
+class _Late:
+    """An iterator that tells when its first batch is asked for. torch draws a number when it is made."""
+
+    def __init__(self, batches: Iterator[Any], began: Callable[[], None]) -> None:
+        self._batches, self._began = batches, began
+
+    def __iter__(self) -> Iterator[Any]:
+        self._began()
+        yield from self._batches
 
 
 def replace_stream(adapter: Any, make: Callable[[Callable[[], Any]], Any]) -> None:

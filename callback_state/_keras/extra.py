@@ -15,7 +15,7 @@ from typing import Any
 from .._store.pair import MODEL_SUFFIXES
 from .._warn import warn
 from ..exceptions import unsupported_keras
-from .backend import copies_of, value_of
+from .backend import backend, copies_of, value_of
 from .classes import is_keras, is_overridden
 from .reach import Reach
 
@@ -147,6 +147,8 @@ def put_back_extra(
             if name not in variables:
                 raise ValueError(f"the model has no variable {name} now, which is in the checkpoint")
             now = value_of(variables[name])
+            if _are_seeds(now, value):
+                value = value.astype(now.dtype)
             if (now.shape, now.dtype) != (value.shape, value.dtype):
                 raise ValueError(
                     f"{name}: expected shape {value.shape} and {value.dtype}, found {now.shape} and {now.dtype}"
@@ -160,6 +162,12 @@ def put_back_extra(
     for variable, value in pairs:
         variable.assign(value)
     _put_back_replicas(model, taken["replicas"], warns=warns)
+
+
+def _are_seeds(now: Any, value: Any) -> bool:
+    """Whether these may be the states of seed generators, which have other integers on each backend."""
+    are_integers = all(a.dtype.kind in "iu" and a.dtype.itemsize >= 4 for a in (now, value))
+    return are_integers and bool((value == value.astype(now.dtype)).all())
 
 
 # Optimizers.
@@ -196,7 +204,7 @@ def build_optimizers(model: Any, trained: dict[str, list[str]]) -> None:
         if path not in reach.optimizers or missing:
             raise ValueError(f"the model has no {missing[0] if missing else f'optimizer {path}'} now")
         if not reach.optimizers[path].built:
-            with model.distribute_strategy.scope():  # where its variables belong
+            with backend().scope(model):
                 reach.optimizers[path].build([reach.variables[name] for name in names])
 
 
@@ -208,7 +216,7 @@ def _take_replicas(model: Any) -> dict[int, Any]:
 
     taken = {}
     for i, variable in enumerate(model.non_trainable_variables):
-        values = [copy.numpy() for copy in copies_of(variable)]
+        values = [value_of(copy) for copy in copies_of(variable)]
         if any(value.tobytes() != values[0].tobytes() for value in values):
             taken[i] = numpy.stack(values)
     return taken

@@ -18,11 +18,16 @@ _MULTIPLIER = 0x9E3779B1
 
 
 def fingerprint(arrays: Iterable[Any]) -> str:
-    """A hexadecimal fingerprint of arrays without objects: of order, shape, dtype and every bit of the values."""
+    """A hexadecimal fingerprint of arrays without objects: of order, shape, dtype and every bit of the values.
+
+    Single integers count by their value: TensorFlow counts steps in 64 bits, JAX and torch in 32.
+    """
     import numpy
 
     digest = hashlib.sha256()
     for array in arrays:
+        if array.dtype.kind == "i" and array.ndim == 0:
+            array = array.astype("<i8")
         digest.update(f"{array.dtype.name}{array.shape}".encode())
         if array.size:
             data = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -58,6 +58,38 @@ class Fit:
 
 def _is_fit_of(model: Any, frame: FrameType) -> bool:
     return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
+
+
+#: What ``fit`` calls of a model, and our attributes of it meanwhile.
+_CALLED = ("train_function", "evaluate")
+
+
+def hear_failures(model: Any, hear: Callable[[BaseException], None]) -> None:
+    """Call ``hear`` with each exception of a step or a validation, until :func:`hear_no_failures`."""
+    for name in _CALLED:
+        call = getattr(model, name)
+
+        def heard(*args: Any, _call: Any = call, **kwargs: Any) -> Any:
+            try:
+                return _call(*args, **kwargs)
+            except BaseException as error:
+                hear(error)
+                raise
+
+        heard.callback_state_of = call  # type: ignore[attr-defined]
+        vars(model)[name] = heard
+
+
+def hear_no_failures(model: Any) -> None:
+    """Let ``fit`` call what it would call without us."""
+    for name in _CALLED:
+        call = getattr(vars(model).get(name), "callback_state_of", None)
+        if call is None:
+            continue
+        if name == "train_function":
+            vars(model)[name] = call
+        else:
+            del vars(model)[name]
 
 
 def first_epoch(model: Any) -> int | None:

@@ -18,14 +18,16 @@ from typing import Any
 
 from .._format.hdf5_meta import write_meta
 from ..exceptions import RestoreError
+from .backend import backend
 from .checked_file import CheckedFile, checked_writes
 from .extra import build_optimizers, put_back_extra
 from .one_pass import Content, is_known
 from .reach import Reach
 from .read_back import read_back
 from .replaced import Replaced
+from .stored import read_in_place
 from .values import Values
-from .weights import digest_of, optimizers_of, put_back_variables, take_variables, variables_of
+from .weights import digest_of, hold_variables, optimizers_of, put_back_variables, variables_of
 
 _LOG = logging.getLogger("callback_state")
 
@@ -142,7 +144,7 @@ def load(
             f"{'/'.join(saved) or None}, the model here has {'/'.join(here) or None}. Compile it as it was, then "
             f"restore."
         )
-    before = take_variables(model)
+    before = hold_variables(model)
     try:
         _load(model, path, digest, optimizes, extra)
         if then is not None:
@@ -167,9 +169,10 @@ def _load(model: Any, path: str, digest: str, optimizes: bool, extra: dict[str, 
         if extra is not None:
             build_optimizers(model, extra["trained"])
         if optimizer is not None and not optimizer.built and optimizes:
-            with model.distribute_strategy.scope():  # where its variables belong
+            with backend().scope(model):
                 optimizer.build(model.trainable_variables)
-        model.load_weights(path)
+        with read_in_place():
+            model.load_weights(path)
         if path.endswith(".h5") and not path.endswith(".weights.h5"):
             _load_h5_optimizer(optimizer, path)
         reach = Reach(model)

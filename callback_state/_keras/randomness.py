@@ -1,6 +1,6 @@
-"""The global generators of random numbers: those of Python, NumPy, TensorFlow and Keras.
+"""The global generators of random numbers: those of Python, NumPy and Keras, and of TensorFlow and torch.
 
-TensorFlow and Keras hold theirs in private places, which are named here and nowhere else.
+A library that is not loaded has drawn nothing. Keras holds its generator in a private place, named here only.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from typing import Any
 
 from .._warn import warn
 from ..exceptions import unsupported_keras
-from .backend import value_of
+from . import tensorflow_random, torch_random
+from .backend import backend, value_of
+from .tensorflow_random import global_seed, packed, unpacked
 
 #: The words in the buffer of a Mersenne Twister.
 _WORDS = 624
 
 
 def take_generators() -> dict[str, Any]:
-    """The states of the global generators of Python, NumPy, TensorFlow and Keras."""
+    """The states of the global generators of Python, NumPy and Keras, and of TensorFlow and torch."""
     import numpy
 
     name, keys, position, has_gauss, gauss = numpy.random.get_state()
-    eager = _tensorflow_eager()
-    generator, keras_seeds = tensorflow_generator(), keras_generator()
+    keras_seeds = keras_generator()
     return {
-        "python": _packed(random.getstate()),
+        "python": packed(random.getstate()),
         "numpy": (name, keys, position, has_gauss, gauss),
-        "tensorflow_seed": global_seed(),
-        "tensorflow_eager": None if eager is None else _packed(eager.getstate()),
-        "tensorflow_generator": None if generator is None else (generator.algorithm, value_of(generator.state)),
+        **tensorflow_random.take(),
+        **torch_random.take(),
         "keras": None if keras_seeds is None else value_of(keras_seeds.state),
     }
 
@@ -40,33 +40,26 @@ def check_generators(taken: dict[str, Any]) -> None:
     NumPy reads from its buffer without looking where the position is.
     """
     import numpy
-    import tensorflow
 
     try:
-        seed: Any = taken["tensorflow_seed"]
         _, _, position, has_gauss, _ = taken["numpy"]
-        if type(seed) not in (int, type(None)):
-            raise ValueError(f"tensorflow_seed: expected an integer, found {seed!r:.100}")
         if type(position) is not int or not 0 <= position <= _WORDS or has_gauss not in (0, 1):
             raise ValueError(f"numpy: the position {position!r:.100} lies outside its {_WORDS} words")
         numpy.random.RandomState(0).set_state(taken["numpy"])
-        random.Random(0).setstate(_unpacked(taken["python"]))
-        if taken["tensorflow_eager"] is not None:
-            random.Random(0).setstate(_unpacked(taken["tensorflow_eager"]))
-        if taken["tensorflow_generator"] is not None:
-            algorithm, state = taken["tensorflow_generator"]
-            tensorflow.random.Generator.from_state(state, algorithm)
+        random.Random(0).setstate(unpacked(taken["python"]))
+        tensorflow_random.check(taken)
+        torch_random.check(taken)
         keras_state = taken["keras"]
         if keras_state is not None and not (keras_state.shape == (2,) and keras_state.dtype.kind in "iu"):
             raise ValueError("keras: expected two integers")
-    except Exception as error:  # TensorFlow and NumPy raise anything
+    except Exception as error:  # the libraries raise anything
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def tell_of_seed(taken: dict[str, Any]) -> None:
     """Warn if the global seed of this process is not the one that was taken with the generators."""
     saved, now = taken["tensorflow_seed"], global_seed()
-    if saved == now:
+    if saved == now or not backend().has_graphs:
         return
     call = "Do not call keras.utils.set_random_seed or tf.random.set_seed"
     if saved is not None:
@@ -84,52 +77,13 @@ def put_back_generators(taken: dict[str, Any], *, but: Iterable[str] = ()) -> No
     """
     import numpy
 
-    python = random.getstate() if "python" in but else _unpacked(taken["python"])
-    eager = _tensorflow_eager()
-    if eager is not None and taken["tensorflow_eager"] is not None:
-        eager.setstate(_unpacked(taken["tensorflow_eager"]))
-    _put_back_tensorflow(taken["tensorflow_generator"])
+    python = random.getstate() if "python" in but else unpacked(taken["python"])
+    tensorflow_random.put_back(taken)
+    torch_random.put_back(taken)
     _put_back_keras(taken["keras"])
     if "numpy" not in but:
         numpy.random.set_state(taken["numpy"])
     random.setstate(python)  # last: to make the others draws from it
-
-
-def global_seed() -> int | None:
-    """TensorFlow's global seed; None where none was set."""
-    from tensorflow.python.eager import context
-
-    seed: int | None = context.global_seed()
-    return seed
-
-
-def _tensorflow_eager() -> Any:
-    """The generator from which eager operations take their seeds; None where no seed was ever set."""
-    from tensorflow.python.eager import context
-
-    return getattr(context.context(), "_rng", None)
-
-
-def tensorflow_generator() -> Any:
-    """TensorFlow's global generator; None if there is none. The public function would make one."""
-    from tensorflow.python.ops import stateful_random_ops
-
-    return stateful_random_ops.global_generator
-
-
-def _put_back_tensorflow(taken: tuple[int, Any] | None) -> None:
-    import tensorflow
-    from tensorflow.python.ops import stateful_random_ops
-
-    generator = stateful_random_ops.global_generator
-    if taken is None:
-        stateful_random_ops.global_generator = None
-    elif generator is not None and generator.algorithm == taken[0]:
-        generator.state.assign(taken[1])  # in place: functions that are traced already hold it
-    else:
-        algorithm, state = taken
-        made = tensorflow.random.Generator.from_state(state, algorithm)
-        tensorflow.random.set_global_generator(made)
 
 
 def keras_generator() -> Any:
@@ -146,20 +100,8 @@ def _put_back_keras(state: Any) -> None:
     if state is None:
         set_global_attribute("global_seed_generator", None)
     else:
-        global_seed_generator().state.assign(state)
-
-
-def _packed(state: Any) -> tuple[Any, ...]:
-    """The state of a generator of Python, with its 625 words as one array: two kilobytes instead of four."""
-    import numpy
-
-    version, words, gauss = state
-    return (version, numpy.array(words, numpy.uint32), gauss)
-
-
-def _unpacked(packed: tuple[Any, ...]) -> tuple[Any, ...]:
-    version, words, gauss = packed
-    return (version, tuple(words.tolist()), gauss)
+        own = global_seed_generator().state
+        own.assign(state.astype(own.dtype))  # another backend has integers of another size
 
 
 def layers_of(model: Any) -> list[Any]:

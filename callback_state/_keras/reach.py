@@ -15,11 +15,12 @@ from weakref import WeakKeyDictionary
 from .._format.classes import attributes, is_from
 from .backend import is_module_class, is_variable_class
 from .classes import derives_from
+from .installed import KNOWN
 
 #: Kinds of Keras's own objects that hold variables. Its other objects are not looked into.
 _PARTS = ("layers.Layer", "optimizers.Optimizer", "metrics.Metric", "losses.Loss", "random.SeedGenerator")
 #: Packages whose other objects hold no state of a model.
-_LIBRARIES = frozenset({"keras", "tensorflow", "numpy", *sys.stdlib_module_names})
+_LIBRARIES = frozenset({"keras", *KNOWN, "jaxlib", "numpy", *sys.stdlib_module_names})
 #: Where Keras (3.7 to 3.15) lists what it has found in the other attributes of an object.
 _TRACKED = frozenset({"_trainable_variables", "_non_trainable_variables", "_variables", "_tracked", "_metrics"})
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from .backend import is_variable, value_of, values_of
+from .backend import held_of, is_variable, value_of, values_of
 from .fingerprint import fingerprint
 from .reach import Reach
 
@@ -54,18 +55,27 @@ def optimizers_of(model: Any) -> list[str]:
 def iterations_of(model: Any) -> int:
     """How many steps the optimizer has taken."""
     optimizer = getattr(model, "optimizer", None)
-    return 0 if optimizer is None else int(optimizer.iterations.numpy())
+    return 0 if optimizer is None else int(value_of(optimizer.iterations))
 
 
 def take_variables(model: Any) -> list[tuple[Any, Any]]:
     """(variable, copy of its value) for every variable that can be reached from a model."""
+    return [(v, value_of(v)) for v in _reached(model)]
+
+
+def hold_variables(model: Any) -> list[tuple[Any, Any]]:
+    """The same for as long as variables are only given other values: where the backend allows, without a copy."""
+    return [(v, held_of(v)) for v in _reached(model)]
+
+
+def _reached(model: Any) -> Iterable[Any]:
     reach = Reach(model)
     seen = {id(v): v for v in (*model.variables, *variables_of(model, reach), *reach.variables.values())}
-    return [(v, value_of(v)) for v in seen.values()]
+    return seen.values()
 
 
 def put_back_variables(taken: list[tuple[Any, Any]]) -> None:
-    """Assign what :func:`take_variables` took."""
+    """Assign what :func:`take_variables` or :func:`hold_variables` took."""
     for variable, value in taken:
         variable.assign(value)
 

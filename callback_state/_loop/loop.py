@@ -12,11 +12,12 @@ from typing import Any
 
 from .._callbacks.in_place import Held
 from .._input.reading import Reading
+from .._keras.backend import backend
 from .._keras.callback_list import HookedList
 from .._keras.configuration import note
 from .._keras.epoch import logs_of
 from .._keras.epoch_iterator import forget_validation
-from .._keras.fit import Fit
+from .._keras.fit import Fit, hear_failures, hear_no_failures
 from .._warn import warn
 from . import messages
 from .listener import Listener
@@ -55,6 +56,8 @@ class Loop:
         self._list = hooked
         self._listeners: list[Listener] = []
         self.running = Running(hooked, None, self._listeners)
+        #: Whether the events of batches are heard to the end: what callbacks raise there is heard in no other way.
+        self._stays = False
         hooked.owner = self
         for event in _EVENTS:
             if "batch" not in event:
@@ -74,12 +77,17 @@ class Loop:
         fit = Fit.find(model)
         if fit is not None:
             reading = Reading(model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail)
+        self._stays = reading is not None and not backend().hears_steps
+        if self._stays:
+            hear_failures(model, self._fail)
         self.running = running = Running(self._list, model, self._listeners, fit, reading)
         # A list that was made before the restore does not call set_model again.
         for listener in waiting_for(running.callbacks):
             self.add(listener, first=True)
         for listener in self._listeners:
             listener.before_train(running)
+        for event in ("on_train_batch_begin", "on_train_batch_end") if self._stays else ():
+            self._hear(event)
         if running.hears_batches:
             self._hear("on_train_batch_end")
         heard(*args, **kwargs)
@@ -113,7 +121,7 @@ class Loop:
         reading.after_batch_begin()
         if reading.wants_batches(running.hears_batches):
             self._hear("on_train_batch_end")
-        else:
+        elif not self._stays:
             self._list.unhook("on_train_batch_begin")
 
     def _on_train_batch_end(self, heard: Callable[..., None], batch: int, logs: Any = None) -> None:
@@ -132,7 +140,7 @@ class Loop:
             reading.warn()
         if running.hears_batches:
             self._after_event()
-        elif reading is None or not reading.wants_batches(False):
+        elif not self._stays and (reading is None or not reading.wants_batches(False)):
             self._list.unhook("on_train_batch_end")
 
     def _on_test_begin(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
@@ -200,6 +208,7 @@ class Loop:
         running = self.running
         running.move(Event.LEAVE)
         self._list.release(*_EVENTS)
+        hear_no_failures(running.model)
         if running.signals is not None:
             running.signals.leave()
         for listener in self._listeners:

@@ -30,6 +30,7 @@ from typing import Any
 
 from .._callbacks.in_place import Held
 from .._input.reading import Reading
+from .._keras.backend import backend
 from .._keras.callback_list import HookedList
 from .._keras.fit import Fit, running_frame
 from .listener import Listener
@@ -182,6 +183,15 @@ class Running:
         """A resume inside an epoch is where the checkpoint was; the epoch had taken so many seconds until then."""
         self.logs = logs
         self.began -= seconds
+
+    def look(self) -> None:
+        """Find what has changed and is not saved."""
+        backend().sync(self.model)
+        self.unsaved.look()
+
+    def skip_step(self) -> None:
+        """The step that comes next is none: the epoch was over, and ``fit`` needs one."""
+        self._list.skip_step(self.model)
 
     def interrupt(self) -> None:
         """A checkpoint has saved because of a signal: now the run stops."""

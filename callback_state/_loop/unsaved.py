@@ -14,12 +14,13 @@ from .._format.encode import Encoder
 from .._format.table import SCALARS, PlainError
 from .._input.doubts import of_shared
 from .._input.own_loop import of_variables
-from .._keras.backend import backend_variables_of, is_variable, value_of
+from .._keras.backend import backend, backend_variables_of, is_variable, value_of
 from .._keras.classes import has_variables, is_keras
 from .._keras.fit import running_frame
 from .._keras.graphs import compiled
-from .._keras.randomness import keras_generator, tensorflow_generator
+from .._keras.randomness import keras_generator
 from .._keras.reach import Reach
+from .._keras.tensorflow_random import tensorflow_generator
 from .._keras.written import written_by
 from .._warn import warn
 from .behind import Behind
@@ -63,6 +64,8 @@ class Unsaved:
     def look_at_step(self, model: Any) -> None:
         """Find the variables that the compiled train step writes, and that belong neither to the model nor to a
         callback. Nothing is found in a step that runs eagerly."""
+        if not backend().has_graphs:
+            return
         written = {id(v): v for function in compiled(model.train_function) for v in written_by(function)}
         for variables in self._saved_variables(model):
             for copy in (copy for v in variables for copy in backend_variables_of(v)):
@@ -87,11 +90,11 @@ class Unsaved:
         yield Reach(owners).variables.values()
 
     def look_at_loop(self, model: Any) -> None:
-        """Find the shuffled data sets that a training loop of one's own reads in another order after a restart."""
-        doubt = None if self._has_looked else of_variables(running_frame(model).f_locals)
+        """Find what a training loop of one's own has in its variables that is not the same after a restart."""
+        if not self._has_looked:
+            for doubt in of_variables(running_frame(model).f_locals):
+                self._add(doubt)
         self._has_looked = True
-        if doubt is not None:
-            self._add(doubt)
 
     def _add(self, doubt: Doubt) -> None:
         self.found.append(doubt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._checkpoints.schema import Meta
-from .._keras.backend import versions
+from .._keras.backend import backend, backend_in, versions
 from .._keras.configuration import Configuration
 from .._warn import warn
 from .match import Change
@@ -52,6 +52,17 @@ def warn_of_changes(path: str, changes: list[Change]) -> None:
         warn(
             f"{path}: the model is built or compiled with other arguments than in the saved run. "
             f"{'. '.join(parts)}."
+        )
+
+
+def tell_of_backend(path: str, meta: Meta) -> None:
+    """Warn if the checkpoint at this path was saved on another backend."""
+    saved, here = backend_in(meta.versions), backend().name
+    if saved != here:
+        warn(
+            f"{path}: saved on the backend {saved}, restored on {here}. Weights, optimizer, callbacks and history "
+            f"are those of the checkpoint. What is computed and drawn from now on has other bits than it would "
+            f"have had on {saved}."
         )
 
 

@@ -16,12 +16,13 @@ from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
 from .._keras.backend import versions
 from .._keras.configuration import note
+from .._keras.installed import KNOWN
 from .._keras.model_file import check_built
 from .._keras.randomness import check_generators
 from .._store.pair import SUFFIX
 from .._warn import warn
 from ..exceptions import CheckpointNotFoundError, CorruptCheckpointError, RestoreError, UntrustedError
-from .changed import changes_of, warn_of_changes
+from .changed import changes_of, tell_of_backend, warn_of_changes
 from .checks import Expected
 from .match import Change, Matched, match
 from .put_in import put_in
@@ -144,6 +145,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
         expected.check_variables(model, loads=True)
         report = replace(report, model_changed=tuple(changes_of(snapshot.meta, note(model))))
     put_in(snapshot, found.model_path, prepared, model)
+    tell_of_backend(found.model_path, snapshot.meta)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
     if report.changed:
         warn(
@@ -238,6 +240,9 @@ def _report(snapshot: Snapshot, by_key: dict[str, Any], matched: Matched) -> Rep
             appeared += [f"{entry.key}.{name}" for name in sorted(new)]
     saved, here = snapshot.meta.versions, versions()
     differences = [
+        f"{name} {saved[name]}, here another backend" for name in saved if name in KNOWN.keys() - here.keys()
+    ]
+    differences += [
         f"{name} {saved[name]}, here {here[name]}"
         for name in saved
         if name in here and str(saved[name]).split(".")[:2] != here[name].split(".")[:2]

@@ -99,12 +99,18 @@ class Restored:
     def batches(self, dataset: Any, epoch: int) -> Iterator[tuple[int, Any]]:
         """The batches of a 0-based epoch with their 0-based numbers, for a training loop of your own.
 
-        It reads a ``tf.data.Dataset`` as the run that is resumed would have read it: each epoch in its own order
-        of a shuffle, and the epoch that was interrupted from the batch after the checkpoint. Call it once for
-        each epoch, also at the first start. ``fit`` does not need it.
+        The epoch that was interrupted begins with the batch after the checkpoint. A ``tf.data.Dataset`` is read as
+        the run that is resumed would have read it: each epoch in its own order of a shuffle. Call it once for each
+        epoch, also at the first start. ``fit`` does not need it.
+
+        Args:
+            dataset: a ``tf.data.Dataset``; or the batches of this epoch by their numbers, in an order that follows
+                from the epoch: a list, an array (also of the numbers of rows), a ``keras.utils.PyDataset``.
+            epoch: 0-based.
 
         Raises:
             ResumeError: the data end before the checkpoint, or this process has read more of them already.
+            TypeError: the data are of another kind, such as a generator.
 
         Example:
             >>> import tensorflow as tf
@@ -114,8 +120,11 @@ class Restored:
             ...     epochs = range(restored.initial_epoch, 2)
             ...     return [(e, i, int(row)) for e in epochs for i, row in restored.batches(rows, e)]
             >>> whole = read(Restored([]))
-            >>> read(Restored([], epoch=1, batch=0, initial_epoch=1)) == whole[5:]
+            >>> restored = Restored([], epoch=1, batch=0, initial_epoch=1)
+            >>> read(restored) == whole[5:]
             True
+            >>> [*restored.batches(["first", "second", "third"], 1)]
+            [(1, 'second'), (2, 'third')]
         """
         return batches(dataset, epoch, self.first_batch(epoch))
 

@@ -223,7 +223,13 @@ class Resume(Listener):
         elif running.entry is Entry.EPOCH:
             reading.wind(saved, verbose=fit.shows)
         elif running.entry is Entry.BATCH:
-            reading.enter(saved, lambda: self._arrive(running), verbose=fit.shows, stops=self._meta.stops)
+            reading.enter(
+                saved,
+                lambda: self._arrive(running),
+                verbose=fit.shows,
+                stops=self._meta.stops,
+                idle=running.skip_step,
+            )
 
     def _arrive(self, running: Running) -> None:
         """The next batch is the one after the checkpoint."""

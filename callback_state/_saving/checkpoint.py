@@ -20,7 +20,7 @@ from .._callbacks.capture import is_registered
 from .._callbacks.stateful import stateful
 from .._checkpoints.template import filled, split
 from .._format.trust import Keys
-from .._keras.backend import check_backend
+from .._keras.backend import backend
 from .._loop.loop import join
 from .._loop.signals import numbers_of
 from ..exceptions import CallbackStateError
@@ -105,7 +105,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     fixed name, ``<filepath without braces>.interim<ending>``. It is deleted when a newer checkpoint is written.
 
     Raises:
-        BackendError: Keras runs on another backend than TensorFlow.
+        BackendError: Keras runs on a backend that is not known here.
         ValueError: an argument has a wrong value, or does not go with another argument.
         InUseError: (in ``fit``) another process, or another thread of this one, writes into the directory.
 
@@ -147,7 +147,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         on_saved: Any = None,
         key: Any = None,
     ) -> None:
-        check_backend()
+        backend()
         self._recorder: Recorder | None = None
         filepath = os.fspath(filepath)
         # Keras 3.7 refuses the .h5 that a newer Keras takes.
@@ -210,7 +210,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             return None
         if event.batch is not None and self.save_freq == "epoch":
             return None
-        recorder = self._recorder = Recorder(super().model)
+        recorder = self._recorder = Recorder(self._model)
         try:
             ask_keras(self, event)
         finally:

@@ -154,7 +154,7 @@ class Keeper(Listener):
         is_watched = running is not None and (due is not None or event.batch is None)
         if running is not None and is_watched:
             self._note_logs(running)
-            running.unsaved.look()
+            running.look()
         if due is not None:
             self.save(due, event, running)
             if running is not None and self._is_asked(running):

@@ -8,7 +8,7 @@ from typing import Any
 from .._checkpoints.doubt import Doubt
 from .._checkpoints.schema import Extra, History, Meta, ModelFacts, Run
 from .._keras import configuration, randomness, weights
-from .._keras.backend import versions
+from .._keras.backend import backend, versions
 from .._keras.epoch import history_of, logs_of, take_metrics
 from .._keras.extra import take_extra
 from .._keras.reach import Reach
@@ -25,6 +25,7 @@ def meta_and_run_of(
     ``beside`` is how many checkpoints of this run were in the directory when it was started. Last come the
     variables of which the digest is still to be made: it takes longer than all else, and can be made elsewhere.
     """
+    backend().sync(model)
     reach = Reach(model)  # once for all: a large model has thousands of parts
     run = _run_of(model, event, running, checkpoint.filepath, reach)
     return _meta_of(checkpoint, model, event, running, beside), run, weights.variables_of(model, reach)

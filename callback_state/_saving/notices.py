@@ -32,6 +32,7 @@ class Notices:
     warned_of_code: frozenset[str] = frozenset()
     told_of_extra: bool = False
     told_of_no_copy: bool = False
+    told_of_old_values: bool = False
     told_of_waiting: bool = False
     told_of_forgotten: bool = False
     told_of_missing_value: bool = False
@@ -59,6 +60,17 @@ class Notices:
                 f"{path}: this save was still being written when the next one was due, so training has waited "
                 f"{seconds:.2f} s for it. This is said only once. If it happens often, save less often (period=, "
                 f"save_freq=), or to a faster disk."
+            )
+
+    def warn_of_old_values(self, path: str, steps: int) -> None:
+        """Warn once that a loop of one's own saves a model that has not moved since the save before."""
+        if not self.told_of_old_values:
+            self.told_of_old_values = True
+            warn(
+                f"{path}: the optimizer has made {steps} steps here, as many as at the save before, though "
+                f"batches were trained since. A stateless step of JAX leaves its results in the loop's own "
+                f"variables: put them back into the model and the optimizer (variable.assign) before "
+                f"on_train_batch_end."
             )
 
     def warn_of_no_copy(self, error: NotPicklableError) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from .._callbacks.taken import Taken
 from .._format.room import Room
-from .._keras.weights import put_back_variables, take_variables
+from .._keras.backend import backend
+from .._keras.weights import hold_variables, put_back_variables, take_variables
 from .._loop.running import Running
 from .decision import Event
 from .ledger import Ledger
@@ -35,7 +36,8 @@ class Copy:
     @contextmanager
     def put_in_place(self) -> Iterator[None]:
         """Within the block the variables of the model have the values of the copy."""
-        now = take_variables(self._model)
+        has_now = not backend().drop_step(self._model)
+        now = hold_variables(self._model) if has_now else []
         put_back_variables(self._variables)
         try:
             yield

@@ -18,6 +18,7 @@ from .._checkpoints.snapshot import Snapshot
 from .._format.room import Room
 from .._format.trust import signer_of
 from .._keras import weights
+from .._keras.backend import backend
 from .._keras.values import Values
 from .._loop.messages import moment
 from .._store import commit, pair
@@ -74,7 +75,8 @@ class Writer:
         #: The newest file that was written, and its moment, in words.
         self.saved: str | None = None
         self._room = Room()  # for copies of the arrays of callbacks
-        self._room_of_values: Room | None = None  # for copies, once a value has changed while it was held
+        #: For copies of values, where they change in place; None as long as none has done so.
+        self._room_of_values = None if backend().keeps_held else Room()
 
     def prepare(self, path: str, taken: Taken, *, interim: bool, beside: bool = False) -> Save:
         """Look at all that can be wrong, and hold what is to be written.
@@ -94,10 +96,19 @@ class Writer:
     def note(self, save: Save) -> None:
         """A save has run."""
         meta, path, taken, checkpoint = save.meta, save.path, save.taken, self._checkpoint
+        if taken.run.data is None and self._stands_still(meta):
+            checkpoint.notices.warn_of_old_values(path, meta.model.iterations)
         checkpoint.own = checkpoint.own.noted(os.path.basename(path), save.sha256, save.identity, meta.epoch)
         self._last = _Last(None if save.interim else path, meta.model.digest, taken.state, meta, taken.run)
         self._has_written = True
         self.saved = f"{path} ({moment(meta.epoch, meta.batch)})"
+
+    def _stands_still(self, meta: Meta) -> bool:
+        """Whether batches were trained since the last save, and the optimizer has made no step."""
+        before = None if self._last is None else self._last.meta
+        if before is None or meta.batch is None or (before.epoch, before.batch) == (meta.epoch, meta.batch):
+            return False
+        return meta.model.iterations == before.model.iterations > 0
 
     def note_moved(self) -> None:
         """A value has changed while it was held: from now on values are copied."""

@@ -160,7 +160,7 @@ def test_data_read_by_python_are_not_named(make: Any, shuffle: bool) -> None:
 
 def test_data_of_an_unknown_kind_are_named() -> None:
     """Nobody knows what their order follows from."""
-    read: Any = SimpleNamespace(kind="Loader", dataset=rows().batch(2))
+    read: Any = SimpleNamespace(kind="Loader", dataset=rows().batch(2), is_in_python=True)
     (doubt,) = of_data(read, False)
     assert doubt.what == "the order of the data of a Loader cannot be known" and "PyDataset" in doubt.cure
     assert has_python(read)

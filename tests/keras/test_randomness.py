@@ -91,7 +91,7 @@ def test_generators_that_threads_go_on_with_are_left(but: list[str]) -> None:
     np.random.seed(13)
     left = copy(randomness.take_generators())
     own = {"python": DRAWS["python"](), "numpy": DRAWS["numpy"]()}
-    random.setstate(randomness._unpacked(left["python"]))
+    random.setstate(randomness.unpacked(left["python"]))
     np.random.set_state(left["numpy"])
     randomness.put_back_generators(taken, but=but)
     assert {name: DRAWS[name]() for name in names} == {**first, **{name: own[name] for name in but}}

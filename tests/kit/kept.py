@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
+import keras
 
 from callback_state._keras.randomness import put_back_generators, take_generators
 from callback_state._keras.weights import put_back_variables, take_variables
@@ -24,6 +24,8 @@ def kept(make: Callable[..., Any], *, warm: Callable[[Any], Any] | None = None, 
         warm: called once with the new model; what it changes is put back.
         options: for ``make``.
     """
+    if keras.backend.backend() != "tensorflow" and warm is None:
+        return make(**options)  # its first fit reads a batch more than the later ones, to build the metrics
     key = (make, *sorted(options.items()))
     if key not in _KEPT:
         model = make(**options)
@@ -34,7 +36,10 @@ def kept(make: Callable[..., Any], *, warm: Callable[[Any], Any] | None = None, 
             warm(model)
     model, variables, generators = _KEPT[key]
     put_back_variables(variables)
-    tf.random.set_seed(generators["tensorflow_seed"])
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.random.set_seed(generators["tensorflow_seed"])
     put_back_generators(generators)
     model.reset_metrics()
     waiting._of_models.pop(model, None)

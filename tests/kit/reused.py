@@ -10,7 +10,6 @@ import harness
 import keras
 from harness import X_VAL, Y_VAL, Killed, Run, Strike, X, Y
 from kept import kept
-from tensorflow.python.ops import stateful_random_ops
 
 from callback_state._keras import randomness
 
@@ -54,7 +53,10 @@ def fit(directory: Path, make: harness.Make, **options: Any) -> Run | None:
 def forget() -> None:
     """The global generators as in a new process that is seeded: none of TensorFlow's or Keras's own made yet."""
     keras.utils.set_random_seed(11)
-    stateful_random_ops.global_generator = None
+    if keras.backend.backend() == "tensorflow":
+        from tensorflow.python.ops import stateful_random_ops
+
+        stateful_random_ops.global_generator = None
     randomness._put_back_keras(None)  # Keras 3.7 keeps it
 
 

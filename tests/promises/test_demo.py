@@ -20,7 +20,7 @@ from callback_state.testing import assert_resumes_exactly
 def pretend(monkeypatch: pytest.MonkeyPatch, **weights: str) -> None:
     """Let every run be this short one, with the weights given by its name."""
 
-    def watch(run: Any, directory: Path, epochs: int, pause: int | None = None) -> None:
+    def watch(run: Any, directory: Path, epochs: int, backend: str, pause: int | None = None) -> None:
         for epoch in range(4):
             run.epochs[epoch] = {"rate": 0.1, "loss": 1.0 / (epoch + 1), "waits": (2, 1)}
         run.killed_in, run.best = pause, 0.25
@@ -56,6 +56,18 @@ def test_anything_else_is_a_failure(
     with pytest.raises(SystemExit, match=text) as caught:
         demo.main(["--output", str(tmp_path / "demo.png")])
     assert caught.value.code not in (0, None)
+
+
+def test_a_backend_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the line to type, before anything is trained."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as caught:
+        demo.main(["--backend", "torch"])
+    assert caught.value.code == 2
+    assert "expected the package torch" in (said := capsys.readouterr().err)
+    assert f"{sys.executable} -m pip install torch" in said
 
 
 def test_its_schedule_resumes_exactly() -> None:

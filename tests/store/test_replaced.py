@@ -73,7 +73,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "preparing": (restore, "prepare_from"),
     "checking": (Expected, "check_variables"),
     "loading": (put_in, "load"),
-    "the weights": (model_file, "take_variables"),
+    "the weights": (model_file, "hold_variables"),
     "the optimizer": (model_file, "_load_h5_optimizer"),
     "comparing": (model_file, "digest_of"),
     "the rest of the model": (model_file, "put_back_extra"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from ..._keras.backend import adder, value_of
+from ..._keras.backend import backend, value_of
 
 
 class _Value(numpy.ndarray):
@@ -76,7 +76,7 @@ class StandIn:
             self.optimizer.build(self.weights)
         self.variables = self.trainable_variables = self.weights
         counted = (self.weights[0], self.optimizer.iterations)
-        self._counts = [partial(v.__iadd__, 1) if isinstance(v, _Value) else adder(v) for v in counted]
+        self._counts = [partial(v.__iadd__, 1) if isinstance(v, _Value) else backend().adder(v) for v in counted]
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(

@@ -1,0 +1,171 @@
+"""Data that know where they are: an iterator, or what it reads, has a pair of methods for its state.
+
+grain's iterators have ``get_state`` and ``set_state``, a ``StatefulDataLoader`` of torchdata and an
+``IterableDataset`` of Hugging Face have ``state_dict`` and ``load_state_dict``. So the batches before a checkpoint
+need not be read again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+#: The pairs of methods that give a state and take one.
+_NAMES = (("get_state", "set_state"), ("state_dict", "load_state_dict"))
+
+
+class Pair:
+    """The pair of an object."""
+
+    def __init__(self, get: Callable[[], Any], set_: Callable[[Any], Any]) -> None:
+        self._get, self._set = get, set_
+
+    @classmethod
+    def of(cls, value: Any) -> Pair | None:
+        """The pair that an object has; None if it has none."""
+        for names in _NAMES:
+            get, set_ = (getattr(value, name, None) for name in names)
+            if callable(get) and callable(set_):
+                return cls(get, set_)
+        return None
+
+    def get(self) -> Any:
+        """A copy of the state."""
+        return copy.deepcopy(self._get())
+
+    def set(self, state: Any) -> None:
+        """Give the object a state, which stays as it is."""
+        self._set(copy.deepcopy(state))
+
+
+class Tracked:
+    """Data of ``fit`` whose iterators are counted as they are read, and whose state can be taken and put back.
+
+    Args:
+        data: what is iterated.
+        pair: the pair of the data themselves; None if each iterator has its own.
+        is_ahead: whether more may be read than the training has got. Then the state after each batch is kept.
+        seen: how many batches of the present iterator the training has got.
+    """
+
+    def __init__(self, data: Any, pair: Pair | None, *, is_ahead: bool, seen: Callable[[], int]) -> None:
+        self.data, self._of_data, self._is_ahead, self._seen = data, pair, is_ahead, seen
+        self._is_of_loader = Pair.of(data) is not None
+        self._present: Pair | None = None
+        #: Where the next iterator begins: batches before, state, what to call when it is there.
+        self._next: tuple[int, Any, Callable[[], None]] | None = None
+        #: Of the present iterator: the batches that were drawn, whether it has ended, and states by that number.
+        self.drawn, self._has_ended, self._states = 0, False, dict[int, Any]()
+
+    def iterate(self) -> Iterator[Any]:
+        """A new iterator over the data, at the place that was put back if there is one."""
+        following, self._next = self._next, None
+        if following is not None and self._of_data is not None:
+            self._of_data.set(following[1])
+        iterator = iter(self.data)
+        self._present = self._of_data or Pair.of(iterator)
+        if following is not None and self._of_data is None and self._present is not None:
+            self._present.set(following[1])
+        self.drawn, self._has_ended, self._states = 0 if following is None else following[0], False, {}
+        self._note()
+        if following is not None:
+            following[2]()
+        return iterator
+
+    def count(self) -> None:
+        """The present iterator has given a batch."""
+        self.drawn += 1
+        self._note()
+
+    def end(self) -> None:
+        """The present iterator has no more batches."""
+        self._has_ended = True
+
+    def _note(self) -> None:
+        if self._is_ahead and self._present is not None:
+            seen = self._seen()
+            self._states = {n: state for n, state in self._states.items() if n >= seen - 1}
+            self._states[self.drawn] = self._present.get()
+
+    def state_after(self, seen: int) -> Any:
+        """The state of the present iterator after so many batches; None if it cannot be told."""
+        if self._present is None:
+            return None
+        if self._is_ahead:
+            return self._states.get(seen)
+        return self._present.get() if seen == self.drawn else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the state of the present iterator is that of one that has ended."""
+        return self._has_ended and not self._is_ahead  # a state that was kept is of the batch before the end
+
+    def begin_at(self, seen: int, state: Any, then: Callable[[], None]) -> None:
+        """Let the next iterator begin after so many batches, in this state; ``then`` is called when it does."""
+        self._next = seen, state, then
+
+    def begin(self) -> None:
+        """Make the iterator that was to begin at a place, if nobody has asked for it."""
+        if self._next is not None:
+            self.iterate()
+
+    @property
+    def carries(self) -> bool:
+        """Whether the state goes on from one iterator to the next, as that of the generator of a loader."""
+        return self._of_data is not None and self._is_of_loader
+
+    def follow(self, state: Any, *, had_ended: bool) -> None:
+        """Let the next iterator be the one that follows an iterator in this state."""
+        assert self._of_data is not None
+        self._of_data.set(state)
+        if not had_ended:
+            iter(self.data)  # the one that had this state: the next one goes on from what it has drawn
+
+    def __iter__(self) -> Iterator[Any]:
+        return _Counted(self.iterate(), self)
+
+
+class _Counted:
+    """An iterator that counts its batches."""
+
+    def __init__(self, iterator: Iterator[Any], tracked: Tracked) -> None:
+        self._iterator, self._tracked = iterator, tracked
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            self._tracked.end()
+            raise
+        self._tracked.count()
+        return batch
+
+
+def for_grain(tracked: Tracked) -> Any:
+    """The same as a data set of grain, which is all that Keras takes in the place of one."""
+    import grain
+
+    class Iterator_(grain.DatasetIterator):
+        def __init__(self) -> None:
+            iterator = tracked.iterate()
+            super().__init__(iterator if isinstance(iterator, grain.DatasetIterator) else ())
+            self._counted = _Counted(iterator, tracked)
+
+        def __next__(self) -> Any:
+            return next(self._counted)
+
+        def get_state(self) -> Any:
+            return tracked.state_after(tracked.drawn)
+
+        def set_state(self, state: Any) -> None:
+            raise NotImplementedError("the place of this iterator is put back by callback_state")
+
+    class Dataset(grain.IterDataset):
+        def __iter__(self) -> Any:
+            return Iterator_()
+
+    return Dataset()

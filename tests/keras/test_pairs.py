@@ -1,0 +1,147 @@
+"""Data that know where they are: their place is taken after any batch, and put back before an iterator is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callback_state._keras.pairs import Pair, Tracked
+
+
+class Numbers:
+    """An iterator from 0 to 9 that knows where it is."""
+
+    def __init__(self) -> None:
+        self.state = {"next": 0}
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        if self.state["next"] == 10:
+            raise StopIteration
+        self.state["next"] += 1
+        return self.state["next"] - 1
+
+    def get_state(self) -> dict[str, int]:
+        return self.state
+
+    def set_state(self, state: dict[str, int]) -> None:
+        self.state = state
+
+
+class Source:
+    """Each iterator over it has a state of its own."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.made += 1
+        return Numbers()
+
+
+class Loader:
+    """Its state goes on from one iterator to the next: each has an order that follows from how many there were."""
+
+    def __init__(self) -> None:
+        self.epoch, self.at, self.following = 0, 0, (0, 0)
+
+    def __iter__(self) -> Iterator[int]:
+        (epoch, self.at), self.following = self.following, (0, 0)
+        self.epoch = epoch or self.epoch + 1
+        return self._batches()
+
+    def _batches(self) -> Iterator[int]:
+        while self.at < 10:
+            self.at += 1
+            yield 100 * self.epoch + self.at - 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "at": [self.at]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.following = state["epoch"], state["at"].pop()  # it may do with it what it likes
+
+
+def tracked(data: Any, *, is_ahead: bool = False, seen: int = 0) -> Tracked:
+    return Tracked(data, Pair.of(data), is_ahead=is_ahead, seen=lambda: seen)
+
+
+@pytest.mark.parametrize("data", [Source, Loader])
+@given(before=st.integers(0, 10))
+def test_an_iterator_begins_at_the_place(data: Any, before: int) -> None:
+    """What is left of an epoch is the same, whatever the first process has drawn; it is told when it begins."""
+    first = tracked(data())
+    batches = iter(first)
+    for _ in range(before):
+        next(batches)
+    state, other, told = first.state_after(before), tracked(data()), []
+    other.begin_at(before, state, lambda: told.append(other.drawn))
+    assert ([*other], told) == ([*batches], [before]) and other.drawn == 10
+    assert next(iter(other)) == next(iter(first))  # the next one is another iterator, from the beginning
+
+
+@given(before=st.integers(0, 9), ahead=st.integers(0, 9))
+def test_a_place_that_was_read_over_is_known(before: int, ahead: int) -> None:
+    """Where more is read than the training has got, the state after each batch is kept from there on."""
+    first = tracked(Source(), is_ahead=True, seen=before)
+    batches = iter(first)
+    for _ in range(min(10, before + ahead)):
+        next(batches)
+    assert first.state_after(before) == {"next": before}
+    assert [*first._states] == [*range(max(0, before - 1), min(10, before + ahead) + 1)]
+    assert first.state_after(before + ahead + 1) is None
+
+
+def test_a_place_that_is_not_known_is_none() -> None:
+    """Before the first iterator, and where another number of batches was drawn than is asked for."""
+    first = tracked(Source())
+    assert first.state_after(0) is None
+    next(iter(first))
+    assert (first.state_after(0), first.state_after(1)) == (None, {"next": 1})
+
+
+@pytest.mark.parametrize("drawn", [4, 10, 11])
+def test_the_iterator_that_follows_is_the_next_one(drawn: int) -> None:
+    """Between two epochs the next iterator is that which the first process makes next, also of one that ended."""
+    first = tracked(Loader())
+    batches = iter(first)
+    for _ in range(drawn):
+        next(batches, None)
+    assert first.carries and first.has_ended is (drawn == 11)
+    other = tracked(Loader())
+    state = first.state_after(first.drawn)
+    if not first.has_ended:
+        other.follow(state, had_ended=False)
+        assert [*other] == [*first]
+
+
+def test_an_epoch_without_a_batch_leaves_its_iterator_behind() -> None:
+    """An iterator that nobody asks for is made at the end of the epoch, not for the next one."""
+    other = tracked(Source())
+    other.begin_at(10, {"next": 10}, lambda: None)
+    other.begin()
+    assert [*other] == [*range(10)]
+    other.begin()
+    assert other.data.made == 2
+
+
+def test_who_has_no_pair_is_none() -> None:
+    """Both methods are needed."""
+    assert Pair.of([1]) is None and Pair.of(type("Half", (), {"get_state": lambda self: 1})()) is None
+
+
+def test_a_state_stays_as_it_is() -> None:
+    """Neither does it change with the data, nor do the data change it."""
+    data = Loader()
+    state = tracked(data)
+    next(iter(state))
+    taken = state.state_after(1)
+    Pair.of(data).set(taken)  # type: ignore[union-attr]
+    data.at = 7
+    assert taken == {"epoch": 1, "at": [1]}
