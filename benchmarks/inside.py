@@ -14,6 +14,7 @@ import fits
 import keras
 import numpy as np
 import tensorflow as tf
+from arrival import Arrival
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks, stateful
 from callback_state._input.catch_up import Reader
@@ -42,22 +43,6 @@ def batch_times(rounds: int, every: int = 1000) -> tuple[float, float]:
     run(kinds[1])  # compiles the train function
     ours, theirs = zip(*fits.turns(rounds, *(lambda kind=kind: run(kind) for kind in kinds)), strict=True)
     return share(ours), share(theirs)
-
-
-@stateful(exclude=("began", "seconds"))
-class Arrival(keras.callbacks.Callback):
-    """Seconds from the beginning of the first epoch to its first batch; then training stops."""
-
-    began = seconds = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.began = time.perf_counter()
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.seconds = self.seconds or time.perf_counter() - self.began
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.model.stop_training = bool(self.seconds) and batch > 0
 
 
 @stateful(exclude=("batch",))

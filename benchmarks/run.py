@@ -207,6 +207,17 @@ def inside(quick: bool) -> Iterator[Row]:
         yield Row(what, milliseconds(ours), milliseconds(theirs), ours / theirs, budget, " x")
 
 
+def places(quick: bool) -> Iterator[Row]:
+    """Data that know where they are, where grain is installed."""
+    if importlib.util.find_spec("grain") is None:
+        return
+    import places
+
+    late, early = places.entry_times(2 if quick else 6)
+    times = milliseconds(late), milliseconds(early)
+    yield Row("grain, entered at batch 10,000, beside batch 1", *times, late / early, 5.0, " x")
+
+
 def directory(quick: bool) -> Iterator[Row]:
     """A directory of a thousand checkpoints, and how fast one is verified."""
     import directory
@@ -292,6 +303,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "numbers": numbers,
     "data": entering,
     "inside": inside,
+    "places": places,
     "simulated": simulated,
     "small": small,
     "saves": saves,
@@ -325,7 +337,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if unknown := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(ROOT))
     rows: list[Row] = []
@@ -333,7 +345,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows += GROUPS[name](options.quick)
     print(table(rows))
-    print(f"\nOn {file_system(tempfile.gettempdir())}, {os.cpu_count()} cores, {platform.platform(terse=True)}.")
+    where = f"{os.environ['KERAS_BACKEND']}, on {file_system(tempfile.gettempdir())}, {os.cpu_count()} cores"
+    print(f"\n{where}, {platform.platform(terse=True)}.")
     print("Medians; of a step the lower quartile. The times of our saves have in them what stands under fsync.")
     over = [row.what for row in rows if not row.good]
     print(f"OVER: {'; '.join(over)}" if over else f"All {len(rows)} rows are within their budgets.")

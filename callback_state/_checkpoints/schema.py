@@ -142,6 +142,15 @@ class Meta:
 
 
 @dataclass(frozen=True)
+class Place:
+    """The place in data that know where they are; ``_input/position.py`` says what is in it."""
+
+    state: Any  # None: it is not known, and the data are read again
+    has_ended: bool
+    generators: list[Any]
+
+
+@dataclass(frozen=True)
 class SourceState:
     """How far a data source has been read; ``_input/source.py`` says what each number counts."""
 
@@ -153,6 +162,7 @@ class SourceState:
     batches: int | None
     passes: list[int]
     generators: list[dict[str, Any]]
+    place: Place
 
 
 @dataclass(frozen=True)

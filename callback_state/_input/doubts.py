@@ -10,13 +10,15 @@ from typing import Any
 
 from .._checkpoints.doubt import Doubt
 from .._keras import datasets
+from .._keras.backend import backend
 from .._keras.datasets import functions_of, steps_of, where
-from .._keras.epoch_iterator import ARRAYS, DATASET, GENERATOR, PY_DATASET, EpochIterator
+from .._keras.epoch_iterator import ARRAYS, DATASET, GENERATOR, GRAIN, LOADER, PY_DATASET, EpochIterator
 from .._keras.graphs import compiled, holds, is_unseeded, operations_in, operations_of, random_in
-from .._keras.randomness import global_seed, keras_generator, tensorflow_generator
+from .._keras.randomness import keras_generator
+from .._keras.tensorflow_random import global_seed, tensorflow_generator
 
 #: The kinds of data whose order follows from what is saved.
-_KNOWN = (ARRAYS, DATASET, GENERATOR, PY_DATASET)
+_KNOWN = (ARRAYS, DATASET, GENERATOR, GRAIN, LOADER, PY_DATASET)
 #: The operations that run Python code, that draw from a generator in a variable, and that change a variable.
 _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _ADVANCES = ("RngReadAndSkip", "RngSkip")
@@ -33,7 +35,7 @@ def of_data(keras: EpochIterator, shuffle: Any) -> Iterator[Doubt]:
             f"the order of the data of a {keras.kind} cannot be known",
             "pass a tf.data.Dataset with seeds, a keras.utils.PyDataset, or data of callback_state.data",
         )
-    if keras.kind == ARRAYS and shuffle and global_seed() is None:
+    if keras.kind == ARRAYS and shuffle and not keras.is_in_python and global_seed() is None:
         yield Doubt(
             "arrays are shuffled without a seed",
             "call keras.utils.set_random_seed(...) before the model is made, or pass "
@@ -44,10 +46,40 @@ def of_data(keras: EpochIterator, shuffle: Any) -> Iterator[Doubt]:
         yield from dict.fromkeys(of_pipeline(keras.dataset))
 
 
+def of_backend(model: Any) -> Iterator[Doubt]:
+    """Why the backend may compute other bits from the same numbers, or lose some of them."""
+    yield from (Doubt(*found) for found in backend().doubts(model))
+
+
+def of_loader(loader: Any, *, is_known: bool) -> Iterator[Doubt]:
+    """Why a ``DataLoader`` of torch may read other data; None: there is none. ``is_known``: it knows its place."""
+    if loader is None or not loader.num_workers:
+        return
+    if not backend().reads_lazily:
+        yield Doubt(
+            "processes read for the DataLoader, and are forked beside the threads of tf.data, which may end them",
+            "write num_workers=0, or run Keras on JAX or torch",
+        )
+    if loader.persistent_workers and not is_known:
+        yield Doubt(
+            "the processes that read for the DataLoader live on over its epochs, so what they have drawn or "
+            "counted is not brought back",
+            "leave out persistent_workers=True, or pass a StatefulDataLoader of torchdata",
+        )
+
+
+def of_place(problem: str) -> Doubt:
+    """The doubt about data that know where they are, in a way that cannot be saved."""
+    return Doubt(
+        f"the state of the data cannot be saved ({problem}), so batches before a checkpoint are read again",
+        "keep numbers, texts and lists of them in it",
+    )
+
+
 def has_python(keras: EpochIterator) -> bool:
-    """Whether Python code of the user runs in the threads that read the data."""
-    if keras.kind not in (ARRAYS, DATASET):
-        return True  # Keras reads everything else with a Python generator
+    """Whether Python code draws the order of the data, or runs in the threads that read them."""
+    if keras.is_in_python:
+        return True
     return any(op.type in _PYTHON for step in steps_of(keras.dataset) for op in operations_in(functions_of(step)))
 
 
@@ -97,6 +129,8 @@ def of_step(train_function: Any) -> list[Doubt]:
     of their own.
     """
     names: list[str] = []
+    if not backend().has_graphs:
+        return []
     generator = getattr(tensorflow_generator(), "state", None)
     for function in compiled(train_function):
         operations = list(operations_of(function))

@@ -29,7 +29,7 @@ class Reading:
 
         self._model, self._fail = model, fail
         self.training = Source(epoch_iterator)
-        read = self.training.keras
+        read, position = self.training.keras, self.training.position
         read.hear_failure(fail)
         self._validation_data = validation
         self._validation: Source | None = None
@@ -43,7 +43,7 @@ class Reading:
         #: The attributes of the data sets when the epoch began, and which of them had kept their containers.
         self._beginning: tuple[list[dict[str, Any]], list[list[str]]] | None = None
         self._entered: int | None = None
-        self._has_lost = False
+        self._has_lost = self._has_lost_place = False
         self._told = 0
         #: The batches of the present epoch so far, where batches are counted.
         self.steps = 0
@@ -51,6 +51,8 @@ class Reading:
         self.doubts: list[Doubt] = [
             *doubts.of_data(read, shuffle),
             *doubts.of_reading(read, streams=self.training.is_stream),
+            *doubts.of_loader(position.loader, is_known=position.is_known),
+            *doubts.of_backend(model),
         ]
 
     # What the loop calls.
@@ -118,6 +120,10 @@ class Reading:
     def take(self, *, inside: bool) -> DataState:
         """How far the data are read, at a quiet point, ``inside`` an epoch or between two."""
         training = self.training.take(self.steps if inside else 0)
+        lost = self.training.position.lost
+        if lost is not None and not self._has_lost_place:
+            self._has_lost_place = True
+            self.doubts.append(doubts.of_place(lost))
         beginning = self._beginning if training.goes_on else None
         attributes, in_place = self._take_attributes() if beginning is None else beginning
         return DataState(
@@ -135,11 +141,19 @@ class Reading:
         self._put_back_attributes(saved)
         self.training.wind(saved.training, verbose=verbose)
 
-    def enter(self, saved: DataState, then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
+    def enter(
+        self,
+        saved: DataState,
+        then: Callable[[], None],
+        *,
+        verbose: bool,
+        stops: bool,
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
         """Let the first epoch begin where a checkpoint inside it was; see :meth:`Source.enter`."""
         self._put_back_attributes(saved)
         self._entered = saved.training.steps
-        self.training.enter(saved.training, then, verbose=verbose, stops=stops)
+        self.training.enter(saved.training, then, verbose=verbose, stops=stops, idle=idle)
 
     def pass_by(self, saved: DataState) -> None:
         """Leave the data as a ``fit`` that has ended left them, without reading them."""

@@ -14,11 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 from .._checkpoints.schema import SourceState
+from .._keras.backend import backend
 from .._keras.datasets import PASSES, is_distributed, keeps_order, reshuffles, steps_of
 from .._keras.epoch_iterator import DATASET, GENERATOR, EpochIterator, first_step_in, iterator_in, replace_stream
 from .._keras.randomness import put_back_generators, take_generators
 from ..exceptions import ResumeError
 from .catch_up import Reader
+from .position import Position
 
 #: How many iterators over a data set the fits of this process have made.
 _iterators: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
@@ -29,8 +31,9 @@ class Source:
 
     def __init__(self, epoch_iterator: Any, *, validates: bool = False) -> None:
         self.keras = EpochIterator(epoch_iterator)
+        self.position = Position(self.keras)
         self._validates = validates
-        self._made, self._before = 0, _iterators.get(self.keras.dataset, 0)
+        self._made, self._before = 0, _number_of(self.keras.dataset)
         #: Of data of callback_state.data: the passes with which the present iterator begins.
         self._passes: list[int] = []
         #: The global generators before the present iterator was made, and before its first batch.
@@ -59,14 +62,15 @@ class Source:
     def note_epoch(self) -> None:
         """An epoch begins, and its iterator is not made yet. From now on input threads may draw numbers."""
         if not self.goes_on:
-            self._beginning, self._begun_with = [take_generators()], -1
+            self._beginning, self._begun_with = [self._take_generators()], -1
 
     def note_first_batch(self) -> None:
-        """The first batch of an epoch is about to be drawn."""
-        if self._begun_with != self._made:
-            self._begun_with = self._made
-            if not self.keras.reads_ahead:
-                self._beginning = [*self._beginning[:1], take_generators()]
+        """The first batch of an epoch is about to be drawn, or has been where the backend draws it before."""
+        number = self._made + self.keras.is_unread
+        if self._begun_with != number:
+            self._begun_with = number
+            if not self.keras.reads_ahead and not backend().draws_first:
+                self._beginning = [*self._beginning[:1], self._take_generators()]
 
     def take(self, steps: int) -> SourceState:
         """How far the data are read, at a quiet point after ``steps`` batches of an epoch (0 between two)."""
@@ -81,33 +85,65 @@ class Source:
             batches=self.keras.batches,
             passes=list(self._passes) if goes_on else begun,
             generators=list(self._beginning) if goes_on else [],
+            place=self.position.take(self.keras.seen if goes_on else None),
         )
+
+    def _take_generators(self) -> dict[str, Any]:
+        own = self.position.take_generators()
+        return {**take_generators(), **({"of the data": own} if own else {})}
+
+    def _put_back_each(self, generators: list[dict[str, Any]]) -> None:
+        for taken in generators:
+            put_back_generators(taken)
+            self.position.put_back_generators(taken.get("of the data", []))
 
     # Reading up to there again.
 
     def wind(self, saved: SourceState, *, verbose: bool) -> None:
         """Go to where a checkpoint at the end of an epoch was, before the first epoch begins."""
         self._skip_iterators(saved)
-        if saved.goes_on:
+        if not saved.goes_on:
+            self.position.follow(saved.place)
+        else:
             reader = Reader(saved.seen, verbose=verbose)
-            _put_back_each(saved.generators)
+            self._put_back_each(saved.generators)
             self._approach(saved, reader)
             reader.draw(self.keras.open(saved.seen), saved.seen, self.keras.steps_per_execution)
             self._beginning = saved.generators
             self._begun_with = self._made if saved.seen else -1
 
-    def enter(self, saved: SourceState, then: Callable[[], None], *, verbose: bool, stops: bool) -> None:
+    def enter(
+        self,
+        saved: SourceState,
+        then: Callable[[], None],
+        *,
+        verbose: bool,
+        stops: bool,
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
         """Let the next epoch begin at the batch of a checkpoint inside an epoch.
 
         ``then`` is called there, before the next batch is drawn. ``stops``: a callback had stopped training there.
+        ``idle`` is called before a step that must do nothing: where no batch is left, and ``fit`` needs a step.
         """
         self._skip_iterators(saved)
 
         def steps(enumerate_epoch: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+            none = saved.steps, saved.steps, iter(())  # a step without a batch
+            is_left = False
             if stops:
                 then()
             else:
-                yield from self._entered(enumerate_epoch, saved, then, verbose)
+                for item in self._entered(enumerate_epoch, saved, then, verbose):
+                    if not is_left and self.keras.batches is None and backend().needs_step:
+                        idle()  # perhaps no batch is left
+                        yield none
+                    is_left = True
+                    yield item
+            if not is_left and backend().needs_step:
+                idle()
+                yield none
+            self.position.leave()
 
         self.keras.replace_epoch(steps)
 
@@ -120,11 +156,11 @@ class Source:
     ) -> Iterator[Any]:
         steps, earlier, at_once = saved.steps, saved.seen - saved.steps, self.keras.steps_per_execution
         reader = Reader(saved.seen, verbose=verbose)
-        _put_back_each(saved.generators[:1])
+        self._put_back_each(saved.generators[:1])
         self._approach(saved, reader)
         if earlier:  # one iterator over several epochs
             if not reader.is_there:
-                _put_back_each(saved.generators[1:])
+                self._put_back_each(saved.generators[1:])
             reader.draw(self.keras.open(earlier), earlier, at_once)
         there = False
         for item in enumerate_epoch():
@@ -133,7 +169,7 @@ class Source:
                 yield item
                 continue
             if first == earlier == 0 and not reader.is_there:
-                _put_back_each(saved.generators[1:])
+                self._put_back_each(saved.generators[1:])
             reader.draw(iterator_in(item), at_once, at_once)
             if first + at_once >= steps:
                 there = True
@@ -149,6 +185,7 @@ class Source:
     def pass_by(self, saved: SourceState) -> None:
         """Make the iterators up to the checkpoint, and read none."""
         self._skip_iterators(replace(saved, goes_on=False))
+        self.position.put_back_generators(saved.place.generators)
 
     def _skip_iterators(self, saved: SourceState) -> None:
         """Make the earlier iterators without reading: a shuffle takes its next seed for each of them."""
@@ -174,14 +211,11 @@ class Source:
             jumps = not done and divides and _is_one_to_one(self.keras.dataset)
             self._enter_passes([number + done for number in saved.passes], seen if jumps else 0)
             reader.drawn = seen if jumps or done else 0
+        elif self.position.enter(seen, saved.place):
+            reader.drawn = seen
         elif self.keras.kind == GENERATOR:
-            _put_back_each(saved.generators[1:])
+            self._put_back_each(saved.generators[1:])
             replace_stream(self.keras.adapter, reader.read)
-
-
-def _put_back_each(generators: Any) -> None:
-    for taken in generators:
-        put_back_generators(taken)
 
 
 def is_known(dataset: Any) -> bool:
@@ -190,8 +224,13 @@ def is_known(dataset: Any) -> bool:
 
 
 def count_iterator(dataset: Any) -> None:
-    """One more iterator over a data set is made."""
-    _iterators[dataset] = _iterators.get(dataset, 0) + 1
+    """One more iterator over a data set is made. Other data than ``tf.data`` are not counted."""
+    if dataset is not None:
+        _iterators[dataset] = _number_of(dataset) + 1
+
+
+def _number_of(dataset: Any) -> int:
+    return 0 if dataset is None else _iterators.get(dataset, 0)
 
 
 def enter_passes(dataset: Any, epoch: int) -> None:
@@ -227,4 +266,4 @@ def _is_one_to_one(dataset: Any) -> bool:
 
 def _steps_of(dataset: Any) -> Iterator[Any]:
     # A strategy reads ahead of the training, so the passes that have begun say nothing.
-    return iter(()) if is_distributed(dataset) else steps_of(dataset)
+    return iter(()) if dataset is None or is_distributed(dataset) else steps_of(dataset)

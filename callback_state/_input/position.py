@@ -1,0 +1,98 @@
+"""The place in data that know where they are: taken at a quiet point, put back before an iterator is made.
+
+What has no such state is read again. So is a ``DataLoader`` of torch that shuffles with a generator of its own,
+and the state of that generator is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._checkpoints.schema import Place
+from .._format.encode import Encoder
+from .._format.table import PlainError
+from .._keras.epoch_iterator import EpochIterator
+from .._keras.pairs import Tracked
+from .._keras.torch_random import generators_of, put_back_states, take_states
+from .._keras.torch_tensors import array_of, is_tensor, tensor_of
+
+#: The key of a dict that stands for a tensor of torch.
+_TENSOR = "a tensor of torch"
+
+
+class Position:
+    """The place in the data of one epoch iterator.
+
+    Attributes:
+        loader: the ``DataLoader`` of torch that is read; None for other data.
+        lost: why a state could not be saved; None if it could.
+    """
+
+    def __init__(self, keras: EpochIterator) -> None:
+        self.loader = keras.loader
+        self._generators = generators_of(self.loader)
+        self._tracked: Tracked | None = keras.track()
+        self.lost: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the data know where they are."""
+        return self._tracked is not None
+
+    def take_generators(self) -> list[Any]:
+        """The states of the generators that belong to the data."""
+        return take_states(self._generators)
+
+    def put_back_generators(self, states: list[Any]) -> None:
+        """Give them the states that were taken."""
+        put_back_states(self._generators, states)
+
+    def take(self, seen: int | None) -> Place:
+        """The place after so many batches of the present iterator; None: between two epochs."""
+        tracked, states = self._tracked, self.take_generators()
+        if tracked is None or (seen is None and not tracked.carries):
+            return Place(None, False, states)
+        state = tracked.state_after(tracked.drawn if seen is None else seen)
+        try:
+            plain = _plain(state)
+            Encoder().table(plain)
+        except PlainError as error:
+            self.lost, plain = str(error), None
+        return Place(plain, tracked.has_ended, states)
+
+    def enter(self, seen: int, place: Place) -> bool:
+        """Let the next iterator begin after so many batches. If False, they must be read again."""
+        if self._tracked is None or place.state is None:
+            return False
+        # To make an iterator may draw from them once more than the run had drawn.
+        self._tracked.begin_at(seen, _live(place.state), lambda: self.put_back_generators(place.generators))
+        return True
+
+    def leave(self) -> None:
+        """The epoch that was entered is over; perhaps no batch of it was left to read."""
+        if self._tracked is not None:
+            self._tracked.begin()
+
+    def follow(self, place: Place) -> None:
+        """Let the next iterator be the one that follows the place between two epochs."""
+        if self._tracked is not None and self._tracked.carries and place.state is not None:
+            self._tracked.follow(_live(place.state), had_ended=place.has_ended)
+        self.put_back_generators(place.generators)
+
+
+def _plain(state: Any) -> Any:
+    """A state as plain data, in which a tensor of torch is an array."""
+    if isinstance(state, dict):
+        return {key: _plain(item) for key, item in state.items()}
+    if type(state) in (list, tuple):
+        return type(state)(map(_plain, state))
+    return {_TENSOR: array_of(state)} if is_tensor(state) else state
+
+
+def _live(plain: Any) -> Any:
+    """What :func:`_plain` was made of."""
+    if isinstance(plain, dict):
+        if [*plain] == [_TENSOR]:
+            return tensor_of(plain[_TENSOR])
+        return {key: _live(item) for key, item in plain.items()}
+    return type(plain)(map(_live, plain)) if type(plain) in (list, tuple) else plain

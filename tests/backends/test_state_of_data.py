@@ -1,0 +1,195 @@
+"""Data that know where they are go on at their place, on each backend, and nothing of them is read again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import keras
+import numpy as np
+import pytest
+import torch
+from harness import Killed, Strike, X, Y, bytes_of
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from callback_state import ModelCheckpointEnhanced, restore_callbacks
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*ran out of data"),
+    pytest.mark.filterwarnings("ignore:.*set_vital"),
+    # JAX warns of every fork of a process that has threads; the workers of a loader do not use JAX.
+    pytest.mark.filterwarnings("ignore:.*fork.. was called"),
+]
+
+BACKEND = keras.backend.backend()
+EPOCHS, BATCH = 3, 8
+
+
+class Rows(Dataset[Any]):
+    """The samples, one by one; ``read`` counts them in this process."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, i: int) -> Any:
+        self.read += 1
+        return X[i], Y[i]
+
+
+class Stream(IterableDataset[Any]):
+    """Batches in an order of its own, which it can go on with from a state."""
+
+    def __init__(self) -> None:
+        self.read, self.epoch, self.at = 0, 0, 0
+
+    def __iter__(self) -> Any:
+        order = np.random.default_rng(self.epoch).permutation(len(X))
+        while self.at < 8:
+            rows = order[8 * self.at : 8 * self.at + 8]
+            self.at += 1
+            self.read += BATCH
+            yield X[rows], Y[rows]
+        self.epoch, self.at = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "at": self.at}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.at = state["epoch"], state["at"]
+
+
+class Counted(grain.transforms.Map):
+    """Counts the batches in this process."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def map(self, element: Any) -> Any:
+        self.rows.read += BATCH
+        return element
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(4)
+
+
+def grain_map(rows: Rows) -> Any:
+    return (
+        grain.MapDataset.source(range(64))
+        .shuffle(seed=1)
+        .map(lambda i: (X[i], Y[i]))
+        .batch(BATCH)
+        .map(Counted(rows))
+    )
+
+
+def grain_iter(rows: Rows) -> Any:
+    source = grain.MapDataset.source(range(64)).seed(3).shuffle().map(lambda i: (X[i], Y[i]))
+    noisy = source.random_map(lambda pair, rng: (pair[0] + rng.normal(size=6).astype("float32"), pair[1]))
+    return noisy.to_iter_dataset().batch(BATCH).map(Counted(rows))
+
+
+def grain_loader(rows: Rows) -> Any:
+    sampler = grain.samplers.IndexSampler(64, shuffle=True, seed=2, num_epochs=1)
+    operations = [grain.transforms.Batch(BATCH), Counted(rows)]
+    return grain.DataLoader(data_source=[(X[i], Y[i]) for i in range(64)], sampler=sampler, operations=operations)
+
+
+#: Data with a state: these are entered without reading.
+STATEFUL: dict[str, Callable[[Rows], Any]] = {
+    "grain MapDataset": grain_map,
+    "grain IterDataset": grain_iter,
+    "grain DataLoader": grain_loader,
+    "StatefulDataLoader": lambda rows: StatefulDataLoader(rows, BATCH, shuffle=True, generator=seeded()),
+    "IterableDataset with a state": lambda rows: DataLoader(Stream(), batch_size=None),
+    "StatefulDataLoader, workers": lambda rows: StatefulDataLoader(
+        rows, BATCH, shuffle=True, generator=seeded(), num_workers=2
+    ),
+    "StatefulDataLoader, persistent": lambda rows: StatefulDataLoader(
+        rows, BATCH, shuffle=True, generator=seeded(), num_workers=2, persistent_workers=True
+    ),
+}
+#: Data that are read again.
+READ: dict[str, Callable[[Rows], Any]] = {
+    "DataLoader": lambda rows: DataLoader(rows, BATCH, shuffle=True, generator=seeded()),
+    "DataLoader, global": lambda rows: DataLoader(rows, BATCH, shuffle=True),
+    "DataLoader, in order": lambda rows: DataLoader(rows, BATCH),
+    "DataLoader, workers": lambda rows: DataLoader(rows, BATCH, shuffle=True, generator=seeded(), num_workers=2),
+}
+
+
+def _model() -> Any:
+    keras.utils.set_random_seed(3)
+    torch.manual_seed(5)
+    layers = [keras.layers.Dense(4, "relu"), keras.layers.Dropout(0.3), keras.layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile(keras.optimizers.Adam(0.05), keras.losses.BinaryCrossentropy(), jit_compile=False)
+    return model
+
+
+def start(directory: Path, data: Any, kill: int | None = None, save_freq: Any = 1) -> Any:
+    """One start of a script: (weights, optimizer, history), None if it was killed after so many steps."""
+    model = _model()
+    saver = ModelCheckpointEnhanced(directory / "last.weights.h5", save_weights_only=True, save_freq=save_freq)
+    restored = restore_callbacks(directory, into=[saver], model=model, missing_ok=True)
+    strikes = [] if kill is None else [Strike("train_batch_begin", "epoch_end", after=kill)]
+    options = {"epochs": EPOCHS, "verbose": 0, "shuffle": False, "initial_epoch": restored.initial_epoch}
+    try:
+        history = model.fit(data, **options, callbacks=[saver, *strikes])
+    except Killed:
+        return None
+    return bytes_of(model.variables), bytes_of(model.optimizer.variables), history.history
+
+
+#: How many events a run lives, and when it saves.
+KILLS: dict[str, tuple[int, Any]] = {
+    "in the first epoch": (3, 1),
+    "in the second": (13, 1),
+    "at an epoch's end": (8, 1),
+    "between epochs": (20, "epoch"),
+}
+KINDS = {**STATEFUL, **READ}
+#: Each process that reads takes seconds to end.
+SLOW = ("StatefulDataLoader, persistent", "DataLoader, workers")
+
+
+def rows() -> Iterator[Any]:
+    """By turns a kind of data and a moment; the whole product is heavy. On TensorFlow no process reads: it would
+    be forked beside the threads of tf.data."""
+    few = {(kind, [*KILLS][i % len(KILLS)]) for i, kind in enumerate(KINDS) if kind not in SLOW}
+    for kind, kill in itertools.product(KINDS, KILLS):
+        if BACKEND != "tensorflow" or ("workers" not in kind and "persistent" not in kind):
+            yield pytest.param(kind, kill, marks=[] if (kind, kill) in few else pytest.mark.heavy)
+
+
+@pytest.fixture(autouse=True)
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of a loader that nobody reads any more looks every five seconds whether it should end."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.05)
+
+
+@pytest.mark.parametrize(("kind", "kill"), [*rows()])
+def test_goes_on_at_its_place(tmp_path: Path, kind: str, kill: str) -> None:
+    """Byte for byte, wherever it is killed."""
+    make, (after, save_freq) = KINDS[kind], KILLS[kill]
+    whole = start(tmp_path / "whole", make(Rows()), save_freq=save_freq)
+    assert start(tmp_path / "killed", make(Rows()), after, save_freq) is None
+    assert start(tmp_path / "killed", make(Rows()), save_freq=save_freq) == whole
+
+
+@pytest.mark.parametrize("kind", ["grain DataLoader", "StatefulDataLoader"])
+def test_nothing_is_read_again(tmp_path: Path, kind: str) -> None:
+    """A run that goes on in its last epoch reads fewer samples than a whole one, by those it has trained on."""
+    counts = []
+    for name, kill in (("whole", None), ("killed", 23), ("killed", None)):
+        read = Rows()
+        start(tmp_path / name, KINDS[kind](read), kill)
+        counts.append(read.read)
+    assert counts[2] <= counts[0] - 22 * BATCH + 4 * BATCH  # Keras looks at a few batches before
