@@ -5,7 +5,8 @@ an interruption; with :class:`~callback_state.ModelCheckpointEnhanced`, killed i
 started again; and with Keras's ``BackupAndRestore``, killed at the same moment and started again. Each training
 runs in its own processes, and the kill is a real SIGKILL. The demo compares what the processes print while they
 train; it reads no checkpoint. Exit status: 0; 1 if the resumed run is not byte for byte the uninterrupted one, or
-if the run with BackupAndRestore is (then there is nothing to show); 2 if a training process failed.
+if the run with BackupAndRestore is (then there is nothing to show); 2 if a training process failed, or if Keras's
+backend is not installed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 UNINTERRUPTED, OURS, KERAS = RUNS = ("uninterrupted", "callback_state", "BackupAndRestore")
+BACKENDS = ("tensorflow", "jax", "torch")
+# On a GPU, JAX and torch compute the same numbers in each run only with the last two.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
 # With another seed BackupAndRestore may end later or with a smaller loss: its run is different, not always worse.
 SEED, BATCH_SIZE, PEAK_RATE, WARMUP_EPOCHS = 3, 32, 4e-3, 4
 
@@ -32,12 +41,11 @@ SEED, BATCH_SIZE, PEAK_RATE, WARMUP_EPOCHS = 3, 32, 4e-3, 4
 def train(run: str, directory: Path, epochs: int, pause: int | None) -> None:
     """Train, in the training process. In the middle of the 0-based epoch ``pause``, if any, wait to be killed."""
     import keras
-    import tensorflow as tf
 
     from callback_state import ModelCheckpointEnhanced, restore_callbacks
 
     keras.utils.set_random_seed(SEED)
-    tf.config.experimental.enable_op_determinism()
+    be_deterministic()
     training, validation = digits()
     model = build()
     steps = math.ceil(len(training[0]) / BATCH_SIZE)
@@ -56,6 +64,22 @@ def train(run: str, directory: Path, epochs: int, pause: int | None) -> None:
     model.fit(*training, epochs=epochs, initial_epoch=first, callbacks=callbacks, **options)
     digest = hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights()))
     say(best=stopping.best, weights=digest.hexdigest())
+
+
+def be_deterministic() -> None:
+    """Let the backend compute the same numbers in each run. JAX needs no more than ``ENVIRONMENT``."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    elif backend == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(1)  # so small a network is slower on more
 
 
 def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -125,7 +149,7 @@ def reporter(stopping: Any, plateau: Any, pause: int | None) -> Any:
 
 
 def rate_of(model: Any) -> float:
-    return float(model.optimizer.learning_rate.numpy())
+    return float(model.optimizer.learning_rate)
 
 
 def say(**facts: Any) -> None:
@@ -143,11 +167,11 @@ class Run:
     weights: str = ""
 
 
-def watch(run: Run, directory: Path, epochs: int, pause: int | None = None) -> None:
+def watch(run: Run, directory: Path, epochs: int, backend: str, pause: int | None = None) -> None:
     """Start a training process and read its reports; kill it in the middle of the 0-based epoch ``pause``."""
     command = [sys.executable, "-m", "callback_state.demo", "--child", run.name, "--keep", str(directory)]
     command += ["--epochs", str(epochs)] + ([] if pause is None else ["--pause", str(pause)])
-    env = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "KERAS_BACKEND": "tensorflow"}
+    env = {**ENVIRONMENT, **os.environ, "KERAS_BACKEND": backend}
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env) as process:
             for line in process.stdout or ():
@@ -214,13 +238,13 @@ def draw(runs: Sequence[Run], path: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def compare(directory: Path, epochs: int, output: str) -> None:
+def compare(directory: Path, epochs: int, output: str, backend: str) -> None:
     """Train the three runs, and show the table, the picture and the result."""
     uninterrupted, ours, keras = runs = [Run(name) for name in RUNS]
-    watch(uninterrupted, directory / UNINTERRUPTED, epochs)
+    watch(uninterrupted, directory / UNINTERRUPTED, epochs, backend)
     for run in (ours, keras):
-        watch(run, directory / run.name, epochs, pause=moment_to_kill(uninterrupted))
-        watch(run, directory / run.name, epochs)
+        watch(run, directory / run.name, epochs, backend, pause=moment_to_kill(uninterrupted))
+        watch(run, directory / run.name, epochs, backend)
     draw(runs, output)
     print(f"\n{table(runs)}\n\nThe picture is in {output}")
     if (ours.weights, ours.best, ours.epochs) != (uninterrupted.weights, uninterrupted.best, uninterrupted.epochs):
@@ -232,6 +256,7 @@ def compare(directory: Path, epochs: int, output: str) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m callback_state.demo", description=(__doc__ or "").split(":")[0])
     parser.add_argument("--output", default="demo.png", help="the picture (default: %(default)s)")
+    parser.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="of Keras (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=40, help="how many at most (default: %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the checkpoints in DIR, which must be new")
     parser.add_argument("--child", choices=RUNS, help=argparse.SUPPRESS)
@@ -239,10 +264,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.child:
         return train(options.child, options.keep, options.epochs, options.pause)
+    if find_spec(options.backend) is None:
+        line = f"{sys.executable} -m pip install {options.backend}"
+        parser.exit(2, f"expected the package {options.backend} for --backend, found none. Type: {line}\n")
     with tempfile.TemporaryDirectory() as scratch:
         directory = options.keep or Path(scratch, "runs")
         directory.mkdir(parents=True)
-        compare(directory, options.epochs, options.output)
+        compare(directory, options.epochs, options.output, options.backend)
 
 
 if __name__ == "__main__":
