@@ -5,6 +5,7 @@
 #   make test-fast     the tests of bytes, storage, callbacks and command line that train nothing (under a minute)
 #   make check         ruff, mypy, and the walls of the house: tests/test_imports.py
 #   make docs          the documentation, in docs/_build/html, its examples run
+#   make test-jax      what holds on every backend, on JAX; make test-torch: on torch (five minutes each)
 #   make oldest        the tests with the oldest supported TensorFlow, Keras and NumPy
 #   make matrix        the tests with the oldest and the newest, on every supported Python that is installed
 #   make heavy         what the tests leave out: the whole product of every matrix (an hour)
@@ -24,8 +25,13 @@ BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 FAST = tests/format tests/store tests/checkpoints tests/callbacks tests/cli tests/test_imports.py
 SAMPLE = 20
+# What holds on every backend of Keras: the exactness matrix, processes that die, files, restores.
+EACH = tests/backends tests/testing tests/keras/test_model_file.py tests/keras/test_one_pass.py \
+	tests/promises/test_beside_process.py tests/promises/test_custom.py tests/promises/test_exact.py \
+	tests/promises/test_fits.py tests/promises/test_inside.py tests/promises/test_process.py \
+	tests/resuming/test_restore.py tests/saving/test_finish.py tests/saving/test_own.py
 
-.PHONY: demo test test-fast check docs oldest matrix heavy heavy-sample bench install clean
+.PHONY: demo test test-fast test-jax test-torch check docs oldest matrix heavy heavy-sample bench install clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
@@ -46,6 +52,12 @@ docs: .venv/docs.stamp
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html docs docs/_build/html
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder doctest docs docs/_build/doctest
 
+test-jax: .venv/dev.stamp
+	time $(BIN)/python -m tox run -e jax -- $(EACH)
+
+test-torch: .venv/dev.stamp
+	time $(BIN)/python -m tox run -e torch -- $(EACH)
+
 oldest: .venv/dev.stamp
 	$(BIN)/python -m tox run -e oldest
 
@@ -54,6 +66,7 @@ matrix: .venv/dev.stamp
 
 heavy: .venv/heavy.stamp
 	time $(PYTEST) -m heavy
+	$(BIN)/python -m tox run -e jax,torch -- -m heavy $(EACH)
 
 heavy-sample: .venv/heavy.stamp
 	time $(PYTEST) -m heavy --one-in $(SAMPLE)
@@ -62,7 +75,7 @@ bench: .venv/demo.stamp
 	$(BIN)/python benchmarks/run.py
 
 install: .venv/demo.stamp .venv/test.stamp .venv/dev.stamp .venv/docs.stamp .venv/heavy.stamp
-	$(BIN)/python -m tox run -e oldest --notest
+	$(BIN)/python -m tox run -e oldest,jax,torch --notest
 
 clean:
 	rm -rf .venv .tox build *.egg-info
