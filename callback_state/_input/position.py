@@ -33,6 +33,8 @@ class Position:
         self._generators = generators_of(self.loader)
         self._tracked: Tracked | None = keras.track()
         self.lost: str | None = None
+        if keras.has_false_pair:
+            self.lost = f"{type(self.loader.dataset).__name__} has another one after it was given its own"
 
     @property
     def is_known(self) -> bool:

@@ -52,6 +52,8 @@ class EpochIterator:
         self.is_in_python = self.kind != DATASET and (backend().reads_lazily or self.kind != ARRAYS)
         #: Whether Keras holds an iterator of which nothing has been read, so that it counts as not made.
         self.is_unread = False
+        #: Whether the data have methods for their state that do not work.
+        self.has_false_pair = False
         #: The argument of ``fit``.
         self.steps_per_epoch = _number(epoch_iterator.steps_per_epoch)
         #: How many steps the train function runs in one call.
@@ -83,8 +85,11 @@ class EpochIterator:
             return tracked
         if self.loader is None:
             return None
-        pair = Pair.of(self.loader) or (None if self.loader.num_workers else Pair.of(self.loader.dataset))
-        if pair is None:
+        pair = Pair.of(self.loader)
+        if pair is None and not self.loader.num_workers:  # a worker has a copy of the data set
+            pair = Pair.of(self.loader.dataset)
+            self.has_false_pair = pair is not None and not pair.works()
+        if pair is None or self.has_false_pair:
             return None
         self.adapter._dataloader = tracked = Tracked(self.loader, pair, **options)
         return tracked

@@ -1,6 +1,9 @@
 """What needs the libraries of other backends is collected where "make test-jax" or "make test-torch" has them."""
 
+import os
 from importlib.util import find_spec
 
 NAMES = ("crossing", "state_of_data", "table", "told", "without_tensorflow")
 collect_ignore = [] if find_spec("grain") else [f"test_{name}.py" for name in NAMES]
+if os.environ.get("KERAS_BACKEND") != "jax":
+    collect_ignore.append("test_sync.py")

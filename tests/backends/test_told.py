@@ -53,13 +53,29 @@ class Odd(IterableDataset[Any]):
         return {"lock": object}
 
     def load_state_dict(self, state: Any) -> None:
-        raise AssertionError("nothing was saved")
+        assert state == {"lock": object}
 
 
 def test_a_state_that_cannot_be_saved_is_named(tmp_path: Path) -> None:
     """Once, and the data are read again."""
     (doubt,) = told(tmp_path, DataLoader(Odd(), batch_size=None))
     assert "the state of the data cannot be saved" in doubt
+
+
+class Forgetful(Odd):
+    """It gives another state each time."""
+
+    def state_dict(self) -> Any:
+        return {"at": object()}
+
+    def load_state_dict(self, state: Any) -> None:
+        pass
+
+
+def test_methods_that_do_not_work_are_named(tmp_path: Path) -> None:
+    """They are tried at the start, and not used."""
+    (doubt,) = told(tmp_path, DataLoader(Forgetful(), batch_size=None))
+    assert "Forgetful has another one after it was given its own" in doubt
 
 
 def test_a_gpu_that_adds_in_any_order_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

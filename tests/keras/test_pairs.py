@@ -145,3 +145,18 @@ def test_a_state_stays_as_it_is() -> None:
     Pair.of(data).set(taken)  # type: ignore[union-attr]
     data.at = 7
     assert taken == {"epoch": 1, "at": [1]}
+
+
+@pytest.mark.parametrize(
+    ("methods", "expected"),
+    [
+        ({}, True),
+        ({"load_state_dict": lambda self, state: None}, True),
+        ({"state_dict": lambda self: object()}, False),
+        ({"load_state_dict": lambda self, state: state["missing"]}, False),
+    ],
+)
+def test_a_pair_is_tried(methods: dict[str, Any], expected: bool) -> None:
+    """Methods that raise, or after which the state is another one, are no pair."""
+    pair = Pair.of(type("Data", (Loader,), methods)())
+    assert pair is not None and pair.works() is expected
