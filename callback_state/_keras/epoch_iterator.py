@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import GeneratorType
 from typing import Any
 
+from .._format.classes import is_from
 from ..exceptions import unsupported_keras
 from .backend import backend
 from .pairs import Pair, Tracked, for_grain
@@ -86,7 +87,9 @@ class EpochIterator:
         if self.loader is None:
             return None
         pair = Pair.of(self.loader)
-        if pair is None and not self.loader.num_workers:  # a worker has a copy of the data set
+        # A worker has a copy of the data set. A data set of Hugging Face begins each later epoch, too, at the place
+        # that was put back, and what it has in the buffer of a shuffle is not in its state (datasets 5.2).
+        if pair is None and not self.loader.num_workers and not is_from(type(self.loader.dataset), "datasets"):
             pair = Pair.of(self.loader.dataset)
             self.has_false_pair = pair is not None and not pair.works()
         if pair is None or self.has_false_pair:

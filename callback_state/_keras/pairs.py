@@ -1,8 +1,8 @@
 """Data that know where they are: an iterator, or what it reads, has a pair of methods for its state.
 
-grain's iterators have ``get_state`` and ``set_state``, a ``StatefulDataLoader`` of torchdata and an
-``IterableDataset`` of Hugging Face have ``state_dict`` and ``load_state_dict``. So the batches before a checkpoint
-need not be read again.
+grain's iterators have ``get_state`` and ``set_state``, a ``StatefulDataLoader`` of torchdata has ``state_dict``
+and ``load_state_dict``, as an ``IterableDataset`` of the user may. So the batches before a checkpoint need not be
+read again.
 """
 
 from __future__ import annotations
