@@ -87,7 +87,7 @@ class EpochIterator:
         if self.loader is None:
             return None
         pair = Pair.of(self.loader)
-        # A worker has a copy of the data set. A data set of Hugging Face begins each later epoch, too, at the place
+        # A worker has a copy of the data set. A data set of Hugging Face begins later epochs, too, at the place
         # that was put back, and what it has in the buffer of a shuffle is not in its state (datasets 5.2).
         if pair is None and not self.loader.num_workers and not is_from(type(self.loader.dataset), "datasets"):
             pair = Pair.of(self.loader.dataset)
