@@ -29,7 +29,8 @@ SAMPLE = 20
 EACH = tests/backends tests/testing tests/keras/test_model_file.py tests/keras/test_one_pass.py \
 	tests/promises/test_beside_process.py tests/promises/test_custom.py tests/promises/test_exact.py \
 	tests/promises/test_fits.py tests/promises/test_inside.py tests/promises/test_process.py \
-	tests/resuming/test_restore.py tests/saving/test_finish.py tests/saving/test_own.py
+	tests/resuming/test_restore.py tests/saving/test_failing.py tests/saving/test_finish.py \
+	tests/saving/test_own.py
 
 .PHONY: demo test test-fast test-jax test-torch check docs oldest matrix heavy heavy-sample bench install clean
 

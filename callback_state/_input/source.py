@@ -130,11 +130,16 @@ class Source:
 
         def steps(enumerate_epoch: Callable[[], Iterator[Any]]) -> Iterator[Any]:
             none = saved.steps, saved.steps, iter(())  # a step without a batch
-            is_left = False
+            is_left, there = False, list[dict[str, Any]]()
+
+            def arrive() -> None:
+                then()
+                there.append(self._take_generators())
+
             if stops:
                 then()
             else:
-                for item in self._entered(enumerate_epoch, saved, then, verbose):
+                for item in self._entered(enumerate_epoch, saved, arrive, verbose):
                     if not is_left and self.keras.batches is None and backend().needs_step:
                         idle()  # perhaps no batch is left
                         yield none
@@ -144,6 +149,9 @@ class Source:
                 idle()
                 yield none
             self.position.leave()
+            if not is_left and not saved.seen:
+                # The save came after Keras had made the iterator that follows, for which torch draws a number.
+                self._put_back_each(there)
 
         self.keras.replace_epoch(steps)
 

@@ -339,7 +339,7 @@ def test_data_that_fail_lose_nothing(tmp_path: Path) -> None:
     """The run goes on at the very batch that could not be read."""
     fails_at = 7
     whole = start(tmp_path / "whole", x=stream(None), **STREAM)
-    with pytest.raises(tf.errors.UnknownError, match="Broken"):
+    with pytest.raises(tf.errors.UnknownError if keras.backend.backend() == "tensorflow" else Broken):
         start(tmp_path / "failed", x=stream(fails_at), **STREAM)
     newest = list_checkpoints(tmp_path / "failed")[-1]
     done = newest.epoch * 4 + (4 if newest.batch is None else newest.batch + 1)
