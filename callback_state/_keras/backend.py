@@ -98,14 +98,6 @@ def values_of(variables: Iterable[Any]) -> Iterator[Any]:
     return map(backend().view, variables)
 
 
-def held_of(variable: Any) -> Any:
-    """The value of a variable, as an array that stays as it is when the variable is given another one.
-
-    TensorFlow and JAX need no copy for that: a new value is put into new memory while somebody holds the old one.
-    """
-    return backend().held(variable)
-
-
 def copies_of(variable: Any) -> tuple[Any, ...]:
     """The copies of a variable, one on each device of a strategy; the variable itself where there is only one."""
     return backend().copies(variable)

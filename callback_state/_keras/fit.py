@@ -60,36 +60,36 @@ def _is_fit_of(model: Any, frame: FrameType) -> bool:
     return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
 
 
-#: What ``fit`` calls of a model, and our attributes of it meanwhile.
+#: What ``fit`` calls of a model.
 _CALLED = ("train_function", "evaluate")
 
 
-def hear_failures(model: Any, hear: Callable[[BaseException], None]) -> None:
-    """Call ``hear`` with each exception of a step or a validation, until :func:`hear_no_failures`."""
-    for name in _CALLED:
-        call = getattr(model, name)
+def hear_failures(model: Any, hear: Callable[[BaseException], None]) -> Callable[[], None]:
+    """Call ``hear`` with each exception of a step or a validation; returns what ends this."""
+    own, ours = vars(model), {name: _heard(getattr(model, name), hear) for name in _CALLED}
+    before = {name: own[name] for name in _CALLED if name in own}
+    own.update(ours)
 
-        def heard(*args: Any, _call: Any = call, **kwargs: Any) -> Any:
-            try:
-                return _call(*args, **kwargs)
-            except BaseException as error:
-                hear(error)
-                raise
+    def end() -> None:
+        for name in _CALLED:
+            if own.get(name) is not ours[name]:  # somebody has replaced it since
+                continue
+            del own[name]
+            if name in before:
+                own[name] = before[name]
 
-        heard.callback_state_of = call  # type: ignore[attr-defined]
-        vars(model)[name] = heard
+    return end
 
 
-def hear_no_failures(model: Any) -> None:
-    """Let ``fit`` call what it would call without us."""
-    for name in _CALLED:
-        call = getattr(vars(model).get(name), "callback_state_of", None)
-        if call is None:
-            continue
-        if name == "train_function":
-            vars(model)[name] = call
-        else:
-            del vars(model)[name]
+def _heard(call: Callable[..., Any], hear: Callable[[BaseException], None]) -> Callable[..., Any]:
+    def heard(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except BaseException as error:
+            hear(error)
+            raise
+
+    return heard
 
 
 def first_epoch(model: Any) -> int | None:

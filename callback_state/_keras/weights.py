@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .backend import held_of, is_variable, value_of, values_of
+from .backend import backend, is_variable, value_of, values_of
 from .fingerprint import fingerprint
 from .reach import Reach
 
@@ -65,7 +65,7 @@ def take_variables(model: Any) -> list[tuple[Any, Any]]:
 
 def hold_variables(model: Any) -> list[tuple[Any, Any]]:
     """The same for as long as variables are only given other values: where the backend allows, without a copy."""
-    return [(v, held_of(v)) for v in _reached(model)]
+    return [(v, backend().held(v)) for v in _reached(model)]
 
 
 def _reached(model: Any) -> Iterable[Any]:

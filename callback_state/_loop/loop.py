@@ -17,7 +17,7 @@ from .._keras.callback_list import HookedList
 from .._keras.configuration import note
 from .._keras.epoch import logs_of
 from .._keras.epoch_iterator import forget_validation
-from .._keras.fit import Fit, hear_failures, hear_no_failures
+from .._keras.fit import Fit, hear_failures
 from .._warn import warn
 from . import messages
 from .listener import Listener
@@ -58,6 +58,7 @@ class Loop:
         self.running = Running(hooked, None, self._listeners)
         #: Whether the events of batches are heard to the end: what callbacks raise there is heard in no other way.
         self._stays = False
+        self._hear_no_failures: Callable[[], None] = lambda: None
         hooked.owner = self
         for event in _EVENTS:
             if "batch" not in event:
@@ -79,7 +80,7 @@ class Loop:
             reading = Reading(model, fit.epoch_iterator, fit.shuffle, fit.validation, self._fail)
         self._stays = reading is not None and not backend().hears_steps
         if self._stays:
-            hear_failures(model, self._fail)
+            self._hear_no_failures = hear_failures(model, self._fail)
         self.running = running = Running(self._list, model, self._listeners, fit, reading)
         # A list that was made before the restore does not call set_model again.
         for listener in waiting_for(running.callbacks):
@@ -208,7 +209,7 @@ class Loop:
         running = self.running
         running.move(Event.LEAVE)
         self._list.release(*_EVENTS)
-        hear_no_failures(running.model)
+        self._hear_no_failures()
         if running.signals is not None:
             running.signals.leave()
         for listener in self._listeners:
