@@ -144,7 +144,7 @@ def step(quick: bool) -> Iterator[Row]:
     """A step of training in a run that saves once an epoch."""
     import fits
 
-    ours, theirs = fits.step_times(rounds=10 if quick else 100)
+    ours, theirs = fits.step_times(rounds=10 if quick else 200)
     times = milliseconds(ours), milliseconds(theirs)
     yield Row("training step, saving per epoch", *times, ours / theirs, 1.01, " x")
 
