@@ -7,6 +7,8 @@ import traceback
 import warnings
 from types import FrameType
 
+from ._shown import shown
+
 #: The packages between a line of the script, such as ``model.fit(...)``, and a warning; with the standard modules
 #: through which they call themselves.
 _BETWEEN = frozenset(
@@ -25,7 +27,7 @@ def warn(message: str) -> None:
     registry = names.setdefault("__warningregistry__", {})
     module = names.get("__name__") or "<string>"
     filename, line = frame.f_code.co_filename, frame.f_lineno
-    warnings.warn_explicit(message, UserWarning, filename, line, module, registry)
+    warnings.warn_explicit(shown(message), UserWarning, filename, line, module, registry)
 
 
 def _line_of_the_script() -> FrameType:

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import sys
 
+from ._shown import shown
+
 
 class CallbackStateError(Exception):
     """Base class of all errors that this package raises on purpose."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shown(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class BackendError(CallbackStateError, RuntimeError):
@@ -21,8 +26,8 @@ class _PathError(CallbackStateError):
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(path, message)
-        self.path = path
-        self.message = message
+        self.path = shown(path)
+        self.message = shown(message)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
@@ -45,7 +50,12 @@ class MismatchError(_PathError, ValueError):
 
 
 class InUseError(_PathError, RuntimeError):
-    """Another process, or another thread, writes checkpoints into the directory at ``path``."""
+    """Another process, or another thread, writes checkpoints into the directory at ``path``.
+
+    ``lost`` is true if this process wrote there, and the lease of the object store has passed to another one.
+    """
+
+    lost = False
 
 
 class UntrustedError(_PathError, PermissionError):
@@ -59,6 +69,10 @@ class UntrustedError(_PathError, PermissionError):
 
 class WriteError(_PathError, OSError):
     """The checkpoint at ``path`` was not saved: its new file is not what was meant, or could not be written."""
+
+
+class StoreError(_PathError, OSError):
+    """The object store at the URL ``path`` does not do what was asked of it, or a library for it is missing."""
 
 
 class OverwriteError(_PathError, FileExistsError):

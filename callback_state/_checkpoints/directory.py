@@ -176,7 +176,7 @@ def glance(states: list[str]) -> Glance | CallbackStateError:
     problem: CallbackStateError = CheckpointNotFoundError("", "")
     for state in reversed(states):
         try:
-            data = pair.state_bytes(state)
+            data = pair.state_bytes(state, to_list=True)
             sealed = unseal_first(data, state)
             found.append(Glance(Summary.from_node(sealed.tree, state), _keys_in(data, state), sealed))
         except CallbackStateError as error:

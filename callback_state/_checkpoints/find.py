@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._format.trust import Keys
-from .._store import disk
+from .._store import disk, presence
 from .._store import pair as _pair
+from .._store.bucket.places import pulled
 from .._warn import warn
 from ..exceptions import (
     CallbackStateError,
     CheckpointNotFoundError,
     CorruptCheckpointError,
     MismatchError,
+    StoreError,
     UnsupportedFormatError,
     UntrustedError,
 )
@@ -64,14 +66,15 @@ class Found:
 def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys | None = None) -> Found | None:
     """The checkpoint at ``path``, or the newest in that directory; with ``missing_ok`` None where there is none.
 
-    ``path`` is a model file, a state file, or a directory. Where a checkpoint callback is among ``callbacks``,
-    only what it wrote counts in a directory. The state file has to be signed with ``keys``, or UntrustedError is
-    raised.
+    ``path`` is a model file, a state file, or a directory, or the URL of one. Where a checkpoint callback is
+    among ``callbacks``, only what it wrote counts in a directory. The state file has to be signed with ``keys``,
+    or UntrustedError is raised.
 
     Raises OSError if a directory or file cannot be read, also with ``missing_ok``. Raises CheckpointNotFoundError,
     CorruptCheckpointError, MismatchError or UnsupportedFormatError: of one file the message names another
-    checkpoint of its directory that is whole.
+    checkpoint of its directory that is whole. Raises StoreError if the path is a URL whose store does not answer.
     """
+    path = pulled(path)
     if disk.is_directory(path):
         found = _newest(path, templates_of(callbacks), keys)
         if found is None and not missing_ok:
@@ -191,6 +194,8 @@ def _opened(
             yield waiting.pop(0)
         try:
             opened = Found.open(candidate.path, keys)
+        except StoreError:  # it says nothing of the checkpoint: no older one is taken
+            raise
         except CallbackStateError as error:
             yield candidate, error
         except OSError as error:
@@ -234,10 +239,11 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
         >>> meta["epochs"], len(meta["loss"]), meta["training_args"]
         ([0, 1, 2], 3, {'rate': 0.01})
     """
-    path = os.fspath(path)
+    path = pulled(path)
     if path.endswith(".h5") and os.path.exists(path) and not os.path.exists(path + _pair.SUFFIX):
         from .._format.hdf5_meta import read_meta
 
+        presence.be_here(path)
         copy = read_meta(path)
         if copy is not None:
             return copy

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 
 from .._html import card
+from .._shown import shown
 from .._store import disk, pair
+from .._store.bucket.places import pulled
 from .._units import time_of
 from .._warn import warn
 from ..exceptions import CorruptCheckpointError
@@ -69,14 +71,14 @@ def list_checkpoints(directory: str | os.PathLike[str], *, verify: bool = True) 
         [('ckpt/001.keras', 0), ('ckpt/002.keras', 1), ('ckpt/003.keras', 2)]
     """
     listed = []
-    for model, states in pair.states(directory):
+    for model, states in pair.states(pulled(directory)):
         found = look(model, states, verify=verify)
         if found is None:  # a writer has deleted it meanwhile
             continue
         if found.problem is not None:
             warn(f"left aside: {found.problem}")
         elif (of := found.summary) is not None:
-            listed.append(Checkpoint(model, of.epoch, of.batch, of.finished, of.monitor, of.saved_at))
+            listed.append(Checkpoint(shown(model), of.epoch, of.batch, of.finished, of.monitor, of.saved_at))
     return sorted(listed, key=lambda checkpoint: checkpoint.saved_at)
 
 
@@ -95,11 +97,12 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
         >>> latest_checkpoint("nowhere") is None
         True
     """
-    if not disk.is_directory(os.fspath(directory)):
+    directory = pulled(directory)
+    if not disk.is_directory(directory):
         return None
     try:
-        found = find(os.fspath(directory), None, missing_ok=True)
+        found = find(directory, None, missing_ok=True)
     except CorruptCheckpointError as error:  # it names each of them
         warn(f"left aside: {error}")
         return None
-    return None if found is None else found.model_path
+    return None if found is None else shown(found.model_path)

@@ -10,8 +10,10 @@ from typing import Any
 from .._format import statefile
 from .._format.table import two_by_two
 from .._format.trust import Keys, signer_of
-from .._store import commit, lock
+from .._shown import shown
+from .._store import commit
 from .._store import pair as _pair
+from .._store.bucket import places
 from ..exceptions import CallbackStateError, UntrustedError
 from .find import find
 from .schema import Meta
@@ -53,7 +55,8 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
             f"{found.model_path}: expected a checkpoint that is marked as finished, found one of a run that "
             f"goes on: start its script"
         )
-    held = lock.hold(os.path.dirname(found.model_path) or os.curdir)
+    directory = os.path.dirname(found.model_path) or os.curdir
+    held = places.hold(directory)
     try:
         # What was found before may have been replaced by whoever held the directory.
         pair = _pair.open_pair(found.model_path, partial(statefile.unseal, views=False), keys=keys)
@@ -66,9 +69,10 @@ def reopen(path: str | os.PathLike[str], *, key: Any = None) -> str:
         tree = _changed(sealed.tree, meta)
         data = statefile.seal(tree, sealed.model_digest, sealed.model_size, sign, sealed.blocks)
         commit.commit_state(found.model_path, data)
+        places.push(directory)
     finally:
         held.release()
-    return found.model_path
+    return shown(found.model_path)
 
 
 def _changed(tree: Any, meta: Meta) -> list[Any]:

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any
 
+from .._shown import shown
 from .._store.pair import SUFFIX
 from .._units import size_of
 
@@ -28,6 +29,7 @@ def say(line: str, *, over_bar: bool = False) -> None:
     """
     import keras
 
+    line = shown(line)
     _LOG.info("%s", line)
     stream = sys.stdout
     if stream is not None and keras.utils.is_interactive_logging_enabled():  # pythonw has no stream

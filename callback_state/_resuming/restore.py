@@ -19,6 +19,8 @@ from .._keras.configuration import note
 from .._keras.installed import KNOWN
 from .._keras.model_file import check_built
 from .._keras.randomness import check_generators
+from .._shown import shown
+from .._store.bucket.places import local
 from .._store.pair import SUFFIX
 from .._warn import warn
 from ..exceptions import CheckpointNotFoundError, CorruptCheckpointError, RestoreError, UntrustedError
@@ -49,8 +51,9 @@ def restore_callbacks(
     """Restore the callbacks of a checkpoint, and with ``model`` the whole run, so that ``fit`` continues it.
 
     Args:
-        path: a model file, a state file, or a directory. In a directory, the newest checkpoint that is not
-            damaged is taken. If ``into`` has a checkpoint callback, only its own checkpoints count.
+        path: a model file, a state file, or a directory, also as a URL (``s3://bucket/run``). In a directory,
+            the newest checkpoint that is not damaged is taken. If ``into`` has a checkpoint callback, only its own
+            checkpoints count.
         into: the callbacks that get the state. Pass the same objects to ``fit``. Without ``into``, the
             callbacks are made from the file, which works if their constructors took only data.
         model: a model, built and compiled. Its weights, optimizer and seeds are loaded too, from any of the
@@ -88,20 +91,21 @@ def restore_callbacks(
         <Restored ckpt/003.keras: EarlyStopping, ModelCheckpointEnhanced; initial_epoch=3, finished>
     """
     trust = Trust.of(trusted, key)
+    path = local(path)
     callbacks = _as_list(into)
     _check_model(model)
     for callback in filter(is_ours, callbacks or []):
         callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
         try:
-            found = find(os.fspath(path), callbacks, missing_ok=missing_ok, keys=trust.keys)
+            found = find(path, callbacks, missing_ok=missing_ok, keys=trust.keys)
         except CheckpointNotFoundError as error:
-            raise _with_missing_ok(error, os.fspath(path)) from error.__cause__
+            raise _with_missing_ok(error, path) from error.__cause__
         if found is None:
             if model is not None:
-                check_built(model, os.fspath(path))  # the first start says what the second could not cure
+                check_built(model, path)  # the first start says what the second could not cure
                 note(model)
-            refuse_to_begin_anew(os.fspath(path), callbacks or [])
+            refuse_to_begin_anew(path, callbacks or [])
             note_made(saved_among(callbacks or []), is_new=True)
             return Restored(callbacks or [])
         try:
@@ -131,7 +135,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
             snapshot.where, f"its random generators cannot be put back: {error}"
         ) from error
     if callbacks is None:
-        by_key = rebuild(snapshot, trust=trust, directory=os.path.dirname(found.model_path))
+        by_key = rebuild(snapshot, trust=trust, directory=shown(os.path.dirname(found.model_path)))
         callbacks = list(by_key.values())
         report = _report(snapshot, by_key, Matched(by_key, [], [], []))
     else:
@@ -165,12 +169,13 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
         meta.epoch,
         meta.batch,
         meta.initial_epoch,
-        found.model_path,
+        shown(found.model_path),
         columns_of(meta),
         meta.training_args,
         meta.finished,
         report,
         by_key,
+        found.model_path,
     )
 
 

@@ -56,11 +56,13 @@ class Restored:
         epoch: the 0-based epoch of the checkpoint; None without a checkpoint.
         batch: the 0-based batch after which it was saved; None if at the end of the epoch.
         initial_epoch: the argument for ``fit``; 0 without a checkpoint.
-        model_path: the model file; None without a checkpoint.
+        model_path: the model file, a URL if it is in an object store; None without a checkpoint.
         history: ``epochs`` (0-based) and one list for each series of logs.
         training_args: the arguments that were given to the checkpoint callback.
         finished: whether the run had ended, by itself or by early stopping.
         report: what was restored, and what was not.
+        local_path: the model file on this machine, for ``keras.models.load_model``. It is ``model_path``, or
+            the verified copy of an object, which goes with the process.
     """
 
     callbacks: list[Any]
@@ -73,6 +75,7 @@ class Restored:
     finished: bool = False
     report: Report = field(default_factory=Report)
     _keyed: dict[str, Any] = field(default_factory=dict, repr=False)
+    local_path: str | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.callbacks)

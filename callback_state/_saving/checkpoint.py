@@ -23,6 +23,7 @@ from .._format.trust import Keys
 from .._keras.backend import backend
 from .._loop.loop import join
 from .._loop.signals import numbers_of
+from .._store.bucket.places import local
 from ..exceptions import CallbackStateError
 from .decision import Event, Recorder, ask_keras
 from .keeper import Keeper
@@ -56,7 +57,8 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
     cannot be resumed exactly, a warning says so when training starts.
 
     Args:
-        filepath: a local path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``.
+        filepath: a path that ends in ``.keras``, ``.h5`` or (with ``save_weights_only``) ``.weights.h5``. It may
+            be a URL of an object store, such as ``s3://bucket/run/{epoch:03d}.keras``; see "A bucket" in the docs.
             The file name may have placeholders: ``{epoch}`` and ``{batch}``, which count from 1, and names of
             logs, also with a slash or a blank in them.
         monitor, save_best_only, save_weights_only, mode, initial_value_threshold: as in
@@ -186,8 +188,11 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
 
     @property
     def root(self) -> str:
-        """The directory of the checkpoints. The names in the state are relative to it."""
-        return split(self.filepath)[0] or os.curdir
+        """The directory of the checkpoints on this machine. The names in the state are relative to it.
+
+        It is the near copy of a store, where ``filepath`` is a URL.
+        """
+        return local(split(self.filepath)[0]) or os.curdir
 
     @property
     def template(self) -> str:

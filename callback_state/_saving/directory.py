@@ -9,7 +9,8 @@ from typing import Any
 from .._checkpoints.names import interim_name
 from .._checkpoints.schema import Meta
 from .._checkpoints.snapshot import Snapshot
-from .._store import commit, lock, recover
+from .._store import commit, recover
+from .._store.bucket import places
 from .._store.pair import SUFFIX
 from .._units import time_of
 from .._warn import warn
@@ -24,7 +25,7 @@ class Directory:
     def __init__(self, path: str) -> None:
         self.path = path
         self.absolute = os.path.abspath(path)  # now: later the working directory may have gone away
-        self._lock: lock.Held | None = None
+        self._lock: Any = None
 
     def hold(self) -> None:
         """Lock the directory, unless it is locked; then complete or undo what a dead process has left.
@@ -32,10 +33,15 @@ class Directory:
         A directory that has gone away stays locked until another one is locked in its place.
         """
         if self._lock is None or not self._lock.is_in_place:
-            held = lock.hold(self.path)
+            held = places.hold(self.path)
             self.release()
             self._lock = held
             recover.recover_all(self.path)
+            places.push(self.path)
+
+    @property
+    def is_held(self) -> bool:
+        return self._lock is not None
 
     def release(self) -> None:
         """Let other processes write here."""

@@ -197,7 +197,7 @@ class Keeper(Listener):
         if running.has_end(self._directory.absolute):
             self.checkpoint.ledger = self.checkpoint.ledger.without_interim()
             self._directory.delete(self.checkpoint)
-        self._directory.release()
+        self._writer.leave()
         self.loop = None
 
     # When.

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._checkpoints.listing import Checkpoint
 from .._checkpoints.schema import Meta
+from .._shown import shown
 from .._warn import warn
 
 Function = Callable[[Checkpoint], Any]
@@ -25,7 +26,7 @@ def functions_of(on_saved: Any) -> tuple[Function, ...]:
 
 def call(functions: Iterable[Function], path: str, meta: Meta) -> Exception | None:
     """Call each with the checkpoint at a path. Returns what the first that failed has raised."""
-    checkpoint = Checkpoint(path, meta.epoch, meta.batch, meta.finished, meta.monitor, meta.saved_at)
+    checkpoint = Checkpoint(shown(path), meta.epoch, meta.batch, meta.finished, meta.monitor, meta.saved_at)
     failed = None
     for function in functions:
         try:

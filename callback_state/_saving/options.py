@@ -12,6 +12,7 @@ from .._checkpoints.template import fixed, split
 from .._format.decode import Decoder
 from .._format.encode import Encoder
 from .._format.table import PlainError
+from .._store.bucket import urls
 
 #: The attributes that keep the arguments of the callback that are its own, not Keras's.
 ARGUMENTS = (
@@ -32,12 +33,13 @@ def check_options(
     counts: dict[str, int | None],
 ) -> None:
     """Raises ValueError for arguments that are wrong, or do not go together."""
-    if "://" in filepath:
-        raise ValueError(f"filepath={filepath!r}: expected a path of this machine, found a URL")
     try:
-        split(filepath)
+        directory, _ = split(filepath)
     except ValueError as error:
-        raise ValueError(f"filepath={filepath!r}: {error}.") from None
+        raise ValueError(f"filepath={urls.public(filepath)!r}: {error}.") from None
+    if urls.is_url(filepath):
+        urls.split(directory)
+        urls.check_library(directory)
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")

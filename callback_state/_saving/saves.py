@@ -22,7 +22,6 @@ from typing import Any
 from .._callbacks.capture import keyed
 from .._callbacks.taken import Taken
 from .._warn import warn
-from . import on_saved
 from .decision import Event
 from .ledger import Ledger
 from .notices import say_saved, say_saved_beside, say_saving
@@ -101,12 +100,13 @@ class Saves:
     def _write(self, decided: Decided, save: Save) -> None:
         """What may be done beside training. After a save that has succeeded, an error is left for later."""
         save.run()
+        is_durable = self._writer.published.announce(decided.path, save.meta)
         seconds = time.monotonic() - decided.began
-        if decided.is_told and decided.is_beside:
+        if decided.is_told and is_durable and decided.is_beside:
             say_saved_beside(decided, seconds)
-        elif decided.is_told:
+        elif decided.is_told and is_durable:
             say_saved(self._checkpoint, decided, seconds)
-        decided.unheard = on_saved.call(self._checkpoint.on_saved, decided.path, save.meta)
+        decided.unheard = self._writer.published.call()
 
     def settle(self, *, may_raise: bool = True) -> None:
         """Wait for the save that is under way. If it has failed, it is as if it had never been decided."""
@@ -128,8 +128,9 @@ class Saves:
         notices.warn_of_pickles(save.taken.state, keyed(decided.callbacks))
         notices.tell_of_extra(decided.path, sum(values.nbytes for values in extra.values))
         self._writer.directory.delete(self._checkpoint)
-        raises = may_raise and self._checkpoint.on_save_error == "raise"
-        on_saved.tell(decided.unheard, decided.path, may_raise=raises)
+        if future is None:  # else the next save takes the deletions along, and training does not wait for them
+            self._writer.published.push()
+        self._writer.tell(decided.path, decided.unheard, may_raise=may_raise)
 
     def settle_earlier(self, event: Event) -> None:
         """Wait for a save of an earlier moment than this event: another file is about to say that it is there."""

@@ -13,6 +13,8 @@ from .._checkpoints.names import files_named_by, final_name, fits, interim_name,
 from .._checkpoints.schema import MAX_EPOCHS
 from .._checkpoints.template import filled, fixed, parts_of, split
 from .._loop.running import Running
+from .._store.bucket.places import pulled
+from .._store.bucket.urls import is_url
 from .._warn import warn
 from ..exceptions import CallbackStateError
 from .directory import Directory
@@ -136,7 +138,7 @@ def look_at_files(checkpoint: Any, directory: Directory, running: Running) -> in
 
     Raises OverwriteError if they are of another run than the one that was restored.
     """
-    whole, bare = files_named_by(checkpoint.template, checkpoint.root)
+    whole, bare = files_named_by(checkpoint.template, pulled(directory.path))
     if not running.trains:
         return len(whole)
     for name in _fixed_names(checkpoint):
@@ -181,7 +183,8 @@ def working_directory() -> str | None:
 def tell_of_directory(checkpoint: Any) -> None:
     """Warn once if a relative ``filepath`` means another directory now than when the callback was made."""
     now = working_directory()
-    if now is None or os.path.isabs(checkpoint.filepath) or checkpoint.notices.made_in in (None, now):
+    is_fixed = os.path.isabs(checkpoint.filepath) or is_url(checkpoint.filepath)
+    if now is None or is_fixed or checkpoint.notices.made_in in (None, now):
         return
     warn(
         f"filepath={checkpoint.filepath!r} is relative, and the working directory was "

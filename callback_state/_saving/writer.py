@@ -23,9 +23,10 @@ from .._keras.values import Values
 from .._loop.messages import moment
 from .._store import commit, pair
 from .._warn import warn
-from ..exceptions import CallbackStateError, NotPicklableError, OverwriteError, WriteError
+from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, WriteError
 from . import on_saved
 from .directory import Directory
+from .published import Published
 from .rescue import Copy
 from .save import Save
 from .start import tell_of_directory
@@ -69,6 +70,7 @@ class Writer:
     def __init__(self, checkpoint: Any, model: Any) -> None:
         self._checkpoint, self._model = checkpoint, model
         self.directory = Directory(checkpoint.root)
+        self.published = Published(checkpoint, self.directory)
         self.wrote_at = time.monotonic()
         self._has_written = False
         self._last: _Last | None = None
@@ -126,9 +128,19 @@ class Writer:
         self._hand_on(path, save.meta, may_raise=may_raise)
 
     def _hand_on(self, path: str, meta: Meta, *, may_raise: bool = True) -> None:
-        checkpoint = self._checkpoint
-        error = on_saved.call(checkpoint.on_saved, path, meta)
-        on_saved.tell(error, path, may_raise=may_raise and checkpoint.on_save_error == "raise")
+        self.published.announce(path, meta)
+        self.tell(path, self.published.call(), may_raise=may_raise)
+
+    def leave(self) -> None:
+        """The ``fit`` is over: what a store still lacks is put there, and others may write."""
+        if self.directory.is_held:
+            self.published.finish()
+        self.directory.release()
+
+    def tell(self, path: str, error: Exception | None, *, may_raise: bool = True) -> None:
+        """In the thread that trains: what a function of ``on_saved=`` has raised, and what the store lacks."""
+        self.published.tell(path, may_raise=may_raise)
+        on_saved.tell(error, path, may_raise=may_raise and self._checkpoint.on_save_error == "raise")
 
     def attempt(
         self, act: Callable[[], object], path: str, *, may_raise: bool = True, is_late: bool = False
@@ -146,7 +158,8 @@ class Writer:
         except Exception as error:
             is_too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
             may_pass = isinstance(error, (OSError, NotPicklableError)) and not is_too_long
-            lasting = isinstance(error, OverwriteError) or not (may_pass or self._has_written)
+            is_final = isinstance(error, OverwriteError) or (isinstance(error, InUseError) and error.lost)
+            lasting = is_final or not (may_pass or self._has_written)
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):
                 if is_too_long:
                     raise _too_long(path) from error

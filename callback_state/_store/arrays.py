@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from .._format.blocks import ArraysFile, Entry, LiveFile, files_of
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError
-from . import disk
+from . import disk, presence
 from .staging import refuse_link
 
 _NAME = re.compile(r"(?P<base>.+)\.callbacks\.[0-9a-f]{64}\.arrays", re.ASCII | re.DOTALL)
@@ -118,7 +118,7 @@ def _sync(path: str) -> None:
 
 def _linked(source: str, new: str, file: ArraysFile) -> bool:
     """Whether a file of another checkpoint could be linked. It is verified under its new name, which stays."""
-    if not _may_serve(source, file):
+    if presence.is_away(source) or not _may_serve(source, file):
         return False
     try:
         disk.link(source, new)
@@ -173,6 +173,7 @@ def check(model: str, blocks: Iterable[Entry], *, only_size: bool = False) -> No
 def read_block(model: str, file: ArraysFile, number: int, memory: memoryview) -> None:
     """Read a block, by its 0-based number in its file, into memory of its size. Raises a CallbackStateError."""
     path, block = path_of(model, file), file.blocks[number]
+    presence.be_here(path)
     try:
         with disk.opened(path) as opened:
             _check_size(path, file, opened.seek(0, os.SEEK_END))
@@ -190,6 +191,7 @@ def read_block(model: str, file: ArraysFile, number: int, memory: memoryview) ->
 
 def _verify(path: str, file: ArraysFile) -> None:
     """Raise CorruptCheckpointError unless a file has these blocks; FileNotFoundError, OSError."""
+    presence.be_here(path)
     view = memoryview(bytearray(disk.READ_SIZE))
     try:
         with disk.opened(path) as opened:

@@ -16,7 +16,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from . import disk
+from . import disk, presence
 
 _PREFIX = ".callback_state-"
 #: Bytes; a hundred thousand lines. A longer note is not one of ours.
@@ -34,7 +34,7 @@ class Owner:
     @classmethod
     def of(cls, run: str, paths: Collection[str], epoch: int = 0) -> Owner:
         """The run whose checkpoints are in these directories; one that is missing is left out."""
-        numbers = (_number(path) for path in paths)
+        numbers = (presence.number_of(path) or _number(path) for path in paths)
         return cls(run, frozenset(number for number in numbers if number is not None), epoch)
 
 

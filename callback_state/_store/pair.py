@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from .._format.statefile import TRAILER_SIZE, Sealed, check_end, model_size_in, unseal
 from .._format.trust import Keys
 from ..exceptions import CallbackStateError, CheckpointNotFoundError, CorruptCheckpointError, MismatchError
-from . import arrays, disk
+from . import arrays, disk, presence
 from .staging import all_staged, hidden, staged_path
 
 SUFFIX = ".callbacks.pkl"
@@ -41,8 +41,13 @@ class Pair:
     identity: object = field(default=None, compare=False)
 
 
-def state_bytes(path: str) -> bytes:
-    """The bytes of a state file. Raises CorruptCheckpointError (large, and no state file) or OSError."""
+def state_bytes(path: str, *, to_list: bool = False) -> bytes:
+    """The bytes of a state file. Raises CorruptCheckpointError (large, and no state file) or OSError.
+
+    ``to_list``: in the near copy of a store, those that its index gives are enough.
+    """
+    if not to_list:
+        presence.be_here(path)
     size = os.path.getsize(path)
     if size > LARGE:
         check_end(disk.read_end(path, TRAILER_SIZE), size, path)
@@ -71,6 +76,7 @@ def open_pair(path: Path, read: Read = unseal, *, keys: Keys | None = None) -> P
     """
     model = os.fspath(path).removesuffix(SUFFIX)
     model = os.path.realpath(model) if os.path.islink(model) else model
+    arrive(model)
     identity = disk.identity(model)
     _, sealed = look(model, read)
     if keys is not None:
@@ -125,6 +131,12 @@ def _models(directory: str, names: set[str]) -> list[str]:
     return [path for path in paths if not os.path.isdir(path)]
 
 
+def arrive(model: str) -> None:
+    """Let a model file that is only in a store be fetched, if a state that may be its own is there."""
+    if presence.is_away(model) and _may_have(model, os.path.getsize(model)):
+        presence.be_here(model)
+
+
 def has_digest(model: str, digest: bytes) -> bool:
     # Asked only where the file has another number now: a rename keeps it, except on some mounts.
     with contextlib.suppress(FileNotFoundError):
@@ -135,20 +147,26 @@ def has_digest(model: str, digest: bytes) -> bool:
 def look(model: str, read: Read = unseal) -> tuple[str, Sealed]:
     """The reading rule: the path of the state of ``M``, and its content."""
     for _ in range(LOOKS):
-        before = disk.identity(model), disk.identity(model + SUFFIX)
+        before = _now(model)
         try:
             return _look_once(model, read)
         except CallbackStateError as error:
             problem = error
         # A writer between two steps changes one of the two files. If both are as before, nobody is writing.
-        if before == (disk.identity(model), disk.identity(model + SUFFIX)):
+        if before == _now(model):
             break
     raise problem
+
+
+def _now(model: str) -> object:
+    """What changes when somebody changes one of the two files, or lets go of the content of one."""
+    return disk.identity(model), disk.identity(model + SUFFIX), presence.turn(model)
 
 
 def _look_once(model: str, read: Read) -> tuple[str, Sealed]:
     if not os.path.isfile(model):
         raise _no_model(model)
+    arrive(model)
     try:
         # A large file takes long to hash, so its size comes first.
         size = os.path.getsize(model)

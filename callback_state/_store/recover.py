@@ -9,7 +9,7 @@ from .._format.blocks import files_of
 from .._format.statefile import unseal_first
 from ..exceptions import CallbackStateError
 from . import arrays, disk, lock
-from .pair import MODEL_SUFFIXES, SUFFIX, Path, look, state_bytes
+from .pair import MODEL_SUFFIXES, SUFFIX, Path, arrive, look, state_bytes
 from .staging import BEGINS, all_staged, hidden, stagings
 
 #: Seconds: a staging directory that was not changed for so long has no writer any more.
@@ -27,6 +27,7 @@ def recover(model_path: Path) -> bool:
     """
     model = os.path.realpath(model_path)
     directory = os.path.dirname(model)
+    arrive(model)
     before = disk.identity(model)
     try:
         source, _ = look(model)

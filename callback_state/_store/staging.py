@@ -114,10 +114,11 @@ def _is_dead(stage: str, stem: str) -> bool:
     pid = int(tail[1])
     if pid == os.getpid():
         return stage not in _ACTIVE
-    return not _is_running(pid)
+    return not is_running(pid)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether a process of this host runs; true if that cannot be told."""
     if disk.WINDOWS:  # signal 0 would not ask there, it would end the process
         return True
     try:

@@ -190,7 +190,6 @@ def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) ->
         ({"period": 2, "save_freq": 5}, "save_freq='epoch'"),
         ({"max_to_keep": 1.5}, "max_to_keep=1.5"),
         ({"keep_best": -1}, "keep_best=-1"),
-        ({"filepath": "gs://bucket/m.keras"}, "URL"),
         ({"filepath": "m.txt"}, "keras"),
         ({"filepath": "ckpt/{epoch}/m.keras"}, "placeholders in the name of the file only"),
         ({"filepath": "ckpt/{epoch.keras"}, "Write {{ and }} for braces"),

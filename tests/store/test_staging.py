@@ -73,14 +73,14 @@ def test_a_process_that_may_not_be_asked_is_alive(monkeypatch: pytest.MonkeyPatc
     """It belongs to another user."""
     monkeypatch.setattr(disk, "WINDOWS", False)
     monkeypatch.setattr(os, "kill", raises(errno.EPERM))
-    assert staging._is_running(1)
+    assert staging.is_running(1)
 
 
 def test_on_windows_no_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """There the question would end it."""
     monkeypatch.setattr(disk, "WINDOWS", True)
     monkeypatch.setattr(os, "kill", lambda *args: pytest.fail("os.kill was called"))
-    assert staging._is_running(1)
+    assert staging.is_running(1)
 
 
 def test_a_strange_host_name_makes_a_plain_file_name(monkeypatch: pytest.MonkeyPatch) -> None:

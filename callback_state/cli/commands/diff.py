@@ -11,7 +11,7 @@ from ..._checkpoints.names import LEDGER
 from ..._format.table import MISSING
 from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import as_json, opened
+from ..shell.options import Place, as_json, opened
 from ..shell.output import print_json, print_line, print_words
 from ..values.described import described
 from ..values.differences import Difference, differences, same
@@ -31,8 +31,8 @@ _SHOWN, _WIDTH = 20, 90
     },
     exits=(Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND),
 )
-@click.argument("a", metavar="A", type=click.Path())
-@click.argument("b", metavar="B", type=click.Path())
+@click.argument("a", metavar="A", type=Place())
+@click.argument("b", metavar="B", type=Place())
 @as_json
 def command(a: str, b: str, as_json: bool) -> int:
     """Compare two checkpoints, or two runs.

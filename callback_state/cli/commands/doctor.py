@@ -13,7 +13,7 @@ from ..doctor.script import findings_of
 from ..runs.recorded import newest_of
 from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import as_json, run_option
+from ..shell.options import Place, as_json, run_option
 from ..shell.output import print_json, print_words, say
 from ..values.phrases import resume_of
 
@@ -29,7 +29,7 @@ _FINDINGS = 100
     },
     exits=(Exit.LOSS, Exit.NOT_FOUND, Exit.DAMAGED),
 )
-@click.argument("path", metavar="SCRIPT_OR_DIR", type=click.Path())
+@click.argument("path", metavar="SCRIPT_OR_DIR", type=Place())
 @run_option
 @as_json
 def command(path: str, run: str | None, as_json: bool) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from ..._checkpoints.directory import Listed, Run
+from ..._store.bucket.places import pulled
 from ..._store.pair import states
 from ..._units import size_of
 from ...exceptions import CheckpointNotFoundError
@@ -17,7 +18,7 @@ from ..runs.direction import mode_option
 from ..runs.looks import look_at
 from ..shell.command import page
 from ..shell.exits import Exit
-from ..shell.options import as_json
+from ..shell.options import Place, as_json
 from ..shell.output import is_terminal, live, print_json, print_line, print_table, say
 from ..values.phrases import moment_of, value_of
 
@@ -30,7 +31,7 @@ from ..values.phrases import moment_of, value_of
     },
     exits=(Exit.NOT_FOUND,),
 )
-@click.argument("directory", metavar="[DIR]", default=".", type=click.Path())
+@click.argument("directory", metavar="[DIR]", default=".", type=Place())
 @click.option("--verify", is_flag=True, help="Read the model files and compare their SHA-256.")
 @mode_option
 @click.option(
@@ -67,7 +68,7 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
             raise click.UsageError(
                 "--verify and --watch cannot be used together: every look would read every model"
             )
-        return follow(lambda: _runs(directory, False), lambda: time.sleep(interval), mode, as_json)
+        return follow(lambda: _watched(directory), lambda: time.sleep(interval), mode, as_json)
     runs = _runs(directory, verify)
     if not runs:
         raise CheckpointNotFoundError(
@@ -79,6 +80,10 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
 
 def _runs(directory: str, verify: bool) -> list[Run]:
     return look_at(directory, states(directory), verify=verify)
+
+
+def _watched(directory: str) -> list[Run]:
+    return _runs(pulled(directory), False)
 
 
 def _show(runs: list[Run], mode: str | None, as_json: bool) -> None:

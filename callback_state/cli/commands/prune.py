@@ -13,7 +13,7 @@ from ..._checkpoints.directory import Listed, Run
 from ..._checkpoints.retention import surplus
 from ..._checkpoints.snapshot import columns_of
 from ..._format.trust import Keys
-from ..._store import commit, recover
+from ..._store import commit, presence, recover
 from ..._store.arrays import model_of
 from ..._store.pair import SUFFIX, states
 from ..._units import size_of
@@ -119,6 +119,8 @@ def _delete(checkpoint: Listed) -> None:
 def _freed(directory: str, gone: list[Listed]) -> int:
     """How many bytes the deletion frees: those of the files of which no other checkpoint has a link."""
     models = {checkpoint.name for checkpoint in gone}
+    if presence.source_of(directory) is not None:  # a store has no links
+        return sum(checkpoint.size for checkpoint in gone)
     names = [n for n in os.listdir(directory) if {n, n.removesuffix(SUFFIX), model_of(n)} & models]
     links: Counter[tuple[int, int]] = Counter()
     found = {}

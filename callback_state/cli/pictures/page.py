@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from ..._html import Markup, element
+from ..._shown import shown
 from ..._units import duration, time_of
 from ..._version import __version__
 from ..runs.recorded import Recorded, State
@@ -56,7 +57,7 @@ def _parts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
 
 def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
     yield element("h1", _title(run))
-    directory = os.path.basename(os.path.abspath(run.path))
+    directory = os.path.basename(shown(os.path.abspath(run.path)))
     yield element("p", f"{timeline.standing[0].upper()}{timeline.standing[1:]}. Directory {directory}.")
     meta, best = run.newest.meta, run.best
     facts = [("newest checkpoint", run.newest.name, time_of(meta.saved_at))]

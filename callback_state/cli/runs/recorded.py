@@ -155,7 +155,7 @@ def _read(one: Listed, states: list[str]) -> Snapshot:
     """Read the state file. If there are several, the model file has to be read to choose one."""
     if one.meta is None and len(states) == 1:
         with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
-            return Snapshot.read(states[0], unseal(state_bytes(states[0]), states[0]))
+            return Snapshot.read(states[0], unseal(state_bytes(states[0], to_list=True), states[0]))
     return Snapshot.open(one.path)
 
 

@@ -11,13 +11,22 @@ import click
 
 from ..._checkpoints.find import Found, find
 from ..._format.trust import Keys
-from ..._store import lock
+from ..._store.bucket import places
+from ..._store.bucket.places import pulled
 from ...exceptions import CheckpointNotFoundError
 
-path_argument = click.argument("path", metavar="PATH", type=click.Path())
-directory_argument = click.argument("directory", metavar="DIR", type=click.Path())
+
+class Place(click.Path):
+    """A path, or a URL of an object store. The command gets a path on this machine, with the files listed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return pulled(os.fsdecode(super().convert(value, param, ctx)))
+
+
+path_argument = click.argument("path", metavar="PATH", type=Place())
+directory_argument = click.argument("directory", metavar="DIR", type=Place())
 #: The directory of a run or one checkpoint of it; the current directory by default.
-run_argument = click.argument("path", metavar="[PATH]", default=".", type=click.Path())
+run_argument = click.argument("path", metavar="[PATH]", default=".", type=Place())
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 run_option = click.option(
     "--run",
@@ -85,10 +94,14 @@ def check_directory(path: str) -> None:
 
 @contextlib.contextmanager
 def locked(directory: str) -> Iterator[None]:
-    """Hold the lock of a directory, so that no run writes into it. A missing directory is not made."""
+    """Hold the lock of a directory, so that no run writes into it. A missing directory is not made.
+
+    What the block changes in the near copy of a store is then put into the store.
+    """
     check_directory(directory)
-    held = lock.hold(directory)
+    held = places.hold(directory)
     try:
         yield
+        places.push(directory)
     finally:
         held.release()

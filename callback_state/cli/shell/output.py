@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TextIO
 
+from ..._shown import shown
+
 #: Lines are not broken for a terminal that is narrower than this; the terminal breaks them itself.
 _NARROWEST = 30
 
@@ -62,7 +64,7 @@ def console(*, stderr: bool = False) -> Any:
 
 def print_line(text: str = "", style: str = "") -> None:
     """Print a line of data, escaped; the style is used only on a terminal."""
-    text = printable(text)
+    text = printable(shown(text))
     if style and is_terminal():
         from rich.text import Text
 
@@ -76,7 +78,7 @@ def print_words(text: str, style: str = "") -> None:
     if not is_terminal():
         print_line(text)
         return
-    text = printable(text)
+    text = printable(shown(text))
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     width = max(shutil.get_terminal_size().columns, _NARROWEST)
     whole_words: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
@@ -87,7 +89,7 @@ def print_words(text: str, style: str = "") -> None:
 def say(message: str) -> None:
     """Print a message on standard error; if that fails, only the exit status tells the result."""
     try:
-        _write("".join(f"callback-state: {printable(line)}\n" for line in message.splitlines()), sys.stderr)
+        _write("".join(f"callback-state: {printable(line)}\n" for line in shown(message).splitlines()), sys.stderr)
     except OSError:
         discard(sys.stderr)
 
@@ -99,7 +101,9 @@ def print_json(value: Any, *, line: bool = False) -> None:
 
 
 def _jsonable(value: Any) -> Any:
-    """Replace NaN and the infinities, which JSON does not have, by "NaN", "Infinity" and "-Infinity"."""
+    """Replace NaN and the infinities, which JSON does not have, by "NaN", "Infinity", "-Infinity"; show paths."""
+    if isinstance(value, str):
+        return shown(value)
     if isinstance(value, float) and not math.isfinite(value):
         return json.dumps(value)
     if isinstance(value, dict):
@@ -157,7 +161,7 @@ def _width(table: Table) -> int:
 def _lines(table: Table) -> list[list[Cell]]:
     """The head and the rows, escaped."""
     head = [Cell(name, "bold") for name in table.columns]
-    return [[Cell(printable(text), style) for text, style in line] for line in (head, *table.rows)]
+    return [[Cell(printable(shown(text)), style) for text, style in line] for line in (head, *table.rows)]
 
 
 def _grid(table: Table) -> Any:
