@@ -10,11 +10,16 @@ import os
 from typing import Any
 
 from .._checkpoints.schema import Meta
+from .._loop.messages import say
 from .._store.bucket import places
+from .._units import size_of
 from .._warn import warn
 from ..exceptions import InUseError, WriteError
 from . import on_saved
 from .directory import Directory
+
+#: Bytes: of a larger model a line says that it is about to be put into a store.
+LARGE = 1 << 26
 
 
 class Published:
@@ -39,9 +44,16 @@ class Published:
         self._error, self._is_told = None, False
         return True
 
-    def announce(self, path: str, meta: Meta) -> bool:
-        """A checkpoint was committed; return whether it is durable where it belongs."""
+    def announce(self, path: str, meta: Meta, *, is_told: bool = False) -> bool:
+        """A checkpoint was committed; return whether it is durable where it belongs.
+
+        ``is_told``: a line says so when a large model is about to be put into a store.
+        """
         self._waiting.append((path, meta))
+        if is_told and places.holding_of(self._directory.absolute) is not None:
+            size = os.path.getsize(path)
+            if size >= LARGE:
+                say(f"Putting {path} ({size_of(size)}) into the store")
         return self.push()
 
     def call(self) -> Exception | None:

@@ -100,7 +100,7 @@ class Saves:
     def _write(self, decided: Decided, save: Save) -> None:
         """What may be done beside training. After a save that has succeeded, an error is left for later."""
         save.run()
-        is_durable = self._writer.published.announce(decided.path, save.meta)
+        is_durable = self._writer.published.announce(decided.path, save.meta, is_told=decided.is_told)
         seconds = time.monotonic() - decided.began
         if decided.is_told and is_durable and decided.is_beside:
             say_saved_beside(decided, seconds)

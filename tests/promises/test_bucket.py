@@ -11,6 +11,7 @@ import pytest
 from commands import run as command
 from harness import EPOCHS, Make, PerBatch, Run, fit, make_model
 from kept import kept
+from programs import start as start_example
 from stores import Requests, checkpoints, die, new_url, objects, put
 
 from callback_state import (
@@ -229,6 +230,20 @@ def test_a_model_is_loaded_from_the_local_path() -> None:
     model = keras.models.load_model(restored.local_path)
     assert [w.shape for w in model.weights] == [w.shape for w in kept(make_model).weights]
     assert repr(restored).startswith(f"<Restored {url}/002.keras: ")
+
+
+def test_the_example_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """A process that is killed, and one that finishes the run, with a directory as the store."""
+    url = f"file://{tmp_path}/store/run"
+    options: dict[str, Any] = {
+        "arguments": [url],
+        "environment": {"CALLBACK_STATE_CACHE": str(tmp_path / "cache")},
+    }
+    start_example("bucket.py", tmp_path, dies_at=(3, 0), **options)
+    done = start_example("bucket.py", tmp_path, **options)
+    assert done.out.startswith(f"<Restored {url}/003.keras: ")
+    names = [name for name in os.listdir(tmp_path / "store" / "run") if name.endswith(".keras")]
+    assert sorted(names) == ["003.keras", "004.keras", "005.keras"]
 
 
 @pytest.mark.parametrize(

@@ -251,3 +251,21 @@ def test_what_has_not_changed_is_not_put_again(monkeypatch: pytest.MonkeyPatch) 
     written = [name for verb, name in requests.seen if verb == "write"]
     assert written[1:] == ["4.keras", "4.keras.callbacks.pkl"] and written[0].startswith(".4.keras.state-")
     assert len(requests.seen) <= 6 + 3
+
+
+@pytest.mark.heavy
+def test_five_thousand_saves_do_not_grow(tmp_path: Path) -> None:
+    """With retention neither the store, nor the near copy, nor what the process knows has more at the end."""
+    url = new_url()
+    with writing(url) as directory:
+        writer = Writer(Path(directory), "{epoch}.keras", 3)
+        near = places.holding_of(directory).near  # type: ignore[union-attr]
+        sizes = []
+        for number in range(5000):
+            writer.save(number)
+            places.push(directory)
+            if number % 1000 == 999:
+                known = (near._far, near._same, near._away, near._turns, near._newest, near._indexed)
+                sizes.append((len(checkpoints(url)), len(os.listdir(directory)), *map(len, known)))
+                sizes.append(len([*(tmp_path / "cache").rglob("*")]))
+    assert len({*sizes[::2]}) == 1 and len({*sizes[1::2]}) == 1, sizes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import secrets
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..._format.statefile import TRAILER_SIZE, model_digest_in
+from ..._units import size_of
 from ...exceptions import StoreError
 from .. import disk
 from ..pair import SUFFIX
@@ -31,6 +33,9 @@ AT_ONCE = 16
 UNINDEXED = 8
 #: How many of the newest checkpoints stay on this machine whole; of older ones the store has the large files.
 WHOLE = 2
+#: Bytes: of a larger file the log says that it is fetched.
+LARGE = 1 << 26
+_LOG = logging.getLogger("callback_state")
 
 Identity = tuple[int, int, int, int]
 
@@ -185,6 +190,8 @@ class Near:
                 self._put_in_place(new, name)
                 self._away.pop(name, None)
                 return
+            if stamp.size >= LARGE:
+                _LOG.info("Fetching %s/%s (%s)", self.url, name, size_of(stamp.size))
             self._fetch(name)
             if file is not None and file.is_large and name in self._same:
                 cache.keep(self.url, name, stamp, self.path(name), disk.digest(self.path(name))[0])
@@ -216,7 +223,7 @@ class Near:
     def delete(self, name: str) -> None:
         """Delete an object. Raises StoreError."""
         self.bucket.delete(name)
-        for known in (self._far, self._same, self._away):
+        for known in (self._far, self._same, self._away, self._turns):
             known.pop(name, None)
 
     # What follows when something was put.
