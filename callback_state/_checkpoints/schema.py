@@ -148,6 +148,7 @@ class Place:
     state: Any  # None: it is not known, and the data are read again
     has_ended: bool
     generators: list[Any]
+    proof: Any  # None where none is needed
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The attributes of a user's data set that change while training runs.
 
 A ``keras.utils.PyDataset`` shuffles in ``on_epoch_end``: its order is an attribute, or follows from a generator
-that is an attribute. Every attribute that is not as it was when ``fit`` began is saved and put back.
+that is an attribute. Every attribute that is not as it was when ``fit`` began is saved and put back. Of one that
+knows where it is, such as an iterator of grain, this is its state.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from .._format.encode import Encoder
 from .._format.refill import fits, is_container, one_to_one, refill
 from .._format.table import SCALARS, PlainError
 from .._keras.fingerprint import fingerprint
+from .._keras.pairs import Pair
+from . import position
 
 #: Larger arrays, in bytes, are the data themselves, and are not compared.
 _LARGE = 1 << 28
@@ -26,7 +29,10 @@ class Attributes:
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
-        self._before = {name: _print_of(value) for name, value in attributes(dataset).items()}
+        found = attributes(dataset).items()
+        #: Those that know where they are. What is plain data needs nothing of the kind.
+        self._pairs = {name: pair for name, value in found if (pair := _pair_of(value)) is not None}
+        self._before = {name: self._print(name, value) for name, value in found}
         self._held = {name: value for name, value in attributes(dataset).items() if is_container(value)}
         self._changed: set[str] = set()
         self.lost: set[str] = set()
@@ -40,15 +46,27 @@ class Attributes:
         memo = {} if memo is None else memo
         taken = {}
         for name, value in attributes(self._dataset).items():
-            now = _print_of(value)
+            now = self._print(name, value)
             if name not in self._changed and now == self._before.get(name):
                 continue
             self._changed.add(name)
             if now.startswith(_UNSAVED):
                 self.lost.add(name)
+            elif name in self._pairs:
+                taken[name] = {_STATE: position.plain(self._pairs[name].get())}
             else:
                 taken[name] = copy.deepcopy(value, memo)
         return taken
+
+    def _print(self, name: str, value: Any) -> str:
+        """A text that changes when the value of this attribute does."""
+        pair = self._pairs.get(name)
+        if pair is None:
+            return _print_of(value)
+        if not pair.is_of(value):
+            del self._pairs[name]
+            return _print_of(value)
+        return _print_of(position.plain(pair.get()))
 
     def in_place(self, taken: dict[str, Any]) -> list[str]:
         """Those of the attributes that still hold the container that they held when ``fit`` began."""
@@ -73,11 +91,21 @@ class Attributes:
         for container, content in contents:
             refill(container, content)
         for name, value in copies.items():
-            object.__setattr__(self._dataset, name, value)
+            if name in self._pairs and isinstance(value, dict) and [*value] == [_STATE]:
+                self._pairs[name].set(position.live(value[_STATE]))
+            else:
+                object.__setattr__(self._dataset, name, value)
 
 
 #: The beginning of the print of a value that cannot be saved.
 _UNSAVED = "unsaved"
+#: The key of a dict that stands for an attribute that knows where it is.
+_STATE = "the state of what knows where it is"
+
+
+def _pair_of(value: Any) -> Pair | None:
+    pair = Pair.of(value)
+    return pair if pair is not None and _print_of(value).startswith(_UNSAVED) and pair.works() else None
 
 
 def _print_of(value: Any, depth: int = 0) -> str:

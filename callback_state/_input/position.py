@@ -12,7 +12,7 @@ from .._checkpoints.schema import Place
 from .._format.encode import Encoder
 from .._format.table import PlainError
 from .._keras.epoch_iterator import EpochIterator
-from .._keras.pairs import Tracked
+from .._keras.pairs import Proof, Tracked
 from .._keras.torch_random import generators_of, put_back_states, take_states
 from .._keras.torch_tensors import array_of, is_tensor, tensor_of
 
@@ -33,8 +33,8 @@ class Position:
         self._generators = generators_of(self.loader)
         self._tracked: Tracked | None = keras.track()
         self.lost: str | None = None
-        if keras.has_false_pair:
-            self.lost = f"{type(self.loader.dataset).__name__} has another one after it was given its own"
+        if keras.false_pair is not None:
+            self.lost = f"{keras.false_pair}: it has another one after it was given its own"
 
     @property
     def is_known(self) -> bool:
@@ -53,21 +53,28 @@ class Position:
         """The place after so many batches of the present iterator; None: between two epochs."""
         tracked, states = self._tracked, self.take_generators()
         if tracked is None or (seen is None and not tracked.carries):
-            return Place(None, False, states)
+            return Place(None, False, states, None)
         state = tracked.state_after(tracked.drawn if seen is None else seen)
+        proof = None if tracked.proof is None else (plain(tracked.proof.state), tracked.proof.follows)
         try:
-            plain = _plain(state)
-            Encoder().table(plain)
+            found = plain(state)
+            Encoder().table((found, proof))
         except PlainError as error:
-            self.lost, plain = str(error), None
-        return Place(plain, tracked.has_ended, states)
+            self.lost, found, proof = str(error), None, None
+        return Place(found, tracked.has_ended, states, proof)
 
     def enter(self, seen: int, place: Place) -> bool:
-        """Let the next iterator begin after so many batches. If False, they must be read again."""
-        if self._tracked is None or place.state is None:
+        """Let the next iterator begin after so many batches. If False, they must be read again.
+
+        Raises ResumeError if a state does not lead to the batch that it led to in the run.
+        """
+        if self._tracked is None or place.state is None or (self._tracked.proves and place.proof is None):
             return False
+        if place.proof is not None and self._tracked.proves:
+            before, follows = place.proof
+            self._tracked.prove(Proof(live(before), follows))
         # To make an iterator may draw from them once more than the run had drawn.
-        self._tracked.begin_at(seen, _live(place.state), lambda: self.put_back_generators(place.generators))
+        self._tracked.begin_at(seen, live(place.state), lambda: self.put_back_generators(place.generators))
         return True
 
     def leave(self) -> None:
@@ -78,23 +85,23 @@ class Position:
     def follow(self, place: Place) -> None:
         """Let the next iterator be the one that follows the place between two epochs."""
         if self._tracked is not None and self._tracked.carries and place.state is not None:
-            self._tracked.follow(_live(place.state), had_ended=place.has_ended)
+            self._tracked.follow(live(place.state), had_ended=place.has_ended)
         self.put_back_generators(place.generators)
 
 
-def _plain(state: Any) -> Any:
+def plain(state: Any) -> Any:
     """A state as plain data, in which a tensor of torch is an array."""
     if isinstance(state, dict):
-        return {key: _plain(item) for key, item in state.items()}
+        return {key: plain(item) for key, item in state.items()}
     if type(state) in (list, tuple):
-        return type(state)(map(_plain, state))
+        return type(state)(map(plain, state))
     return {_TENSOR: array_of(state)} if is_tensor(state) else state
 
 
-def _live(plain: Any) -> Any:
-    """What :func:`_plain` was made of."""
-    if isinstance(plain, dict):
-        if [*plain] == [_TENSOR]:
-            return tensor_of(plain[_TENSOR])
-        return {key: _live(item) for key, item in plain.items()}
-    return type(plain)(map(_live, plain)) if type(plain) in (list, tuple) else plain
+def live(value: Any) -> Any:
+    """What :func:`plain` was made of."""
+    if isinstance(value, dict):
+        if [*value] == [_TENSOR]:
+            return tensor_of(value[_TENSOR])
+        return {key: live(item) for key, item in value.items()}
+    return type(value)(map(live, value)) if type(value) in (list, tuple) else value

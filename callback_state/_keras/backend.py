@@ -17,6 +17,7 @@ from .._version import __version__
 from .backends.base import Backend
 from .classes import derives_from, is_keras
 from .installed import KNOWN, check_name
+from .torch_tensors import Buffer
 
 #: The class of the tensors of each library.
 _TENSORS = {"tensorflow": "Tensor", "jax": "Array", "torch": "Tensor"}
@@ -63,13 +64,14 @@ def is_variable(value: Any) -> bool:
 def is_variable_class(cls: type) -> bool:
     """Whether objects of this class are variables of Keras or of its backend."""
     tensorflow = sys.modules.get("tensorflow")
-    return derives_from(cls, "Variable") or (tensorflow is not None and issubclass(cls, tensorflow.Variable))
+    is_of_tensorflow = tensorflow is not None and issubclass(cls, tensorflow.Variable)
+    return derives_from(cls, "Variable") or is_of_tensorflow or cls is Buffer
 
 
 def is_module_class(cls: type) -> bool:
     """Whether objects of this class are modules of the backend, which hold variables of the backend."""
     tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and issubclass(cls, tensorflow.Module)
+    return (tensorflow is not None and issubclass(cls, tensorflow.Module)) or backend().has_buffers(cls)
 
 
 def is_tensor(value: Any) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import CO_VARARGS, CO_VARKEYWORDS
 from types import GeneratorType
 from typing import Any
 
 from .._format.classes import is_from
 from ..exceptions import unsupported_keras
 from .backend import backend
-from .pairs import Pair, Tracked, for_grain
+from .pairs import Made, Pair, Tracked, for_grain
 
 #: The kinds of data, named by the classes of Keras's data adapters without "Adapter".
 ARRAYS, DATASET, GENERATOR, PY_DATASET = "ArrayData", "TFDataset", "GeneratorData", "PyDataset"
@@ -44,6 +45,7 @@ class EpochIterator:
         self._keras = epoch_iterator
         #: What Keras made of the argument ``x`` of ``fit``.
         self.adapter = epoch_iterator.data_adapter
+        self._generator = self._python_generator()
         self.kind = type(self.adapter).__name__.removesuffix("Adapter")
         #: The ``keras.utils.PyDataset`` that is read; None for data of another kind.
         self.py_dataset = getattr(self.adapter, "py_dataset", None)
@@ -53,8 +55,8 @@ class EpochIterator:
         self.is_in_python = self.kind != DATASET and (backend().reads_lazily or self.kind != ARRAYS)
         #: Whether Keras holds an iterator of which nothing has been read, so that it counts as not made.
         self.is_unread = False
-        #: Whether the data have methods for their state that do not work.
-        self.has_false_pair = False
+        #: The methods of the data for their state, if these do not work.
+        self.false_pair: str | None = None
         #: The argument of ``fit``.
         self.steps_per_epoch = _number(epoch_iterator.steps_per_epoch)
         #: How many steps the train function runs in one call.
@@ -84,18 +86,44 @@ class EpochIterator:
             if not backend().reads_lazily:  # this one has made its pipeline already
                 self.dataset = self._keras._distributed_dataset = self.adapter.get_tf_dataset()
             return tracked
+        if self.kind == GENERATOR:
+            return self._track_method(options)
         if self.loader is None:
             return None
-        pair = Pair.of(self.loader)
+        pair, is_known = Pair.of(self.loader), True
         # A worker has a copy of the data set. A data set of Hugging Face begins later epochs, too, at the place
         # that was put back, and what it has in the buffer of a shuffle is not in its state (datasets 5.2).
         if pair is None and not self.loader.num_workers and not is_from(type(self.loader.dataset), "datasets"):
-            pair = Pair.of(self.loader.dataset)
-            self.has_false_pair = pair is not None and not pair.works()
-        if pair is None or self.has_false_pair:
+            pair, is_known = Pair.of(self.loader.dataset), False
+            self._try(pair)
+        if pair is None or self.false_pair is not None:
             return None
-        self.adapter._dataloader = tracked = Tracked(self.loader, pair, **options)
+        self.adapter._dataloader = tracked = Tracked(self.loader, pair, proves=not is_known, **options)
         return tracked
+
+    def _track_method(self, options: dict[str, Any]) -> Tracked | None:
+        """Track the generator that a method made, if its object knows where it is and needs no other argument."""
+        generator = self._generator
+        if generator is None or generator.gi_frame is None:
+            return None
+        code = generator.gi_code
+        owner = generator.gi_frame.f_locals.get(next(iter(code.co_varnames), ""))
+        method = getattr(owner, code.co_name, None)
+        takes = (code.co_argcount, code.co_kwonlyargcount, code.co_flags & (CO_VARARGS | CO_VARKEYWORDS))
+        if method is None or takes != (1, 0, 0) or getattr(method, "__code__", None) is not code:
+            return None
+        pair = Pair.of(owner)
+        self._try(pair)
+        if pair is None or self.false_pair is not None:
+            return None
+        first, peeked = self.adapter.generator, len(getattr(self.adapter, "_first_batches", ()))
+        tracked = Tracked(Made(method), pair, proves=True, first=first, peeked=peeked, **options)
+        self.adapter.generator = lambda: iter(tracked)
+        return tracked
+
+    def _try(self, pair: Pair | None) -> None:
+        if pair is not None and not pair.works():
+            self.false_pair = str(pair)
 
     @property
     def batches(self) -> int | None:
@@ -119,14 +147,17 @@ class EpochIterator:
     @property
     def named_by_generator(self) -> list[Any]:
         """What stands in the variables that the code of the user's Python generator can read."""
-        cells = getattr(getattr(self.adapter, "generator", None), "__closure__", None) or ()
-        found = (cell.cell_contents for cell in cells)
-        generator = next((item for item in found if isinstance(item, GeneratorType)), None)
-        if generator is None or generator.gi_frame is None:
+        if self._generator is None or self._generator.gi_frame is None:
             return []
-        frame = generator.gi_frame
+        frame = self._generator.gi_frame
         around = [frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals]
         return [*frame.f_locals.values(), *around]
+
+    def _python_generator(self) -> GeneratorType[Any, Any, Any] | None:
+        """The generator of the user, until it is tracked; None for data of another kind."""
+        cells = getattr(getattr(self.adapter, "generator", None), "__closure__", None) or ()
+        found = (cell.cell_contents for cell in cells)
+        return next((item for item in found if isinstance(item, GeneratorType)), None)
 
     def described(self) -> dict[str, Any]:
         """What must be the same in the ``fit`` that resumes; None for what Keras does not know."""

@@ -79,6 +79,9 @@ def _held_by(part: Any) -> set[int]:
     """The ids of the variables that one part of Keras saves as they are."""
     import keras
 
+    if is_keras(part, "layers.TorchModuleWrapper"):  # it saves all that torch counts as the state of its module
+        buffers = (buffer for module in part.module.modules() for buffer in backend().buffers(module).values())
+        return {*map(id, part.variables), *map(id, buffers)}
     own = [*part.variables]
     if is_keras(part, "layers.Layer"):  # without those of the layers in it
         own = [*part._trainable_variables, *part._non_trainable_variables]

@@ -1,33 +1,48 @@
 """Data that know where they are: an iterator, or what it reads, has a pair of methods for its state.
 
 grain's iterators have ``get_state`` and ``set_state``, a ``StatefulDataLoader`` of torchdata has ``state_dict``
-and ``load_state_dict``, as an ``IterableDataset`` of the user may. So the batches before a checkpoint need not be
-read again.
+and ``load_state_dict``, as a class of the user may. So the batches before a checkpoint need not be read again.
+
+A class of the user may count a batch before it yields it, or after, when nobody has asked for the next one yet. So
+it has to prove that its state leads to the batch that follows: see :class:`Proof`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+
+from ..exceptions import ResumeError
+from .fingerprint import fingerprint
+from .randomness import put_back_generators, take_generators
+from .torch_tensors import array_of, is_tensor
 
 #: The pairs of methods that give a state and take one.
 _NAMES = (("get_state", "set_state"), ("state_dict", "load_state_dict"))
 
 
 class Pair:
-    """The pair of an object."""
+    """The pair of an object; as text, the names of class and methods."""
 
-    def __init__(self, get: Callable[[], Any], set_: Callable[[Any], Any]) -> None:
-        self._get, self._set = get, set_
+    def __init__(self, of: Any, names: tuple[str, str]) -> None:
+        self._of, self._names = of, names
+        self._get, self._set = (getattr(of, name) for name in names)
+
+    def __str__(self) -> str:
+        return f"{type(self._of).__name__}.{'/'.join(self._names)}"
+
+    def is_of(self, value: Any) -> bool:
+        """Whether it is the pair of this very object."""
+        return self._of is value
 
     @classmethod
     def of(cls, value: Any) -> Pair | None:
         """The pair that an object has; None if it has none."""
         for names in _NAMES:
-            get, set_ = (getattr(value, name, None) for name in names)
-            if callable(get) and callable(set_):
-                return cls(get, set_)
+            if all(callable(getattr(value, name, None)) for name in names):
+                return cls(value, names)
         return None
 
     def works(self) -> bool:
@@ -48,6 +63,24 @@ class Pair:
         self._set(copy.deepcopy(state))
 
 
+@dataclass(frozen=True)
+class Proof:
+    """A state near the beginning of the data, and the fingerprint of the batch that followed it."""
+
+    state: Any
+    follows: str
+
+
+class Made:
+    """What a method makes anew for each iterator, such as a generator."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._make()
+
+
 class Tracked:
     """Data of ``fit`` whose iterators are counted as they are read, and whose state can be taken and put back.
 
@@ -56,12 +89,29 @@ class Tracked:
         pair: the pair of the data themselves; None if each iterator has its own.
         is_ahead: whether more may be read than the training has got. Then the state after each batch is kept.
         seen: how many batches of the present iterator the training has got.
+        proves: whether the state has to be proved before anything begins at it.
+        first: makes an iterator that begins with batches that were read before; None if nothing was.
+        peeked: how many those are. Before the one that follows them no state is known.
     """
 
-    def __init__(self, data: Any, pair: Pair | None, *, is_ahead: bool, seen: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        data: Any,
+        pair: Pair | None,
+        *,
+        is_ahead: bool,
+        seen: Callable[[], int],
+        proves: bool = False,
+        first: Callable[[], Iterator[Any]] | None = None,
+        peeked: int = 0,
+    ) -> None:
         self.data, self._of_data, self._is_ahead, self._seen = data, pair, is_ahead, seen
+        self.proves, self._first, self._peeked = proves, first, peeked
         self._is_of_loader = Pair.of(data) is not None
         self._present: Pair | None = None
+        #: What proves the state; None until the second batch that was not read before.
+        self.proof: Proof | None = None
+        self._to_prove: Any = None
         #: Where the next iterator begins: batches before, state, what to call when it is there.
         self._next: tuple[int, Any, Callable[[], None]] | None = None
         #: Of the present iterator: the batches that were drawn, whether it has ended, and states by that number.
@@ -72,7 +122,7 @@ class Tracked:
         following, self._next = self._next, None
         if following is not None and self._of_data is not None:
             self._of_data.set(following[1])
-        iterator = iter(self.data)
+        iterator = iter(self.data) if following is not None or self._first is None else iter(self._first())
         self._present = self._of_data or Pair.of(iterator)
         if following is not None and self._of_data is None and self._present is not None:
             self._present.set(following[1])
@@ -82,17 +132,23 @@ class Tracked:
             following[2]()
         return iterator
 
-    def count(self) -> None:
+    def count(self, batch: Any) -> None:
         """The present iterator has given a batch."""
         self.drawn += 1
         self._note()
+        if self.proves and self.proof is None and self._present is not None:
+            known = max(1, self._peeked)
+            if self.drawn == known:
+                self._to_prove = self._present.get()
+            elif self.drawn == known + 1 and (follows := _print_of(batch)) is not None:
+                self.proof = Proof(self._to_prove, follows)
 
     def end(self) -> None:
         """The present iterator has no more batches."""
         self._has_ended = True
 
     def _note(self) -> None:
-        if self._is_ahead and self._present is not None:
+        if self._is_ahead and self._present is not None and self.drawn >= self._peeked:
             seen = self._seen()
             self._states = {n: state for n, state in self._states.items() if n >= seen - 1}
             self._states[self.drawn] = self._present.get()
@@ -103,7 +159,7 @@ class Tracked:
             return None
         if self._is_ahead:
             return self._states.get(seen)
-        return self._present.get() if seen == self.drawn else None
+        return self._present.get() if seen == self.drawn >= self._peeked else None
 
     @property
     def has_ended(self) -> bool:
@@ -113,6 +169,22 @@ class Tracked:
     def begin_at(self, seen: int, state: Any, then: Callable[[], None]) -> None:
         """Let the next iterator begin after so many batches, in this state; ``then`` is called when it does."""
         self._next = seen, state, then
+
+    def prove(self, proof: Proof) -> None:
+        """Read the batch that follows a state, and compare. Raises ResumeError if it is another one."""
+        assert self._of_data is not None
+        self.proof, drawn = proof, take_generators()
+        try:
+            self._of_data.set(proof.state)
+            found = next(iter(self.data), None)
+        finally:
+            put_back_generators(drawn)
+        if _print_of(found) != proof.follows:
+            raise ResumeError(
+                f"{self._of_data}: expected that its state leads to the batch after the one that was read last, "
+                f"found another batch. Count a batch before you yield it, and let each new iterator begin at the "
+                f"state. Or take the two methods away: then the batches before the checkpoint are read again."
+            )
 
     def begin(self) -> None:
         """Make the iterator that was to begin at a place, if nobody has asked for it."""
@@ -150,8 +222,17 @@ class _Counted:
         except StopIteration:
             self._tracked.end()
             raise
-        self._tracked.count()
+        self._tracked.count(batch)
         return batch
+
+
+def _print_of(batch: Any) -> str | None:
+    """A text that is the same for the same batch; None for one that is not of arrays and numbers."""
+    import keras
+    import numpy
+
+    arrays = [array_of(leaf) if is_tensor(leaf) else numpy.asarray(leaf) for leaf in keras.tree.flatten(batch)]
+    return None if any(array.dtype.hasobject for array in arrays) else fingerprint(arrays)
 
 
 def for_grain(tracked: Tracked) -> Any:

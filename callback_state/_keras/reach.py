@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from .._format.classes import attributes, is_from
-from .backend import is_module_class, is_variable_class
+from .backend import backend, is_module_class, is_variable_class
 from .classes import derives_from
 from .installed import KNOWN
 
@@ -44,6 +44,7 @@ class _Class(NamedTuple):
     has_attributes: bool
     has_variables: bool = False
     is_layer: bool = False
+    has_buffers: bool = False
 
 
 _CONTAINERS: dict[Any, _Kind] = {
@@ -137,6 +138,8 @@ def _parts(value: Any, cls: _Class, known: _Classes) -> Iterator[tuple[str, Any]
         yield from ((f".{name}", part) for name, part in named.items() if not name.startswith("_"))
         if "_layers" in named:
             yield ".layers", named["_layers"]
+        if cls.has_buffers:
+            yield from ((f".{name}", buffer) for name, buffer in backend().buffers(value).items())
         # By their public place: the attributes in which Keras keeps them get other names with a release.
         if cls.has_variables:
             yield from ((f".variables[{i}]", variable) for i, variable in enumerate(value.variables))
@@ -157,9 +160,10 @@ def _look_at(cls: type) -> _Class:
     if derives_from(cls, "optimizers.Optimizer"):
         return _Class(_Kind.OPTIMIZER, True, True)
     if derives_from(cls, "layers.Layer"):
-        return _Class(_Kind.OBJECT, True, not derives_from(cls, "Model"), is_layer=True)
+        has_variables, has_buffers = not derives_from(cls, "Model"), backend().has_buffers(cls)
+        return _Class(_Kind.OBJECT, True, has_variables, is_layer=True, has_buffers=has_buffers)
     if any(derives_from(cls, part) for part in _PARTS) or is_module_class(cls):
-        return _Class(_Kind.OBJECT, True)
+        return _Class(_Kind.OBJECT, True, has_buffers=backend().has_buffers(cls))
     is_of_library = is_from(cls, "builtins", *_LIBRARIES)
     for base, kind in _CONTAINERS.items():
         if issubclass(cls, base):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import GeneratorType
 from typing import Any
 
 import grain
@@ -16,7 +17,7 @@ from harness import Killed, Strike, X, Y, bytes_of
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from callback_state import ModelCheckpointEnhanced, restore_callbacks
+from callback_state import ModelCheckpointEnhanced, ResumeError, restore_callbacks
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*ran out of data"),
@@ -46,23 +47,42 @@ class Rows(Dataset[Any]):
 class Stream(IterableDataset[Any]):
     """Batches in an order of its own, which it can go on with from a state."""
 
-    def __init__(self) -> None:
-        self.read, self.epoch, self.at = 0, 0, 0
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.epoch, self.at = rows, 0, 0
 
     def __iter__(self) -> Any:
         order = np.random.default_rng(self.epoch).permutation(len(X))
         while self.at < 8:
             rows = order[8 * self.at : 8 * self.at + 8]
             self.at += 1
-            self.read += BATCH
+            self.rows.read += BATCH
             yield X[rows], Y[rows]
         self.epoch, self.at = self.epoch + 1, 0
+
+    def batches(self) -> Iterator[Any]:
+        """One epoch after the other."""
+        while True:
+            yield from self
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self.epoch, "at": self.at}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch, self.at = state["epoch"], state["at"]
+
+
+class Holder(keras.utils.PyDataset):
+    """Batches from an iterator that knows where it is, whatever their number."""
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self.batches = iter(grain_map(rows).repeat())
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, i: int) -> Any:
+        return next(self.batches)
 
 
 class Counted(grain.transforms.Map):
@@ -108,7 +128,8 @@ STATEFUL: dict[str, Callable[[Rows], Any]] = {
     "grain IterDataset": grain_iter,
     "grain DataLoader": grain_loader,
     "StatefulDataLoader": lambda rows: StatefulDataLoader(rows, BATCH, shuffle=True, generator=seeded()),
-    "IterableDataset with a state": lambda rows: DataLoader(Stream(), batch_size=None),
+    "IterableDataset with a state": lambda rows: DataLoader(Stream(rows), batch_size=None),
+    "generator of an object with a state": lambda rows: Stream(rows).batches(),
     "StatefulDataLoader, workers": lambda rows: StatefulDataLoader(
         rows, BATCH, shuffle=True, generator=seeded(), num_workers=2
     ),
@@ -118,6 +139,7 @@ STATEFUL: dict[str, Callable[[Rows], Any]] = {
 }
 #: Data that are read again.
 READ: dict[str, Callable[[Rows], Any]] = {
+    "PyDataset that holds data with a state": Holder,
     "DataLoader": lambda rows: DataLoader(rows, BATCH, shuffle=True, generator=seeded()),
     "DataLoader, global": lambda rows: DataLoader(rows, BATCH, shuffle=True),
     "DataLoader, in order": lambda rows: DataLoader(rows, BATCH),
@@ -141,6 +163,7 @@ def start(directory: Path, data: Any, kill: int | None = None, save_freq: Any = 
     restored = restore_callbacks(directory, into=[saver], model=model, missing_ok=True)
     strikes = [] if kill is None else [Strike("train_batch_begin", "epoch_end", after=kill)]
     options = {"epochs": EPOCHS, "verbose": 0, "shuffle": False, "initial_epoch": restored.initial_epoch}
+    options |= {"steps_per_epoch": 8} if isinstance(data, GeneratorType) else {}
     try:
         history = model.fit(data, **options, callbacks=[saver, *strikes])
     except Killed:
@@ -184,7 +207,7 @@ def test_goes_on_at_its_place(tmp_path: Path, kind: str, kill: str) -> None:
     assert start(tmp_path / "killed", make(Rows()), save_freq=save_freq) == whole
 
 
-@pytest.mark.parametrize("kind", ["grain DataLoader", "StatefulDataLoader"])
+@pytest.mark.parametrize("kind", ["grain DataLoader", "StatefulDataLoader", "generator of an object with a state"])
 def test_nothing_is_read_again(tmp_path: Path, kind: str) -> None:
     """A run that goes on in its last epoch reads fewer samples than a whole one, by those it has trained on."""
     counts = []
@@ -193,3 +216,24 @@ def test_nothing_is_read_again(tmp_path: Path, kind: str) -> None:
         start(tmp_path / name, KINDS[kind](read), kill)
         counts.append(read.read)
     assert counts[2] <= counts[0] - 22 * BATCH + 4 * BATCH  # Keras looks at a few batches before
+
+
+class Late(Stream):
+    """Counts a batch when the next one is asked for, so its state leads to the batch that was read last."""
+
+    def __iter__(self) -> Any:
+        while self.at < 8:
+            rows = slice(8 * self.at, 8 * self.at + 8)
+            yield X[rows], Y[rows]
+            self.at += 1
+        self.at = 0
+
+
+@pytest.mark.parametrize(
+    "make", [lambda rows: DataLoader(Late(rows), batch_size=None), lambda r: Late(r).batches()]
+)
+def test_a_state_that_leads_elsewhere_is_refused(tmp_path: Path, make: Any) -> None:
+    """What a class of the user says of its place is proved before a resumed run reads on there."""
+    assert start(tmp_path, make(Rows()), 12) is None
+    with pytest.raises(ResumeError, match=r"Late.state_dict/load_state_dict: expected .* Count a batch before"):
+        start(tmp_path, make(Rows()))

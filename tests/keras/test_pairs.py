@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback_state._keras.pairs import Pair, Tracked
+from callback_state import ResumeError
+from callback_state._keras.pairs import Made, Pair, Tracked
 
 
 class Numbers:
@@ -152,7 +155,7 @@ def test_a_state_stays_as_it_is() -> None:
     [
         ({}, True),
         ({"load_state_dict": lambda self, state: None}, True),
-        ({"state_dict": lambda self: object()}, False),
+        ({"state_dict": lambda self: object(), "load_state_dict": lambda self, state: None}, False),
         ({"load_state_dict": lambda self, state: state["missing"]}, False),
     ],
 )
@@ -160,3 +163,71 @@ def test_a_pair_is_tried(methods: dict[str, Any], expected: bool) -> None:
     """Methods that raise, or after which the state is another one, are no pair."""
     pair = Pair.of(type("Data", (Loader,), methods)())
     assert pair is not None and pair.works() is expected
+
+
+class Stream:
+    """Made anew by a method of its own; it may count a batch too late."""
+
+    def __init__(self, *, late: bool = False) -> None:
+        self.at, self.late = 0, late
+
+    def batches(self) -> Iterator[Any]:
+        while True:
+            number = self.at
+            self.at += not self.late
+            yield np.array([number])
+            self.at += self.late
+
+    def state_dict(self) -> int:
+        return self.at
+
+    def load_state_dict(self, state: int) -> None:
+        self.at = state
+
+
+def peeked(stream: Stream, *, is_ahead: bool = False) -> tuple[Tracked, Iterator[Any]]:
+    """A stream of which two batches were read before, and its first iterator."""
+    generator = stream.batches()
+    first = [next(generator), next(generator)]
+    options = {"proves": True, "first": lambda: itertools.chain(first, generator), "peeked": 2}
+    found = Tracked(Made(stream.batches), Pair.of(stream), is_ahead=is_ahead, seen=lambda: 0, **options)
+    return found, iter(found)
+
+
+@pytest.mark.parametrize("is_ahead", [False, True])
+def test_what_was_read_before_is_read_once(is_ahead: bool) -> None:
+    """No state is known among the batches that were read before; from then on each one leads to the next batch."""
+    stream = Stream()
+    found, batches = peeked(stream, is_ahead=is_ahead)
+    read, states = [], []
+    for seen in range(1, 5):
+        read.append(next(batches)[0])
+        states.append(found.state_after(seen))
+    assert (read, states) == ([0, 1, 2, 3], [None, 2, 3, 4])
+    found.begin_at(3, states[2], lambda: None)
+    assert [next(batches)[0] for batches in [iter(found)] for _ in range(2)] == [3, 4]
+
+
+def test_a_state_is_proved() -> None:
+    """By the batch that followed the first one that is known; a stream that counts too late leads to another."""
+    for late in (False, True):
+        found, batches = peeked(Stream(late=late))
+        assert (next(batches)[0], next(batches)[0], found.proof) == (0, 1, None)
+        next(batches)
+        assert found.proof is not None and found.proof.state == 2 - late
+        other, _ = peeked(Stream(late=late))
+        if not late:
+            other.prove(found.proof)
+            assert other.proof is found.proof
+            continue
+        with pytest.raises(
+            ResumeError, match=r"Stream.state_dict/load_state_dict.*Count a batch before you yield"
+        ):
+            other.prove(found.proof)
+
+
+def test_batches_of_objects_prove_nothing() -> None:
+    """What is in them has no bytes."""
+    data = Made(lambda: iter([np.array([object()])] * 3))
+    found = Tracked(data, Pair.of(Stream()), is_ahead=False, seen=lambda: 0, proves=True)
+    assert len([*found]) == 3 and found.proof is None

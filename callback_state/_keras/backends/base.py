@@ -60,6 +60,14 @@ class Backend:
     def sync(self, model: Any) -> None:
         """Let the variables have the values that the last step has made."""
 
+    def has_buffers(self, cls: type) -> bool:
+        """Whether objects of this class are modules of the backend with buffers, which Keras does not know."""
+        return False
+
+    def buffers(self, module: Any) -> dict[str, Any]:
+        """The buffers of such a module, as variables by their names."""
+        return {}
+
     def drop_step(self, model: Any) -> bool:
         """A step has failed. Whether the variables have no values any more; they are about to get others."""
         return False

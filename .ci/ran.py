@@ -1,0 +1,59 @@
+"""The table of the README that says on what the tests have run: ``python .ci/ran.py [--write]``.
+
+It asks the environments in which ``.ci/run`` has run the tests for their versions. With ``--write`` the table goes
+into the README; without, it is printed, and a line says whether the README has another one.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Where the tests run: environment, backend, its package, and which tests.
+RUNS = (
+    (".venv", "TensorFlow", "tensorflow", "all"),
+    (".tox/oldest", "TensorFlow", "tensorflow", "all"),
+    (".tox/jax", "JAX", "jax", "exactness, processes that die, files, restores, data"),
+    (".tox/torch", "torch", "torch", "the same"),
+)
+ASK = """
+import importlib.metadata as m, json, sys
+print(json.dumps(["%d.%d" % sys.version_info[:2], *(m.version(name) for name in sys.argv[1:])]))
+"""
+BEGIN, END = ".. begin what the tests run on\n", ".. end what the tests run on\n"
+
+
+def row(environment: str, backend: str, package: str, tests: str) -> list[str]:
+    """One line of the table."""
+    command = [ROOT / environment / "bin" / "python", "-c", ASK, "keras", package]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    python, keras, version = (".".join(text.split(".")[:2]) for text in json.loads(done.stdout))
+    return [f"{backend} {version}", keras, python, tests]
+
+
+def table() -> str:
+    """The table, as it stands in the README."""
+    lines = [["backend, on a CPU", "Keras", "Python", "tests"], *(row(*run) for run in RUNS)]
+    cells = ["".join(f"   {'*' if not n else ' '} - {cell}\n" for n, cell in enumerate(line)) for line in lines]
+    return ".. list-table::\n   :header-rows: 1\n   :widths: 28 12 12 48\n\n" + "".join(cells)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write it into the README")
+    readme, made = ROOT / "README.rst", table()
+    text = readme.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    found, tail = rest.split(END)
+    if parser.parse_args().write:
+        readme.write_text(f"{head}{BEGIN}\n{made}\n{END}{tail}", encoding="utf-8")
+        return
+    print(made)
+    if found.strip() != made.strip():
+        print(f"README.rst says otherwise. To write this table: {sys.executable} .ci/ran.py --write")
+
+
+if __name__ == "__main__":
+    main()
