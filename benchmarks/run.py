@@ -129,6 +129,20 @@ def beside(quick: bool) -> Iterator[Row]:
     )
 
 
+def stores(quick: bool) -> Iterator[Row]:
+    """An object store on loopback, where s3fs and moto are installed."""
+    if not (importlib.util.find_spec("s3fs") and importlib.util.find_spec("moto")):
+        return
+    import stores
+
+    ours, theirs = stores.put_times(2 if quick else 5)
+    times = milliseconds(ours), milliseconds(theirs)
+    yield Row("200 MB into a bucket, with SHA-256, beside put_file", *times, ours / theirs, 1.25, " x")
+    ours, theirs = stores.stall_times(1 if quick else 3)
+    times = milliseconds(ours), milliseconds(theirs)
+    yield Row("whole stall, .keras, into a bucket, beside a disk", *times, ours / theirs, 1.25, " x")
+
+
 def loading(quick: bool) -> Iterator[Row]:
     """A checkpoint of 200 MB put into a model, its SHA-256 checked, beside ``load_weights`` alone."""
     import fits
@@ -309,6 +323,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "saves": saves,
     "loading": loading,
     "beside": beside,
+    "stores": stores,
 }
 
 

@@ -52,6 +52,16 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def quick_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_disk: None) -> None:
+    """Near copies and downloads are in the directory of the test; what a store refuses is tried again at once."""
+    from callback_state._store.bucket import objects
+
+    monkeypatch.setenv("CALLBACK_STATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(objects, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(objects, "LONGEST_WAIT", 0.001)
+
+
+@pytest.fixture
 def little_memory() -> Iterator[None]:
     """There are 256 MB to spare, where the system can see to that: who asks for more gets a MemoryError."""
     if sys.platform != "linux":

@@ -30,12 +30,7 @@ from callback_state import (
 from callback_state._store.bucket import lease, places
 from callback_state._store.bucket import objects as _objects
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_disk: None) -> None:
-    monkeypatch.setenv("CALLBACK_STATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_objects, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(_objects, "LONGEST_WAIT", 0.001)
+pytestmark = pytest.mark.usefixtures("quick_stores")
 
 
 def callbacks() -> list[Any]:

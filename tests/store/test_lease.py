@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from saves import Writer
 from stores import Requests, die, new_url, objects, put, writing
 
 from callback_state._store.bucket import lease, places
-from callback_state._store.bucket import objects as _objects
 from callback_state._store.bucket.lease import NAME, Lease
 from callback_state._store.bucket.objects import Bucket
 from callback_state.exceptions import InUseError
 
 
 @pytest.fixture(autouse=True)
-def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("CALLBACK_STATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_objects, "FIRST_WAIT", 0.001)
+def _quick(monkeypatch: pytest.MonkeyPatch, quick_stores: None) -> Iterator[None]:
     monkeypatch.setattr(lease, "SECONDS", 0.3)
     yield
     die()
@@ -185,6 +183,24 @@ def test_it_is_checked_before_a_push(monkeypatch: pytest.MonkeyPatch) -> None:
         Path(directory, "m.keras").write_bytes(b"model")
         requests = Requests(monkeypatch)
         places.push(directory)
+    places.holding_of(directory).let_go()  # type: ignore[union-attr]
     assert not [verb for verb, name in requests.seen if verb in ("write", "delete")] and "m.keras" not in objects(
         url
     )
+
+
+def test_nothing_is_written_after_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the index either, when the run ends."""
+    url = new_url()
+    with writing(url) as directory:
+        for number in range(9):
+            Writer(Path(directory), "{epoch}.keras").save(number)
+        places.push(directory)
+        Writer(Path(directory), "{epoch}.keras").save(9)
+        places.push(directory)
+        write(url)
+        holding = places.holding_of(directory)
+        assert holding is not None
+        holding.lease._renewed -= 60
+        requests = Requests(monkeypatch)
+    assert not [name for verb, name in requests.seen if verb in ("write", "delete")]

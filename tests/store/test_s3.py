@@ -242,12 +242,12 @@ def test_no_message_shows_a_secret(url: str, proxy: Proxy, monkeypatch: pytest.M
     monkeypatch.setattr(_objects, "TRIES", 1)
     bucket = Bucket(url)
     monkeypatch.setattr(
-        bucket.fs, "call_s3", _raises(f"Signature {SECRET} of {KEY} at http://u:pw@h/?X-Sig={SECRET}")
+        bucket.fs, "call_s3", _raises(f"Signature {SECRET} of {KEY} at http://u:pw@h/?X-Sig=signature")
     )
     with pytest.raises(StoreError) as raised:
         bucket.put("m.keras", b"x")
     shown = f"{raised.value}{raised.value!r}{bucket!r}{raised.value.__cause__}"
-    assert SECRET not in shown and KEY not in shown and "pw" not in shown and url in shown
+    assert url in shown and not any(secret in shown for secret in (SECRET, KEY, "pw", "signature"))
 
 
 def _raises(text: str):  # type: ignore[no-untyped-def]

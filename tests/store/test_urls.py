@@ -79,7 +79,8 @@ def test_a_near_copy_is_shown_as_its_url() -> None:
         ("m.weights.h5", Kind.MODEL),
         ("m.keras.callbacks.pkl", Kind.STATE),
         (f".m.keras.state-{'0' * 32}", Kind.STAGED),
-        (f"m.keras.callbacks.{'0' * 64}.arrays", Kind.BESIDE),
+        (f"m.keras.callbacks.{'0' * 64}.arrays", Kind.ARRAYS),
+        (f"m.keras.callbacks.{'0' * 64}.host", Kind.BESIDE),
         *(
             (name, None)
             for name in ("notes.txt", ".m.keras", "..", "../m.keras", "a\\m.keras", "a/m.keras", "m\0.keras")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 
 from ..._warn import warn
 from ...exceptions import InUseError, StoreError
@@ -45,12 +46,13 @@ class Holding:
 
     def _begin(self) -> None:
         if self.owed and not self.near.is_as_known():
-            warn(
-                f"{self.near.url}: another run has written there since. What the store lacked stays in "
-                f"{os.path.join(self.near.root, 'not in the store')}, and is not put there any more."
-            )
-            os.rename(self.near.directory, os.path.join(self.near.root, "not in the store"))
+            aside = os.path.join(self.near.root, f"not in the store {secrets.token_hex(4)}")
+            os.rename(self.near.directory, aside)
             self.owed = False
+            warn(
+                f"{self.near.url}: another run has written there since. What the store lacked stays in {aside}, "
+                f"and is not put there any more."
+            )
         if not self.owed:
             self.near.pull()
         with contextlib.suppress(StoreError):  # a policy may forbid to list them; the docs name the rule for that
@@ -82,7 +84,9 @@ class Holding:
         with self.near.guard:
             self._count -= 1
             if not self._count:
-                self._index(at_once=True)
+                with contextlib.suppress(StoreError, InUseError):  # who has lost the lease writes nothing
+                    self.lease.check()
+                    self._index(at_once=True)
                 self.lease.release()
 
     def leave(self) -> None:

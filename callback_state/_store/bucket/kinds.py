@@ -10,16 +10,17 @@ from typing import NamedTuple
 from ..pair import MODEL_SUFFIXES, SUFFIX
 from ..staging import hidden
 
-_BESIDE = re.compile(r"(?P<base>.+)\.callbacks\.[0-9a-f]{64}\.[a-z]+", re.ASCII | re.DOTALL)
+_BESIDE = re.compile(r"(?P<base>.+)\.callbacks\.[0-9a-f]{64}\.(?P<ending>[a-z]+)", re.ASCII | re.DOTALL)
 
 
 class Kind(enum.IntEnum):
     """What a file of a checkpoint is. The files of one checkpoint are put into the store in this order."""
 
-    BESIDE = 1  # arrays, and whatever else is named by its content
-    STAGED = 2  # a staged state
-    MODEL = 3
-    STATE = 4
+    ARRAYS = 1
+    BESIDE = 2  # whatever else is named by its content
+    STAGED = 3  # a staged state
+    MODEL = 4
+    STATE = 5
 
 
 class File(NamedTuple):
@@ -31,7 +32,7 @@ class File(NamedTuple):
     @property
     def is_large(self) -> bool:
         """Whether it is fetched only when somebody opens it."""
-        return self.kind in (Kind.BESIDE, Kind.MODEL)
+        return self.kind in (Kind.ARRAYS, Kind.MODEL)
 
 
 def file_of(name: str) -> File | None:
@@ -45,7 +46,7 @@ def file_of(name: str) -> File | None:
         return None
     beside = _BESIDE.fullmatch(name)
     if beside is not None and beside["base"].endswith(MODEL_SUFFIXES):
-        return File(beside["base"], Kind.BESIDE)
+        return File(beside["base"], Kind.ARRAYS if beside["ending"] == "arrays" else Kind.BESIDE)
     base = name.removesuffix(SUFFIX)
     if base.endswith(MODEL_SUFFIXES):
         return File(base, Kind.MODEL if base == name else Kind.STATE)

@@ -125,10 +125,6 @@ class Lease:
         except StoreError as error:
             warn(f"{error}. The lease of this run was not given back; it ends in {self._seconds:.0f} s.")
 
-    def forget(self) -> None:
-        """In a forked child: nothing is held."""
-        self._record = self._thread = None
-
     def _new(self, before: int) -> Record:
         number = max(before + 1, time.time_ns() // 1_000_000)
         program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"

@@ -93,10 +93,11 @@ def _delete(near: Near, base: str, gone: set[str]) -> None:
             near.put_bytes(staged, data)
             gone = gone | {staged}
     first = [name for name in (*((state,) if staged is not None else ()), base, state) if name in gone]
-    for name in dict.fromkeys((*first, *sorted(gone, key=_last_arrays))):
+    for name in dict.fromkeys((*first, *sorted(gone, key=_comes_last))):
         near.delete(name)
 
 
-def _last_arrays(name: str) -> tuple[bool, str]:
+def _comes_last(name: str) -> tuple[bool, str]:
+    """What a state refers to goes after all states."""
     found = file_of(name)
-    return found is not None and found.kind is Kind.BESIDE, name
+    return found is not None and found.kind in (Kind.ARRAYS, Kind.BESIDE), name
