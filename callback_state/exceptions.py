@@ -99,6 +99,10 @@ class ResumeError(CallbackStateError, RuntimeError):
     """``fit`` was about to go on from another state than that of the restored checkpoint."""
 
 
+class HostError(CallbackStateError, RuntimeError):
+    """Another process of the same training has failed; the message has its number and its error."""
+
+
 class StoppedBySignal(CallbackStateError):
     """The run was saved and stopped because of the signal ``name``. Start the script again to go on."""
 

@@ -185,14 +185,18 @@ def values_of(nodes, refs, built):
 
 
 def read(data, model=None, key=None, read_file=None):
-    """What a state file says: ``meta``, ``run``, ``state``, and the by-value section, which is not opened."""
+    """What a state file says: ``meta``, ``run``, ``state``, and the by-value section, which is not opened.
+
+    With other processes also their ``parts``, each read likewise.
+    """
     payload, blocks = unseal(data, model, key)
-    nodes, root, state, pickles = tree_of(payload)
+    nodes, root, state, pickles, *more = tree_of(payload)
     parts, built = arrays_of(blocks, read_file), {}
     for i, node in enumerate(nodes):
         if node[0] == "array" and type(node[4]) is int:
             nodes[i] = (*node[:4], parts[node[4]], node[5])
-    return {**value_of(nodes, root, built), "state": value_of(nodes, state, built), "pickles": pickles}
+    others = {"parts": [read(part) for part in more[0]]} if more else {}
+    return {**value_of(nodes, root, built), "state": value_of(nodes, state, built), "pickles": pickles, **others}
 
 
 if __name__ == "__main__":

@@ -65,6 +65,10 @@ class Taken:
         meta = replace(self.meta, model=replace(self.meta.model, digest=digest))
         return replace(self, meta=meta, variables=())
 
+    def with_parts(self, parts: list[bytes]) -> Taken:
+        """The same with what the other processes of the training have taken, sealed, by their numbers."""
+        return replace(self, tree=[*self.tree[:4], parts])
+
     def sealed(self, digest: bytes, size: int, sign: Callable[[bytes], bytes] | None = None) -> bytes:
         """The state file for the model file with this SHA-256 and size (bytes)."""
         return statefile.seal(self.tree, digest, size, sign, self.arrays.entries())

@@ -48,6 +48,7 @@ class Found:
     model_path: str
     snapshot: Snapshot
     identity: object
+    fields: bytes  # of the trailer of the state file: the digests of all that belongs to the checkpoint
 
     @property
     def saved_at(self) -> int:
@@ -56,7 +57,8 @@ class Found:
     @classmethod
     def open(cls, path: str, keys: Keys | None = None) -> Found:
         pair = _pair.open_pair(path, keys=keys)
-        return cls(pair.model_path, Snapshot.read(pair.state_path, pair.sealed), pair.identity)
+        snapshot = Snapshot.read(pair.state_path, pair.sealed)
+        return cls(pair.model_path, snapshot, pair.identity, pair.sealed.fields)
 
     def is_replaced(self) -> bool:
         """Whether the model file is another one by now, or gone."""

@@ -12,14 +12,14 @@ file's reader opens. Large arrays are in files of their own, which are read when
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from .._format import blocks
 from .._format.decode import Decoder
 from .._format.opener import Opener
-from .._format.statefile import Sealed
+from .._format.statefile import Sealed, unseal
 from .._format.table import Table, two_by_two
 from .._format.trust import Keys, Trust
 from .._store import arrays
@@ -44,6 +44,8 @@ class Snapshot:
     run: Run
     state: Table
     pickles: list[bytes]
+    #: What the other processes of the training had taken, sealed: that of process i is number i - 1.
+    parts: list[bytes] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: str, keys: Keys | None = None) -> Snapshot:
@@ -60,12 +62,31 @@ class Snapshot:
         """What reads the by-value section."""
         return Opener(self.where, self.pickles, self.meta.versions.get("python", ""), trust)
 
+    @property
+    def processes(self) -> int:
+        """How many processes had trained together."""
+        return 1 + len(self.parts)
+
+    def of_process(self, index: int, count: int) -> Snapshot:
+        """What the process ``index`` (0-based) of ``count`` goes on from. Raises CorruptCheckpointError.
+
+        If another number of processes had trained, it is the state of the first.
+        """
+        if index == 0 or count != self.processes:
+            return self
+        part = Snapshot.read(self.where, unseal(self.parts[index - 1], self.where))
+        run = replace(self.run, generators=part.run.generators, data=part.run.data)
+        if not part.meta.callbacks:  # they were as those of the first
+            return replace(self, run=run)
+        meta = replace(self.meta, callbacks=part.meta.callbacks)
+        return replace(self, meta=meta, run=run, state=part.state, pickles=part.pickles)
+
     @classmethod
     def read(cls, where: str, sealed: Sealed) -> Snapshot:
         """Decode what needs neither classes nor trust; CorruptCheckpointError if no release wrote the inside."""
         try:
             match sealed.tree:
-                case [list(nodes), root, state, list(pickles)]:
+                case [list(nodes), root, state, list(pickles), *more]:
                     nodes = _attached(nodes, where, sealed)
                     contents = Contents.of(Decoder(Table.from_tree([nodes, root])).value())
                     states = Table.from_tree([nodes, state])
@@ -74,10 +95,19 @@ class Snapshot:
                     if not all(type(data) in (bytes, memoryview) for data in pickles):
                         raise SchemaError("the by-value section holds something else than bytes")
                     code = [bytes(data) for data in pickles]
-                    return cls(where, contents.meta, contents.run, states, code)
+                    return cls(where, contents.meta, contents.run, states, code, _parts_in(more))
         except ValueError as error:
             raise CorruptCheckpointError(where, f"no state file of this package ({error})") from error
         raise CorruptCheckpointError(where, "no state file of this package")
+
+
+def _parts_in(more: list[Any]) -> list[bytes]:
+    match more:
+        case []:
+            return []
+        case [list(parts)] if parts and all(type(data) in (bytes, memoryview) for data in parts):
+            return [bytes(data) for data in parts]
+    raise SchemaError("the parts of other processes: expected bytes")
 
 
 def _attached(nodes: list[Any], where: str, sealed: Sealed) -> list[Any]:

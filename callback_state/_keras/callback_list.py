@@ -22,6 +22,7 @@ class HookedList:
 
     def __init__(self, callback_list: Any) -> None:
         self._list = callback_list
+        self._all: list[Any] | None = None  # with those that are left out
         self.owner: Any = None
         setattr(callback_list, _HOOKED, self)
 
@@ -42,7 +43,12 @@ class HookedList:
     @property
     def callbacks(self) -> list[Any]:
         """All callbacks of the list, in their order."""
-        return list(self._list.callbacks)
+        return list(self._list.callbacks if self._all is None else self._all)
+
+    def leave_out(self, which: Callable[[Any], bool]) -> None:
+        """Let some of the callbacks hear nothing until :meth:`release`."""
+        self._all = list(self._list.callbacks)
+        self._list.callbacks = [callback for callback in self._all if not which(callback)]
 
     @property
     def epochs(self) -> int | None:
@@ -76,6 +82,8 @@ class HookedList:
     def release(self, *events: str) -> None:
         """Unhook the events, and forget the list: its next ``fit`` has another HookedList."""
         self.unhook(*events, _HOOKED)
+        if self._all is not None:
+            self._list.callbacks, self._all = self._all, None
 
     def skip_step(self, model: Any) -> None:
         """Let the step of JAX that comes next train on nothing, and no callback hear of it."""

@@ -219,7 +219,8 @@ def _take_replicas(model: Any) -> dict[int, Any]:
 
     taken = {}
     for i, variable in enumerate(model.non_trainable_variables):
-        values = [value_of(copy) for copy in copies_of(variable)]
+        copies = copies_of(variable)
+        values = [value_of(copy) for copy in copies] if len(copies) > 1 else []
         if any(value.tobytes() != values[0].tobytes() for value in values):
             taken[i] = numpy.stack(values)
     return taken

@@ -9,7 +9,8 @@ changed word always changes the result; other changes are not seen once in 2**32
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 _LANES = 16384
@@ -22,20 +23,30 @@ def fingerprint(arrays: Iterable[Any]) -> str:
 
     Single integers count by their value: TensorFlow counts steps in 64 bits, JAX and torch in 32.
     """
+    return joined(map(parts_of, arrays))
+
+
+def joined(parts: Iterable[Iterable[Any]]) -> str:
+    """The fingerprint of arrays of which there is only what :func:`parts_of` gives."""
+    digest = hashlib.sha256()
+    for part in chain.from_iterable(parts):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def parts_of(array: Any) -> Iterator[Any]:
+    """What of an array goes into the fingerprint: at most 128 kB, and some bytes for its shape and dtype."""
     import numpy
 
-    digest = hashlib.sha256()
-    for array in arrays:
-        if array.dtype.kind == "i" and array.ndim == 0:
-            array = array.astype("<i8")
-        digest.update(f"{array.dtype.name}{array.shape}".encode())
-        if array.size:
-            data = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8)
-            whole = data.nbytes // (4 * _LANES) * (4 * _LANES)
-            if whole:
-                digest.update(_fold(data[:whole].view("<u4").reshape(-1, _LANES)))
-            digest.update(data[whole:].data)
-    return digest.hexdigest()
+    if array.dtype.kind == "i" and array.ndim == 0:
+        array = array.astype("<i8")
+    yield f"{array.dtype.name}{array.shape}".encode()
+    if array.size:
+        data = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8)
+        whole = data.nbytes // (4 * _LANES) * (4 * _LANES)
+        if whole:
+            yield _fold(data[:whole].view("<u4").reshape(-1, _LANES))
+        yield data[whole:].data
 
 
 def _fold(rows: Any) -> Any:

@@ -27,7 +27,7 @@ from .backend import is_variable
 from .classes import is_keras, is_of_keras, is_overridden
 from .draft import Group
 from .replaced import Replaced
-from .skeleton import Memory, Skeleton
+from .skeleton import LARGE, Memory, Skeleton
 from .values import Values
 
 
@@ -56,6 +56,8 @@ class Content:
             if self._draft is not None:
                 self._draft.replace(values.keep)
             self.memory.arrays = {place: values.keep(array) for place, array in self.memory.arrays.items()}
+            if values.are_divided:
+                self._divide(values)
         except BaseException:
             self.close()
             raise
@@ -75,6 +77,18 @@ class Content:
         self._texts = dict(zip(names, (metadata.encode(), config.encode()), strict=True))
         self._assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, mode="w")
         _save_state(model, self._draft, self._assets)
+
+    def _divide(self, values: Values) -> None:
+        """Gather the small values that are divided among processes. Each large one is gathered when it is due."""
+        if self._draft is None:
+            raise ValueError(
+                "a whole model in .h5 cannot be saved if its variables are divided among processes. Write a "
+                "filepath that ends in .keras, or in .weights.h5 with save_weights_only=True."
+            )
+        self._draft.replace(lambda array: array if array.nbytes >= LARGE else values.whole(array))
+        self._make()
+        self.memory.whole = values.whole
+        values.expect(array for _, array in self.memory.in_order())
 
     def write(self, path: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[bytes, int]:
         """Write a new file; return its SHA-256 (32 bytes) and size (bytes) when it is on the disk.

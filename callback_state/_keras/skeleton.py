@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -31,12 +31,14 @@ class Memory(io.RawIOBase):
 
     Attributes:
         arrays: by its place in the file (bytes), each array that is a part of it and was not copied.
+        whole: gives the array with the bytes, where another one stands for it.
         size: of the whole file, in bytes.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.arrays: dict[int, numpy.ndarray] = {}
+        self.whole: Callable[[numpy.ndarray], numpy.ndarray] = lambda array: array
         self.size = 0
         self._at = 0
         self._pages: defaultdict[int, bytearray] = defaultdict(lambda: bytearray(_PAGE))
@@ -44,11 +46,15 @@ class Memory(io.RawIOBase):
     def pieces(self) -> Iterator[memoryview]:
         """All bytes of the file, in their order."""
         at = 0
-        for place, array in sorted(self.arrays.items(), key=lambda item: item[0]):
+        for place, array in self.in_order():
             yield from self._between(at, place)
-            yield memoryview(numpy.ascontiguousarray(array).reshape(-1).view("u1").data)
+            yield memoryview(numpy.ascontiguousarray(self.whole(array)).reshape(-1).view("u1").data)
             at = place + array.nbytes
         yield from self._between(at, self.size)
+
+    def in_order(self) -> list[tuple[int, numpy.ndarray]]:
+        """The arrays with their places, as they follow in the file."""
+        return sorted(self.arrays.items(), key=lambda item: item[0])
 
     def _between(self, at: int, end: int) -> Iterator[memoryview]:
         """The bytes from one place to another, of what was written; in pieces of some pages."""

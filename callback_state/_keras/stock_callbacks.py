@@ -157,6 +157,17 @@ def flush_event_files(tensorboard: Any) -> None:
         writer.flush()
 
 
+def acts_once(callback: Any) -> bool:
+    """Whether a callback writes for the whole training, so that of several processes only the first lets it hear.
+
+    Stock Keras lets each process write, all of them into the same file.
+    """
+    import keras
+
+    once = (keras.callbacks.CSVLogger, keras.callbacks.TensorBoard, keras.callbacks.RemoteMonitor)
+    return isinstance(callback, once)
+
+
 def event_writers(tensorboard: Any) -> dict[str, Any]:
     """The writers that a ``TensorBoard`` has opened in this ``fit``, by their directories below its log_dir."""
     directories = {"train": "train", "val": "validation"}

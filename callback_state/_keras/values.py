@@ -16,8 +16,9 @@ import numpy
 
 from .._format.room import Room
 from ..exceptions import WriteError
-from .backend import values_of
-from .fingerprint import fingerprint
+from . import hosts
+from .backend import backend, values_of
+from .fingerprint import joined, parts_of
 
 #: Bytes of a sample, and the bytes of each of its parts.
 _SAMPLE, _PART = 1 << 12, 8
@@ -39,12 +40,25 @@ class Values:
         self._ours: set[int] = set()  # the ids of these arrays
         self._variables: list[Any] = []  # so that their ids stay theirs
         self._samples: list[tuple[numpy.ndarray, bytes]] = []
+        #: The variables whose value is divided among processes, by the ids of the arrays that stand for them.
+        self._divided: dict[int, Any] = {}
+        #: What the fingerprint needs of those that were gathered, by the ids of the variables.
+        self._parts: dict[int, list[bytes]] = {}
+        self._due: list[numpy.ndarray] = []
 
     def of(self, variable: Any) -> numpy.ndarray:
-        """The value of a variable; the same array each time."""
+        """The value of a variable; the same array each time.
+
+        If the value is divided among processes, this is an array of zeros that stands for it: see :meth:`whole`.
+        """
         array = self._arrays.get(id(variable))
         if array is None:
-            array = self._held(next(values_of([variable])))
+            inner = backend().inner(variable)
+            if hosts.is_divided(inner):
+                array = numpy.broadcast_to(numpy.zeros((), inner.dtype), inner.shape)
+                self._divided[id(array)] = variable
+            else:
+                array = self._held(next(values_of([variable])))
             self._arrays[id(variable)] = array
             self._ours.add(id(array))
             self._variables.append(variable)
@@ -63,9 +77,43 @@ class Values:
             return array
         return array.copy() if self._room is None else self._room.copy(array)
 
+    # Values that are divided among processes.
+
+    @property
+    def are_divided(self) -> bool:
+        """Whether a value is divided among processes."""
+        return bool(self._divided)
+
+    def whole(self, array: numpy.ndarray) -> numpy.ndarray:
+        """The value for which an array stands, gathered now, by all processes; any other array as it is."""
+        variable = self._divided.get(id(array))
+        if variable is None:
+            return array
+        self._due = [due for due in self._due if due is not array]
+        (found,) = values_of([variable])
+        self._parts[id(variable)] = [bytes(part) for part in parts_of(found)]
+        return found
+
+    def expect(self, arrays: Iterable[numpy.ndarray]) -> None:
+        """Those of these arrays that stand for a value will be asked for in this order, on every process."""
+        self._due = [array for array in arrays if id(array) in self._divided]
+
+    def complete(self, variables: Iterable[Any]) -> None:
+        """Gather now what the fingerprint of these variables needs, and nobody will ask for."""
+        due = {id(array) for array in self._due}
+        for variable in variables:
+            array = self.of(variable)
+            if id(array) in self._divided.keys() - due and id(variable) not in self._parts:
+                self.whole(array)
+
+    def drain(self) -> None:
+        """Gather what this process does not ask for: it writes nothing, or cannot go on, and others wait."""
+        while self._due:
+            self.whole(self._due[0])
+
     def fingerprint(self, variables: Iterable[Any]) -> str:
-        """See :mod:`.fingerprint`."""
-        return fingerprint(map(self.of, variables))
+        """See :mod:`.fingerprint`. Values that are divided were gathered before."""
+        return joined(self._parts.get(id(v)) or parts_of(self.of(v)) for v in variables)
 
     def check(self, path: str) -> None:
         """Raise WriteError if a value has changed while it was held, for the file at this path."""
@@ -81,6 +129,7 @@ class Values:
     def clear(self) -> None:
         """Hold nothing any more."""
         self._arrays, self._ours, self._variables, self._samples = {}, set(), [], []
+        self._divided, self._parts, self._due = {}, {}, []
         if self._room is not None:
             self._room.clear()
 

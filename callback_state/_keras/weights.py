@@ -27,10 +27,10 @@ def digest_of(model: Any, reach: Reach | None = None, *, rate: Any = None) -> st
     place of the learning rate.
     """
     variables = variables_of(model, reach)
-    values = [*values_of(variables)]
+    values = values_of(variables)  # one after the other: each may have to come from other processes
     if rate is not None:
         own = getattr(model.optimizer, "learning_rate", None)
-        values = [rate if v is own else value for v, value in zip(variables, values, strict=True)]
+        values = (rate if v is own else value for v, value in zip(variables, values, strict=True))
     return joined(fingerprint(values), optimizers_of(model))
 
 
@@ -60,7 +60,7 @@ def iterations_of(model: Any) -> int:
 
 def take_variables(model: Any) -> list[tuple[Any, Any]]:
     """(variable, copy of its value) for every variable that can be reached from a model."""
-    return [(v, value_of(v)) for v in _reached(model)]
+    return [(v, backend().kept(v)) for v in _reached(model)]
 
 
 def hold_variables(model: Any) -> list[tuple[Any, Any]]:

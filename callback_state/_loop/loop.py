@@ -12,12 +12,14 @@ from typing import Any
 
 from .._callbacks.in_place import Held
 from .._input.reading import Reading
+from .._keras import hosts
 from .._keras.backend import backend
 from .._keras.callback_list import HookedList
 from .._keras.configuration import note
 from .._keras.epoch import logs_of
 from .._keras.epoch_iterator import forget_validation
 from .._keras.fit import Fit, hear_failures
+from .._keras.stock_callbacks import acts_once
 from .._warn import warn
 from . import messages
 from .listener import Listener
@@ -81,6 +83,8 @@ class Loop:
         self._stays = reading is not None and not backend().hears_steps
         if self._stays:
             self._hear_no_failures = hear_failures(model, self._fail)
+        if not hosts.is_first():
+            self._list.leave_out(acts_once)
         self.running = running = Running(self._list, model, self._listeners, fit, reading)
         # A list that was made before the restore does not call set_model again.
         for listener in waiting_for(running.callbacks):
@@ -180,6 +184,7 @@ class Loop:
 
     def _on_train_end(self, heard: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         heard(*args, **kwargs)
+        self.running.hear_signals()
         self.running.move(Event.TRAIN_END)
         for listener in self._listeners:
             listener.after_train_end(self.running)

@@ -177,6 +177,11 @@ class Running:
             self.signals = StopSignals(running_frame(self.model), exit_code)
         self.signals.listen(numbers)
 
+    def hear_signals(self) -> None:
+        """Hear of the signals that other processes of the training have noted."""
+        if self.signals is not None:
+            self.signals.exchange()
+
     # What happens to it.
 
     def arrive(self, logs: Any, seconds: float) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, NoReturn
 
+from .._keras import hosts
 from ..exceptions import CallbackStateError, StoppedBySignal
 
 #: The signals of ``save_on_signal=True``. Not every system has all of them.
@@ -64,7 +65,9 @@ class StopSignals:
         self._frame: FrameType | None = frame
         self._exit_code = exit_code
         self._previous: dict[int, Any] = {}
-        #: The first signal that has come.
+        #: The first signal that has come to this process.
+        self.noted: int | None = None
+        #: The one on which the run stops. If several processes train together, one of them has noted it.
         self.pending: int | None = None
 
     @property
@@ -94,6 +97,12 @@ class StopSignals:
                 before = signal.signal(number, self._note)
                 ignored = _IGNORED.pop(number, before)  # by a fit after which the process went on all the same
                 self._previous[number] = ignored if before == signal.SIG_IGN else before
+
+    def exchange(self) -> None:
+        """Hear of the signals that other processes of the training have noted."""
+        if hosts.count() > 1:
+            told = hosts.gather(b"" if self.noted is None else str(self.noted).encode(), "a signal")
+            self.pending = self.pending or next((int(number) for number in told if number), None)
 
     def leave(self) -> None:
         """The ``fit`` is over. After a signal this goes on noting, until :meth:`ignore`."""
@@ -133,7 +142,9 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._is_running(frame):
-            self.pending = self.pending or number
+            self.noted = self.noted or number
+            if hosts.count() == 1:
+                self.pending = self.noted
             return
         self.restore()
         previous = self._previous[number]

@@ -8,12 +8,13 @@ from typing import Any
 
 from .._callbacks.capture import keyed, saved_among, state_of
 from .._callbacks.made import note_made
-from .._callbacks.prepare import prepare_from
-from .._checkpoints.find import Found, find
+from .._callbacks.prepare import Prepared, prepare_from
+from .._checkpoints.find import Found
 from .._checkpoints.names import is_ours, refuse_to_begin_anew
 from .._checkpoints.needs import needs_of
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
+from .._keras import hosts
 from .._keras.backend import versions
 from .._keras.configuration import note
 from .._keras.installed import KNOWN
@@ -27,6 +28,7 @@ from ..exceptions import CheckpointNotFoundError, CorruptCheckpointError, Restor
 from .changed import changes_of, tell_of_backend, warn_of_changes
 from .checks import Expected
 from .match import Change, Matched, match
+from .processes import doubts_of, found_by_all
 from .put_in import put_in
 from .rebuild import rebuild
 from .restored import Report, Restored
@@ -98,14 +100,14 @@ def restore_callbacks(
         callback.notices.with_live_callbacks = True
     for _ in range(REPLACED):
         try:
-            found = find(path, callbacks, missing_ok=missing_ok, keys=trust.keys)
+            found = found_by_all(path, callbacks, missing_ok, trust)
         except CheckpointNotFoundError as error:
             raise _with_missing_ok(error, path) from error.__cause__
         if found is None:
             if model is not None:
                 check_built(model, path)  # the first start says what the second could not cure
                 note(model)
-            refuse_to_begin_anew(path, callbacks or [])
+            hosts.each(lambda: refuse_to_begin_anew(path, callbacks or []), "the beginning of a run")
             note_made(saved_among(callbacks or []), is_new=True)
             return Restored(callbacks or [])
         try:
@@ -128,26 +130,9 @@ def restore_callbacks(
 
 def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:
     snapshot = found.snapshot
-    try:
-        check_generators(snapshot.run.generators)
-    except ValueError as error:
-        raise CorruptCheckpointError(
-            snapshot.where, f"its random generators cannot be put back: {error}"
-        ) from error
-    if callbacks is None:
-        by_key = rebuild(snapshot, trust=trust, directory=shown(os.path.dirname(found.model_path)))
-        callbacks = list(by_key.values())
-        report = _report(snapshot, by_key, Matched(by_key, [], [], []))
-    else:
-        by_key, report = _match(snapshot, callbacks, strict)
-    prepared = prepare_from(snapshot, by_key, model=model, trust=trust)
-    known = {(change.key, change.argument) for change in report.changed}
-    kept = [Change(*given) for given in prepared.given if given[:2] not in known]
-    report = replace(report, changed=(*report.changed, *kept))
-    if model is not None:
-        expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
-        expected.check_variables(model, loads=True)
-        report = replace(report, model_changed=tuple(changes_of(snapshot.meta, note(model))))
+    callbacks, by_key, prepared, report = hosts.each(
+        lambda: _prepared(found, callbacks, model, trust, strict), "what is restored"
+    )
     put_in(snapshot, found.model_path, prepared, model)
     tell_of_backend(found.model_path, snapshot.meta)
     Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
@@ -177,6 +162,34 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
         by_key,
         found.model_path,
     )
+
+
+def _prepared(
+    found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool
+) -> tuple[list[Any], dict[str, Any], Prepared, Report]:
+    """The callbacks, those that get a state by their keys, their states, and a report. Nothing changes."""
+    snapshot = found.snapshot
+    try:
+        check_generators(snapshot.run.generators)
+    except ValueError as error:
+        raise CorruptCheckpointError(
+            snapshot.where, f"its random generators cannot be put back: {error}"
+        ) from error
+    if callbacks is None:
+        by_key = rebuild(snapshot, trust=trust, directory=shown(os.path.dirname(found.model_path)))
+        callbacks = list(by_key.values())
+        report = _report(snapshot, by_key, Matched(by_key, [], [], []))
+    else:
+        by_key, report = _match(snapshot, callbacks, strict)
+    prepared = prepare_from(snapshot, by_key, model=model, trust=trust)
+    known = {(change.key, change.argument) for change in report.changed}
+    kept = [Change(*given) for given in prepared.given if given[:2] not in known]
+    report = replace(report, changed=(*report.changed, *kept))
+    if model is not None:
+        expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
+        expected.check_variables(model, loads=True)
+        report = replace(report, model_changed=tuple(changes_of(snapshot.meta, note(model))))
+    return callbacks, by_key, prepared, report
 
 
 def _with_missing_ok(error: CheckpointNotFoundError, path: str) -> CheckpointNotFoundError:
@@ -260,5 +273,5 @@ def _report(snapshot: Snapshot, by_key: dict[str, Any], matched: Matched) -> Rep
         tuple(appeared),
         saved,
         tuple(differences),
-        tuple(map(str, snapshot.meta.doubts)),
+        (*map(str, snapshot.meta.doubts), *doubts_of(snapshot)),
     )

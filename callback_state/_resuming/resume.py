@@ -20,10 +20,12 @@ from .._callbacks.prepare import prepare_from
 from .._checkpoints.names import is_ours
 from .._checkpoints.snapshot import Snapshot
 from .._format.trust import Trust
+from .._keras import hosts
 from .._keras.configuration import take_over
 from .._keras.epoch import build_metrics, hand_over_logs, put_back_history, put_back_metrics, show_progress
 from .._keras.fit import first_epoch, set_first_epoch
 from .._keras.randomness import put_back_generators, tell_of_seed
+from .._keras.stock_callbacks import acts_once
 from .._keras.weights import rate_of
 from .._loop import messages, waiting
 from .._loop.listener import Listener
@@ -35,6 +37,7 @@ from .._warn import warn
 from ..exceptions import ResumeError
 from .checks import Expected
 from .mode import Mode, adds_epochs, choose, in_words, is_the_finished
+from .processes import opened_by_all
 from .put_in import Kept, complete, put_in
 
 
@@ -166,17 +169,21 @@ class Resume(Listener):
 
     def _check(self, mode: Mode, running: Running) -> None:
         expected = self._expected
-        if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
-            expected.check_loop(is_extended_first=running.extends and not self._let_pass)
-        if mode is not Mode.NOTHING:
-            expected.check_epoch(running.fit)
-            expected.check_callbacks(self._keyed, running.callbacks)
+        hosts.each(lambda: self._check_fit(mode, running), "the beginning of fit")
         if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
             if self._model is None:
                 expected.check_variables(running.model)
                 complete(self._snapshot, self._path, running.model)
                 take_over(running.model, self._meta.model.configuration)
             expected.check_model(running.model, self._rate)
+
+    def _check_fit(self, mode: Mode, running: Running) -> None:
+        expected = self._expected
+        if mode is not Mode.NOTHING or is_the_finished(self._meta, running.fit):
+            expected.check_loop(is_extended_first=running.extends and not self._let_pass)
+        if mode is not Mode.NOTHING:
+            expected.check_epoch(running.fit)
+            expected.check_callbacks(self._keyed, running.callbacks)
         if mode.trains:
             expected.check_data(running.described)
             expected.check_place(running.fit, self._run.data)
@@ -196,7 +203,7 @@ class Resume(Listener):
         name = self._meta.goes_on_from
         if name is not None:
             path = os.path.join(os.path.dirname(self._path), name)
-            snapshot = Snapshot.open(path, self._trust.keys)
+            snapshot = opened_by_all(path, self._trust)
             if snapshot.meta.run_id != self._meta.run_id:
                 raise ResumeError(
                     f"{self._path}: expected {name} beside it, with the last epoch of this run, found a "
@@ -255,8 +262,9 @@ class Resume(Listener):
     def _each_outside(self, act: Callable[[Any, Any], None]) -> None:
         """Act on what each callback has written outside this process, such as a log file."""
         for entry in self._meta.callbacks:
-            if entry.key in self._keyed:
-                act(self._keyed[entry.key], entry.outside)
+            callback = self._keyed.get(entry.key)
+            if callback is not None and (hosts.is_first() or not acts_once(callback)):
+                act(callback, entry.outside)
 
     def _check_skipped(self) -> None:
         for callback in self._keyed.values():
@@ -284,6 +292,7 @@ class Resume(Listener):
 
     def _finish(self) -> None:
         self._is_done = True
+        self._kept = None  # it has a copy of the model
         waiting.forget(self, [*self._keyed.values()], None if self._model is None else self._model())
 
 

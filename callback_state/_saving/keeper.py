@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .._callbacks.capture import keyed, note_began, saved_among
 from .._callbacks.made import note_made
-from .._callbacks.taken import Taken, take, take_state
+from .._callbacks.taken import Taken, take_state
 from .._checkpoints.names import final_name, interim_name
 from .._checkpoints.template import filled
+from .._keras import hosts
 from .._keras.epoch import history_of
 from .._loop.listener import Listener
 from .._loop.loop import Loop
@@ -18,13 +20,15 @@ from .._loop.running import Entry, Running
 from .._loop.waiting import check_nobody_waits
 from .._store.claims import Owner
 from ..exceptions import NotPicklableError, RestoreError
+from . import together
 from .decision import Event, entered, number
 from .ledger import Ledger, accepted
 from .meta import last_logs, meta_and_run_of
 from .notices import say_not_better, warn_of_missing_value
 from .rescue import Copy, Rescue
 from .saves import Decided, Saves
-from .start import begin, begin_run, look_at_files
+from .start import begin, begin_run, check_apart, open_directory
+from .together import Pulse
 from .writer import Writer
 
 
@@ -42,11 +46,11 @@ class Keeper(Listener):
         # Keras's best value and the ledger, before the last decision.
         self._before: tuple[Any, Ledger] = (checkpoint.best, checkpoint.ledger)
         self._rescue: Rescue | None = None
-        self._beside = 0
+        self._pulse = Pulse()
 
     @property
     def speaks(self) -> bool:  # type: ignore[override]
-        return bool(self.checkpoint.verbose)
+        return bool(self.checkpoint.verbose) and hosts.is_first()
 
     @property
     def saved(self) -> str | None:  # type: ignore[override]
@@ -71,28 +75,25 @@ class Keeper(Listener):
         checkpoint = self.checkpoint
         others = [keeper.checkpoint for keeper in _keepers(running) if keeper is not self]
         note_made(self.registered(running), is_new=False)
+        hosts.each(lambda: check_apart(checkpoint, others, running), "the checkpoints of fit")
         begin(checkpoint, others, running)
         checkpoint.ledger = checkpoint.ledger.without_due()
         self._writer.wrote_at = time.monotonic()
         if checkpoint.hears_batches:
             running.hear_batches()
         if checkpoint.save_on_exception and running.trains:
-            self._rescue = Rescue(self.copy)
-        self._writer.attempt(lambda: self._open_directory(running), checkpoint.root)
+            self._rescue = Rescue(self.copy) if hosts.count() == 1 else checkpoint.notices.tell_of_exceptions()
+        self._writer.attempt(lambda: open_directory(checkpoint, self._directory, running), checkpoint.root)
         if running.trains and checkpoint.save_on_signal:
             running.listen_for_signals(checkpoint.save_on_signal, checkpoint.exit_code)
-
-    def _open_directory(self, running: Running) -> None:
-        self._beside = look_at_files(self.checkpoint, self._directory, running)
-        if running.trains:
-            self._directory.hold()
 
     def after_train_begin(self, running: Running) -> None:
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         self._note_logs(running)
         checkpoint = self.checkpoint
         callbacks = self.registered(running)
-        checkpoint.notices.warn_of_pickles(take_state(callbacks, self.model), keyed(callbacks))
+        state = hosts.each(lambda: take_state(callbacks, self.model), "what can be saved")
+        checkpoint.notices.warn_of_pickles(state, keyed(callbacks))
         try:
             checkpoint.ledger = accepted(checkpoint.ledger, checkpoint.template)
         except ValueError as error:  # this run cannot have written it
@@ -126,6 +127,7 @@ class Keeper(Listener):
         event, checkpoint = self._event, self.checkpoint
         if running is None:
             begin_run(checkpoint, (), None)
+        is_time = self._pulse.asks(checkpoint, event, running, self.is_time)
         is_asked = self._is_asked(running)  # once: a signal may come at any time
         if event is not None:
             self._saves.make_way(event, stops=is_asked)
@@ -133,7 +135,7 @@ class Keeper(Listener):
         if event is None:
             return
         self._before = checkpoint.best, checkpoint.ledger
-        name = checkpoint.ask(event)
+        name = together.name_after(checkpoint, event)
         if name is not None:
             value = number(event.logs.get(checkpoint.monitor))
             if checkpoint.keep_best is not None and value is None:
@@ -141,7 +143,7 @@ class Keeper(Listener):
             checkpoint.ledger = entered(
                 checkpoint, name, value, is_there=lambda name: self._directory.may_delete(name, checkpoint)
             )
-        elif is_asked or self.is_time():
+        elif is_asked or is_time():
             checkpoint.ledger = checkpoint.ledger.enter_interim()
         if checkpoint.ledger.due is not None:
             checkpoint.ledger = checkpoint.ledger.stamped(self.next_stamp(running))
@@ -180,8 +182,7 @@ class Keeper(Listener):
             keeper._saves.settle()
         if running.is_interrupted or running.epoch is None or not self._marks_the_end(running):
             return
-        epoch = running.epoch
-        if self._writer.attempt(lambda: self._finish(epoch, running), self.checkpoint.root):
+        if self._writer.attempt(partial(self._finish, running.epoch, running), self.checkpoint.root):
             running.note_end(self._directory.absolute)
 
     def after_failure(self, running: Running) -> None:
@@ -208,8 +209,8 @@ class Keeper(Listener):
 
     def _note_logs(self, running: Running) -> None:
         """Note at once which log files the run has begun: a killed run has some that no checkpoint knows."""
-        roots = [keeper.checkpoint.root for keeper in _keepers(running)]
-        note_began(self.registered(running), Owner.of(self.checkpoint.own.run, roots))
+        owner = Owner.of(self.checkpoint.own.run, [keeper.checkpoint.root for keeper in _keepers(running)])
+        note_began(self.registered(running) if hosts.is_first() else [], owner)
 
     def is_time(self) -> bool:
         """Whether ``save_every`` seconds have passed since the last save, and none is still to be settled."""
@@ -219,8 +220,8 @@ class Keeper(Listener):
 
     def next_stamp(self, running: Running | None) -> int:
         """Nanoseconds since 1970; more than at every save of the run, also where the clock was set back."""
-        stamps = [keeper.checkpoint.ledger.stamp for keeper in (self, *_keepers(running))]
-        return max(time.time_ns(), 1 + max(stamps))
+        last = max(keeper.checkpoint.ledger.stamp for keeper in (self, *_keepers(running)))
+        return int(hosts.first(lambda: max(time.time_ns(), 1 + last), "the time of a save"))
 
     # What.
 
@@ -232,12 +233,13 @@ class Keeper(Listener):
 
     def take(self, event: Event, running: Running | None, **changes: Any) -> Taken:
         """Take everything that this moment's state file is to say; ``changes`` are fields of ``Meta``."""
-        meta, run, variables = meta_and_run_of(self.checkpoint, self.model, event, running, beside=self._beside)
+        beside = self._directory.beside
+        meta, run, variables = meta_and_run_of(self.checkpoint, self.model, event, running, beside=beside)
         meta = replace(meta, **changes)
         if running is not None and running.reading is not None:
             running.reading.warn()
         held = None if running is None else running.held
-        return take(self.registered(running), self.model, meta, run, held, variables)
+        return together.take(self.registered(running), self.model, meta, run, held, variables)
 
     def copy(self, event: Event, running: Running) -> Copy | None:
         """Take an interim save of this moment and keep it in memory; None where that cannot be saved."""
@@ -268,11 +270,8 @@ class Keeper(Listener):
     def _write_what_is_due(self, event: Event, running: Running) -> None:
         """A kill between the saves of two checkpoints of one moment left the second one unwritten."""
         checkpoint, due = self.checkpoint, self.checkpoint.ledger.due
-        if due is None:
-            return
-        found = self._directory.meta_of(due)
-        said = None if found is None else (found.run_id, found.epoch, found.batch)
-        if said != (checkpoint.own.run, *event.moment):
+        said = None if due is None else hosts.first(lambda: self._directory.moment_of(due), "the file that is due")
+        if due is not None and said != [checkpoint.own.run, *event.moment]:
             self._before = checkpoint.best, checkpoint.ledger
             self.save(due, event, running)
 

@@ -36,6 +36,8 @@ class Notices:
     told_of_waiting: bool = False
     told_of_forgotten: bool = False
     told_of_missing_value: bool = False
+    told_of_processes: bool = False
+    told_of_exceptions: bool = False
     made_in: str | None = None  # the working directory when the callback was made
     foreign: frozenset[str] = frozenset()  # the names of files that were told to be none of this run's
     undeleted: frozenset[str] = frozenset()  # the names of files that were told to be still there
@@ -60,6 +62,24 @@ class Notices:
                 f"{path}: this save was still being written when the next one was due, so training has waited "
                 f"{seconds:.2f} s for it. This is said only once. If it happens often, save less often (period=, "
                 f"save_freq=), or to a faster disk."
+            )
+
+    def tell_of_processes(self) -> None:
+        """Warn once that a save of several processes is not written beside training."""
+        if not self.told_of_processes:
+            self.told_of_processes = True
+            warn(
+                "save_on_background=True: several processes train together, and each save needs all of them. So "
+                "it is written at once, and training waits for it."
+            )
+
+    def tell_of_exceptions(self) -> None:
+        """Warn once that nothing is saved when one of several processes fails."""
+        if not self.told_of_exceptions:
+            self.told_of_exceptions = True
+            warn(
+                "save_on_exception=True: several processes train together, and when one of them fails, the others "
+                "cannot save with it. So nothing is saved then. Pass save_every= or save_freq=."
             )
 
     def warn_of_old_values(self, path: str, steps: int) -> None:

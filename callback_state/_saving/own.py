@@ -39,7 +39,7 @@ class Own:
 
     def of(self, run: str | None, *, is_resumed: bool) -> Own:
         """This one, if it is of that run; else one that has written nothing. None: the run begins here."""
-        run = run or secrets.token_hex(16)
+        run = run or new_run()
         if self.run == run:
             return self if not is_resumed else replace(self, is_resumed=True)
         return Own(run, is_resumed=is_resumed)
@@ -95,6 +95,11 @@ class Own:
         if not isinstance(found, Glance) or (found.summary.run_id, found.summary.saved_at) != (self.run, stamp):
             return self
         return replace(self, digests={**self.digests, name: found.sealed.model_digest.hex()})
+
+
+def new_run() -> str:
+    """The identity of a run that begins."""
+    return secrets.token_hex(16)
 
 
 def run_at(path: str) -> Summary | None:

@@ -12,7 +12,7 @@ from .._checkpoints.snapshot import columns_of
 from .._checkpoints.template import fixed
 from .._format.room import Room
 from .._format.trust import signer_of
-from .._keras import model_file
+from .._keras import hosts, model_file
 from .._keras.one_pass import Content
 from .._keras.values import Values
 from .._keras.weights import joined, optimizers_of
@@ -59,8 +59,12 @@ class Save:
         self._content = model_file.content_of(
             self._model, self.path, weights_only=self._weights_only, meta=self._columns, values=self.values
         )
-        for variable in self.taken.variables:
-            self.values.of(variable)
+        self.values.complete(self.taken.variables)
+        if self._content is None and self.values.are_divided:
+            raise ValueError(
+                f"{self.path}: this model has a save of its own, which one process cannot do if variables are "
+                f"divided among processes. Leave save and save_weights as they are in keras.Model."
+            )
         if self.values.beside:
             self.taken.arrays.copied(self._room)
         if self._content is not None:
@@ -76,16 +80,24 @@ class Save:
         return self._content is None
 
     def run(self) -> None:
-        """Write. On return the checkpoint is durable; if this raises, the one before is unchanged."""
+        """Write. On return the checkpoint is durable; if this raises, the one before is unchanged.
+
+        Of several processes the first writes. The others only give their parts of the values, in the same order.
+        """
         try:
-            arrays = self.taken.arrays.files()
-            with commit.write(
-                self._target, self._write_model, self._seal, link=self._link, arrays=arrays
-            ) as written:
-                self.values.check(self.path)
-                commit.commit(written)
+            if hosts.is_first():
+                self._commit()
         finally:
+            self.values.drain()
+            if not hosts.is_first():
+                self._complete()
             self._close()
+
+    def _commit(self) -> None:
+        arrays = self.taken.arrays.files()
+        with commit.write(self._target, self._write_model, self._seal, link=self._link, arrays=arrays) as written:
+            self.values.check(self.path)
+            commit.commit(written)
         self.sha256, self.identity = written.digest, identity_of(self._target)
 
     def _write_model(self, staged: str) -> tuple[bytes, int] | None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from .._callbacks.capture import keyed
 from .._callbacks.taken import Taken
+from .._keras import hosts
 from .._warn import warn
 from .decision import Event
 from .ledger import Ledger
@@ -71,10 +72,13 @@ class Saves:
     def begin(self, decided: Decided, take: Callable[[], Taken]) -> None:
         """Save the present moment, whose state ``take`` takes; or begin to, if that goes on beside training."""
         checkpoint = self._checkpoint
-        decided.is_told = bool(checkpoint.verbose)
+        decided.is_told = bool(checkpoint.verbose) and hosts.is_first()
 
         def prepare() -> None:
             beside, interim = checkpoint.save_on_background, checkpoint.ledger.is_interim
+            if beside and hosts.count() > 1:
+                beside = False
+                checkpoint.notices.tell_of_processes()
             save = self._writer.prepare(decided.path, take(), interim=interim, beside=beside)
             if beside and not save.needs_model:
                 self._start(decided, save)
@@ -100,6 +104,8 @@ class Saves:
     def _write(self, decided: Decided, save: Save) -> None:
         """What may be done beside training. After a save that has succeeded, an error is left for later."""
         save.run()
+        if not hosts.is_first():
+            return
         is_durable = self._writer.published.announce(decided.path, save.meta, is_told=decided.is_told)
         seconds = time.monotonic() - decided.began
         if decided.is_told and is_durable and decided.is_beside:
@@ -128,7 +134,8 @@ class Saves:
         notices.warn_of_pickles(save.taken.state, keyed(decided.callbacks))
         notices.tell_of_extra(decided.path, sum(values.nbytes for values in extra.values))
         self._writer.directory.delete(self._checkpoint)
-        if future is None:  # else the next save takes the deletions along, and training does not wait for them
+        if future is None and hosts.is_first():
+            # Else the next save takes the deletions along, and training does not wait for them.
             self._writer.published.push()
         self._writer.tell(decided.path, decided.unheard, may_raise=may_raise)
 

@@ -12,6 +12,7 @@ from typing import Any
 from .._checkpoints.names import files_named_by, final_name, fits, interim_name, is_ours
 from .._checkpoints.schema import MAX_EPOCHS
 from .._checkpoints.template import filled, fixed, parts_of, split
+from .._keras import hosts
 from .._loop.running import Running
 from .._store.bucket.places import pulled
 from .._store.bucket.urls import is_url
@@ -19,12 +20,11 @@ from .._warn import warn
 from ..exceptions import CallbackStateError
 from .directory import Directory
 from .notices import warn_of_files, warn_of_loop, warn_of_own_files
-from .own import run_at
+from .own import new_run, run_at
 
 
 def begin(checkpoint: Any, others: Sequence[Any], running: Running) -> None:
-    """Take part in a ``fit`` beside others of its kind. Raises CallbackStateError if two write one file."""
-    check_apart(checkpoint, others, running)
+    """Take part in a ``fit`` beside others of its kind, which :func:`check_apart` has looked at."""
     begin_run(checkpoint, others, running)
     count_fit(checkpoint, running)
     tell_of_directory(checkpoint)
@@ -36,8 +36,9 @@ def begin_run(checkpoint: Any, others: Sequence[Any], running: Running | None) -
     ``others`` are the other checkpoint callbacks of the same ``fit``.
     """
     restored = None if running is None else running.run_id
-    known = (restored, *(other.own.run for other in (checkpoint, *others)))
-    checkpoint.own = checkpoint.own.of(next(filter(None, known), None), is_resumed=restored is not None)
+    known = next(filter(None, (restored, *(other.own.run for other in (checkpoint, *others)))), None)
+    run = known or hosts.first(new_run, "the identity of the run")
+    checkpoint.own = checkpoint.own.of(run, is_resumed=restored is not None)
 
 
 def count_fit(checkpoint: Any, running: Running) -> None:
@@ -131,6 +132,20 @@ def _name_of(template: str, epoch: int) -> str | None:
         return filled(template, epoch, 0, logs)
     except (LookupError, ValueError, TypeError, AttributeError):  # whatever str.format raises
         return None
+
+
+def open_directory(checkpoint: Any, directory: Directory, running: Running) -> None:
+    """Look at the directory, and lock it if anything is left to train."""
+
+    def look() -> int:
+        beside = look_at_files(checkpoint, directory, running)
+        if running.trains:
+            directory.hold()
+        return beside
+
+    directory.beside = hosts.first(look, "the directory of the checkpoints")
+    if running.trains:
+        directory.check_shared()
 
 
 def look_at_files(checkpoint: Any, directory: Directory, running: Running) -> int:

@@ -12,19 +12,19 @@ from functools import partial
 from typing import Any
 
 from .._callbacks.in_place import Held
-from .._callbacks.taken import Taken, TakenState, take, take_state
+from .._callbacks.taken import Taken, TakenState, take_state
 from .._checkpoints.schema import Meta, Run
 from .._checkpoints.snapshot import Snapshot
 from .._format.room import Room
 from .._format.trust import signer_of
-from .._keras import weights
+from .._keras import hosts, weights
 from .._keras.backend import backend
 from .._keras.values import Values
 from .._loop.messages import moment
 from .._store import commit, pair
 from .._warn import warn
 from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, WriteError
-from . import on_saved
+from . import on_saved, together
 from .directory import Directory
 from .published import Published
 from .rescue import Copy
@@ -61,6 +61,17 @@ def _late(path: str, error: Exception) -> WriteError:
     )
 
 
+def _model_at(path: str) -> list[Any] | None:
+    """The SHA-256, in hexadecimal digits, and the size of the model file of a checkpoint; None if it is not whole.
+
+    Somebody may have removed it, or the directory may have gone away.
+    """
+    with contextlib.suppress(CallbackStateError, OSError):
+        sealed = pair.open_pair(path).sealed
+        return [sealed.model_digest.hex(), sealed.model_size]
+    return None
+
+
 class Writer:
     """Writes for a checkpoint callback.
 
@@ -87,16 +98,20 @@ class Writer:
         ``beside``: training goes on while the save runs, unless it needs the model.
         """
         checkpoint = self._checkpoint
-        tell_of_directory(checkpoint)
-        self.directory.hold()
-        self.directory.refuse_to_replace(os.path.basename(path), checkpoint.own)
+        hosts.first(lambda: self._enter(path), "the directory before a save")
         values = Values(beside=beside, room=self._room_of_values)
         save = Save(checkpoint, self._model, path, taken, values, self._room, interim=interim)
         self.wrote_at = time.monotonic()
         return save
 
+    def _enter(self, path: str) -> None:
+        tell_of_directory(self._checkpoint)
+        self.directory.hold()
+        self.directory.refuse_to_replace(os.path.basename(path), self._checkpoint.own)
+
     def note(self, save: Save) -> None:
         """A save has run."""
+        save.sha256 = bytes.fromhex(hosts.first(save.sha256.hex, "the digest of the model file"))
         meta, path, taken, checkpoint = save.meta, save.path, save.taken, self._checkpoint
         if taken.run.data is None and self._stands_still(meta):
             checkpoint.notices.warn_of_old_values(path, meta.model.iterations)
@@ -128,8 +143,11 @@ class Writer:
         self._hand_on(path, save.meta, may_raise=may_raise)
 
     def _hand_on(self, path: str, meta: Meta, *, may_raise: bool = True) -> None:
-        self.published.announce(path, meta)
-        self.tell(path, self.published.call(), may_raise=may_raise)
+        error = None
+        if hosts.is_first():
+            self.published.announce(path, meta)
+            error = self.published.call()
+        self.tell(path, error, may_raise=may_raise)
 
     def leave(self) -> None:
         """The ``fit`` is over: what a store still lacks is put there, and others may write."""
@@ -139,8 +157,12 @@ class Writer:
 
     def tell(self, path: str, error: Exception | None, *, may_raise: bool = True) -> None:
         """In the thread that trains: what a function of ``on_saved=`` has raised, and what the store lacks."""
-        self.published.tell(path, may_raise=may_raise)
-        on_saved.tell(error, path, may_raise=may_raise and self._checkpoint.on_save_error == "raise")
+
+        def act() -> None:
+            self.published.tell(path, may_raise=may_raise)
+            on_saved.tell(error, path, may_raise=may_raise and self._checkpoint.on_save_error == "raise")
+
+        hosts.first(act, "what is told of a save")
 
     def attempt(
         self, act: Callable[[], object], path: str, *, may_raise: bool = True, is_late: bool = False
@@ -153,9 +175,13 @@ class Writer:
         go of it. Without ``may_raise`` no error leaves. ``is_late``: the save was begun at an earlier event, so an
         error that leaves says which one it was.
         """
+        raised = None
         try:
             act()
-        except Exception as error:
+        except Exception as caught:
+            raised = caught
+        error = hosts.agreed(raised, "whether it was saved")
+        if error is not None:
             is_too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
             may_pass = isinstance(error, (OSError, NotPicklableError)) and not is_too_long
             is_final = isinstance(error, OverwriteError) or (isinstance(error, InUseError) and error.lost)
@@ -165,7 +191,7 @@ class Writer:
                     raise _too_long(path) from error
                 if is_late:
                     raise _late(path, error) from error
-                raise
+                raise error
             warn(
                 f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged, "
                 f"training goes on, and the next save tries again. To end training instead, pass "
@@ -187,13 +213,13 @@ class Writer:
         """Note the last epoch, which is not saved, to find out whether the end of the run changes anything."""
         self._last = None
         with contextlib.suppress(NotPicklableError):  # the save of the end, which follows, tells
-            state = take_state(callbacks, self._model).settled()
-            self._last = _Last(None, weights.digest_of(self._model), state)
+            digest = weights.digest_of(self._model)  # first: every process comes here
+            self._last = _Last(None, digest, take_state(callbacks, self._model).settled())
 
     def adopt(self, path: str, callbacks: list[Any]) -> None:
         """Take over the checkpoint that a killed process has written of the present moment."""
-        found = Snapshot.open(path)
-        state = take_state(callbacks, self._model).settled()
+        found = hosts.each(lambda: Snapshot.open(path), "the checkpoint of this moment")
+        state = hosts.each(lambda: take_state(callbacks, self._model).settled(), "the state of this moment")
         self._last = _Last(path, weights.digest_of(self._model), state, found.meta, found.run)
 
     def mark_finished(self, epoch: int, callbacks: list[Any], held: Held) -> bool:
@@ -202,16 +228,18 @@ class Writer:
         if last is None or path is None or not self._is_unchanged(callbacks):
             return False
         assert last.meta is not None and last.run is not None
-        try:
-            sealed = pair.open_pair(path).sealed
-        except (CallbackStateError, OSError):  # somebody has removed it, or the directory has gone away
+        model = hosts.first(lambda: _model_at(path), "the last checkpoint")
+        if model is None:
             self._last = replace(last, path=None)
             return False
         meta = replace(last.meta, finished=True)
-        taken = take(callbacks, self._model, meta, last.run, held)
-        sign = signer_of(self._checkpoint.keys, path)
-        data = taken.sealed(sealed.model_digest, sealed.model_size, sign)
-        commit.commit_state(path, data, taken.arrays.files())
+        taken = together.take(callbacks, self._model, meta, last.run, held)
+
+        def commit_state() -> None:
+            data = taken.sealed(bytes.fromhex(model[0]), model[1], signer_of(self._checkpoint.keys, path))
+            commit.commit_state(path, data, taken.arrays.files())
+
+        hosts.first(commit_state, "the mark of the end")
         self._hand_on(path, meta)
         return True
 
@@ -227,9 +255,11 @@ class Writer:
     def _is_unchanged(self, callbacks: list[Any]) -> bool:
         """Whether model and callbacks are as they were at the last moment that was saved or noted."""
         last = self._last
-        if last is None or last.digest != weights.digest_of(self._model):
+        is_same = last is not None and last.digest == weights.digest_of(self._model)
+        if last is None or not hosts.all_agree(is_same, "whether the end has changed the model"):
             return False
-        return last.state == take_state(callbacks, self._model)
+        is_same = hosts.each(lambda: last.state == take_state(callbacks, self._model), "the state at the end")
+        return hosts.all_agree(is_same, "whether the end has changed a callback")
 
     def _saved_at(self, epoch: int) -> str | None:
         """The checkpoint that was saved at the end of this 0-based epoch."""

@@ -53,6 +53,10 @@ class Backend:
 
         return numpy.array(self.view(value))
 
+    def kept(self, value: Any) -> Any:
+        """The value of a variable, to be assigned again, whatever happens to it meanwhile."""
+        return self.copy(value)
+
     def copies(self, variable: Any) -> tuple[Any, ...]:
         """The copies of a variable, one on each device of a strategy; the variable itself if there is only one."""
         return (variable,)

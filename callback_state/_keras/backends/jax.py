@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .. import hosts
 from .base import Backend
 
 #: Of XLA, for a GPU.
@@ -21,6 +22,18 @@ class Jax(Backend):
 
     name = "jax"
     needs_step = True
+
+    def view(self, value: Any) -> Any:
+        return hosts.whole(self.inner(value))
+
+    def held(self, value: Any) -> Any:
+        inner = self.inner(value)
+        return inner if hosts.is_shared(inner) else self.view(value)
+
+    def kept(self, value: Any) -> Any:
+        # If an array of NumPy is assigned to a variable that several processes share, they compare all of it.
+        inner = self.inner(value)
+        return inner.copy() if hosts.is_shared(inner) else self.copy(value)
 
     def doubts(self, model: Any) -> list[tuple[str, str]]:
         import jax

@@ -61,7 +61,7 @@ def _said(checkpoint: Listed, monitor: str) -> set[str] | None:
     """
     try:
         ((_, (path, *_)),) = files_of(checkpoint.path)
-        nodes, root, states, _ = cast(Any, unseal(state_bytes(path), path).tree)
+        nodes, root, states, *_ = cast(Any, unseal(state_bytes(path), path).tree)
         meta = _dict(nodes, _dict(nodes, root)["meta"])
         described = Decoder(Table(nodes, meta["callbacks"])).value()
         told = {_told(entry["arguments"], monitor) for entry in described}
