@@ -22,7 +22,8 @@ ASK = """
 import importlib.metadata as m, json, sys
 print(json.dumps(["%d.%d" % sys.version_info[:2], *(m.version(name) for name in sys.argv[1:])]))
 """
-BEGIN, END = ".. begin what the tests run on\n", ".. end what the tests run on\n"
+#: The line of the README after which the table stands, up to its end.
+AFTER = "``.ci/ran.py`` says what the tests ran on:\n\n"
 
 
 def row(environment: str, backend: str, package: str, tests: str) -> list[str]:
@@ -36,8 +37,10 @@ def row(environment: str, backend: str, package: str, tests: str) -> list[str]:
 def table() -> str:
     """The table, as it stands in the README."""
     lines = [["backend, on a CPU", "Keras", "Python", "tests"], *(row(*run) for run in RUNS)]
-    cells = ["".join(f"   {'*' if not n else ' '} - {cell}\n" for n, cell in enumerate(line)) for line in lines]
-    return ".. list-table::\n   :header-rows: 1\n   :widths: 28 12 12 48\n\n" + "".join(cells)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n".join([rule, text[0], rule, *text[1:], rule, ""])
 
 
 def main() -> None:
@@ -45,13 +48,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write it into the README")
     readme, made = ROOT / "README.rst", table()
     text = readme.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    found, tail = rest.split(END)
+    head, found = text.split(AFTER)
     if parser.parse_args().write:
-        readme.write_text(f"{head}{BEGIN}\n{made}\n{END}{tail}", encoding="utf-8")
+        readme.write_text(head + AFTER + made, encoding="utf-8")
         return
     print(made)
-    if found.strip() != made.strip():
+    if found != made:
         print(f"README.rst says otherwise. To write this table: {sys.executable} .ci/ran.py --write")
 
 

@@ -1,48 +1,57 @@
-"""The README cannot drift: its program, its output and its table are written by these tests.
+"""The README cannot drift: its output and its tables are written by tests, and it stays short.
 
-After a change, ``WRITE_README=1 python -m pytest tests/test_readme.py`` writes them anew.
+After a change, ``WRITE_README=1 python -m pytest tests/test_readme.py tests/promises/test_recipes.py`` writes them
+anew.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from pages import README, block, part
+from commands import run
+from pages import README, block, listing
 from programs import lines_of_code, path_of, start
 
-import callback_state
-import callback_state.testing
+#: The line before the output of the program.
+FIRST = "``examples/train.py`` is such a script. Killed in its fourth epoch and started again:"
+#: Lines: so many are read to the end.
+MOST = 150
 
 
-def test_the_program_and_its_output(tmp_path: Path) -> None:
-    """The first thing in the README is examples/train.py, killed and started again, as it printed."""
-    part("program", block("python", path_of("train.py").read_text(encoding="utf-8")))
+def test_the_program_and_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What examples/train.py prints, killed and started again; and what three commands say of its run then."""
     whole = start("train.py", tmp_path / "whole").out
     died = start("train.py", tmp_path, dies_at=110).out  # the 14th of the fourth epoch
     resumed = start("train.py", tmp_path).out
     shown = f"$ python train.py\n{died}Killed\n$ python train.py\n{resumed}"
-    part("output", block("console", shown))
+    listing(FIRST, block("console", shown))
     assert resumed.splitlines()[1:] == whole.splitlines()[-len(resumed.splitlines()) + 1 :]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("prune", "ckpt", "--keep", "2").status == 0
+    looks = {"ls ckpt": run("ls", "ckpt"), "verify ckpt/008.keras": run("verify", "ckpt/008.keras")}
+    looks["doctor train.py"] = run("doctor", path_of("train.py"))
+    text = "".join(f"$ callback-state {line}\n{done.out}" for line, done in looks.items())
+    listing("And on the command line:", block("console", re.sub(r" [0-9]+ s  ", " 2 s  ", text)))
 
 
 def test_the_test_of_a_schedule() -> None:
-    """The README's section on tests is a file that is run."""
-    part("schedule", block("python", path_of("test_schedule.py").read_text(encoding="utf-8")))
+    """It is the end of a file that is run."""
+    text = path_of("test_schedule.py").read_text(encoding="utf-8")
+    shown = text[text.index("def test_rates") :].replace("\n\n\n", "\n\n")
+    listing("In a second, without training (``examples/test_schedule.py``):", block("python", shown))
 
 
-@pytest.mark.parametrize("name", callback_state.testing.__all__)
-def test_every_public_name_of_testing_is_in_the_readme(name: str) -> None:
-    """The same for ``callback_state.testing``."""
-    assert name in README.read_text(encoding="utf-8")
-
-
-def test_the_program_is_short() -> None:
-    """A complete program, shorter than sixty lines."""
+def test_it_is_short() -> None:
+    """The README, and the program that it is about."""
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= MOST
     assert lines_of_code("train.py") < 60
 
 
-@pytest.mark.parametrize("name", [n for n in callback_state.__all__ if not n.endswith("Error")])
-def test_every_public_name_is_in_the_readme(name: str) -> None:
-    """What is not in the README does not exist for a new user."""
+@pytest.mark.parametrize("name", ["@stateful", "restore_callbacks(", "simulate("])
+def test_each_use_is_shown(name: str) -> None:
+    """Callbacks of one's own, resuming, and tests of schedules."""
     assert name in README.read_text(encoding="utf-8")

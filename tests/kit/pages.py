@@ -30,3 +30,14 @@ def part(name: str, text: str, page: Path = README) -> None:
 def block(language: str, text: str) -> str:
     """A block of code in reStructuredText."""
     return f".. code-block:: {language}\n\n{textwrap.indent(text, '    ')}"
+
+
+def listing(after: str, text: str, page: Path = README) -> None:
+    """The same for the block of code that follows the line ``after``, where no line is to be spent on marks."""
+    found = page.read_text(encoding="utf-8")
+    match = re.search(rf"{re.escape(after)}\n\n(\.\. code-block::.*\n(?:\n|    .*\n)+?)(?=\n\S)", found)
+    assert match is not None, f"{page.name} has no block of code after {after!r}"
+    if os.environ.get("WRITE_README"):
+        page.write_text(found[: match.start(1)] + text + found[match.end(1) :], encoding="utf-8")
+    else:
+        assert match[1] == text

@@ -11,6 +11,7 @@ import pytest
 from harness import each, pairwise
 from inside import AXES, BATCHES, EPOCHS, Cell, Ended, start, start_stock
 from pages import part
+from places import ROOT
 
 pytestmark = [
     # Keras says so where an epoch's data end before steps_per_epoch, which some cells are about.
@@ -136,7 +137,11 @@ def test_stock_keras_on_the_same_rows(tmp_path: Path, uninterrupted: Any) -> Non
         resumed = start_stock(directory / "stock", cell)
         same["BackupAndRestore"] += resumed == start_stock(directory / "whole", cell)
     lines = [f"    {name:17}{count:4} of {len(PAIRS)}" for name, count in same.items()]
-    part("matrix", "\n".join([".. code-block:: text", "", f"    {TITLE}", *lines, ""]))
+    part(
+        "matrix",
+        "\n".join([".. code-block:: text", "", f"    {TITLE}", *lines, ""]),
+        ROOT / "docs" / "exactness.rst",
+    )
 
 
 def test_the_progress_bar_starts_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ import pytest
 from calls import Fault, Now
 from histories import HISTORIES, Act, History, Judge, Lost, act, goes_on, seen
 from pages import part
+from places import ROOT
 
 from callback_state._store import disk as _atomic
 from callback_state._store import recover
@@ -195,4 +196,4 @@ def test_the_old_or_the_new_checkpoint_is_whole(check: str, history: str) -> Non
 def test_the_readme_says_how_many_cases() -> None:
     """The number in the README is the number of cases that were looked at."""
     total = sum(cases(check, history) for check in CHECKS for history in HISTORIES)
-    part("cases", CASES.format(f"{total:,}"))
+    part("cases", CASES.format(f"{total:,}"), ROOT / "docs" / "durability.rst")
