@@ -44,6 +44,11 @@ class Published:
         self._error, self._is_told = None, False
         return True
 
+    def push_deletions(self) -> None:
+        """What was deleted after a save goes in the store too, unless that has just failed to answer."""
+        if self._error is None:
+            self.push()
+
     def announce(self, path: str, meta: Meta, *, is_told: bool = False) -> bool:
         """A checkpoint was committed; return whether it is durable where it belongs.
 

@@ -136,7 +136,7 @@ class Saves:
         self._writer.directory.delete(self._checkpoint)
         if future is None and hosts.is_first():
             # Else the next save takes the deletions along, and training does not wait for them.
-            self._writer.published.push()
+            self._writer.published.push_deletions()
         self._writer.tell(decided.path, decided.unheard, may_raise=may_raise)
 
     def settle_earlier(self, event: Event) -> None:

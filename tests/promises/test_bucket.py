@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
+from signal import SIGTERM, raise_signal
 from typing import Any
 
 import keras
 import pytest
 from commands import run as command
-from harness import EPOCHS, Make, PerBatch, Run, fit, make_model
+from harness import EPOCHS, Make, PerBatch, Run, Strike, fit, make_model
 from kept import kept
 from programs import start as start_example
+from s3_server import environment, file_system, new_bucket, running
 from stores import Requests, checkpoints, die, new_url, objects, put
 
 from callback_state import (
     Checkpoint,
     InUseError,
     ModelCheckpointEnhanced,
+    StoppedBySignal,
     StoreError,
     WriteError,
     latest_checkpoint,
@@ -106,6 +110,15 @@ def test_functions_that_look_take_a_url() -> None:
     assert restore_callbacks(url, into=callbacks()).finished is False
 
 
+@functools.cache
+def three() -> dict[str, bytes]:
+    """The objects of a run that was killed after three epochs."""
+    url = new_url()
+    start(url, kill=3)
+    die()
+    return {name: data for name, data in objects(url).items() if not name.startswith(".")}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -117,7 +130,8 @@ def test_functions_that_look_take_a_url() -> None:
 def test_each_command_takes_a_url(arguments: tuple[str, ...]) -> None:
     """It prints URLs where it would print paths, and nothing of the near copy."""
     url = new_url()
-    start(url, kill=3)
+    for name, data in three().items():
+        put(url, name, data)
     die()
     done = command(arguments[0], url, *arguments[1:])
     assert done.status == 0, done.err
@@ -169,12 +183,36 @@ def test_a_store_that_does_not_answer_ends_training_if_that_is_asked_for(monkeyp
     assert latest_checkpoint(url) == f"{url}/002.keras"
 
 
+def test_a_signal_makes_good_what_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The save of the signal is not taken by the store at first; it is there when the run has stopped."""
+    url, requests = new_url(), Requests(monkeypatch)
+    refused = iter([True])
+
+    def refuse(at: int, verb: str, name: str) -> None:
+        if name == "epoch.interim.keras" and verb == "write" and next(refused, False):
+            raise ConnectionError("no store")
+
+    def make() -> list[Any]:
+        return [*callbacks(), Strike("train_batch_end", at=1, epoch=2, act=lambda model: raise_signal(SIGTERM))]
+
+    requests.fault = refuse
+    monkeypatch.setattr(_objects, "TRIES", 1)
+    options = {"checkpoint": {"save_on_signal": True, "exit_code": None}, "position": 1}
+    with pytest.warns(UserWarning, match="not in the store yet"), pytest.raises(StoppedBySignal):
+        start(url, make, **options)
+    requests.fault = None
+    die()
+    assert latest_checkpoint(url) == f"{url}/epoch.interim.keras"
+    assert [checkpoint.batch for checkpoint in list_checkpoints(url)] == [None, None, 1]
+
+
 def test_a_store_that_cannot_be_reached_is_no_reason_for_an_older_checkpoint(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A model that the store does not give now is an error, not a damaged checkpoint."""
     url, requests = new_url(), Requests(monkeypatch)
-    start(url, kill=3)
+    for name, data in three().items():
+        put(url, name, data)
 
     def refuse(at: int, verb: str, name: str) -> None:
         if name == "003.keras":
@@ -219,12 +257,29 @@ def test_two_checkpoints_of_one_fit_share_a_bucket() -> None:
 def test_a_model_is_loaded_from_the_local_path() -> None:
     """Keras opens the verified copy of the object."""
     url = new_url()
-    start(url, kill=2)
+    for name, data in three().items():
+        put(url, name, data)
     die()
     restored = restore_callbacks(url)
     model = keras.models.load_model(restored.local_path)
     assert [w.shape for w in model.weights] == [w.shape for w in kept(make_model).weights]
-    assert repr(restored).startswith(f"<Restored {url}/002.keras: ")
+    assert repr(restored).startswith(f"<Restored {url}/003.keras: ")
+
+
+@pytest.mark.heavy
+def test_the_example_goes_on_in_s3(tmp_path: Path) -> None:
+    """The same before a real server, and each process on a machine of its own."""
+    with running() as port:
+        server = environment(f"http://127.0.0.1:{port}")
+        url = f"s3://{new_bucket(port)}/run"
+        for number, dies_at in enumerate(((1, 2), (3, 0), None)):
+            variables = {**server, "CALLBACK_STATE_CACHE": str(tmp_path / f"machine {number}")}
+            done = start_example("bucket.py", tmp_path, dies_at=dies_at, arguments=[url], environment=variables)
+        assert done.out.startswith(f"<Restored {url}/003.keras: ")
+        found = sorted(file_system(server["AWS_ENDPOINT_URL"]).ls(url, detail=False))
+    assert [name.rpartition("/")[2] for name in found if name.endswith(".keras")] == [
+        *("003.keras", "004.keras", "005.keras")
+    ]
 
 
 def test_the_example_goes_on_after_a_kill(tmp_path: Path) -> None:
