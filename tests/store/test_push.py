@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from saves import Writer, model_of, sealed, whole
+from saves import Writer, model_of, raises, sealed, whole
 from stores import Dead, Requests, checkpoints, die, new_url, objects, put, saves, seen, writing
 
 from callback_state._store import commit
@@ -73,6 +74,23 @@ def test_whoever_dies_at_a_request_leaves_a_whole_checkpoint(step: str, monkeypa
         left = [name for name in left if not name.endswith(".arrays")]
         assert left == [] and max(seen(url).values()) == last
     assert deaths >= 4
+
+
+def test_the_same_arrays_are_copied_within_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a save makes a link here, no byte of the arrays is put again; a store that cannot copy gets them."""
+    for can_copy in (True, False):
+        url, requests = new_url(), Requests(monkeypatch)
+        with writing(url) as directory:
+            saves(directory, "{epoch}.keras", range(1), arrays=True)
+            if not can_copy:
+                fs = places.holding_of(directory).near.bucket.fs  # type: ignore[union-attr]
+                monkeypatch.setattr(fs, "cp_file", raises(errno.ENOSYS), raising=False)
+            saves(directory, "{epoch}.keras", range(1, 2), arrays=True)
+        put_again = [
+            name for verb, name in requests.seen if verb == "write" and name.startswith("1.keras.callbacks.")
+        ]
+        assert len(put_again) == (2 if can_copy else 3)
+        assert seen(url) == {"0.keras": 0, "1.keras": 1}
 
 
 def test_an_error_that_stays_is_owed_and_made_good(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,3 +131,19 @@ def new_near() -> str:
     made = os.path.join(everything, f"{here}-{os.getpid()}-{secrets.token_hex(6)}")
     os.mkdir(made, 0o700)
     return made
+
+
+def owe(near: str, is_owed: bool) -> None:
+    """Note whether the store lacks something that a near copy has: then that outlives its process."""
+    path = os.path.join(near, OWED)
+    if is_owed:
+        with open(path, "ab"):
+            return
+    disk.remove(path)
+
+
+def remove_near(near: str) -> None:
+    """Remove a near copy, unless the store lacks something that it has."""
+    if not os.path.exists(os.path.join(near, OWED)):
+        with contextlib.suppress(OSError):  # the next process sweeps it
+            disk.remove_tree(near)

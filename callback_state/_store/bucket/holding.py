@@ -9,6 +9,7 @@ import secrets
 from ..._warn import warn
 from ...exceptions import InUseError, StoreError
 from .. import lock
+from . import cache
 from .kinds import file_of
 from .lease import Lease
 from .near import Near
@@ -67,11 +68,11 @@ class Holding:
                 put = push(self.near)
             except (OSError, InUseError):
                 self.owed = True
-                self.near.owe(True)
+                cache.owe(self.near.root, True)
                 raise
             if self.owed:
                 self.owed = False
-                self.near.owe(False)
+                cache.owe(self.near.root, False)
             self.near.keep_put(put)
             self._index()
 
@@ -94,7 +95,7 @@ class Holding:
         if self._count:
             self._count = 0
             self.lease.release()
-        self.near.remove()
+        cache.remove_near(self.near.root)
 
 
 class Held:

@@ -204,8 +204,9 @@ class Near:
         identity = disk.identity(path)
         if identity is None:  # a thread of this process has deleted it
             return
-        self.bucket.put_file(name, path)
-        file, stamp = file_of(name), None
+        file, stamp, twin = file_of(name), None, self._twin(name, identity)
+        if twin is None or not self.bucket.copy(twin, name):
+            self.bucket.put_file(name, path)
         if file is not None and file.kind is not Kind.STAGED:
             stamp = self.bucket.stat(name)
             if stamp is None or stamp.size != identity[2]:
@@ -214,6 +215,13 @@ class Near:
                 )
         self._far[name], self._same[name] = stamp or Stamp(identity[2], ""), identity
         self._away.pop(name, None)
+
+    def _twin(self, name: str, identity: Identity) -> str | None:
+        """Another name in the store of the very same arrays file. Its every tenth link is a fresh one, as here."""
+        file = file_of(name)
+        if file is None or file.kind is not Kind.ARRAYS:
+            return None
+        return next((n for n, same in self._same.items() if n in self._far and same == identity), None)
 
     def put_bytes(self, name: str, data: bytes) -> None:
         """Put an object that has no file here. Raises StoreError."""
@@ -279,19 +287,3 @@ class Near:
                     entries.append(Entry(name, stamp, data))
         self.bucket.put(index.NAME, index.pack(entries))
         self._indexed = {(entry.name, entry.stamp) for entry in entries}
-
-    # The end.
-
-    def owe(self, is_owed: bool) -> None:
-        """Note whether the store lacks something: then the near copy outlives its process."""
-        path = os.path.join(self.root, cache.OWED)
-        if is_owed:
-            with open(path, "ab"):
-                return
-        disk.remove(path)
-
-    def remove(self) -> None:
-        """Remove the near copy, unless the store lacks something that it has."""
-        if not os.path.exists(os.path.join(self.root, cache.OWED)):
-            with contextlib.suppress(OSError):  # the next process sweeps it
-                disk.remove_tree(self.root)

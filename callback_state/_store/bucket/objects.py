@@ -1,4 +1,4 @@
-"""The small interface of an object store, over fsspec: a flat directory of objects, and seven verbs.
+"""The small interface of an object store, over fsspec: a flat directory of objects, and a few verbs.
 
 fsspec works in a thread of its own, with an event loop. A forked child does not have that thread, so a child must
 not use an object that its parent has made.
@@ -135,6 +135,14 @@ class Bucket:
 
     def _put_file(self, name: str, path: str) -> None:
         self.fs.put_file(path, self.path(name))
+
+    def copy(self, source: str, name: str) -> bool:
+        """Copy an object within the store; whether the store could."""
+        try:
+            self._try("copy", source, lambda: self.fs.cp_file(self.path(source), self.path(name)))
+        except StoreError:
+            return False
+        return True
 
     def delete(self, name: str) -> None:
         """Delete an object if it is there."""
