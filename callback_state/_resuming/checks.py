@@ -11,19 +11,20 @@ from .._keras.weights import digest_of, have_same_shapes, iterations_of, mismatc
 from .._loop import messages
 from .._warn import warn
 from ..exceptions import CallbackStateError, ResumeError
+from .allowed import Allowed
 
 
 class Expected:
     """What a checkpoint expects of the ``fit`` that resumes it.
 
     Each check compares one thing. Its message says what to write instead. ``path`` is the model file, for
-    messages. Without ``strict`` a difference is only a warning.
+    messages. A difference that is ``allowed`` is only a warning.
     """
 
     def __init__(
-        self, meta: Meta, path: str, *, strict: bool, error: type[CallbackStateError] = ResumeError
+        self, meta: Meta, path: str, allowed: Allowed, *, error: type[CallbackStateError] = ResumeError
     ) -> None:
-        self._meta, self._path, self._strict, self._error = meta, path, strict, error
+        self._meta, self._path, self._allowed, self._error = meta, path, allowed, error
         self._told: set[str] = set()
 
     def check_epoch(self, fit: Fit | None) -> None:
@@ -32,7 +33,8 @@ class Expected:
         if fit is not None and fit.initial_epoch != expected:
             self.complain(
                 f"fit starts at epoch {fit.initial_epoch} (0-based), but the checkpoint continues at {expected}. "
-                f"Write model.fit(..., initial_epoch=restored.initial_epoch)."
+                f"Write model.fit(..., initial_epoch=restored.initial_epoch).",
+                "epoch",
             )
 
     def check_loop(self, *, is_extended_first: bool) -> None:
@@ -43,13 +45,15 @@ class Expected:
         if self._meta.repeats:
             self.complain(
                 f"the fit that saved this began with an epoch that an earlier fit of the same process had "
-                f"trained, so it is unknown how often a restart is to train it. {messages.LOOP}"
+                f"trained, so it is unknown how often a restart is to train it. {messages.LOOP}",
+                "loop",
             )
         elif self._meta.follows and is_extended_first:
             self.complain(
                 f"the fit that saved this had finished, and was not the first of its process. Each fit begins "
                 f"anew with what callbacks reset in on_train_begin; this one would go on with what they held at "
-                f"its end. {messages.LOOP}"
+                f"its end. {messages.LOOP}",
+                "loop",
             )
 
     def check_callbacks(self, keyed: dict[str, Any], callbacks: list[Any]) -> None:
@@ -60,7 +64,8 @@ class Expected:
         if gone:
             self.complain(
                 f"{', '.join(gone)}: restored from the checkpoint, but not among the callbacks of this fit. "
-                f"Pass the same objects that were restored: callbacks=[*restored]."
+                f"Pass the same objects that were restored: callbacks=[*restored].",
+                "callbacks",
             )
 
     def check_model(self, model: Any, rate: Any = None) -> None:
@@ -74,12 +79,15 @@ class Expected:
             self.complain(
                 f"the optimizer has made {iterations_of(model)} steps, but {saved.iterations} in the checkpoint. "
                 f"Compile the model first, then call restore_callbacks(..., model=model): it loads weights and "
-                f"optimizer."
+                f"optimizer.",
+                "optimizer",
+                "weights",
             )
         elif digest_of(model) != saved.digest and (rate is None or digest_of(model, rate=rate) != saved.digest):
             self.complain(
                 "the weights or the optimizer are not those of the checkpoint. Build and compile the model "
-                "first, then call restore_callbacks(..., model=model)."
+                "first, then call restore_callbacks(..., model=model).",
+                "weights",
             )
 
     def check_variables(self, model: Any, *, loads: bool = False) -> None:
@@ -92,23 +100,22 @@ class Expected:
         if different:
             self.complain(
                 f"this is not the model that was saved: {'; '.join(different)}. Build and compile it as before.",
+                "model",
                 may_go_on=not loads or have_same_shapes(model, saved),
             )
 
     def check_data(self, found: dict[str, Any]) -> None:
         """Data, batch size and steps must be the same, or a number of batches means something else."""
         saved = self._meta.data
-        different = [
-            f"{name}: expected {saved[name]}, found {value}"
-            for name, value in found.items()
-            if name in saved and saved[name] != value
-        ]
-        if different:
+        names = [name for name, value in found.items() if name in saved and saved[name] != value]
+        if names:
+            different = [f"{name}: expected {saved[name]}, found {found[name]}" for name in names]
             length, first = found.get("batches of an epoch"), self._meta.first_batch
             self.complain(
                 f"the data of this fit differ from those of the saved run: {'; '.join(different)}. Pass the same "
                 f"data and arguments (batch_size=, steps_per_epoch=, shuffle=, ...), and compile with the same "
                 f"steps_per_execution=.",
+                *sorted(_words_of(names)),
                 may_go_on=not isinstance(length, int) or length >= first,
             )
 
@@ -118,16 +125,27 @@ class Expected:
         if fit is not None and batch is not None and data is None:
             self.complain(
                 f"saved after batch {batch} (0-based) by a training loop of your own. fit cannot continue inside "
-                f"that epoch, and would begin it again. Continue with your own loop."
+                f"that epoch, and would begin it again. Continue with your own loop.",
+                "own loop",
             )
 
-    def complain(self, message: str, *, may_go_on: bool = True) -> None:
-        """Raise the error, or warn once where a difference is allowed and something ``may_go_on`` with it."""
-        message = f"{self._path}: {message}"
+    def complain(self, message: str, word: str, *more: str, may_go_on: bool = True) -> None:
+        """Raise the error; or, if its words allow it and something ``may_go_on``, warn once."""
+        message, words = f"{self._path}: {message}", {word, *more}
         if not may_go_on:
             raise self._error(message)
-        if self._strict:
-            raise self._error(f"{message} (To continue anyway: restore_callbacks(..., strict=False).)")
+        if not self._allowed.covers(words):
+            raise self._error(f"{message} (To continue anyway: {self._allowed.line(words)}.)")
         if message not in self._told:
             self._told.add(message)
             warn(message)
+
+
+def _words_of(names: list[str]) -> set[str]:
+    """The words that allow the data to differ in this; what follows from another difference needs none."""
+    own, follow = {"batch size", "steps_per_epoch", "steps_per_execution"}, set[str]()
+    if "kind" in names or "batch size" in names:
+        follow = {"batches of an epoch", "samples in the last batch"}
+    if "kind" in names:
+        follow.add("batch size")
+    return {name if name in own else "data" for name in names if name not in follow}

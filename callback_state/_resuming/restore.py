@@ -25,6 +25,7 @@ from .._store.bucket.places import local
 from .._store.pair import SUFFIX
 from .._warn import warn
 from ..exceptions import CheckpointNotFoundError, CorruptCheckpointError, RestoreError, UntrustedError
+from .allowed import Allowed
 from .changed import changes_of, tell_of_backend, warn_of_changes
 from .checks import Expected
 from .match import Change, Matched, match
@@ -49,6 +50,7 @@ def restore_callbacks(
     key: Any = None,
     missing_ok: bool = False,
     strict: bool = True,
+    allow: Any = (),
 ) -> Restored:
     """Restore the callbacks of a checkpoint, and with ``model`` the whole run, so that ``fit`` continues it.
 
@@ -70,6 +72,9 @@ def restore_callbacks(
             error. A checkpoint that is damaged or cannot be read is always an error.
         strict: whether it is an error if a callback with state is only in ``into`` or only in the checkpoint,
             or if ``fit`` does not continue from the checkpoint. If False, it is a warning.
+        allow: what may differ with a warning, and nothing else: a word or several, of "batch size", "callbacks",
+            "data", "epoch", "loop", "model", "optimizer", "own loop", "steps_per_epoch", "steps_per_execution" and
+            "weights". Each error that can be allowed names its words.
 
     Returns:
         A :class:`Restored`. Pass its callbacks and its ``initial_epoch`` to the next ``fit``.
@@ -94,7 +99,7 @@ def restore_callbacks(
     """
     trust = Trust.of(trusted, key)
     path = local(path)
-    callbacks = _as_list(into)
+    callbacks, allowed = _as_list(into), Allowed.of(strict, allow)
     _check_model(model)
     for callback in filter(is_ours, callbacks or []):
         callback.notices.with_live_callbacks = True
@@ -111,7 +116,7 @@ def restore_callbacks(
             note_made(saved_among(callbacks or []), is_new=True)
             return Restored(callbacks or [])
         try:
-            return _restore(found, callbacks, model, trust, strict)
+            return _restore(found, callbacks, model, trust, allowed)
         except UntrustedError as error:
             needs = needs_of(found.snapshot)
             more = f"; and {len(needs) - NEEDS} more, see untrusted()" if len(needs) > NEEDS else ""
@@ -128,14 +133,14 @@ def restore_callbacks(
     raise problem from problem.__cause__
 
 
-def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool) -> Restored:
+def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, allowed: Allowed) -> Restored:
     snapshot = found.snapshot
     callbacks, by_key, prepared, report = hosts.each(
-        lambda: _prepared(found, callbacks, model, trust, strict), "what is restored"
+        lambda: _prepared(found, callbacks, model, trust, allowed), "what is restored"
     )
     put_in(snapshot, found.model_path, prepared, model)
     tell_of_backend(found.model_path, snapshot.meta)
-    Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, strict=strict)
+    Resume(snapshot, found.model_path, by_key, model=model, skipped=prepared.skipped, trust=trust, allowed=allowed)
     if report.changed:
         warn(
             f"{found.model_path}: arguments have changed since the checkpoint; the new ones are used: "
@@ -165,7 +170,7 @@ def _restore(found: Found, callbacks: list[Any] | None, model: Any, trust: Trust
 
 
 def _prepared(
-    found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, strict: bool
+    found: Found, callbacks: list[Any] | None, model: Any, trust: Trust, allowed: Allowed
 ) -> tuple[list[Any], dict[str, Any], Prepared, Report]:
     """The callbacks, those that get a state by their keys, their states, and a report. Nothing changes."""
     snapshot = found.snapshot
@@ -180,13 +185,13 @@ def _prepared(
         callbacks = list(by_key.values())
         report = _report(snapshot, by_key, Matched(by_key, [], [], []))
     else:
-        by_key, report = _match(snapshot, callbacks, strict)
+        by_key, report = _match(snapshot, callbacks, allowed)
     prepared = prepare_from(snapshot, by_key, model=model, trust=trust)
     known = {(change.key, change.argument) for change in report.changed}
     kept = [Change(*given) for given in prepared.given if given[:2] not in known]
     report = replace(report, changed=(*report.changed, *kept))
     if model is not None:
-        expected = Expected(snapshot.meta, found.model_path, strict=strict, error=RestoreError)
+        expected = Expected(snapshot.meta, found.model_path, allowed, error=RestoreError)
         expected.check_variables(model, loads=True)
         report = replace(report, model_changed=tuple(changes_of(snapshot.meta, note(model))))
     return callbacks, by_key, prepared, report
@@ -230,7 +235,7 @@ def _check_model(model: Any) -> None:
         raise RestoreError(f"model={model!r:.100}: expected a keras.Model. Callbacks are passed as into=")
 
 
-def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict[str, Any], Report]:
+def _match(snapshot: Snapshot, callbacks: list[Any], allowed: Allowed) -> tuple[dict[str, Any], Report]:
     live = saved_among(callbacks)
     matched = match(snapshot.where, snapshot.meta.callbacks, live)
     stateful_keys = {key for key, stored in snapshot.stored().items() if stored}
@@ -243,8 +248,8 @@ def _match(snapshot: Snapshot, callbacks: list[Any], strict: bool) -> tuple[dict
     problems += [f"{key} is in into=, but not in the checkpoint" for key in unexpected]
     if problems:
         message = f"{snapshot.where}: {'; '.join(problems)}."
-        if strict:
-            raise RestoreError(f"{message} With strict=False, the others are restored.")
+        if not allowed.covers(["callbacks"]):
+            raise RestoreError(f"{message} With {allowed.line(['callbacks'])}, the others are restored.")
         warn(f"{message} The others are restored.")
     return matched.pairs, _report(snapshot, matched.pairs, matched)
 

@@ -35,6 +35,7 @@ from .._loop.trace import Trace
 from .._store.claims import Owner
 from .._warn import warn
 from ..exceptions import ResumeError
+from .allowed import Allowed
 from .checks import Expected
 from .mode import Mode, adds_epochs, choose, in_words, is_the_finished
 from .processes import opened_by_all
@@ -44,9 +45,8 @@ from .put_in import Kept, complete, put_in
 class Resume(Listener):
     """One restored checkpoint that waits for its ``fit``.
 
-    ``by_key`` has the callbacks that its state was put into, ``model`` is the model that it was loaded into, or
-    None, and ``skipped`` has (callback, attribute) of what only ``on_train_begin`` can make. Without ``strict``, a
-    ``fit`` that goes on from something else is only warned of.
+    ``by_key`` has its callbacks, ``model`` is the model that it was loaded into, or None, and ``skipped`` has
+    (callback, attribute) of what only ``on_train_begin`` can make. Of what is ``allowed`` there is only a warning.
     """
 
     def __init__(
@@ -58,17 +58,16 @@ class Resume(Listener):
         model: Any,
         skipped: list[tuple[Any, str]],
         trust: Trust,
-        strict: bool,
+        allowed: Allowed,
     ) -> None:
-        self._keyed, self._trust, self._strict = by_key, trust, strict
+        self._keyed, self._trust, self._allowed = by_key, trust, allowed
         # A resume that waits for ever must not keep the model alive.
         self._model = None if model is None else weakref.ref(model)
         self._shapes, self._rate = _shapes_of(model), rate_of(model)
         self._skipped = {(id(callback), name) for callback, name in skipped}
         self._look_at(snapshot, model_path)
-        self._is_done = False
-        # Whether a fit had nothing to train and was not the one that the checkpoint is for.
-        self._let_pass = False
+        # Whether it is over; whether a fit had nothing to train and was not the one that the checkpoint is for.
+        self._is_done = self._let_pass = False
         # Of one fit; None where this is not the fit that the checkpoint is for.
         self._mode: Mode | None = None
         self._kept: Kept | None = None
@@ -80,7 +79,7 @@ class Resume(Listener):
 
     def _look_at(self, snapshot: Snapshot, path: str) -> None:
         self._snapshot, self._meta, self._run, self._path = snapshot, snapshot.meta, snapshot.run, path
-        self._expected = Expected(snapshot.meta, path, strict=self._strict)
+        self._expected = Expected(snapshot.meta, path, self._allowed)
 
     # What the loop calls.
 
@@ -194,7 +193,8 @@ class Resume(Listener):
         if _shapes_of(model) == self._shapes:
             self._expected.complain(
                 "this fit trains another model than the one that was passed to restore_callbacks(..., "
-                "model=model), although both look alike. Build the model once, and restore after that."
+                "model=model), although both look alike. Build the model once, and restore after that.",
+                "model",
             )
         return True
 
@@ -282,7 +282,7 @@ class Resume(Listener):
         """Print what was put back and where the run goes on, if a checkpoint has verbose=1."""
         if self._mode is None or not any(listener.speaks for listener in running.listeners):
             return
-        live, known = keyed(saved_among(running.callbacks)), {id(callback) for callback in self._keyed.values()}
+        live, known = keyed(saved_among(running.callbacks)), {*map(id, self._keyed.values())}
         missing = [entry.key for entry in self._meta.callbacks if entry.key not in self._keyed]
         new = [key for key, callback in live.items() if id(callback) not in known and state_of(callback)]
         goes_on = in_words(self._mode, self._meta, running.epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import shutil
@@ -23,9 +24,14 @@ from callback_state import ModelCheckpointEnhanced, RestoreError, ResumeError, r
 from callback_state._checkpoints.schema import Meta, ModelFacts, SavedCallback
 from callback_state._keras.fit import Fit
 from callback_state._keras.weights import digest_of, inventory
+from callback_state._resuming.allowed import WORDS, Allowed
 from callback_state._resuming.checks import Expected
 
-GOES_ON = "(To continue anyway: restore_callbacks(..., strict=False).)"
+
+def halves(error: Any) -> tuple[str, set[str]]:
+    """What an error says, and the words with which it could be allowed."""
+    text, _, words = str(error.value).partition(" (To continue anyway: restore_callbacks(..., allow=")
+    return text, ast.literal_eval(words.removesuffix(").)"))
 
 
 def made(directory: Path, where: str = "inside") -> list[Any]:
@@ -84,12 +90,10 @@ OTHER_DATA: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 }
 
 
-def resumed(
-    directory: Path, where: str, name: str, *, strict: bool = True
-) -> tuple[Any, list[Any], dict[str, Any]]:
+def resumed(directory: Path, where: str, name: str, **options: Any) -> tuple[Any, list[Any], dict[str, Any]]:
     """A model and callbacks that the checkpoint was restored into, and what is passed to their ``fit``."""
     model, callbacks = fresh_model(), [Hears(), *made(directory, where)]
-    restored = restore_callbacks(directory, into=callbacks, model=model, strict=strict)
+    restored = restore_callbacks(directory, into=callbacks, model=model, **options)
     arguments = {
         "epochs": 3,
         "verbose": 0,
@@ -101,16 +105,16 @@ def resumed(
 
 
 @pytest.mark.parametrize(
-    ("where", "name"),
+    ("where", "name", "words"),
     [
-        ("inside", "shorter"),
-        ("between", "a row fewer"),
-        ("inside", "batch size"),
-        ("between", "steps_per_epoch"),
-        ("between", "kind"),
+        ("inside", "shorter", {"data"}),
+        ("between", "a row fewer", {"data"}),
+        ("inside", "batch size", {"batch size"}),
+        ("between", "steps_per_epoch", {"steps_per_epoch"}),
+        ("between", "kind", {"data"}),
     ],
 )
-def test_other_data_are_refused(checkpoints: dict[str, Path], where: str, name: str) -> None:
+def test_other_data_are_refused(checkpoints: dict[str, Path], where: str, name: str, words: set[str]) -> None:
     """Before the first step: what was expected and found is said, and model, callbacks and files are as before."""
     directory = checkpoints[where]
     model, callbacks, arguments = resumed(directory, where, name)
@@ -118,24 +122,31 @@ def test_other_data_are_refused(checkpoints: dict[str, Path], where: str, name: 
     files = {path.name: path.read_bytes() for path in directory.iterdir()}
     with pytest.raises(ResumeError) as caught:
         model.fit(**arguments)
-    assert str(caught.value) == (
+    said = (
         f"{directory / 'last.weights.h5'}: the data of this fit differ from those of the saved run: "
         f"{OTHER_DATA[name][1]}. Pass the same data and arguments "
-        f"(batch_size=, steps_per_epoch=, shuffle=, ...), and compile with the same "
-        f"steps_per_execution=. {GOES_ON}"
+        f"(batch_size=, steps_per_epoch=, shuffle=, ...), and compile with the same steps_per_execution=."
     )
+    assert halves(caught) == (said, words)
     assert callbacks[0].steps == 0
     assert (bytes_of([*model.weights, *model.optimizer.variables]), callbacks[1].step) == before
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == files
 
 
-@pytest.mark.parametrize(("where", "name", "steps"), [("inside", "longer", 3 + 5), ("between", "kind", 4)])
+@pytest.mark.parametrize(
+    ("where", "name", "steps", "options"),
+    [
+        ("inside", "longer", 3 + 5, {"strict": False}),
+        ("between", "kind", 4, {"allow": "data"}),
+        ("between", "batch size", 2, {"allow": {"batch size"}}),
+    ],
+)
 def test_other_data_are_gone_on_with_on_demand(
-    checkpoints: dict[str, Path], tmp_path: Path, where: str, name: str, steps: int
+    checkpoints: dict[str, Path], tmp_path: Path, where: str, name: str, steps: int, options: Any
 ) -> None:
-    """With strict=False it is a warning, and the rest of the steps are trained."""
+    """With strict=False, or its word, it is a warning, and the rest of the steps are trained."""
     directory = shutil.copytree(checkpoints[where], tmp_path / "ckpt")
-    model, callbacks, arguments = resumed(directory, where, name, strict=False)
+    model, callbacks, arguments = resumed(directory, where, name, **options)
     with pytest.warns(UserWarning, match=re.escape(OTHER_DATA[name][1])):
         history = model.fit(**arguments)
     assert history.epoch == [0, 1, 2] and callbacks[0].steps == steps
@@ -145,11 +156,11 @@ def test_other_data_are_gone_on_with_on_demand(
 def test_data_too_short_for_the_batch_are_refused_on_demand_too(
     checkpoints: dict[str, Path], strict: bool
 ) -> None:
-    """There is no batch to go on with: no step is trained, and no error says that strict=False would help."""
+    """There is no batch to go on with: no step is trained, and no error says what would help."""
     model, callbacks, arguments = resumed(checkpoints["inside"], "inside", "shorter", strict=strict)
     with pytest.raises(ResumeError, match="batches of an epoch: expected 4, found 1") as caught:
         model.fit(**{**arguments, "x": X[:16], "y": Y[:16]})
-    assert callbacks[0].steps == 0 and "strict=False" not in str(caught.value)
+    assert callbacks[0].steps == 0 and "allow=" not in str(caught.value)
 
 
 def test_data_that_turn_out_too_short_are_refused(checkpoints: dict[str, Path]) -> None:
@@ -196,8 +207,8 @@ OTHER_MODELS: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("name", OTHER_MODELS)
 def test_model_of_other_variables_gets_nothing(checkpoints: dict[str, Path], name: str, strict: bool) -> None:
-    """The differences are listed, no bit of model, optimizer, seeds and callbacks is changed, and strict=False is
-    not advised, as the file does not fit all the same."""
+    """The differences are listed, no bit of model, optimizer, seeds and callbacks is changed, and no word is
+    advised, as the file does not fit all the same."""
     make, words = OTHER_MODELS[name]
     model, callbacks = make(), made(checkpoints["inside"])
     before = bytes_of([*model.variables, *model.optimizer.variables])
@@ -211,11 +222,12 @@ def test_model_of_other_variables_gets_nothing(checkpoints: dict[str, Path], nam
 def test_a_model_of_other_names_is_gone_on_with_on_demand(checkpoints: dict[str, Path]) -> None:
     """The error says how, and the warning says no more that it is."""
     model = network(name="renamed")
-    with pytest.raises(RestoreError, match=r"found renamed/kernel .*" + re.escape(GOES_ON)):
+    with pytest.raises(RestoreError, match=r"found renamed/kernel ") as caught:
         restore_callbacks(checkpoints["inside"], into=made(checkpoints["inside"]), model=model)
+    assert halves(caught)[1] == {"model"}
     with pytest.warns(UserWarning, match=r"found renamed/kernel .* as before\.$"):
         restore_callbacks(
-            checkpoints["inside"], into=(callbacks := made(checkpoints["inside"])), model=model, strict=False
+            checkpoints["inside"], into=(callbacks := made(checkpoints["inside"])), model=model, allow="model"
         )
     assert callbacks[0].step == 4 + 2
 
@@ -251,8 +263,8 @@ def meta(data: dict[str, Any] | None = None) -> Meta:
     return dataclasses.replace(found, model=facts, callbacks=callbacks)
 
 
-def expected(*, strict: bool = True, data: dict[str, Any] | None = None) -> Expected:
-    return Expected(meta(data), "m.keras", strict=strict)
+def expected(*, allow: Any = (), data: dict[str, Any] | None = None) -> Expected:
+    return Expected(meta(data), "m.keras", Allowed.of(True, allow))
 
 
 def fit_from(epoch: int) -> Fit:
@@ -303,14 +315,25 @@ WRONG: dict[str, tuple[Callable[[Expected], None], str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_check_names_the_argument(name: str) -> None:
-    """An error where strict, one warning of the same words where not."""
-    act, words = WRONG[name]
+    """An error with the words that allow it; with these, and no fewer, a warning says the same."""
+    act, text = WRONG[name]
     with pytest.raises(ResumeError) as caught:
         act(expected())
-    assert str(caught.value) == f"m.keras: {words} {GOES_ON}"
+    said, words = halves(caught)
+    assert said == f"m.keras: {text}"
     with pytest.warns(UserWarning) as warned:
-        act(expected(strict=False))
-    assert [str(w.message) for w in warned] == [f"m.keras: {words}"]
+        act(expected(allow=words))
+    assert [str(w.message) for w in warned] == [said]
+    for word in words:
+        with pytest.raises(ResumeError) as caught:
+            act(expected(allow=WORDS.keys() - {word}))
+        assert halves(caught)[1] == {*WORDS}
+
+
+def test_a_word_that_does_not_exist_is_refused() -> None:
+    """With those that do."""
+    with pytest.raises(RestoreError, match="allow= has 'batch': expected words of 'batch size', 'callbacks'"):
+        restore_callbacks("nowhere", into=[], missing_ok=True, allow=["batch"])
 
 
 def test_what_is_as_it_was_is_let_through() -> None:
