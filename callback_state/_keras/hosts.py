@@ -13,6 +13,7 @@ Where one process trains alone, nothing of this asks JAX, and no call costs anyt
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import zlib
@@ -25,7 +26,8 @@ from ..exceptions import CallbackStateError, HostError
 T = TypeVar("T")
 #: Bytes of the first message of an exchange: number, name and length, then the data if there is room.
 _HEAD, _FIELDS = 256, 12
-_exchanges = 0
+#: The number of the next exchange.
+_numbers = itertools.count(1)
 
 
 def count() -> int:
@@ -57,9 +59,7 @@ def gather(data: bytes, name: str) -> list[bytes]:
     """What each process gives, by its number. ``name`` is that of the exchange, for errors."""
     if count() == 1:
         return [data]
-    global _exchanges
-    _exchanges += 1
-    fields = (_exchanges, zlib.crc32(name.encode()), len(data))
+    fields = (next(_numbers), zlib.crc32(name.encode()), len(data))
     start = b"".join(field.to_bytes(4, "little") for field in fields) + data[: _HEAD - _FIELDS]
     heads = _gather_bytes(start, _HEAD)
     if len({head[: _FIELDS - 4] for head in heads}) > 1:

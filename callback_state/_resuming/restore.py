@@ -15,7 +15,7 @@ from .._checkpoints.needs import needs_of
 from .._checkpoints.snapshot import Snapshot, columns_of
 from .._format.trust import Trust
 from .._keras import hosts
-from .._keras.backend import versions
+from .._keras.backend import backend, versions
 from .._keras.configuration import note
 from .._keras.installed import KNOWN
 from .._keras.model_file import check_built
@@ -233,6 +233,8 @@ def _check_model(model: Any) -> None:
 
     if model is not None and not isinstance(model, keras.Model):
         raise RestoreError(f"model={model!r:.100}: expected a keras.Model. Callbacks are passed as into=")
+    if model is not None:
+        backend().check(model)
 
 
 def _match(snapshot: Snapshot, callbacks: list[Any], allowed: Allowed) -> tuple[dict[str, Any], Report]:

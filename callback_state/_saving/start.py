@@ -13,6 +13,7 @@ from .._checkpoints.names import files_named_by, final_name, fits, interim_name,
 from .._checkpoints.schema import MAX_EPOCHS
 from .._checkpoints.template import filled, fixed, parts_of, split
 from .._keras import hosts
+from .._keras.backend import backend
 from .._loop.running import Running
 from .._store.bucket.places import pulled
 from .._store.bucket.urls import is_url
@@ -77,6 +78,7 @@ def _stock_among(callbacks: Iterable[Any]) -> Iterator[_Stock]:
 
 def check_apart(checkpoint: Any, others: Sequence[Any], running: Running) -> None:
     """Raise CallbackStateError if another callback of the same ``fit`` writes the same file, or deletes it."""
+    backend().check(running.model)
     _check_backup(checkpoint, running.callbacks)
     for other in (*others, *_stock_among(running.callbacks)):
         if os.path.realpath(other.root) != os.path.realpath(checkpoint.root):

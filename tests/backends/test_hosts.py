@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import pytest
 from hosts import STEPS, Ended, names, results, train
+from places import ROOT
 
 from callback_state._keras.hosts import count, is_first
 
@@ -73,6 +74,18 @@ def test_a_signal_on_one_stops_all(tmp_path: Path) -> None:
     ended = train(tmp_path / "run", 2, "data", **saves)
     assert [one.begins for one in ended] == ["2 3", "2 3"]
     assert results(ended) == whole
+
+
+def test_the_example(tmp_path: Path) -> None:
+    """Both processes come to their end; the first says what it saves, and writes the log."""
+    program = str(ROOT / "examples" / "two_hosts.py")
+    first, other = train(tmp_path, 2, "data", program=program)
+    assert (first.status, other.status) == (0, 0), first.errors + other.errors
+    assert [line for line in first.lines if "003.keras" in line and "process 0" not in line]
+    assert first.lines[-1] == "process 0 has finished"
+    assert [line for line in other.lines if "Gloo" not in line] == ["process 1 has finished"]
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
+    assert [name for name in names(tmp_path / "ckpt") if name.endswith(".keras")] == ["003.keras", "004.keras"]
 
 
 @pytest.mark.parametrize(

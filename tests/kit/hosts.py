@@ -25,6 +25,7 @@ class Ended(NamedTuple):
 
     status: int
     begins: str
+    lines: list[str]
     seconds: float  # of its fit
     result: Any  # None if it did not come to its end
     errors: str
@@ -63,7 +64,9 @@ def _ended(status: int, output: str, errors: str) -> Ended:
     said, _, found = output.partition("RESULT")
     words = dict(line.partition(" ")[::2] for line in said.splitlines())
     seconds = float(words.get("SECONDS", 0))
-    return Ended(status, words.get("BEGINS", ""), seconds, json.loads(found) if found else None, errors)
+    return Ended(
+        status, words.get("BEGINS", ""), said.splitlines(), seconds, json.loads(found) if found else None, errors
+    )
 
 
 def _free_port() -> int:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import runpy
 import signal
 import sys
 import tempfile
@@ -171,7 +172,12 @@ def forked(rank, streams, processes, port, directory, options):
     try:
         os.dup2(streams[0].fileno(), 1)
         os.dup2(streams[1].fileno(), 2)
-        train(rank, processes, port, Path(directory), options)
+        if "program" in options:
+            os.chdir(directory)
+            sys.argv = [options["program"], f"127.0.0.1:{port}", str(processes), str(rank)]
+            runpy.run_path(options["program"], run_name="__main__")
+        else:
+            train(rank, processes, port, Path(directory), options)
         if processes > 1:
             jax.distributed.shutdown()
         status = 0

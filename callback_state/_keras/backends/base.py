@@ -61,6 +61,9 @@ class Backend:
         """The copies of a variable, one on each device of a strategy; the variable itself if there is only one."""
         return (variable,)
 
+    def check(self, model: Any) -> None:
+        """Raise BackendError if a model is distributed in a way that cannot train here."""
+
     def sync(self, model: Any) -> None:
         """Let the variables have the values that the last step has made."""
 

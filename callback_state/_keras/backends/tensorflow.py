@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ...exceptions import BackendError
 from .base import Backend
 
 
@@ -22,6 +23,15 @@ class TensorFlow(Backend):
         import tensorflow
 
         return numpy.asarray(tensorflow.convert_to_tensor(value))
+
+    def check(self, model: Any) -> None:
+        strategy = type(getattr(model, "distribute_strategy", None)).__name__
+        if strategy.startswith("MultiWorkerMirroredStrategy"):
+            raise BackendError(
+                "MultiWorkerMirroredStrategy does not work on Keras 3: fit itself fails (keras issue 20585). For "
+                "several machines use the JAX backend with keras.distribution.DataParallel; for several devices "
+                "of one machine MirroredStrategy works."
+            )
 
     def copy(self, value: Any) -> Any:
         import numpy
