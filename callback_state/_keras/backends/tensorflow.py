@@ -25,8 +25,10 @@ class TensorFlow(Backend):
         return numpy.asarray(tensorflow.convert_to_tensor(value))
 
     def check(self, model: Any) -> None:
-        strategy = type(getattr(model, "distribute_strategy", None)).__name__
-        if strategy.startswith("MultiWorkerMirroredStrategy"):
+        import tensorflow
+
+        strategy = getattr(model, "distribute_strategy", None)
+        if isinstance(strategy, tensorflow.distribute.MultiWorkerMirroredStrategy):
             raise BackendError(
                 "MultiWorkerMirroredStrategy does not work on Keras 3: fit itself fails (keras issue 20585). For "
                 "several machines use the JAX backend with keras.distribution.DataParallel; for several devices "
