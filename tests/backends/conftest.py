@@ -6,4 +6,4 @@ from importlib.util import find_spec
 NAMES = ("crossing", "state_of_data", "table", "told", "without_tensorflow")
 collect_ignore = [] if find_spec("grain") else [f"test_{name}.py" for name in NAMES]
 if os.environ.get("KERAS_BACKEND") != "jax":
-    collect_ignore += ["test_hosts.py", "test_sync.py"]
+    collect_ignore += ["test_processes.py", "test_sync.py"]
