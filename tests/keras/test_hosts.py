@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from together import act_together
 
@@ -25,6 +25,7 @@ def test_one_process_exchanges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hosts.agreed(error, "x") is error and hosts.agreed(None, "x") is None
 
 
+@example([b"a" * 600, b"", b"b"])
 @given(st.lists(st.binary(max_size=600), min_size=2, max_size=4))
 def test_each_hears_what_all_give(given: list[bytes]) -> None:
     """Bytes of any length, in the order of the processes."""
