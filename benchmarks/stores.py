@@ -79,7 +79,10 @@ def put_times(rounds: int) -> tuple[float, float]:
 
 
 def stall_times(rounds: int) -> tuple[float, float]:
-    """Median seconds that training stands still for a save beside it, of 200 MB: (to the store, to the disk)."""
+    """Median seconds that training stands still for a save beside it, of 200 MB: (to the store, to the disk).
+
+    The server takes its part of the processor meanwhile, which one elsewhere would not.
+    """
     import beside
 
     model = fits.dense(*beside.UNITS)
