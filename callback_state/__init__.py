@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._checkpoints.find import load_meta
     from ._checkpoints.listing import Checkpoint, latest_checkpoint, list_checkpoints
     from ._checkpoints.needs import Need, untrusted
+    from ._checkpoints.peek import Peek, peek
     from ._checkpoints.reopen import reopen
     from ._resuming.restore import restore_callbacks
     from ._resuming.restored import Restored
@@ -58,6 +59,7 @@ __all__ = [
     "NotRebuildableError",
     "NotRegisteredError",
     "OverwriteError",
+    "Peek",
     "RestoreError",
     "Restored",
     "ResumeError",
@@ -70,6 +72,7 @@ __all__ = [
     "latest_checkpoint",
     "list_checkpoints",
     "load_meta",
+    "peek",
     "reopen",
     "restore_callbacks",
     "stateful",
@@ -82,12 +85,14 @@ __getattr__, __dir__ = lazily(
         "Checkpoint": "_checkpoints.listing",
         "ModelCheckpointEnhanced": "_saving.checkpoint",
         "Need": "_checkpoints.needs",
+        "Peek": "_checkpoints.peek",
         "Restored": "_resuming.restored",
         "adapter": "_callbacks.adapter",
         "data": "",
         "latest_checkpoint": "_checkpoints.listing",
         "list_checkpoints": "_checkpoints.listing",
         "load_meta": "_checkpoints.find",
+        "peek": "_checkpoints.peek",
         "reopen": "_checkpoints.reopen",
         "restore_callbacks": "_resuming.restore",
         "stateful": "_callbacks.stateful",
