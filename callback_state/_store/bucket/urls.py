@@ -65,8 +65,7 @@ def check_library(url: str) -> None:
     if missing:
         line = f"'callback_state[{extra}]'" if extra else " ".join(missing)
         raise StoreError(
-            public(url),
-            f"expected the library {' and '.join(missing)} for {scheme}://. Install: pip install {line}",
+            public(url), f"expected {', '.join(missing)} for {scheme}://. Install: pip install {line}"
         )
     import fsspec
 
