@@ -45,6 +45,7 @@ class Content:
         self._draft: Group | None = Group()
         self._texts: dict[str, bytes] = {}
         self._assets: Any = None
+        self._is_gathered = False  # whether values come from other processes while they are written
         try:
             with _viewing(values):
                 if path.endswith(".keras"):
@@ -87,7 +88,7 @@ class Content:
             )
         self._draft.replace(lambda array: array if array.nbytes >= LARGE else values.whole(array))
         self._make()
-        self.memory.whole = values.whole
+        self.memory.whole, self._is_gathered = values.whole, True
         values.expect(array for _, array in self.memory.in_order())
 
     def write(self, path: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[bytes, int]:
@@ -96,7 +97,7 @@ class Content:
         ``meanwhile`` is called when all is written, while the last of it is hashed. Raises OSError.
         """
         self._make()
-        with Stream(path) as file:
+        with Stream(path, is_borrowed=not self._is_gathered) as file:
             if self._texts:
                 self._write_archive(file)
             else:

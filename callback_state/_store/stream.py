@@ -14,8 +14,9 @@ from . import disk
 CHUNK = 1 << 20
 #: From so many bytes on, hashing goes on beside writing; a thread for less would cost more than it saves.
 _BESIDE = 1 << 22
-#: How many chunks hashing may be behind: it takes longer than to write, and the disk can work meanwhile.
-_WAITING = 1 << 8
+#: How many chunks hashing may be behind: it takes longer than to write, and the disk can work meanwhile. Fewer
+#: where the bytes take memory of their own until they are hashed.
+_WAITING, _FEW = 1 << 8, 1 << 4
 #: After so many bytes the disk is asked to begin.
 _BEGIN = 1 << 23
 
@@ -24,10 +25,12 @@ class Stream(io.RawIOBase):
     """A file object that can only be written to. What is given to it must not change until :meth:`finish`.
 
     Every write is checked, and every error is raised. A zip archive can be made in it, as one makes it in a pipe.
+    ``is_borrowed``: what is given lies in memory that is there anyway.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_borrowed: bool = True) -> None:
         super().__init__()
+        self._behind = _WAITING if is_borrowed else _FEW
         self.size = self._begun = 0
         self._sha = hashlib.sha256()
         self._hashing: deque[Future[None]] = deque()
@@ -67,7 +70,7 @@ class Stream(io.RawIOBase):
         except RuntimeError:  # the interpreter ends, and no thread takes work any more
             self._catch_up()
             self._sha.update(chunk)
-        self._catch_up(_WAITING)
+        self._catch_up(self._behind)
 
     def _catch_up(self, behind: int = 0) -> None:
         """Wait until hashing is no more than so many chunks behind."""

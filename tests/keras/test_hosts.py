@@ -1,4 +1,4 @@
-"""How processes that train together agree; threads stand for them. tests/backends/test_processes.py has real ones."""
+"""How processes that train together agree; threads stand for them. test_processes.py has real ones."""
 
 from __future__ import annotations
 

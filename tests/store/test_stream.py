@@ -114,3 +114,12 @@ def test_the_disk_is_asked_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         file.write(bytes(20 * CHUNK))
         assert file.finish()[1] == 20 * CHUNK
     assert asked == [8 * CHUNK, 16 * CHUNK]
+
+
+def test_memory_of_its_own_is_not_piled_up(tmp_path: Path) -> None:
+    """Hashing is only some chunks behind where what is given takes memory until then."""
+    with Stream(str(tmp_path / "f"), is_borrowed=False) as file:
+        for _ in range(60):
+            file.write(b"1" * CHUNK)
+            assert len(file._hashing) <= 16
+        file.finish()
