@@ -72,7 +72,12 @@ class WriteError(_PathError, OSError):
 
 
 class StoreError(_PathError, OSError):
-    """The object store at the URL ``path`` does not do what was asked of it, or a library for it is missing."""
+    """The object store at the URL ``path`` does not do what was asked of it, or a library for it is missing.
+
+    ``lasts`` says whether the same request would be refused again, as where there is no such bucket.
+    """
+
+    lasts = False
 
 
 class OverwriteError(_PathError, FileExistsError):

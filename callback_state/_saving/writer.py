@@ -23,7 +23,7 @@ from .._keras.values import Values
 from .._loop.messages import moment
 from .._store import commit, pair
 from .._warn import warn
-from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, WriteError
+from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, StoreError, WriteError
 from . import on_saved, together
 from .directory import Directory
 from .published import Published
@@ -169,11 +169,12 @@ class Writer:
     ) -> bool:
         """Do something that writes; return whether it succeeded. If the disk fails, warn, and let training go on.
 
-        An error that is not the system's would come again at each save, so it is raised, unless a save has
-        succeeded before. (HDF5 reports a full disk in many ways; a directory that has gone away may come back in
-        use.) An attribute that cannot be saved any more could be saved when training began, and its owner may let
-        go of it. Without ``may_raise`` no error leaves. ``is_late``: the save was begun at an earlier event, so an
-        error that leaves says which one it was.
+        An error that is not the system's would come again at each save, and so would one with which a store
+        refuses a request for good. It is raised, unless a save has succeeded before. (HDF5 reports a full disk
+        in many ways; a directory that has gone away may come back in use.) An attribute that cannot be saved any
+        more could be saved when training began, and its owner may let go of it. Without ``may_raise`` no error
+        leaves. ``is_late``: the save was begun at an earlier event, so an error that leaves says which one it
+        was.
         """
         raised = None
         try:
@@ -183,7 +184,8 @@ class Writer:
         error = hosts.agreed(raised, "whether it was saved")
         if error is not None:
             is_too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
-            may_pass = isinstance(error, (OSError, NotPicklableError)) and not is_too_long
+            is_refused = isinstance(error, StoreError) and error.lasts
+            may_pass = isinstance(error, (OSError, NotPicklableError)) and not (is_too_long or is_refused)
             is_final = isinstance(error, OverwriteError) or (isinstance(error, InUseError) and error.lost)
             lasting = is_final or not (may_pass or self._has_written)
             if may_raise and (lasting or self._checkpoint.on_save_error == "raise"):

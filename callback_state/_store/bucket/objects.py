@@ -206,7 +206,9 @@ class Bucket:
             if isinstance(error, FileNotFoundError) and verb == "read":
                 raise FileNotFoundError(f"{self.url}/{name}: there is no such object") from None
             where = f"{self.url}/{name}" if name else self.url
-            raise StoreError(where, f"the store does not let us {verb} it: {self._clean(error)}") from None
+            refused = StoreError(where, f"the store does not let us {verb} it: {self._clean(error)}")
+            refused.lasts = isinstance(error, _LASTING)
+            raise refused from None
 
     def _clean(self, error: Exception) -> str:
         """What an error says, without secrets: not those of the URL, nor of the environment, nor signed URLs."""

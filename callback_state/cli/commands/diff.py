@@ -117,6 +117,8 @@ def _history(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
 def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str, Any] | None) -> None:
     print_words(f"A  {a}")
     print_words(f"B  {b}")
+    if not found and history is None:
+        print_words("no difference")
     for part, of in found.items():
         print_line()
         print_words(part, "bold")
