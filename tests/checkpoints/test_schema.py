@@ -25,7 +25,7 @@ from callback_state._checkpoints.snapshot import check_states
 from callback_state._format.encode import Encoder
 from callback_state._format.table import Table
 
-SOURCE = SourceState(0, 1, True, 3, 1, 5, [2], [{"python": 1}], Place({"next": 3}, False, [b"generator"]))
+SOURCE = SourceState(0, 1, True, 3, 1, 5, [2], [{"python": 1}], Place({"next": 3}, False, [b"generator"], None))
 CALLBACK = SavedCallback(
     "A", "a.A", 1, {"x": SavedArgument("value", 3, None)}, {"log": 3}, ["rows"], {"1.keras": "5" * 64}
 )
