@@ -16,7 +16,7 @@ import golden_states
 import keras
 import numpy as np
 import pytest
-from golden_states import FILES, KEY
+from golden_states import FILES, KEY, TWO_PROCESSES
 from hypothesis import given, settings
 from numbers_of_types import numbers
 from places import ROOT, TESTS
@@ -254,6 +254,17 @@ def test_a_reader_made_from_the_page_alone_reads_every_file(directory: Path) -> 
             assert repr(value) == repr(found["meta"][key]), key  # of NaN too
     assert [c["key"] for c in found["meta"]["callbacks"]] == [entry.key for entry in snapshot.meta.callbacks]
     assert found["run"]["seconds"] == snapshot.run.seconds
+
+
+def test_the_reader_reads_what_other_processes_had() -> None:
+    """Their generators, and how far each had read its data."""
+    found = reader.read(TWO_PROCESSES.with_name(f"{TWO_PROCESSES.name}.callbacks.pkl").read_bytes())
+    (other,) = found["parts"]
+    snapshot = Snapshot.open(str(TWO_PROCESSES)).of_process(1, 2)
+    assert repr(to_plain(snapshot.run)["data"]["training"]["seen"]) == repr(
+        other["run"]["data"]["training"]["seen"]
+    )
+    assert other["run"]["generators"].keys() == found["run"]["generators"].keys()
 
 
 def held(name: str) -> Any:

@@ -3,7 +3,9 @@
     python tests/golden/write.py tests/golden/keras-3.7
 
 It writes only what is not there. The files of ``keras-3.7`` were written on Keras 3.7.0, TensorFlow 2.18 and NumPy
-1.26, those of ``keras-3.15`` on Keras 3.15.1, TensorFlow 2.21 and NumPy 2.4, both on Python 3.11.
+1.26, those of ``keras-3.15`` on Keras 3.15.1, TensorFlow 2.21 and NumPy 2.4, both on Python 3.11. Those of
+``keras-3.15-jax`` and ``keras-3.15-torch`` are some of them, written on JAX 0.10 and torch 2.13 (KERAS_BACKEND).
+``two-processes`` has the first checkpoint of ``hosts.train(directory, 2, "data", epochs=2)``.
 """
 
 import importlib
@@ -53,7 +55,7 @@ def write(name, directory, **options):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # "code by value" warns, as it should
-    for name in states.STATES:
+    for name in states.STATES if keras.backend.backend() == "tensorflow" else states.ELSEWHERE:
         directory = Path(sys.argv[1]) / name.replace(" ", "-")
         if not directory.exists():
             write(name, directory, **({"key": states.KEY} if name.startswith("signed ") else {}))

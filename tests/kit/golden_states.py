@@ -30,6 +30,11 @@ FILES = {
     if directory.is_dir()
 }
 
+#: The states of which other backends than TensorFlow have written files.
+ELSEWHERE = ("numbers", "arrays", "generators", "training_args", "variables", "signed numbers")
+#: What the first of two processes has written.
+TWO_PROCESSES = GOLDEN / "two-processes" / "1.keras"
+
 #: The states of which there is a signed file too, ``"signed numbers"``.
 SIGNED = ("numbers", "an object by value", "code by value", "inside an epoch")
 #: What signs them.
