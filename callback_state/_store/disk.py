@@ -1,9 +1,8 @@
 """Calls of the system: durable writes, renames, digests.
 
 Every change of a directory of checkpoints is a call of one of these functions, so a test can let each single step
-fail. Errors of the disk are always passed on: what an ``fsync`` failed to write is lost, and trying again does not
-bring it back. Nothing is guaranteed where a disk, or the server of a network file system, reports writes that it
-has not made.
+fail. Errors of the disk are always passed on: what an ``fsync`` failed to write is lost for good. Nothing is
+guaranteed where a disk, or the server of a network file system, reports writes that it has not made.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ import stat
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+from . import presence
 
 WINDOWS = os.name == "nt"
 #: Bytes per system call: macOS and Windows refuse 2 GiB at once.
@@ -145,8 +146,7 @@ def make_directory(path: str) -> None:
 def make_directories(path: str) -> None:
     """Make a directory and its missing parents, and make all their names durable up to the mount. Raises OSError.
 
-    Names that are there already are synced too, once in a process: the process that made them may have died before
-    it synced them.
+    Names that are there already are synced too, once in a process: who made them may have died before it did so.
     """
     if not path or os.path.ismount(path) or _is_durable(path):
         return
@@ -170,9 +170,9 @@ def _is_durable(path: str) -> bool:
 def rename(source: str, target: str) -> None:
     """Rename a file, at once in the place of a file that had the name; not durable yet.
 
-    On Windows this fails while a process reads the old file, so it is tried again for two seconds. After an
-    OSError the old file is still there.
+    On Windows it fails while a process reads the old file, and is tried again. After an OSError that one stays.
     """
+    presence.goes(source)
     for delay in RETRY_DELAYS if WINDOWS else ():
         try:
             os.replace(source, target)
@@ -190,17 +190,15 @@ def link(source: str, target: str) -> None:
 
 def remove(path: str) -> None:
     """Remove a file if it is there. Raises OSError."""
+    presence.goes(path)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
 def remove_tree(path: str) -> None:
     """Remove a directory with its content, a file, or a link itself, if it is there. Raises OSError."""
-    if not is_tree(path):
-        remove(path)
-        return
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        shutil.rmtree(path) if is_tree(path) else remove(path)
 
 
 def is_tree(path: str) -> bool:

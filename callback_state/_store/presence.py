@@ -21,6 +21,8 @@ class Source(Protocol):
 
     def turn(self, name: str) -> int: ...
 
+    def goes(self, name: str) -> None: ...
+
 
 #: By the path of the directory.
 _SOURCES: dict[str, Source] = {}
@@ -53,6 +55,13 @@ def turn(path: str) -> int:
     """A number that changes when the content of a file comes or goes."""
     source, name = _at(path)
     return 0 if source is None else source.turn(name)
+
+
+def goes(path: str) -> None:
+    """This process is about to remove a file, or to give it another name. What others remove is not said here."""
+    source, name = _at(path)
+    if source is not None:
+        source.goes(name)
 
 
 def number_of(directory: str) -> int | None:

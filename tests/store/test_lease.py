@@ -15,7 +15,7 @@ import pytest
 from saves import Writer
 from stores import Requests, die, new_url, objects, put, writing
 
-from callback_state._store.bucket import lease, places
+from callback_state._store.bucket import index, lease, places
 from callback_state._store.bucket.lease import NAME, Lease
 from callback_state._store.bucket.objects import Bucket
 from callback_state.exceptions import InUseError
@@ -90,9 +90,10 @@ def test_one_that_ends_is_taken() -> None:
     held.release()
 
 
-@pytest.mark.parametrize("until", [0.0, 1e300])
+@pytest.mark.parametrize("until", [0.0, 1e300, time.time() - 12 * 3600])
 def test_the_clock_of_another_host_does_not_matter(until: float) -> None:
-    """One that ended long ago is taken at once; one that says that it never ends, after its seconds."""
+    """One that ended days ago is taken at once; one that says that it never ends, after its seconds, and so is one
+    of a host whose clock is that of another time zone."""
     url = new_url()
     write(url, until=until)
     held = Lease(Bucket(url))
@@ -115,7 +116,7 @@ def test_that_of_a_dead_process_of_this_host_is_taken_at_once() -> None:
     held.release()
 
 
-@pytest.mark.parametrize("data", [b"", b"no json", b"[]", b'{"owner": 1}', b"[" * 5000])
+@pytest.mark.parametrize("data", [b"", b"no json", b"[]", b'{"owner": 1}', b"[" * 5000, b" " * 10**6])
 def test_one_that_nobody_of_us_wrote_is_waited_for(data: bytes) -> None:
     """Whatever the object says, it is some process's, until it has not changed for so long."""
     url = new_url()
@@ -124,6 +125,32 @@ def test_one_that_nobody_of_us_wrote_is_waited_for(data: bytes) -> None:
     with pytest.warns(UserWarning, match="another process writes here"):
         held.acquire()
     held.release()
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**31, 10**30])
+def test_a_process_that_cannot_be_is_no_process_of_this_host(pid: int) -> None:
+    """A forged number is not asked of the system, which would answer for other processes, or not at all."""
+    url = new_url()
+    write(url, machine=lease.machine(), pid=pid)
+    held = Lease(Bucket(url))
+    with pytest.warns(UserWarning, match="another process writes here"):
+        held.acquire()
+    held.release()
+
+
+def test_a_large_object_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a lease nor an index: its size says that it is none of ours."""
+    url = new_url()
+    put(url, NAME, b" " * 5000)
+    put(url, index.NAME, bytes(index.MOST + 1))
+    for number in range(9):
+        put(url, f"{number}.keras", b"")
+    for number in range(9):
+        put(url, f"{number}.keras.callbacks.pkl", b"")
+    requests = Requests(monkeypatch)
+    with pytest.warns(UserWarning, match="another process writes here"), writing(url):
+        pass
+    assert not {("read", NAME), ("read", index.NAME)} & {*requests.seen[:8]}
 
 
 @pytest.mark.parametrize("other", [True, False])

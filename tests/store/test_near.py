@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,18 @@ def test_a_bucket_has_one_number() -> None:
     die()
     assert first == presence.number_of(places.local(url)) != presence.number_of(places.local(new_url()))
     assert first and presence.number_of(os.curdir) is None
+
+
+@pytest.mark.parametrize("removed", ["files", "*.keras", "0.keras*"])
+def test_only_this_process_deletes_in_the_store(removed: str, tmp_path: Path) -> None:
+    """What a sweeper of caches removes here stays in the store, comes back, and is deleted when its time comes."""
+    url = new_url()
+    with writing(url) as directory:
+        saves(directory, "{epoch}.keras", range(4), keep=4)
+        for path in (tmp_path / "cache" / "near").rglob(removed):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        places.push(directory)
+        assert whole(Path(directory)) == {f"{number}.keras": number for number in range(4)}
+        Writer(Path(directory), "{epoch}.keras", 4).save(4)
+        places.push(directory)
+    assert seen(url) == {f"{number}.keras": number for number in range(1, 5)}

@@ -13,6 +13,7 @@ from stores import Dead, Requests, checkpoints, die, new_url, objects, put, save
 
 from callback_state._store import commit
 from callback_state._store.bucket import places
+from callback_state._store.bucket.lease import NAME
 from callback_state._store.pair import SUFFIX
 from callback_state.exceptions import StoreError
 
@@ -174,6 +175,26 @@ def test_what_is_owed_survives_a_new_hold(monkeypatch: pytest.MonkeyPatch) -> No
     with writing(url):
         pass
     assert seen(url) == {"0.keras": 0, "1.keras": 1}
+
+
+def test_what_was_saved_while_the_lease_could_not_be_renewed_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that has been away for a while fails at the lease already: the near copy stays all the same."""
+    url = new_url()
+    requests = Requests(monkeypatch)
+
+    def refuse(at: int, verb: str, name: str) -> None:
+        raise ConnectionError("no store")
+
+    with writing(url) as directory:
+        saves(directory, "{epoch}.keras", range(1))
+        places._HOLDINGS[url].lease._renewed -= 60
+        requests.fault = refuse
+        with pytest.raises(StoreError, match=NAME):
+            saves(directory, "{epoch}.keras", range(1, 2))
+        requests.fault = None
+    assert whole(Path(places.pulled(url))) == {"0.keras": 0, "1.keras": 1}
+    places._leave_all()
+    assert os.path.exists(f"{directory}/1.keras")
 
 
 def test_what_is_owed_is_not_put_over_the_work_of_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from . import cache
 from .kinds import file_of
 from .lease import Lease
 from .near import Near
-from .push import push
+from .push import is_as_known, push
 
 
 class Holding:
@@ -38,15 +38,17 @@ class Holding:
                 self.lease.acquire()
                 try:
                     self._begin()
+                    held = Held(self, lock.hold(self.near.directory))
                 except BaseException:
                     self.lease.release()
                     raise
-            held = Held(self, lock.hold(self.near.directory))
+            else:
+                held = Held(self, lock.hold(self.near.directory))
             self._count += 1
             return held
 
     def _begin(self) -> None:
-        if self.owed and not self.near.is_as_known():
+        if self.owed and not is_as_known(self.near):
             aside = os.path.join(self.near.root, f"not in the store {secrets.token_hex(4)}")
             os.rename(self.near.directory, aside)
             self.owed = False
@@ -62,9 +64,9 @@ class Holding:
     def push(self) -> None:
         """Put what has changed here into the store. Raises StoreError, InUseError, OSError."""
         with self.near.guard:
-            if self._count:
-                self.lease.check()
             try:
+                if self._count:
+                    self.lease.check()
                 put = push(self.near)
             except (OSError, InUseError):
                 self.owed = True

@@ -27,8 +27,11 @@ from .objects import Bucket, Stamp
 NAME = ".callback_state.lease"
 #: Seconds that a lease lasts if nobody renews it; it is renewed after a third of them.
 SECONDS = 60.0
+#: Seconds: one that ended so long ago is not waited for. Clocks of two hosts differ by less, also by time zones.
+LONG_AGO = 24 * 3600
 #: The part of its time for which one waits longer than a lease lasts, as a renewal takes time.
 _MARGIN = 0.1
+#: Bytes: what is larger is not read.
 _MOST = 4096
 
 
@@ -49,12 +52,13 @@ class Record:
     def of(cls, data: bytes) -> Record | None:
         """None if it is no record of ours."""
         try:
-            found = json.loads(data[:_MOST])
+            found = json.loads(data)
             record = cls(**found)
         except (ValueError, TypeError, RecursionError):
             return None
         kinds = [type(value) for value in asdict(record).values()]
-        return record if kinds == [str, int, str, str, int, str, float, float] else None
+        is_ours = kinds == [str, int, str, str, int, str, float, float] and 0 < record.pid < 1 << 31
+        return record if is_ours else None
 
     def __str__(self) -> str:
         said = f"process {self.pid} on {self.host} ({self.program})"
@@ -166,7 +170,7 @@ class Lease:
     def _wait_for(self, other: Record | None, stamp: Stamp) -> None:
         """Return when a lease has ended. Raises InUseError if its holder renews it."""
         seconds = self._seconds if other is None else min(max(other.seconds, 0.0), 10 * SECONDS)
-        if other is not None and (_is_dead(other) or other.until + seconds < time.time()):
+        if other is not None and (_is_dead(other) or other.until + LONG_AGO < time.time()):
             return
         end = time.monotonic() + seconds * (1 + _MARGIN)
         who = "another process" if other is None else f"{other}"
@@ -192,7 +196,7 @@ class Lease:
         if stamp is None:
             return None
         try:
-            return Record.of(self._bucket.get(NAME)), stamp
+            return (Record.of(self._bucket.get(NAME)) if stamp.size <= _MOST else None), stamp
         except FileNotFoundError:
             return None
 

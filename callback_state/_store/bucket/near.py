@@ -35,6 +35,7 @@ UNINDEXED = 8
 WHOLE = 2
 #: Bytes: of a larger file the log says that it is fetched.
 LARGE = 1 << 26
+_NONE = Stamp(0, "")
 _LOG = logging.getLogger("callback_state")
 
 Identity = tuple[int, int, int, int]
@@ -59,6 +60,7 @@ class Near:
         self._far: dict[str, Stamp] = {}  # what the store has, as far as this process knows
         self._same: dict[str, Identity] = {}  # the local files that are those of the store
         self._away: dict[str, Identity] = {}  # those that are empty as yet, as they were made
+        self._gone: set[str] = set()  # what this process has removed, and the store has as yet
         self._turns: Counter[str] = Counter()
         self._newest: list[str] = []  # the models that were put or fetched last
         self._indexed: set[tuple[str, Stamp]] = set()
@@ -80,22 +82,12 @@ class Near:
         """Whether the local file is the one that the store has."""
         return name in self._same and self._same[name] == disk.identity(self.path(name))
 
-    def is_as_known(self) -> bool:
-        """Whether nobody else has changed the store. Raises StoreError."""
-        found = self._listed()
-        same = (
-            found[n].size == s.size and s.version in ("", found[n].version)
-            for n, s in self._far.items()
-            if n in found
-        )
-        return found.keys() == self._far.keys() and all(same)
-
     # From the store.
 
     def pull(self) -> None:
         """Make the near copy like the store. Raises StoreError."""
         with self.guard:
-            found = self._listed()
+            found = self.listed()
             for name in self.local().keys() - found.keys():
                 disk.remove(self.path(name))
             changed = [n for n, stamp in found.items() if self._far.get(n) != stamp or not self.is_same(n)]
@@ -104,17 +96,32 @@ class Near:
             else:
                 with contextlib.suppress(OSError):  # it is not there
                     os.rmdir(self.directory)
-            self._far = found
+            self._far, self._gone = found, set()
             for name in [*self._same.keys() - found.keys(), *changed]:
                 self._same.pop(name, None)
                 self._away.pop(name, None)
-            large = [name for name in changed if (file := file_of(name)) is not None and file.is_large]
-            for name in large:
-                self._make_empty(name, found[name].size)
-            self._fetch_small([name for name in changed if name not in {*large}])
+            self._bring(changed)
 
-    def _listed(self) -> dict[str, Stamp]:
-        return {name: stamp for name, stamp in self.bucket.list().items() if file_of(name) is not None}
+    def gone(self) -> set[str]:
+        """What this process has removed, and the store has as yet; what others have removed comes back here."""
+        missing = self._far.keys() - self.local().keys()
+        if others := sorted(missing - self._gone):
+            os.makedirs(self.directory, exist_ok=True)
+            self._bring(others)
+        self._gone &= self._far.keys()
+        return missing & self._gone
+
+    def _bring(self, names: list[str]) -> None:
+        large = {name for name in names if (file := file_of(name)) is not None and file.is_large}
+        for name in large:
+            self._make_empty(name, self._far[name].size)
+        self._fetch_small([name for name in names if name not in large])
+
+    def listed(self) -> dict[str, Stamp]:
+        """What the store has. Raises StoreError."""
+        found = self.bucket.list()
+        self._index = found.get(index.NAME, _NONE)
+        return {name: stamp for name, stamp in found.items() if file_of(name) is not None}
 
     def _make_empty(self, name: str, size: int) -> None:
         new = self._part()
@@ -140,10 +147,10 @@ class Near:
                 pass
 
     def _read_index(self) -> dict[str, Entry]:
-        try:
-            return index.unpack(self.bucket.get(index.NAME))
-        except FileNotFoundError:
-            return {}
+        if 0 < self._index.size <= index.MOST:
+            with contextlib.suppress(FileNotFoundError):  # another process writes here, or has tidied up
+                return index.unpack(self.bucket.get(index.NAME))
+        return {}
 
     def _fetch(self, name: str) -> None:
         """Fetch one object; one that was deleted meanwhile is not there."""
@@ -178,6 +185,9 @@ class Near:
     def turn(self, name: str) -> int:
         return self._turns[name]
 
+    def goes(self, name: str) -> None:
+        self._gone.add(name)
+
     def be_here(self, name: str) -> None:
         """Fetch the content of a file, from the cache of this machine or from the store. Raises StoreError."""
         if not self.is_away(name):
@@ -201,6 +211,7 @@ class Near:
     def put(self, name: str) -> None:
         """Put a file into the store. Raises StoreError; FileNotFoundError if it has gone meanwhile."""
         path = self.path(name)
+        self._gone.discard(name)
         identity = disk.identity(path)
         if identity is None:  # a thread of this process has deleted it
             return
@@ -226,6 +237,7 @@ class Near:
     def put_bytes(self, name: str, data: bytes) -> None:
         """Put an object that has no file here. Raises StoreError."""
         self.bucket.put(name, data)
+        self._gone.add(name)
         self._far[name] = Stamp(len(data), "")
 
     def delete(self, name: str) -> None:
@@ -233,8 +245,6 @@ class Near:
         self.bucket.delete(name)
         for known in (self._far, self._same, self._away, self._turns):
             known.pop(name, None)
-
-    # What follows when something was put.
 
     def keep_put(self, names: Iterable[str]) -> None:
         """Keep the models that were put for a later start; let go of the large files of older checkpoints."""

@@ -33,10 +33,19 @@ def push(near: Near) -> list[str]:
     for base, names in _changed(near):
         _put_checkpoint(near, base, names)
         put += names
-    gone = near.known().keys() - near.local().keys()
+    gone = near.gone()
     for base in sorted({_base(name) for name in gone}):
         _delete(near, base, {name for name in gone if _base(name) == base})
     return put
+
+
+def is_as_known(near: Near) -> bool:
+    """Whether nobody else has changed the store. Raises StoreError."""
+    found, known = near.listed(), near.known()
+    return found.keys() == known.keys() and all(
+        found[name].size == stamp.size and stamp.version in ("", found[name].version)
+        for name, stamp in known.items()
+    )
 
 
 def _base(name: str) -> str:
