@@ -3,7 +3,7 @@
 import os
 from importlib.util import find_spec
 
-NAMES = ("crossing", "state_of_data", "table", "told", "without_tensorflow")
+NAMES = ("buffers", "crossing", "state_of_data", "table", "told", "without_tensorflow")
 collect_ignore = [] if find_spec("grain") else [f"test_{name}.py" for name in NAMES]
 if os.environ.get("KERAS_BACKEND") != "jax":
     collect_ignore += ["test_processes.py", "test_sync.py"]

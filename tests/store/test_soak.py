@@ -55,7 +55,8 @@ def test_nothing_grows(
     finally:
         tracemalloc.stop()
     assert listing(tmp_path) == fixed.expected(50 + rounds) | numbered.expected(50 + rounds)
-    assert held() == before
+    # What an earlier test has left may end meanwhile.
+    assert all(now is None or now <= then for now, then in zip(held(), before, strict=True))
     with capsys.disabled():
         print(f"\n{2 * rounds} saves: open files, threads, sets {before} to {held()}, {grown:+} bytes", end=" ")
     # Python keeps some objects for use again; a save that kept one alone would be far above.
