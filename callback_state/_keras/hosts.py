@@ -151,7 +151,7 @@ def _remade(problem: dict[str, Any], number: int) -> Exception:
     cls: Any = getattr(exceptions, problem["class"], None)
     if isinstance(cls, type) and issubclass(cls, CallbackStateError):
         said = [problem["path"], problem["message"]] if "path" in problem else [problem["text"]]
-        made: Exception = cls(*said)
+        made: Exception = cls(*said[:-1], f"{said[-1]} (on process {number})")
         return made
     if "errno" in problem:
         return OSError(problem["errno"], f"{problem.get('strerror')} (on process {number})")

@@ -18,12 +18,14 @@ def array_of(tensor: Any) -> Any:
     import numpy
 
     tensor = tensor.detach().cpu()
-    if str(tensor.dtype) != "torch.bfloat16":
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name != "bfloat16" and not name.startswith("float8"):
         return numpy.asarray(tensor)
-    import ml_dtypes
+    import ml_dtypes  # NumPy itself has no such type
     import torch
 
-    return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)  # NumPy itself has no such type
+    bits = torch.uint8 if tensor.itemsize == 1 else torch.int16
+    return tensor.contiguous().view(bits).numpy().view(getattr(ml_dtypes, name))
 
 
 def tensor_of(array: Any) -> Any:
@@ -31,7 +33,11 @@ def tensor_of(array: Any) -> Any:
     import numpy
     import torch
 
-    return torch.from_numpy(numpy.array(array))
+    array = numpy.array(array)
+    if array.dtype.isbuiltin == 1:
+        return torch.from_numpy(array)
+    bits = array.view(numpy.uint8 if array.itemsize == 1 else numpy.int16)
+    return torch.from_numpy(bits).view(getattr(torch, array.dtype.name))
 
 
 class Buffer:

@@ -157,7 +157,7 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         options = (save_best_only, save_weights_only, mode, save_freq, initial_value_threshold)
         super().__init__(path, monitor, verbose, *options)
         counts = {"period": period, "max_to_keep": max_to_keep, "keep_best": keep_best}
-        check_options(filepath, save_freq, exit_code, on_save_error, save_on_background, counts)
+        check_options(filepath, save_weights_only, save_freq, exit_code, on_save_error, save_on_background, counts)
         self.filepath: str = filepath
         self.verbose: int = verbose
         # Paths of this machine, secrets and the run's own data stay out of the stored configuration.

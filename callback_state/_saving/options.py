@@ -26,6 +26,7 @@ _UNITS = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 def check_options(
     filepath: str,
+    save_weights_only: Any,
     save_freq: Any,
     exit_code: Any,
     on_save_error: Any,
@@ -40,6 +41,12 @@ def check_options(
     if urls.is_url(filepath):
         urls.split(directory)
         urls.check_library(directory)
+    if filepath.endswith(".weights.h5") and not save_weights_only:
+        # Keras's own callback writes a whole model there, which load_weights cannot read.
+        raise ValueError(
+            f"filepath={urls.public(filepath)!r}: expected save_weights_only=True with it, found "
+            f"{save_weights_only!r}. For whole models write '.keras'"
+        )
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")

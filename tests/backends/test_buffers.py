@@ -11,6 +11,7 @@ import torch
 from harness import X, Y
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
+from callback_state._keras.torch_tensors import Buffer, array_of
 
 if keras.backend.backend() != "torch":
     pytest.skip("modules of torch are trained on torch", allow_module_level=True)
@@ -47,3 +48,15 @@ def test_averages_go_on(tmp_path: Path, name: str, save_on_exception: bool) -> N
     with pytest.raises(KeyError):
         start(killed, Stop(), save_on_exception=save_on_exception)
     assert len(whole) == 3 and start(killed, save_on_exception=save_on_exception) == whole
+
+
+@pytest.mark.parametrize(
+    "name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16", "bool", "int64", "complex64"]
+)
+@pytest.mark.parametrize("shape", [(), (0, 2), (3, 2)])
+def test_a_buffer_of_any_type_is_put_back(name: str, shape: tuple[int, ...]) -> None:
+    """Byte for byte, also where NumPy itself has no such type."""
+    values = torch.arange(torch.Size(shape).numel()).reshape(shape).to(getattr(torch, name))
+    buffer = Buffer(torch.zeros_like(values))
+    buffer.assign(array_of(values))
+    assert buffer.value.dtype == values.dtype and array_of(buffer.value).tobytes() == array_of(values).tobytes()

@@ -56,9 +56,10 @@ def test_an_error_of_one_is_an_error_of_all(monkeypatch: pytest.MonkeyPatch, fai
 
         return hosts.first(alone, "x") if failed == 0 else hosts.each(alone, "x")
 
-    for error in act_together(monkeypatch, 3, act):
-        assert type(error) is CheckpointNotFoundError
-        assert str(error) == "ckpt: expected a checkpoint" and error.path == "ckpt"
+    for index, error in enumerate(act_together(monkeypatch, 3, act)):
+        assert type(error) is CheckpointNotFoundError and error.path == "ckpt"
+        where = "" if index == failed else f" (on process {failed})"
+        assert str(error) == f"ckpt: expected a checkpoint{where}"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_an_error_of_one_is_an_error_of_all(monkeypatch: pytest.MonkeyPatch, fai
     [
         (OSError(errno.ENOSPC, "full", "file"), OSError, "full (on process 1)"),
         (KeyError("a"), HostError, "process 1 of this training: KeyError: 'a'"),
-        (RestoreError("does not fit"), RestoreError, "does not fit"),
+        (RestoreError("does not fit"), RestoreError, "does not fit (on process 1)"),
     ],
 )
 def test_an_error_is_made_again(

@@ -191,6 +191,7 @@ def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) ->
         ({"max_to_keep": 1.5}, "max_to_keep=1.5"),
         ({"keep_best": -1}, "keep_best=-1"),
         ({"filepath": "m.txt"}, "keras"),
+        ({"filepath": "m.weights.h5"}, "expected save_weights_only=True with it, found False"),
         ({"filepath": "ckpt/{epoch}/m.keras"}, "placeholders in the name of the file only"),
         ({"filepath": "ckpt/{epoch.keras"}, "Write {{ and }} for braces"),
         ({"save_on_signal": [True]}, "True is not a signal of this system"),

@@ -15,6 +15,7 @@ from callback_state._store import disk, presence
 from callback_state._store.bucket import cache, holding, index, places
 from callback_state._store.bucket.near import Near
 from callback_state._store.bucket.objects import Bucket, Stamp
+from callback_state.exceptions import StoreError
 
 pytestmark = pytest.mark.usefixtures("quick_stores")
 
@@ -239,3 +240,11 @@ def test_only_this_process_deletes_in_the_store(removed: str, tmp_path: Path) ->
         Writer(Path(directory), "{epoch}.keras", 4).save(4)
         places.push(directory)
     assert seen(url) == {f"{number}.keras": number for number in range(1, 5)}
+
+
+def test_a_machine_without_room_for_near_copies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the directory, and the variable that names another one."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CALLBACK_STATE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match=r"/file cannot be used .* the variable CALLBACK_STATE_CACHE"):
+        places.pulled(new_url())

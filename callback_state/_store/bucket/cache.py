@@ -15,6 +15,7 @@ import secrets
 import shutil
 import time
 
+from ...exceptions import StoreError
 from .. import disk
 from ..staging import is_running
 from .lease import machine
@@ -112,12 +113,22 @@ def _sweep(directory: str) -> None:
 OWED = "owed"
 
 
-def new_near() -> str:
+def new_near(url: str) -> str:
     """A new directory for a near copy of this process. Those that dead processes have left are removed.
 
-    Homes may be shared between hosts, so a name says on which one its process is.
+    Homes may be shared between hosts, so a name says on which one its process is. Raises StoreError.
     """
-    everything = os.path.join(cache_directory(), "near")
+    try:
+        return _new_near(os.path.join(cache_directory(), "near"))
+    except OSError as error:
+        raise StoreError(
+            url,
+            f"expected a directory of this machine for what is fetched and put, found that {cache_directory()} "
+            f"cannot be used ({error}). Name another one in the variable CALLBACK_STATE_CACHE",
+        ) from None
+
+
+def _new_near(everything: str) -> str:
     os.makedirs(everything, mode=0o700, exist_ok=True)
     here = hashlib.sha256(machine().encode()).hexdigest()[:12]
     for path in _entries(everything):

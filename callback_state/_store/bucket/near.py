@@ -54,7 +54,7 @@ class Near:
         self.bucket = Bucket(url)
         self.url = self.bucket.url
         self.number = int.from_bytes(hashlib.sha256(self.url.encode()).digest()[:7], "big")
-        self.root = cache.new_near()
+        self.root = cache.new_near(self.url)
         self.directory = os.path.join(self.root, "files")
         self.guard = threading.RLock()  # held while files come, go, or are put
         self._far: dict[str, Stamp] = {}  # what the store has, as far as this process knows
