@@ -91,6 +91,7 @@ class Keeper(Listener):
         """Find out now, not at the first save, what cannot be saved; write what a kill left unwritten."""
         self._note_logs(running)
         checkpoint = self.checkpoint
+        together.check_lengths(checkpoint.params)
         callbacks = self.registered(running)
         state = hosts.each(lambda: take_state(callbacks, self.model), "what can be saved")
         checkpoint.notices.warn_of_pickles(state, keyed(callbacks))

@@ -8,9 +8,10 @@ one commit, and a checkpoint counts only with the state of all.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +23,26 @@ from .._checkpoints.schema import Extra, History, Meta, Run, Trace
 from .._format.pickles import dump
 from .._keras import hosts
 from .._keras.stock_callbacks import acts_once
+from ..exceptions import HostError
 from .decision import Event
 
 #: The largest part of the time that the processes may spend to agree about batches.
 SHARE = 0.01
+
+
+def check_lengths(params: Mapping[str, Any] | None) -> None:
+    """Raises HostError if the processes have different epochs: each would wait for the others for ever."""
+    if hosts.count() == 1:
+        return
+    own = [(params or {}).get(name) for name in ("epochs", "steps")]
+    told = [json.loads(said) for said in hosts.gather(json.dumps(own).encode(), "the length of an epoch")]
+    for name, values in zip(("epochs", "batches in an epoch"), zip(*told, strict=True), strict=True):
+        if len({*values} - {None}) > 1:
+            said = ", ".join(f"process {number} has {value}" for number, value in enumerate(values))
+            raise HostError(
+                f"expected the same number of {name} on each process of this training, found: {said}. Each would "
+                f"wait for the others for ever. Divide the data evenly, or pass the same steps_per_epoch= to fit"
+            )
 
 
 def take(

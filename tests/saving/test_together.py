@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from states import GENERATORS, WHERE, contents
 from together import act_together
 
-from callback_state import CorruptCheckpointError, NotPicklableError, stateful
+from callback_state import CorruptCheckpointError, HostError, NotPicklableError, stateful
 from callback_state._checkpoints.snapshot import Snapshot
 from callback_state._format.decode import Decoder
 from callback_state._format.statefile import seal, unseal
@@ -168,3 +169,21 @@ def test_the_clock_is_that_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None
         return together.Pulse().asks(Asks(save_every=60), Event(0, 0, {}), None, lambda: index == 0)()
 
     assert act_together(monkeypatch, 2, act) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ([{"epochs": 3, "steps": 4}, {"epochs": 3, "steps": 3}], "batches .*: process 0 has 4, process 1 has 3"),
+        ([{"epochs": 3, "steps": 4}, {"epochs": 2, "steps": 4}], "epochs .*: process 0 has 3, process 1 has 2"),
+        ([{"epochs": 3, "steps": None}, {"epochs": 3, "steps": 4}], None),
+        ([{"epochs": 3}, None], None),
+    ],
+)
+def test_epochs_of_different_lengths_are_refused(
+    params: list[Any], text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On all processes before the first batch, as they would wait for each other for ever."""
+    found = act_together(monkeypatch, 2, lambda index: together.check_lengths(params[index]))
+    for error in found:
+        assert error is None if text is None else type(error) is HostError and re.search(text, str(error))

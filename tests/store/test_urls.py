@@ -48,6 +48,21 @@ def test_secrets_of_a_url_are_not_shown() -> None:
     assert {"pass", "abc", "def"} <= {*urls.secrets_in(url)}
 
 
+@pytest.mark.parametrize("password", ["half/other", "half?other", "half/?other"])
+def test_a_password_that_was_not_quoted_is_not_shown_either(password: str) -> None:
+    """A library refuses such a URL, and quotes a part of it; a port and an @ in a path are no password."""
+    url = f"ftp://user:{password}@host/run"
+    assert urls.public(url) == "ftp://host/run"
+    assert {"user", "half", "other"} <= {text.strip("?") for text in urls.secrets_in(url)}
+    for plain in (
+        "s3://bucket/a:b@c",
+        "http://host:9000/a@b",
+        "abfs://container@account/run",
+        "http://[::1]:8/a@b",
+    ):
+        assert urls.public(plain) == plain and urls.secrets_in(plain) == []
+
+
 def test_a_missing_library_is_told_with_the_line_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra of this package where there is one, else the libraries."""
     find = importlib.util.find_spec

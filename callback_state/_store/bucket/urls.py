@@ -25,20 +25,30 @@ def is_url(path: str) -> bool:
 
 def public(url: str) -> str:
     """A URL without password and query, which may be secret."""
-    scheme, _, rest = url.partition("://")
-    rest = rest.partition("?")[0]
-    host, slash, path = rest.partition("/")
-    user, at, host_alone = host.rpartition("@")
-    return f"{scheme}://{host_alone if at and ':' in user else host}{slash}{path}"
+    scheme, _, _, rest = _parts(url)
+    return f"{scheme}://{rest.partition('?')[0]}"
 
 
 def secrets_in(url: str) -> list[str]:
     """The parts of a URL that must not be shown."""
-    _, _, rest = url.partition("://")
-    path, _, query = rest.partition("?")
-    user, at, _ = path.partition("/")[0].rpartition("@")
-    found = user.split(":", 1) if at and ":" in user else []
-    return [text for text in (*found, query, *(p.partition("=")[2] for p in query.split("&"))) if len(text) > 2]
+    _, user, password, rest = _parts(url)
+    query = rest.partition("?")[2]
+    pieces = (*re.split("[/?]", password), *(p.partition("=")[2] for p in query.split("&")))
+    return [text for text in (user, password, query, *pieces) if len(text) > 2]
+
+
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, user and password of a URL, and the rest; without a password the user belongs to the rest.
+
+    A password may have a ``/`` or ``?`` that should have been written as ``%2F`` or ``%3F``.
+    """
+    scheme, _, rest = url.partition("://")
+    host = re.split("[/?]", rest, maxsplit=1)[0]
+    login = host.rpartition("@")[0]
+    if not login and ":" in host and not host.rpartition(":")[2].isdigit():
+        login = rest.rpartition("@")[0]
+    user, colon, password = login.partition(":")
+    return (scheme, user, password, rest[len(login) + 1 :]) if colon else (scheme, "", "", rest)
 
 
 def split(url: str) -> tuple[str, str]:
