@@ -94,6 +94,8 @@ def _arguments(part: Any) -> dict[str, bool | int | float | str | None]:
         return {}
     if not isinstance(config, Mapping):
         return {}
+    if is_keras(part, "layers.TorchModuleWrapper"):  # the whole module as a pickle, its weights among it
+        config = {name: value for name, value in config.items() if name != "module"}
     if config.get("use_ema") is False:  # the numbers of the average count for nothing
         config = {name: value for name, value in config.items() if not name.startswith("ema_")}
     # Some of Keras's losses (3.7 to 3.15) leave out what their function is called with.

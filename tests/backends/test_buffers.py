@@ -11,10 +11,18 @@ import torch
 from harness import X, Y
 
 from callback_state import ModelCheckpointEnhanced, restore_callbacks
+from callback_state._keras.configuration import configuration_of
 from callback_state._keras.torch_tensors import Buffer, array_of
 
 if keras.backend.backend() != "torch":
     pytest.skip("modules of torch are trained on torch", allow_module_level=True)
+
+
+def test_a_module_is_no_argument() -> None:
+    """What Keras writes of it is a pickle with its weights, which are others in each run."""
+    wrapped = keras.layers.TorchModuleWrapper(torch.nn.Linear(6, 1), output_shape=(None, 1))
+    model = keras.Sequential([keras.Input((6,)), wrapped])
+    assert "module" not in configuration_of(model)["layers[1] TorchModuleWrapper"]
 
 
 class Stop(keras.callbacks.Callback):

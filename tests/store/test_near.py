@@ -248,3 +248,16 @@ def test_a_machine_without_room_for_near_copies_is_told(tmp_path: Path, monkeypa
     monkeypatch.setenv("CALLBACK_STATE_CACHE", str(tmp_path / "file"))
     with pytest.raises(StoreError, match=r"/file cannot be used .* the variable CALLBACK_STATE_CACHE"):
         places.pulled(new_url())
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_forked_child_cannot_put_what_its_parent_has(monkeypatch: pytest.MonkeyPatch, opens: bool) -> None:
+    """Its save would be in a directory that nobody puts into the store; also if it opens the same URL anew."""
+    url = new_url()
+    monkeypatch.setattr(places, "_HOLDINGS", {})
+    directory = places.local(url)
+    places._forget()
+    if opens:
+        assert places.local(url) != directory
+    with pytest.raises(StoreError, match="forked"):
+        places.push(directory)

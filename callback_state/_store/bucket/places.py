@@ -44,9 +44,21 @@ def pulled(path: str | os.PathLike[str]) -> str:
 
 
 def holding_of(directory: str) -> Holding | None:
-    """What keeps a directory like the one in a store; None if it stands for none."""
+    """What keeps a directory like the one in a store; None if it stands for none.
+
+    Raises StoreError in a process that was forked from the one that began to use the store.
+    """
     near: Any = presence.source_of(directory)
-    return None if near is None else _HOLDINGS.get(near.url)
+    if near is None:
+        return None
+    holding = _HOLDINGS.get(near.url)
+    if holding is None or holding.near is not near:
+        raise StoreError(
+            near.url,
+            "expected to be used by the process that has opened it, found one that was forked from that: it has "
+            "no connection and no lease. Start it anew (spawn), or save and restore in the first process only",
+        )
+    return holding
 
 
 def hold(directory: str | os.PathLike[str]) -> Any:
