@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from .._checkpoints.template import fixed, split
+from .._checkpoints.template import fixed, parts_of, split
 from .._format.decode import Decoder
 from .._format.encode import Encoder
 from .._format.table import PlainError
@@ -52,6 +52,11 @@ def check_options(
             raise ValueError(f"{name}={value!r}: expected an integer from 1, or None")
     if type(save_freq) is bool or (isinstance(save_freq, int) and save_freq < 1):
         raise ValueError(f"save_freq={save_freq!r}: expected 'epoch', or a number of batches from 1")
+    if save_freq == "epoch" and any(part.field == "batch" for part in parts_of(filepath)):
+        raise ValueError(
+            f"filepath={urls.public(filepath)!r}: expected no {{batch}} with save_freq='epoch', as the end of an "
+            f"epoch has no batch. Leave it out, or pass a number of batches as save_freq"
+        )
     for name in ("max_to_keep", "keep_best"):
         if counts[name] is not None and fixed(filepath) is not None:
             raise ValueError(
