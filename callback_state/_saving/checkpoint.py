@@ -84,9 +84,9 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
         exit_code: the exit status of a process that a signal has stopped, 0 to 255. A scheduler can start the
             job again when it sees this status. The default 75 is EX_TEMPFAIL of BSD's ``sysexits.h``: try again
             later. With None, ``fit`` raises :class:`StoppedBySignal` instead.
-        save_on_exception: also save when ``fit`` raises an exception. The checkpoint is the last moment from
-            which the run can be resumed exactly: between two batches, before a validation, or at the end of an
-            epoch.
+        save_on_exception: also save when ``fit`` raises an exception. By then it is too late to take the state, so
+            a copy is kept in memory: of a moment between two batches, before a validation, or at the end of an
+            epoch. It is renewed as often as takes one hundredth of the time, and the last copy is saved.
         on_save_error: ``"warn"``: when a save fails (the disk is full, the directory has gone away), training goes
             on, and the next save tries again. ``"raise"``: training ends with the error.
         save_on_background: write beside training. At the end of the batch or epoch only references to the values

@@ -20,7 +20,7 @@ from .._format.trust import signer_of
 from .._keras import hosts, weights
 from .._keras.backend import backend
 from .._keras.values import Values
-from .._loop.messages import moment
+from .._loop.messages import moment, say, stopped
 from .._store import commit, pair
 from .._warn import warn
 from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, StoreError, WriteError
@@ -207,7 +207,9 @@ class Writer:
         path = self.directory.path_of(name)
         with copy.put_in_place():
             write = partial(self.write, path, copy.taken, interim=True, may_raise=False)
-            self.attempt(write, path, may_raise=False)
+            is_saved = self.attempt(write, path, may_raise=False)
+        if is_saved and self._checkpoint.verbose and self.saved is not None:
+            say(stopped("an exception", [self.saved], "fit raises it"))
 
     # The end of a run.
 

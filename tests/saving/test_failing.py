@@ -395,6 +395,17 @@ def test_the_model_in_this_process_stays_as_the_exception_left_it(tmp_path: Path
     assert bytes_of(keras.models.load_model(saved.path).weights) != seen
 
 
+@pytest.mark.usefixtures("every_batch")
+def test_the_line_of_what_an_exception_has_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """verbose=1 prints it, as for each save."""
+    saver = ModelCheckpointEnhanced(tmp_path / "a.keras", save_on_exception=True, verbose=1)
+    with pytest.raises(Broken):
+        callbacks = [Strike("train_batch_end", at=2, act=failing(Broken())), saver]
+        fresh_model().fit(X, Y, batch_size=16, verbose=0, callbacks=callbacks)
+    saved = f"{tmp_path / 'a.interim.keras'} (Epoch 1, batch 2)"
+    assert capsys.readouterr().out == f"Stopped by an exception: saved {saved}; fit raises it\n"
+
+
 def test_copies_take_a_hundredth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that takes a second is made again after a hundred; and at the end of each epoch."""
     clock = Clock()
