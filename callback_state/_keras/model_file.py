@@ -184,7 +184,9 @@ def _load(model: Any, path: str, digest: str, optimizes: bool, extra: dict[str, 
         first = str(error).strip().split("\n")[0][:200]
         raise RestoreError(
             f"{path}: does not fit the model ({type(error).__name__}: {first}). The model here has "
-            f"{len(variables_of(model))} variables; build and compile it as it was when it was saved."
+            f"{len(variables_of(model))} variables, {len(model.trainable_variables)} of them trainable; build and "
+            f"compile it as it was when it was saved. Where a second fit trains other layers (freeze, then "
+            f"unfreeze), give each fit a directory of its own."
         ) from error
 
 
