@@ -135,7 +135,7 @@ class Restored:
         if self.model_path is None:
             return "<Restored: nothing, there is no checkpoint yet>"
         state = f"initial_epoch={self.initial_epoch}"
-        state += "" if self.batch is None else f", after batch {self.batch}"
+        state += "" if self.batch is None else f", batch={self.batch}"
         state += ", finished" if self.finished else ""
         keys = ", ".join(self.report.restored) or "no callbacks"
         return f"<Restored {self.model_path}: {keys}; {state}>"

@@ -26,7 +26,7 @@ def test_an_own_loop_that_was_killed_twice_ends_as_if_nobody_had(tmp_path: Path)
     start(EXAMPLE, tmp_path / "killed", before=BEFORE, dies_at=(1, 8))
     again = start(EXAMPLE, tmp_path / "killed", before=BEFORE, dies_at=(2, 0)).lines
     resumed = start(EXAMPLE, tmp_path / "killed", before=BEFORE).lines
-    assert "initial_epoch=1, after batch 4" in again[0] and "initial_epoch=1, after batch 19" in resumed[0]
+    assert "initial_epoch=1, batch=4" in again[0] and "initial_epoch=1, batch=19" in resumed[0]
     assert again[1:] == whole[2:3] and resumed[1:] == whole[2:]
     saved = contents(tmp_path / "whole")
     assert len(saved) == 3 and saved == contents(tmp_path / "killed")

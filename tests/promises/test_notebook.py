@@ -41,7 +41,7 @@ def test_a_cell_is_interrupted_and_the_next_goes_on(outputs: list[Any]) -> None:
     *_, interrupted, listed, resumed, whole, compared = outputs
     assert [output.ename for output in interrupted if output.output_type == "error"] == ["StoppedBySignal"]
     assert "epoch.interim.keras" in text_of(listed) and "batch=19" in text_of(listed)
-    assert "initial_epoch=3, after batch 19>" in text_of(resumed)
+    assert "initial_epoch=3, batch=19>" in text_of(resumed)
     assert "Epoch 4/6" in text_of(resumed) and "Epoch 3/6" not in text_of(resumed)
     assert "Epoch 1/6" in text_of(whole)
     assert text_of(compared) == "weights identical: True; history identical: True\n"
