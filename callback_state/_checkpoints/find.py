@@ -83,7 +83,7 @@ def find(path: str, callbacks: list[Any] | None, *, missing_ok: bool, keys: Keys
             raise CheckpointNotFoundError(
                 path,
                 "no checkpoint here: expected model files (.keras, .h5, .weights.h5), each with its "
-                ".callbacks.pkl. Pass missing_ok=True for a run that may be the first.",
+                ".callbacks.pkl",
             )
         return found
     try:

@@ -198,8 +198,8 @@ def _prepared(
 
 
 def _with_missing_ok(error: CheckpointNotFoundError, path: str) -> CheckpointNotFoundError:
-    """The error, with the argument that lets a first start pass, where nothing is there at all."""
-    if "missing_ok" in error.message or any(map(os.path.lexists, (path, path + SUFFIX))):
+    """The error, with the argument that lets a first start pass, where no file is there."""
+    if not os.path.isdir(path) and any(map(os.path.lexists, (path, path + SUFFIX))):
         return error
     said = f"{error.message}. Pass missing_ok=True for a run that may be the first."
     return CheckpointNotFoundError(error.path, said)
