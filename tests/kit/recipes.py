@@ -11,7 +11,7 @@ RECIPES = {
     "inside_epochs": "Save and resume inside epochs",
     "taken_away": "A machine that is taken away: save, and exit with 75, on which a scheduler starts it again",
     "best_and_latest": "The best model, and the latest two",
-    "own_callback": "A callback of your own",
+    "own_callback": "A callback of your own (from callback_state import stateful)",
     "bucket": "A bucket",
     "hosts": "Several hosts (JAX)",
 }
