@@ -90,7 +90,7 @@ def test_one_that_ends_is_taken() -> None:
     held.release()
 
 
-@pytest.mark.parametrize("until", [0.0, 1e300, time.time() - 12 * 3600])
+@pytest.mark.parametrize("until", [0.0, 1e300, time.time() - 12 * 3600], ids=["past", "never", "zone"])
 def test_the_clock_of_another_host_does_not_matter(until: float) -> None:
     """One that ended days ago is taken at once; one that says that it never ends, after its seconds, and so is one
     of a host whose clock is that of another time zone."""

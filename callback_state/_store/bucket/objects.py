@@ -206,7 +206,8 @@ class Bucket:
             if isinstance(error, FileNotFoundError) and verb == "read":
                 raise FileNotFoundError(f"{self.url}/{name}: there is no such object") from None
             where = f"{self.url}/{name}" if name else self.url
-            refused = StoreError(where, f"the store does not let us {verb} it: {self._clean(error)}")
+            cure = " Make the bucket, or check the URL." if isinstance(error, FileNotFoundError) else ""
+            refused = StoreError(where, f"the store does not let us {verb} it: {self._clean(error)}.{cure}")
             refused.lasts = isinstance(error, _LASTING)
             raise refused from None
 
