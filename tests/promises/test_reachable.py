@@ -123,14 +123,9 @@ def start(directory: Path, make: Any, ending: str, save_freq: Any, kill: int | N
     model = make()
     model(X[:2])
     model.compile(keras.optimizers.Adam(0.01), keras.losses.MeanSquaredError())
-    checkpoint = ModelCheckpointEnhanced(
-        directory / f"{{epoch}}-{{batch}}{ending}", save_weights_only=ending == ".weights.h5", save_freq=save_freq
-    )
-    if save_freq == "epoch":
-        checkpoint = ModelCheckpointEnhanced(
-            directory / f"{{epoch}}{ending}", save_weights_only=ending == ".weights.h5"
-        )
-    callbacks = [checkpoint]
+    name = f"{{epoch}}{ending}" if save_freq == "epoch" else f"{{epoch}}-{{batch}}{ending}"
+    weights_only = ending == ".weights.h5"
+    callbacks = [ModelCheckpointEnhanced(directory / name, save_weights_only=weights_only, save_freq=save_freq)]
     restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
     if kill is not None:
         callbacks.append(Strike("train_batch_end", epoch=kill, at=1))

@@ -197,7 +197,7 @@ def test_where_the_siblings_cannot_be_found_the_way_out_works(tmp_path: Path) ->
         ({"save_on_signal": [True]}, "True is not a signal of this system"),
         ({"save_on_signal": "SIGTREM"}, "'SIGTREM' is not a signal of this system"),
         ({"save_freq": 0}, "save_freq=0: expected 'epoch', or a number of batches from 1"),
-        ({"filepath": "{epoch}-{batch:02d}.keras"}, "expected no {batch} with save_freq='epoch'"),
+        ({"filepath": "{epoch}-{batch:d}.keras"}, ".keras': expected no {batch} with save_freq='epoch'"),
         ({"max_to_keep": 2}, "max_to_keep=2: expected a filepath with placeholders, found 'm.keras'"),
         ({"keep_best": 2, "filepath": "{{a}}.keras"}, "keep_best=2: expected a filepath with placeholders"),
         ({"exit_code": 256}, "from 0 to 255"),

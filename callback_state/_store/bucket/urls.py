@@ -24,7 +24,9 @@ def is_url(path: str) -> bool:
 
 
 def public(url: str) -> str:
-    """A URL without password and query, which may be secret."""
+    """A URL without password and query, which may be secret; a path of this machine as it is."""
+    if not is_url(url):
+        return url
     scheme, _, _, rest = _parts(url)
     return f"{scheme}://{rest.partition('?')[0]}"
 
