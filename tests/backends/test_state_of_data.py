@@ -129,13 +129,13 @@ STATEFUL: dict[str, Callable[[Rows], Any]] = {
     "grain DataLoader": grain_loader,
     "StatefulDataLoader": lambda rows: StatefulDataLoader(rows, BATCH, shuffle=True, generator=seeded()),
     "IterableDataset with a state": lambda rows: DataLoader(Stream(rows), batch_size=None),
-    "generator of an object with a state": lambda rows: Stream(rows).batches(),
     "StatefulDataLoader, workers": lambda rows: StatefulDataLoader(
         rows, BATCH, shuffle=True, generator=seeded(), num_workers=2
     ),
     "StatefulDataLoader, persistent": lambda rows: StatefulDataLoader(
         rows, BATCH, shuffle=True, generator=seeded(), num_workers=2, persistent_workers=True
     ),
+    "generator of an object with a state": lambda rows: Stream(rows).batches(),
 }
 #: Data that are read again.
 READ: dict[str, Callable[[Rows], Any]] = {
