@@ -1,7 +1,7 @@
 # Needs Python 3.10 or newer with venv, bash and make; everything else is installed into .venv, once.
 #
 #   make demo          kill a training run, resume it, compare: a table and demo.png
-#   make test          the tests (eight minutes on two cores)
+#   make test          the tests (ten minutes on two cores)
 #   make test-fast     the tests of bytes, storage, callbacks and command line that train nothing (under a minute)
 #   make check         ruff, mypy, and the walls of the house: tests/test_imports.py
 #   make docs          the documentation, in docs/_build/html, its examples run
