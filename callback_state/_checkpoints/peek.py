@@ -51,8 +51,8 @@ def peek(path: str | os.PathLike[str], *, key: Any = None) -> Peek | None:
         >>> peek("nowhere") is None
         True
         >>> found = peek("ckpt")
-        >>> found.epoch, found.finished, found.training_args, found.outside
-        (2, True, {'rate': 0.01}, {})
+        >>> found.epoch, found.training_args, found.outside
+        (2, {'rate': 0.01}, {})
     """
     try:
         found = find(pulled(path), None, missing_ok=True, keys=Keys.of(key))
