@@ -8,7 +8,7 @@ from typing import Any
 
 from .._format.trust import Keys
 from .._shown import shown
-from .._store.bucket.places import pulled
+from .._store.bucket.places import local
 from ..exceptions import CheckpointNotFoundError
 from .find import find
 from .listing import Checkpoint
@@ -55,9 +55,9 @@ def peek(path: str | os.PathLike[str], *, key: Any = None) -> Peek | None:
         (2, {'rate': 0.01}, {})
     """
     try:
-        found = find(pulled(path), None, missing_ok=True, keys=Keys.of(key))
+        found = find(os.fspath(path), None, missing_ok=True, keys=Keys.of(key))
     except CheckpointNotFoundError:
-        if os.path.lexists(pulled(path)):
+        if os.path.lexists(local(path)):
             raise
         return None
     if found is None:

@@ -70,7 +70,7 @@ class Position:
         """
         if self._tracked is None or place.state is None or (self._tracked.proves and place.proof is None):
             return False
-        if place.proof is not None and self._tracked.proves:
+        if self._tracked.proves:
             before, follows = place.proof
             self._tracked.prove(Proof(live(before), follows))
         # To make an iterator may draw from them once more than the run had drawn.
