@@ -22,7 +22,8 @@ from typing import Any
 import numpy
 
 from callback_state._callbacks.taken import take
-from callback_state._checkpoints.schema import History, Meta, Start, Trace
+from callback_state._checkpoints.schema import History, Meta, Start
+from callback_state._checkpoints.trace import Trace
 from callback_state._format.decode import Decoder
 from callback_state._format.encode import Encoder
 from callback_state._format.statefile import seal, unseal
@@ -51,7 +52,7 @@ def losses(count: int) -> list[float]:
     return [float(value) for value in (1 / (1 + numpy.arange(count) / 500) + noise / 20).astype("f4")]
 
 
-def rates(count: int) -> list[float | None]:
+def rates(count: int) -> list[Any]:
     """A schedule in which no two epochs are alike."""
     return [float(value) for value in (numpy.cos(numpy.arange(count) / count) / 100).astype("f4")]
 
@@ -86,19 +87,33 @@ def history_times(rounds: int) -> tuple[float, float]:
     return least(rounds, lambda: saved(value)), least(rounds, lambda: restored(data))
 
 
+def numbers(epochs: int) -> dict[str, dict[str, Any]]:
+    """What the course keeps of two stock callbacks, the checkpoint and a schedule of one's own."""
+    best = numpy.minimum.accumulate(losses(epochs)).tolist()
+    wait = [i % 7 for i in range(epochs)]
+    zeros = [0] * epochs
+    return {
+        "EarlyStopping": {"wait": wait, "stopped_epoch": zeros, "best": best, "best_epoch": [*range(epochs)]},
+        "ReduceLROnPlateau": {"best": [*best], "cooldown_counter": [*zeros], "wait": [*wait]},
+        "ModelCheckpointEnhanced": {"best": [*best]},
+        "WarmupCosine": {"step": [*range(0, 32 * epochs, 32)], "rate": [rate * 1.1 for rate in rates(epochs)]},
+    }
+
+
 def run_of(epochs: int, series: int, starts: int) -> Meta:
     """What a state file says of a long run."""
     names = [f"{kind}{i}" for i in range(series // 2) for kind in ("m", "val_m")]
     first = Start(BEGAN * 10**9, 0, 0, None, None, None, 0)
     again = (Start((BEGAN + 9 * i + 9) * 10**9, i, 0, (BEGAN + 9 * i) * 10**9, i, 0, 1) for i in range(1, starts))
     jitter = numpy.random.default_rng(2).integers(0, 2, epochs).tolist()
+    trace = Trace([*range(epochs)], rates(epochs), [BEGAN + 9 * i + n for i, n in enumerate(jitter)])
     return replace(
         META,
         saved_at=(BEGAN + 10 * epochs) * 10**9,
         epoch=epochs - 1,
         epochs=epochs,
         history=History([*range(epochs)], {name: losses(epochs) for name in names}),
-        trace=Trace([*range(epochs)], rates(epochs), [BEGAN + 9 * i + n for i, n in enumerate(jitter)]),
+        trace=replace(trace, numbers=numbers(len(trace.noted))),
         starts=[first, *again][:starts],
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -82,12 +82,21 @@ def configuration(callback: Any) -> dict[str, Argument]:
 
 def state_of(callback: Any) -> dict[str, Any]:
     """The attributes that are state: neither configuration, nor excluded, nor Keras's own."""
+    state = state_among(callback, attributes(callback))
+    adapter, _ = adapter_of(type(callback))
+    if adapter is not None and adapter.direction:
+        state["monitor_op"] = direction_of(callback)
+    return state
+
+
+def state_among(callback: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of these attributes that are state, by their names."""
     remember(callback)
     adapter, _ = adapter_of(type(callback))
     mark = mark_of(callback)
     excluded = excluded_of(callback)
     state: dict[str, Any] = {}
-    for name, value in attributes(callback).items():
+    for name, value in named.items():
         if name in BASE or name in excluded:
             continue
         if adapter is not None and adapter.owns(name):
@@ -95,8 +104,6 @@ def state_of(callback: Any) -> dict[str, Any]:
                 state[name] = value
         elif not _is_configuration(mark, name, value):
             state[name] = value
-    if adapter is not None and adapter.direction:
-        state["monitor_op"] = direction_of(callback)
     return state
 
 

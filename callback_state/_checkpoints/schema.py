@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .doubt import Doubt
 from .names import is_model_file
+from .trace import Trace
 from .typed import SchemaError, from_plain, to_plain
 
 #: More iterators, and more batches of one iterator, than any run has.
@@ -90,15 +91,6 @@ class Start(NamedTuple):
         """The epoch and batch to go on with; None at the first start."""
         epoch, batch = self.due_epoch, self.due_batch
         return None if epoch is None or batch is None else (epoch, batch)
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What stood at the end of each epoch; ``ended_at`` in seconds since 1970."""
-
-    epochs: list[int] = field(default_factory=list)
-    learning_rate: list[float | None] = field(default_factory=list)
-    ended_at: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -233,8 +225,9 @@ def _check(meta: Meta) -> None:
     for name, number, most in (("epoch", meta.epoch, MAX_EPOCHS), ("batch", meta.batch or 0, MAX_BATCHES)):
         if number > most:
             raise SchemaError(f".meta.{name}: expected at most {most}, found {number}")
-    if len({*map(len, vars(meta.trace).values())}) > 1:
-        raise SchemaError(".meta.trace: its lists differ in length")
+    meta.trace.check(".meta.trace")
+    if len(meta.trace.numbers) > MAX_CALLBACKS:
+        raise SchemaError(f".meta.trace.numbers: more than {MAX_CALLBACKS} callbacks")
     if meta.goes_on_from is not None and not is_model_file(meta.goes_on_from, meta.template):
         raise SchemaError(
             f".meta.goes_on_from: expected the bare name of a model file, found {meta.goes_on_from!r:.100}"

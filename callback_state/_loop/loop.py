@@ -165,16 +165,18 @@ class Loop:
         self._close_batches()
         heard(epoch, *args, **kwargs)
         self.running.epoch = epoch
-        self.running.trace.end_epoch(epoch, self.running.model)
         if self.running.fit is None:
             self.running.unsaved.look_at_loop(self.running.model)
-        self._after_event()
+        self._after_event(epoch)
 
-    def _after_event(self) -> None:
+    def _after_event(self, ended: int | None = None) -> None:
+        """A batch is over, or with it the 0-based epoch that has ``ended``."""
         running = self.running
         # Two rounds: what one checkpoint decides is state that another one saves.
         for listener in self._listeners:
             listener.decide(running)
+        if ended is not None:
+            running.trace.end_epoch(ended, running.model, running.callbacks)
         for listener in self._listeners:
             listener.after_event(running)
         if running.phase is Phase.INTERRUPTED:

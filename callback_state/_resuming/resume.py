@@ -101,7 +101,7 @@ class Resume(Listener):
         # fit cannot enter an epoch if it is unknown how far the data were read: it begins the epoch again.
         is_known = running.fit is None or self._run.data is not None
         entry = mode.entry(inside=self._meta.batch is not None and is_known)
-        running.enter(entry, Trace(self._meta), self._meta.epoch if entry is Entry.END else None)
+        running.enter(entry, Trace(self._meta, self._keyed), self._meta.epoch if entry is Entry.END else None)
         self._kept = Kept(self._snapshot, self._path, self._keyed, running.model, self._skipped)
         self._logs = self._guard.enter_context(appending(running.callbacks))
         running.run_id = self._meta.run_id

@@ -19,7 +19,8 @@ from .._callbacks import taken
 from .._callbacks.capture import keyed
 from .._callbacks.in_place import Held
 from .._callbacks.taken import Taken
-from .._checkpoints.schema import Extra, History, Meta, Run, Trace
+from .._checkpoints.schema import Extra, History, Meta, Run
+from .._checkpoints.trace import Trace
 from .._format.pickles import dump
 from .._keras import hosts
 from .._keras.stock_callbacks import acts_once

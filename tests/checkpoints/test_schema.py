@@ -19,9 +19,9 @@ from callback_state._checkpoints.schema import (
     SchemaError,
     SourceState,
     Start,
-    Trace,
 )
 from callback_state._checkpoints.snapshot import check_states
+from callback_state._checkpoints.trace import Trace
 from callback_state._format.encode import Encoder
 from callback_state._format.table import Table
 
@@ -41,7 +41,7 @@ def full() -> Contents:
         goes_on_from="1.keras",
         callbacks=[CALLBACK],
         starts=[Start(1, 0, 0, 7, 0, 0, 2)],
-        trace=Trace([0, 1], [None, 0.5], [1, 2]),
+        trace=Trace([0, 1], [None, 0.5], [1, 2], {"A": {"wait": [None, 3], "best": [0.5, True]}}),
         doubts=[Doubt("perhaps", "look", "little")],
     )
     return Contents(meta, replace(found.run, data=DataState(SOURCE, SOURCE, [{}], [["rows"]], ["numpy"])))
@@ -60,6 +60,22 @@ def plain(**parts: Any) -> dict[str, Any]:
         else:
             at[last] = value
     return made
+
+
+def test_columns_that_many_callbacks_share_are_refused() -> None:
+    """A small file in which a thousand callbacks share one long list would take minutes to draw."""
+    shared = [1, 2]
+    with pytest.raises(SchemaError, match=r"\.meta\.trace\.numbers: two of its lists are one"):
+        Contents.of(plain(meta__trace__numbers={"A": {"x": shared}, "B": {"x": shared}}))
+
+
+@pytest.mark.parametrize(
+    ("count", "stride"), [(0, 1), (1, 1), (1024, 1), (1025, 2), (2048, 2), (2049, 4), (10_000, 16), (100_000, 128)]
+)
+def test_a_long_run_has_numbers_of_some_of_its_epochs(count: int, stride: int) -> None:
+    """At most 1,024, at equal distances, and the first one is always among them."""
+    trace = Trace([*range(count)])
+    assert trace.stride == stride and trace.noted == [*range(0, count, stride)] and len(trace.noted) <= 1024
 
 
 def test_all_goes_to_plain_data_and_back() -> None:
@@ -119,6 +135,15 @@ def test_where_a_run_goes_on_follows_from_the_moment(batch: int | None, goes_on:
         ("meta__trace__ended_at", [1, True], r"\.meta\.trace\.ended_at\[1\]: expected int, found bool"),
         ("meta__trace__epochs", [0], r"\.meta\.trace: its lists differ in length"),
         ("meta__trace__learning_rate", ["fast", 1.0], r"\.learning_rate\[0\]: expected float or None, found str"),
+        ("meta__trace__numbers", ..., r"\.meta\.trace\.numbers is missing"),
+        ("meta__trace__numbers__A__wait", [1], r"\.meta\.trace\.numbers: expected lists of 2 items"),
+        (
+            "meta__trace__numbers__A__wait",
+            [1, "x"],
+            r"\.numbers\.A\.wait\[1\]: expected int or float or bool or None",
+        ),
+        ("meta__trace__numbers__A", {str(i): [1, 2] for i in range(17)}, r"\.numbers\.A: more than 16 numbers"),
+        ("meta__trace__numbers", {str(i): {} for i in range(1001)}, r"\.numbers: more than 1000 callbacks"),
         ("meta__callbacks__0__arguments__x", ("value", 3), r"\.arguments\.x: expected 3 items, found 2"),
         ("meta__callbacks__0__arguments__x", ("code", 3, None), r"expected value, digest or opaque, found 'code'"),
         ("meta__callbacks__0__outside", ..., r"\.meta\.callbacks\[0\]\.outside is missing"),

@@ -91,7 +91,9 @@ SAME: dict[str, tuple[Any, Any]] = {
     "moments-of-saves": ({"saved_at": 5, "states": saving(5, 3)}, {"saved_at": 6, "states": saving(6, 4)}),
     "seconds": ({"run": {"seconds": 1.0}}, {"run": {"seconds": 2.0}}),
     "starts": ({"starts": []}, {"starts": [START]}),
-    "trace": tuple({"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [at]}} for at in (1, 2)),
+    "trace": tuple(
+        {"trace": {"epochs": [0], "learning_rate": [0.5], "ended_at": [at], "numbers": {}}} for at in (1, 2)
+    ),
     "NaN": (of(x=float("nan")), of(x=float("nan"))),
     "order-of-a-set": (of(x={0, 8}), of(x={8, 0})),  # two orders in Python's table
 }

@@ -100,7 +100,7 @@ ENORMOUS: dict[str, dict[str, Any]] = {
     "start": {
         "starts": {key: [HUGE] for key in ("at", "epoch", "batch", "from", "due_epoch", "due_batch", "beside")}
     },
-    "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE]}},
+    "trace": {"trace": {"epochs": [HUGE], "learning_rate": [0.5], "ended_at": [HUGE], "numbers": {}}},
     "history": {"history": {"epochs": [HUGE], "series": {"loss": [HUGE]}}},
     "shared-lists": (lambda one: {"history": {"epochs": one, "series": {"loss": one, "acc": one}}})([1]),
 }

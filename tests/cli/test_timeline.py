@@ -63,6 +63,40 @@ def test_a_run_that_an_older_release_began_has_its_restart(tmp_path: Path) -> No
     assert [(r.number, r.place, r.lost) for r in timeline_of(recorded(str(tmp_path))).restarts] == [(1, 3.0, 40.0)]
 
 
+def test_the_numbers_of_callbacks_are_known_over_the_whole_run(tmp_path: Path) -> None:
+    """Two checkpoints are left of nine epochs; what one of them has inside an epoch is there too."""
+    noted = {"C": {"wait": [*range(9)], "late": [None, None, 5, 5, None, None, 6, 6, 6]}}
+    for epoch, batch in ((8, None), (9, 3)):
+        name, data = f"{epoch}-{batch}.keras", {"batches of an epoch": 8}
+        saved = {"epoch": epoch, "batch": batch, "saved_at": BEGAN + epoch, "trace": trace(9, **noted)}
+        states = {"C": {"wait": epoch, "late": 6, "pair": np.array([1, epoch])}}
+        write(tmp_path, name, states, template="{epoch}-{batch}.keras", data=data, **saved)
+    wait, late, pair = timeline_of(recorded(str(tmp_path))).states["C"]
+    assert points(wait) == {"wait": {**{e + 1.0: e for e in range(9)}, 9.5: 9}}
+    assert [*wait.series[0].runs()] == [[*((e + 1.0, e) for e in range(9)), (9.5, 9.0)]]
+    assert late.series[0].runs() == [[(3, 5), (4, 5)], [(7, 6), (8, 6), (9, 6), (9.5, 6)]]
+    assert points(pair) == {"pair[1]": {9.0: 8, 9.5: 9}}
+
+
+def test_a_long_run_has_a_line_through_the_numbers_that_it_kept(tmp_path: Path) -> None:
+    """Every second one of more than 1,024 epochs."""
+    noted = {"C": {"wait": [*range(0, 1500, 2)]}}
+    write(tmp_path, "m.keras", {"C": {"wait": 1499}}, epoch=1499, trace=trace(1500, **noted))
+    (panel,) = timeline_of(recorded(str(tmp_path))).states["C"]
+    (run,) = panel.series[0].runs()
+    assert run == [*((e + 1.0, e) for e in range(0, 1500, 2)), (1500, 1499)]
+
+
+def test_a_number_of_a_callback_holds_until_the_next_one(tmp_path: Path) -> None:
+    """Its line has steps, and none across epochs that are not known."""
+    series = Series.of_state("wait", {1.0: 0, 2.0: 3, 5.0: 1})
+    first, last = series.runs()
+    assert series.corners(first) == [(1.0, 0), (2.0, 0), (2.0, 3)]
+    assert series.corners(last) == [(5.0, 1)]
+    metric = Series("loss", ((1.0, 0.5), (2.0, 0.4)))
+    assert metric.corners(metric.runs()[0]) == [(1.0, 0.5), (2.0, 0.4)]
+
+
 def test_the_learning_rate_of_the_logs_is_taken_where_no_other_is_known(tmp_path: Path) -> None:
     """A scheduler's own series is the learning rate then, and is no metric beside it."""
     rates = history(3, learning_rate=[0.3, 0.2, 0.1])
@@ -194,7 +228,7 @@ def test_what_a_course_has_left_is_not_drawn(tmp_path: Path) -> None:
         {"starts": [start(0), start(10**400, 10**400, 10**400, came_from=-(10**400))]},
         {"starts": [start(10**400), start(0, -(10**400), -5, came_from=10**400)]},
         {"history": {"epochs": [10**400, None, "a", 2.5], "series": {"loss": [10**400, None, "a", b"b", [1]]}}},
-        {"trace": {"epochs": [10**400], "learning_rate": [math.nan], "ended_at": [-(10**400)]}},
+        {"trace": {"epochs": [10**400], "learning_rate": [math.nan], "ended_at": [-(10**400)], "numbers": {}}},
         {"epochs": -(10**400), "saved_at": -(10**400)},
     ],
     ids=["epoch", "batch", "a late start", "an early start", "history", "trace", "time"],

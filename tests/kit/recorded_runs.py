@@ -77,12 +77,16 @@ def history(epochs: int, **more: list[Any]) -> dict[str, Any]:
     return {"epochs": [*range(epochs)], "series": {**series, **more}}
 
 
-def trace(epochs: int) -> dict[str, list[Any]]:
-    """The learning rates of a run after so many epochs, and when these ended: one in ten seconds."""
+def trace(epochs: int, **numbers: dict[str, list[Any]]) -> dict[str, Any]:
+    """The learning rates of a run after so many epochs, and when these ended: one in ten seconds.
+
+    ``numbers`` are those of callbacks, by their keys.
+    """
     return {
         "epochs": [*range(epochs)],
         "learning_rate": [0.1 * 0.5**e for e in range(epochs)],
         "ended_at": [BEGAN // SECOND + 10 * e + 10 for e in range(epochs)],
+        "numbers": numbers,
     }
 
 

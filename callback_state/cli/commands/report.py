@@ -31,9 +31,11 @@ def command(path: str, output: str, run: str | None) -> int:
     checkpoints, and the configuration and state of the callbacks. It is a single file without a script, it loads
     nothing from anywhere, and it can be read on a phone.
 
-    PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. Numbers of
-    callbacks are known at the checkpoints that are in the directory, everything else at the end of each epoch. If
-    there are very many points, charts or restarts, not all are drawn, and the page says so.
+    PATH is a directory, the current one by default, or a single checkpoint. Only state files are read. The newest
+    one knows the learning rate, the metrics and the callbacks' numbers at the end of each epoch (of a callback the
+    first sixteen attributes that are a number), also of epochs whose checkpoints are deleted. Arrays and numbers
+    within dicts are known only at the checkpoints that are in the directory. If there are very many points, charts
+    or restarts, not all are drawn, and the page says so.
     """
     Path(output).write_text(document(recorded(path, run)), encoding="utf-8")
     print_line(output)

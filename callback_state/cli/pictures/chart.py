@@ -13,18 +13,24 @@ from .timeline import Restart
 
 #: In units of the picture; the page scales it to the room that it has.
 WIDTH, HEIGHT = 360, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 350, 16, 142
+_RIGHT, _TOP, _BOTTOM = 340, 16, 142
+#: The width of a character of a label, and the least room for those at the left.
+_CHARACTER, _ROOM = 6.1, 46
 
 
-def chart(panel: Panel, restarts: Sequence[Restart], end: float) -> Markup | None:
-    """Draw a panel up to the place ``end``, with a line for each restart; None if no value can be drawn."""
+def chart(panel: Panel, restarts: Sequence[Restart], end: float, **attributes: object) -> Markup | None:
+    """Draw a panel up to the place ``end``, with a line for each restart; None if no value can be drawn.
+
+    ``attributes`` are those of the picture beside its size in units, such as its place in another one.
+    """
     values = [value for series in panel.series for value in series.drawn]
     if not values:
         return None
     places = [place for series in panel.series for place, _ in series.points]
-    x = Scale.of([0.0, end, *places], _LEFT, _RIGHT)
     y = Scale.of(values, _BOTTOM, _TOP)
     y = replace(y, logarithmic=True) if panel.is_logarithmic else y.rounded()
+    left = max(_ROOM, 8 + _CHARACTER * max(map(len, labels(y.ticks()))))
+    x = Scale.of([0.0, end, *places], left, _RIGHT)
     return element(
         "svg",
         *_grid(x, y),
@@ -33,6 +39,7 @@ def chart(panel: Panel, restarts: Sequence[Restart], end: float) -> Markup | Non
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
         aria_label=described(panel, restarts),
+        **attributes,
     )
 
 
@@ -46,7 +53,7 @@ def described(panel: Panel, restarts: Sequence[Restart]) -> str:
 
 def _summary(series: Series) -> str:
     low, high = labels([min(series.drawn), max(series.drawn)]) if series.drawn else ("none", "none")
-    count, (_, last) = len(series.points) + series.left_out, series.points[-1]
+    count, last = len(series.known) + series.left_out, series.known[-1][1]
     return f"{series.name}, {count} values from {low} to {high}, the last {last:.4g}"
 
 
@@ -55,11 +62,11 @@ def _grid(x: Scale, y: Scale) -> Iterator[Markup]:
     rows, columns = y.ticks(), [tick for tick in x.ticks() if tick == int(tick)]
     for value, text in zip(rows, labels(rows), strict=True):
         at = _at(y(value))
-        yield element("line", x1=_LEFT, x2=_RIGHT, y1=at, y2=at, class_="grid")
-        yield element("text", text, x=_LEFT - 5, y=_at(y(value) + 3.5), class_="end")
+        yield element("line", x1=_at(x.start), x2=_RIGHT, y1=at, y2=at, class_="grid")
+        yield element("text", text, x=_at(x.start - 5), y=_at(y(value) + 3.5), class_="end")
     for place, text in zip(columns, labels(columns), strict=True):
         yield element("text", text, x=_at(x(place)), y=_BOTTOM + 13, class_="middle")
-    yield element("line", x1=_LEFT, x2=_RIGHT, y1=_BOTTOM, y2=_BOTTOM, class_="axis")
+    yield element("line", x1=_at(x.start), x2=_RIGHT, y1=_BOTTOM, y2=_BOTTOM, class_="axis")
     yield element("text", "epochs trained", x=_RIGHT, y=_BOTTOM + 25, class_="end")
 
 
@@ -84,7 +91,7 @@ def _line(series: Series, number: int, x: Scale, y: Scale) -> Markup:
     drawn = []
     for run in series.runs():
         if len(run) > 1:
-            points = " ".join(f"{_at(x(place))},{_at(y(value))}" for place, value in run)
+            points = " ".join(f"{_at(x(place))},{_at(y(value))}" for place, value in series.corners(run))
             drawn.append(element("polyline", points=points))
         if series.has_dots or len(run) == 1:
             for place, value in run:

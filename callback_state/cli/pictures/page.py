@@ -110,7 +110,12 @@ def _charts(timeline: Timeline) -> Iterator[Markup]:
         yield _figures(timeline.common, timeline)
     if timeline.states or any(timeline.steady.values()):
         yield element("h2", "State of the callbacks")
-        yield element("p", "There is one point for each checkpoint in the directory.", class_="quiet")
+        yield element(
+            "p",
+            "Plain numbers are known over the whole run, arrays and values of dicts only at checkpoints in the "
+            "directory. There is no line across epochs that are not known.",
+            class_="quiet",
+        )
     for key, steady in timeline.steady.items():
         panels = timeline.states.get(key, [])
         if panels or steady:
@@ -144,7 +149,7 @@ def _key(name: str, number: int) -> Markup:
 
 
 def _values(panel: Panel) -> Markup:
-    columns = [dict(series.points) for series in panel.series]
+    columns = [dict(series.known) for series in panel.series]
     places = sorted({place for column in columns for place in column})
     rows = [
         (f"{place:g}", *(f"{column[place]:.7g}" if place in column else "" for column in columns))

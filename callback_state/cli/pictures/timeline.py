@@ -187,11 +187,22 @@ def _aligned(ends: list[float], values: list[Any]) -> Sequence[Point]:
 
 
 def _numbers_over(run: Recorded) -> dict[str, list[Series]]:
-    """For each callback's key its numbers, each with one point for every checkpoint that has it."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    """For each callback's key its numbers: at the end of each epoch, and at each checkpoint inside an epoch.
+
+    What is no plain number, such as an element of an array, is only known at the checkpoints.
+    """
+    trace = run.newest.meta.trace
+    places = [_begin(epoch) + 1 for epoch in trace.noted]
+    found: dict[str, dict[str, dict[float, float]]] = {}
     for state in run.states:
+        place = place_of(state.meta)
         for key, numbers in numbers_of(state.snapshot).items():
-            series = found.setdefault(key, {})
             for name, value in numbers.items():
-                series.setdefault(name, []).append((place_of(state.meta), value))
-    return {key: [Series(n, tuple(p)) for n, p in series.items()] for key, series in found.items()}
+                found.setdefault(key, {}).setdefault(name, {})[place] = value
+    for key, columns in trace.numbers.items():
+        for name, column in columns.items():
+            series = found.setdefault(key, {}).setdefault(name, {})
+            series.update((p, float(v)) for p, v in zip(places, column, strict=True) if v is not None)
+    return {
+        key: [Series.of_state(n, values, trace.stride) for n, values in of.items()] for key, of in found.items()
+    }

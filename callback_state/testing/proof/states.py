@@ -8,8 +8,9 @@ from typing import Any
 from ..._callbacks.capture import keyed
 from ..._callbacks.prepare import prepare_from
 from ..._callbacks.taken import take
-from ..._checkpoints.schema import Extra, History, Meta, ModelFacts, Run, Trace
+from ..._checkpoints.schema import Extra, History, Meta, ModelFacts, Run
 from ..._checkpoints.snapshot import Snapshot
+from ..._checkpoints.trace import Trace
 from ..._format.statefile import seal, unseal
 from ..._format.trust import Trust
 from ..._keras.backend import versions
