@@ -1,4 +1,4 @@
-"""Sizes, durations, ages and times in words."""
+"""Sizes, durations, ages, times and moments of a run in words."""
 
 from __future__ import annotations
 
@@ -50,3 +50,17 @@ def time_of(nanoseconds: int) -> str:
     except (OverflowError, ValueError, OSError):
         return f"{nanoseconds} ns"
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(epoch: int, batch: int | None = None, of: int | None = None) -> str:
+    """Write a 0-based epoch, of so many, and a 0-based batch in it, counted from 1 as Keras prints them.
+
+    ``"epoch 4/8, batch 12"`` is where twelve batches of the fourth epoch are over.
+    """
+    inside = "" if batch is None else f", batch {batch + 1}"
+    return f"epoch {epoch + 1}{'' if of is None else f'/{of}'}{inside}"
+
+
+def beginning(epoch: int, batch: int, of: int | None = None) -> str:
+    """Write the 0-based epoch and batch with which training begins or goes on; the first batch is not named."""
+    return moment(epoch, batch or None, of)

@@ -80,7 +80,7 @@ class Enterable(WrappedDataset):
         if known is not None and first >= known:
             if first == known:
                 return iter(())
-            raise ValueError(f"epoch {epoch} has {known} batches, there is nothing at first={first}.")
+            raise ValueError(f"epoch={epoch} has {known} batches, there is nothing at first={first}.")
         return enumerate(iter(self._finish(self._make(epoch, first))), first)
 
     def _begun(self, spec: Any) -> Any:

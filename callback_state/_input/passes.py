@@ -48,7 +48,7 @@ class Passes:
         position = (natural("epoch", epoch), natural("batch", batch))
         if self.batches is not None and position[1] >= self.batches:
             raise ValueError(
-                f"there is no batch {batch} (0-based): an epoch has {self.batches}. "
+                f"there is no batch={batch}: an epoch has {self.batches}, counted from 0. "
                 f"After its last batch comes enter({position[0] + 1})."
             )
         with self._lock:

@@ -74,11 +74,6 @@ def _size(path: str) -> str:
         return f"not there any more: {error.strerror}"
 
 
-def moment(epoch: int, batch: int | None) -> str:
-    """A 0-based epoch, and the last 0-based batch in it, counted from 1 as Keras prints them."""
-    return f"Epoch {epoch + 1}" if batch is None else f"Epoch {epoch + 1}, batch {batch + 1}"
-
-
 def not_improved(moment: str, monitor: str, best: Any) -> str:
     """The line for an epoch in which nothing was saved."""
     return f"{moment}: {monitor} did not improve from {best:.5f}"

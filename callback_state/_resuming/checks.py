@@ -9,6 +9,7 @@ from .._checkpoints.schema import DataState, Meta
 from .._keras.fit import Fit
 from .._keras.weights import digest_of, have_same_shapes, iterations_of, mismatches
 from .._loop import messages
+from .._units import moment
 from .._warn import warn
 from ..exceptions import CallbackStateError, ResumeError
 from .allowed import Allowed
@@ -32,7 +33,8 @@ class Expected:
         expected = self._meta.initial_epoch
         if fit is not None and fit.initial_epoch != expected:
             self.complain(
-                f"fit starts at epoch {fit.initial_epoch} (0-based), but the checkpoint continues at {expected}. "
+                f"fit starts with {moment(fit.initial_epoch)} (initial_epoch={fit.initial_epoch}), but the "
+                f"checkpoint goes on with {moment(expected)} (initial_epoch={expected}). "
                 f"Write model.fit(..., initial_epoch=restored.initial_epoch).",
                 "epoch",
             )
@@ -124,8 +126,8 @@ class Expected:
         batch = self._meta.batch
         if fit is not None and batch is not None and data is None:
             self.complain(
-                f"saved after batch {batch} (0-based) by a training loop of your own. fit cannot continue inside "
-                f"that epoch, and would begin it again. Continue with your own loop.",
+                f"saved after batch {batch + 1} of an epoch by a training loop of your own. fit cannot continue "
+                f"inside that epoch, and would begin it again. Continue with your own loop.",
                 "own loop",
             )
 

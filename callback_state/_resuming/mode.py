@@ -7,6 +7,7 @@ from enum import Enum
 from .._checkpoints.schema import Meta
 from .._keras.fit import Fit
 from .._loop.running import Entry
+from .._units import beginning
 
 
 class Mode(Enum):
@@ -61,6 +62,4 @@ def in_words(mode: Mode, meta: Meta, epochs: int | None) -> str:
     """Where the run goes on, counted from 1 as Keras prints it."""
     if not mode.trains:
         return "all epochs are trained"
-    of = "" if epochs is None else f"/{epochs}"
-    inside = "" if meta.batch is None else f", batch {meta.batch + 2}"
-    return f"goes on with epoch {meta.initial_epoch + 1}{of}{inside}"
+    return f"goes on with {beginning(meta.initial_epoch, meta.first_batch, epochs)}"

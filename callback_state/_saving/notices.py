@@ -11,7 +11,7 @@ from .._callbacks.capture import keyed, line_to_exclude
 from .._callbacks.taken import TakenState
 from .._checkpoints.summary import Summary
 from .._loop import messages
-from .._units import size_of, time_of
+from .._units import moment, size_of, time_of
 from .._warn import warn
 from ..exceptions import NotPicklableError
 from .decision import Event
@@ -152,7 +152,7 @@ def _whose(newest: Summary | None) -> str:
 def warn_of_own_files(checkpoint: Any, epoch: int) -> None:
     """Warn of a ``fit`` that begins at a 0-based epoch of which this process has saved checkpoints already."""
     warn(
-        f"{checkpoint.root}: this fit begins with epoch {epoch} again, and nothing was restored for it: it will "
+        f"{checkpoint.root}: this fit begins with {moment(epoch)} again, and nothing was restored for it: it will "
         f"write over the checkpoints that the fit before has saved as {checkpoint.template!r}. To go on with that "
         f"run, call restore_callbacks({checkpoint.root!r}, into=callbacks, model=model) before fit; to begin a "
         f"new one, make new callbacks with another filepath. {messages.LOOP}"
@@ -180,21 +180,23 @@ def warn_of_missing_value(checkpoint: Any, name: str) -> None:
 
 def say_saving(checkpoint: Any, decided: Any) -> None:
     """Say that a save has begun, which goes on beside training."""
-    line = messages.saving(decided.path, messages.moment(*decided.event.moment), _improved(checkpoint, decided))
+    line = messages.saving(
+        decided.path, moment(*decided.event.moment).capitalize(), _improved(checkpoint, decided)
+    )
     messages.say(line, over_bar=messages.bar_is_open(decided.event.batch, decided.fit))
 
 
 def say_saved(checkpoint: Any, decided: Any, seconds: float) -> None:
     """Say what was saved at once, in how many seconds."""
-    moment, keys = messages.moment(*decided.event.moment), [*keyed(decided.callbacks)]
-    line = messages.saved(decided.path, moment, keys, seconds, _improved(checkpoint, decided))
+    when, keys = moment(*decided.event.moment).capitalize(), [*keyed(decided.callbacks)]
+    line = messages.saved(decided.path, when, keys, seconds, _improved(checkpoint, decided))
     messages.say(line, over_bar=messages.bar_is_open(decided.event.batch, decided.fit))
 
 
 def say_saved_beside(decided: Any, seconds: float) -> None:
     """Say what was saved beside training, in how many seconds. By now Keras may write a progress bar."""
-    moment, keys = messages.moment(*decided.event.moment), [*keyed(decided.callbacks)]
-    line = messages.saved_beside(decided.path, moment, keys, seconds, decided.waited)
+    when, keys = moment(*decided.event.moment).capitalize(), [*keyed(decided.callbacks)]
+    line = messages.saved_beside(decided.path, when, keys, seconds, decided.waited)
     messages.say(line, over_bar=messages.bar_is_open(0, decided.fit))
 
 
@@ -205,5 +207,5 @@ def _improved(checkpoint: Any, decided: Any) -> str:
 
 def say_not_better(checkpoint: Any, event: Event) -> None:
     """Say that nothing was saved as the monitored value is not better."""
-    moment = messages.moment(event.epoch, None)
-    messages.say(messages.not_improved(moment, checkpoint.monitor, checkpoint.best))
+    when = moment(event.epoch).capitalize()
+    messages.say(messages.not_improved(when, checkpoint.monitor, checkpoint.best))

@@ -20,8 +20,9 @@ from .._format.trust import signer_of
 from .._keras import hosts, weights
 from .._keras.backend import backend
 from .._keras.values import Values
-from .._loop.messages import moment, say, stopped
+from .._loop.messages import say, stopped
 from .._store import commit, pair
+from .._units import moment
 from .._warn import warn
 from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, StoreError, WriteError
 from . import on_saved, together

@@ -67,7 +67,8 @@ def _group() -> None:
     """Inspect and verify the checkpoints of callback_state, and tidy their directories.
 
     A PATH is a model file, its state file, or a directory: then its newest checkpoint is used. No command imports
-    TensorFlow, and none unpickles anything: no file can run code. Epochs and batches count from 0, as in Keras.
+    TensorFlow, and none unpickles anything: no file can run code. Epochs and batches
+    count from 1, as Keras prints them; in JSON and CSV they count from 0.
     """
 
 

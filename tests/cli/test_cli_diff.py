@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import put, run
+from commands import described, put, run
 from hostile.tables import Raw
 from hypothesis import given, settings
 from plain_values import plain
@@ -119,9 +119,50 @@ def test_arrays_and_code_differ_by_their_bytes(tmp_path: Path) -> None:
         )
         for name, order in (("a", [1, 2, 3]), ("b", [1, 3, 2]))
     ]
-    done = run("diff", *paths)
+    done = run("diff", *paths, "--all")
     assert done.status == Exit.DIFFERENT
     assert sum(line.endswith(" (they differ in something that is not shown here)") for line in done.lines) == 2
+
+
+EVENTS = [
+    {"files": {f"train/events.out.tfevents.{at}.host": 88}, "at": at} for at in (1_500_000_000, 1_600_000_000)
+]
+
+
+def test_what_may_differ_between_two_equal_runs_counts_only_with_all(tmp_path: Path) -> None:
+    """Names of event files, private counters of Keras, digests of what is stored by value; it is said how many."""
+    paths = []
+    for i in range(2):
+        board = described("keras.callbacks.TensorBoard", "TensorBoard") | {"outside": EVENTS[i]}
+        states = {"TensorBoard": {"_global_train_batch": i}, "C": {"f": Raw("code", 0, "function f", "C.f")}}
+        given = {"pickles": (CODE + bytes([i]),), "callbacks": [board, described("package.C", "C")]}
+        paths.append(put(tmp_path / str(i), "m.keras", 1, states, **given))
+    done = run("diff", *paths)
+    assert done.status == Exit.OK and done.lines[2:] == ["no difference"]
+    assert "5 more in files, private counters or digests" in " ".join(done.err.split())
+    assert run("diff", *paths, "--json").json["same"] is True
+    found = run("diff", *paths, "--all", "--json").json["differences"]
+    assert sorted(one["path"].split("[")[0] for of in found.values() for one in of) == [
+        "_global_train_batch",
+        "f",
+        "outside.at",
+        "outside.files",
+        "outside.files",
+    ]
+
+
+def test_a_private_attribute_of_the_users_counts(tmp_path: Path) -> None:
+    """Whatever its name, it may be the state of a schedule."""
+    assert compared(tmp_path, of(_step=1), of(_step=2))["differences"] == {"C": [at("_step", 1, 2)]}
+
+
+def test_epochs_count_from_one_for_people_and_from_zero_for_programs(tmp_path: Path) -> None:
+    """As in file names: 007.keras is epoch 7. Where a run goes on follows from the moment."""
+    paths = two(tmp_path, {"epoch": 1}, {"epoch": 2, "batch": 3})
+    lines = run("diff", *paths).lines
+    assert lines[3:] == ["moment (epochs and batches from 1)", "  epoch  2 -> 3", "  batch  None -> 4"]
+    found = run("diff", *paths, "--json").json["differences"]["moment"]
+    assert found[:2] == [at("epoch", 1, 2), at("batch", None, 3)]
 
 
 def series(**values: list[Any]) -> dict[str, Any]:
@@ -135,7 +176,7 @@ HISTORIES: dict[str, tuple[Any, Any, Any, str]] = {
         series(loss=[1.0, 2.0, 3.0], acc=[1, 1, 1]),
         series(loss=[1.0, 5.0, 6.0], acc=[1, 1, 2]),
         {"epoch": 1, "series": {"loss": [2.0, 5.0]}},
-        "different from epoch 1 on:",
+        "different from epoch 2 on:",
     ),
     "other-series": (series(loss=[1.0]), series(acc=[1.0]), OTHER, "loss  1.0 -> None"),
 }

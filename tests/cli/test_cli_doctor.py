@@ -43,7 +43,7 @@ def test_a_start_that_restored_nothing_is_found(tmp_path: Path) -> None:
     write(tmp_path, "m.keras", starts=[start(0, beside=3)])
     (found,) = findings(tmp_path)
     assert found.what == (
-        "start 1 of the run began with epoch 0, batch 0, although 3 of its checkpoints were in the directory"
+        "start 1 of the run began with epoch 1, although 3 of its checkpoints were in the directory"
     )
     assert found.cure == (
         "write before fit: restored = restore_callbacks('ckpt', into=callbacks, model=model, missing_ok=True)"
@@ -51,13 +51,13 @@ def test_a_start_that_restored_nothing_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("due", "said"), [((3, 0), "epoch 3, batch 0"), ((0, 5), "epoch 0, batch 5")], ids=["epoch", "batch"]
+    ("due", "said"), [((3, 0), "epoch 4"), ((0, 5), "epoch 1, batch 6")], ids=["epoch", "batch"]
 )
 def test_a_start_with_another_epoch_than_was_due_is_found(tmp_path: Path, due: Any, said: str) -> None:
     """``initial_epoch`` was not passed: the second start trained epoch 0 again."""
     write(tmp_path, "m.keras", starts=[start(0), start(50, 0, came_from=20, due=due)])
     (found,) = findings(tmp_path)
-    assert found.what.startswith("start 2 of the run went on with epoch 0, batch 0, but its checkpoint goes on ")
+    assert found.what.startswith("start 2 of the run went on with epoch 1, but its checkpoint goes on ")
     assert found.what.endswith(f"with {said}")
     assert "initial_epoch=restored.initial_epoch" in found.cure
 
@@ -168,7 +168,7 @@ def test_findings_are_printed_and_are_json(tmp_path: Path, capsys: Any) -> None:
     assert main(["doctor", str(tmp_path), "--json"]) == 8
     assert json.loads(capsys.readouterr().out) == {
         "path": str(tmp_path),
-        "standing": "m.keras: a restart goes on with epoch 1, batch 0",
+        "standing": "m.keras: a restart goes on with epoch 2",
         "findings": [
             {
                 "what": "a is unseeded",

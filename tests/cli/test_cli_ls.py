@@ -36,10 +36,29 @@ def test_a_checkpoint_is_a_line(tmp_path: Path) -> None:
     put(tmp_path, "2.keras", 8, epoch=5, batch=3, finished=True, saved_at=hour_ago + 1, template="{epoch}.keras")
     done = run("ls", tmp_path)
     assert done.status == Exit.OK and done.err == ""
-    head, first, second = (line.split() for line in done.lines)
-    assert head == ["checkpoint", "epoch", "batch", "val_loss", "size", "age", "callbacks", "verified", "marks"]
-    assert first[:3] == ["1.keras", "4", "0.5"] and first[4:] == ["kB", "61", "min", "2", "not", "checked", "best"]
-    assert second[:3] == ["2.keras", "5", "3"] and second[-2:] == ["latest,", "finished"]
+    head, first, second = (re.split("  +", line) for line in done.lines)
+    assert head == ["checkpoint", "epoch from 1", "batch from 1", "val_loss", "size", "age", "callbacks", "marks"]
+    assert first[:3] == ["1.keras", "5", "0.5"] and first[4:] == ["61 min", "2", "best"]
+    assert second[:3] == ["2.keras", "6", "4"] and second[-1] == "latest, finished"
+
+
+def test_a_column_that_says_nothing_is_left_out(tmp_path: Path) -> None:
+    """An empty one; what is the same of all checkpoints, unless it tells what is whole."""
+    for epoch in range(2):
+        put(tmp_path, f"{epoch + 1}.keras", epoch, {"A": {}}, template="{epoch}.keras")
+    columns = lambda *options: re.split("  +", run("ls", tmp_path, *options).lines[0])  # noqa: E731
+    assert columns() == ["checkpoint", "epoch from 1", "size", "age", "marks"]
+    assert columns("--verify") == ["checkpoint", "epoch from 1", "size", "age", "verified", "marks"]
+    flip(tmp_path / "1.keras")
+    assert columns("--verify") == ["checkpoint", "epoch from 1", "size", "age", "verified", "marks"]
+
+
+def test_what_a_file_of_another_name_is_is_marked(tmp_path: Path) -> None:
+    """The end of a run that has a file of its own, and what was saved between two regular checkpoints."""
+    put(tmp_path, "epoch.interim.keras", 1, template="{epoch}.keras")
+    put(tmp_path, "2.final.keras", 2, finished=True, template="{epoch}.keras")
+    first, second = run("ls", tmp_path).lines[1:]
+    assert first.endswith("  interim") and second.endswith("  latest, finished, end of run")
 
 
 def test_it_is_said_for_programs(tmp_path: Path) -> None:
@@ -246,11 +265,11 @@ def test_a_watch_prints_what_comes(tmp_path: Path, capsys: pytest.CaptureFixture
         capture=capsys,
     )
     assert [re.sub(r", [0-9.]+ k?B", "", line) for line in lines] == [
-        "1.keras, the end of epoch 0, val_loss 0.5",
-        "2.keras, epoch 1, batch 4",
-        "2.keras, the end of epoch 2",
+        "1.keras, epoch 1, val_loss 0.5",
+        "2.keras, epoch 2, batch 5",
+        "2.keras, epoch 3",
         "1.keras, DAMAGED",
-        "2.keras, the end of epoch 2, finished",
+        "2.keras, epoch 3, finished",
     ]
 
 

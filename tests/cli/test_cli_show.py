@@ -234,13 +234,13 @@ def test_the_run_is_shown(tmp_path: Path) -> None:
     text = run("show", path).out
     for line in (
         r"saved +2033-05-18 03:33:20 UTC",
-        r"moment +epoch 2, batch 6, of 9 epochs",
-        r"restart +goes on with epoch 2, batch 7",
+        r"after +epoch 3/9, batch 7 \(from 1\)",
+        r"restart +goes on with epoch 3, batch 8",
         r"monitors +loss 0.25",
         r"model +\d+ B, variables: 1, steps: 12",
         r"versions +keras 3.15.1",
         r"doubt +tf.random in the step",
-        r"started +2001-09-09 01:46:40 UTC, with epoch 2, batch 5",
+        r"started +2001-09-09 01:46:40 UTC, with epoch 3, batch 6",
         r"rate +0.5",
         r"loss +0.5",
     ):

@@ -202,7 +202,7 @@ def test_later_fit_after_one_that_raised(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="broken"):
         fit([counter, saver, Raise()])
     assert models(tmp_path) == ["1.keras"]
-    with pytest.warns(UserWarning, match="begins with epoch 0 again, and nothing was restored"):
+    with pytest.warns(UserWarning, match="begins with epoch 1 again, and nothing was restored"):
         fit([counter, saver])
     assert models(tmp_path) == ["1.keras", "2.keras"]
     assert keys(tmp_path, "2.keras") == ["Counter", "ModelCheckpointEnhanced"]

@@ -209,7 +209,7 @@ def test_the_last_line_says_what_stopped_the_run(tmp_path: Path, capsys: pytest.
     sends = SignalAt("train_batch_end", 1, 1)
     with pytest.raises(SystemExit):
         start(tmp_path, sends, checkpoint={**TERM, "verbose": 1})
-    interim = f"{tmp_path}/epoch.interim.keras (Epoch 2, batch 2)"
+    interim = f"{tmp_path}/epoch.interim.keras (epoch 2, batch 2)"
     assert capsys.readouterr().out.splitlines()[-1] == f"Stopped by SIGTERM: saved {interim}; exit status 75"
     line = messages.stopped("SIGUSR1", ["1.keras (Epoch 1)", "2.keras (Epoch 2)"], "exit status 3")
     assert line == "Stopped by SIGUSR1: saved 1.keras (Epoch 1), 2.keras (Epoch 2); exit status 3"

@@ -81,7 +81,7 @@ def test_the_end_of_each_epoch_is_told_once(tmp_path: Path) -> None:
     assert sorted(trace.ended_at) == trace.ended_at
 
 
-@pytest.mark.filterwarnings("ignore:.*fit starts at epoch", "ignore:.*weights or optimizer", "ignore:.*steps")
+@pytest.mark.filterwarnings("ignore:.*fit starts with epoch", "ignore:.*weights or optimizer", "ignore:.*steps")
 def test_a_start_that_is_not_where_the_checkpoint_was_shows_it(tmp_path: Path) -> None:
     """With strict=False somebody may begin elsewhere: the file says where he should have."""
     killed(tmp_path, Strike("epoch_begin", at=2))

@@ -90,7 +90,7 @@ def test_a_loop_of_fits_is_resumed_exactly(tmp_path: Path, kill: int, options: d
 
 
 @pytest.mark.parametrize(("loop", "kill"), [(rest, 18), (again, 14)], ids=["the rest", "the same epochs"])
-@pytest.mark.filterwarnings("ignore:.*begins with epoch 0 again")
+@pytest.mark.filterwarnings("ignore:.*begins with epoch 1 again")
 def test_another_loop_is_refused(tmp_path: Path, loop: Loop, kill: int) -> None:
     """With the line to write: it is not known which fit was interrupted, or what it begins anew."""
     assert start(tmp_path, loop, kill) is None
@@ -111,5 +111,5 @@ def test_a_loop_that_goes_on_after_its_first_fit_is_told(tmp_path: Path) -> None
 
 def test_fits_with_the_same_epochs_are_told_at_the_second(tmp_path: Path) -> None:
     """Long before anything is killed."""
-    with pytest.warns(UserWarning, match=r"begins with epoch 0 again.*In a loop of fits"):
+    with pytest.warns(UserWarning, match=r"begins with epoch 1 again.*In a loop of fits"):
         start(tmp_path, again)

@@ -280,12 +280,12 @@ def moved(peak: float = 0.1) -> PerBatch:
 WRONG: dict[str, tuple[Callable[[Expected], None], str]] = {
     "earlier epoch": (
         lambda e: e.check_epoch(fit_from(0)),
-        "fit starts at epoch 0 (0-based), but the checkpoint continues at 2. "
+        "fit starts with epoch 1 (initial_epoch=0), but the checkpoint goes on with epoch 3 (initial_epoch=2). "
         "Write model.fit(..., initial_epoch=restored.initial_epoch).",
     ),
     "later epoch": (
         lambda e: e.check_epoch(fit_from(3)),
-        "fit starts at epoch 3 (0-based), but the checkpoint continues at 2. "
+        "fit starts with epoch 4 (initial_epoch=3), but the checkpoint goes on with epoch 3 (initial_epoch=2). "
         "Write model.fit(..., initial_epoch=restored.initial_epoch).",
     ),
     "steps": (

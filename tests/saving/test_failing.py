@@ -402,7 +402,7 @@ def test_the_line_of_what_an_exception_has_saved(tmp_path: Path, capsys: pytest.
     with pytest.raises(Broken):
         callbacks = [Strike("train_batch_end", at=2, act=failing(Broken())), saver]
         fresh_model().fit(X, Y, batch_size=16, verbose=0, callbacks=callbacks)
-    saved = f"{tmp_path / 'a.interim.keras'} (Epoch 1, batch 2)"
+    saved = f"{tmp_path / 'a.interim.keras'} (epoch 1, batch 2)"
     assert capsys.readouterr().out == f"Stopped by an exception: saved {saved}; fit raises it\n"
 
 

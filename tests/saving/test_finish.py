@@ -182,7 +182,7 @@ def test_a_later_fit_is_not_affected_by_an_earlier_restore(tmp_path: Path) -> No
     resumed = fit(tmp_path, plain, epochs=2)
     early = keras.callbacks.EarlyStopping("loss", patience=9)
     with pytest.warns(
-        UserWarning, match=r"begins with epoch 0 again, and nothing was restored for it: it will write over"
+        UserWarning, match=r"begins with epoch 1 again, and nothing was restored for it: it will write over"
     ):
         history = resumed.model.fit(
             X, Y, epochs=2, batch_size=16, verbose=0, callbacks=[*resumed.callbacks, early]

@@ -320,7 +320,7 @@ def test_a_fit_that_begins_again_says_that_it_writes_over_its_own_checkpoints(tm
         warnings.simplefilter("always")
         model.fit(x, x, epochs=2, initial_epoch=1, verbose=0, callbacks=[checkpoint])
     (said,) = told(caught)
-    assert "begins with epoch 1 again" in said and "write over" in said and "restore_callbacks(" in said
+    assert "begins with epoch 2 again" in said and "write over" in said and "restore_callbacks(" in said
 
 
 def test_a_relative_path_that_means_another_directory_now_is_told(

@@ -9,46 +9,56 @@ import click
 
 from ..._checkpoints.names import LEDGER
 from ..._format.table import MISSING
+from ..._units import moment
 from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import Place, as_json, opened
-from ..shell.output import print_json, print_line, print_words
+from ..shell.output import print_json, print_line, print_words, say
 from ..values.described import described
 from ..values.differences import Difference, differences, same
 from ..values.phrases import words
 
 #: The parts of :func:`described` that are compared value by value.
 _PARTS = ("moment", "monitor", "template", "versions", "training_args", "model", "data", "doubts", "run")
+_TITLES = {"moment": "moment (epochs and batches from 1)"}
 #: How many differences of one part are printed, and how many characters of a value.
 _SHOWN, _WIDTH = 20, 90
+#: How the names of the classes begin whose private attributes are no state of the user's.
+_NOT_THE_USERS = ("keras.callbacks.", "callback_state.")
 
 
 @page(
     examples={
         "callback-state diff ckpt/001.keras ckpt/002.keras": "what one epoch has changed",
         "callback-state diff ckpt other": "where two runs differ, by the newest checkpoint of each",
+        "callback-state diff ckpt other --all": "also what may differ between two equal runs",
         "callback-state diff ckpt other --json": "each difference for a program",
     },
     exits=(Exit.DIFFERENT, Exit.DAMAGED, Exit.NOT_FOUND),
 )
 @click.argument("a", metavar="A", type=Place())
 @click.argument("b", metavar="B", type=Place())
+@click.option("--all", "every", is_flag=True, help="Also compare what may differ between two equal runs.")
 @as_json
-def command(a: str, b: str, as_json: bool) -> int:
+def command(a: str, b: str, every: bool, as_json: bool) -> int:
     """Compare two checkpoints, or two runs.
 
     A and B are model files, state files, or directories: then their newest checkpoints that verify. Each
     difference is printed with both values: of the moment, the versions, the training arguments, the first epoch of
     the history that differs, each attribute of each callback's configuration and state, and the random generators.
     Two values are the same only if their type and all their bits are. The times of the saves, the starts and the
-    epochs are not compared.
+    epochs are not compared. What may differ between two equal runs counts only with --all: what callbacks have
+    left outside the process, such as the names of event files; the private counters of Keras's callbacks; and the
+    digests of values that are stored by value. Epochs and batches count from 1, in JSON from 0.
 
     With --json it prints {"a": path, "b": path, "same": true or false, "differences": {part: [{"path", "a",
     "b"}]}, "history": null or {"epochs": [of a, of b], "first": null or {"epoch", "series": {name: [a, b]}}}}. "a"
     or "b" is left out where that side has nothing. Values are those of callback-state show --json.
     """
     left, right = described(opened(a)), described(opened(b))
-    found = {part: there for part, of in _compared(left, right) if (there := [*of])}
+    everything = {part: [*of] for part, of in _compared(left, right)}
+    kept = {part: [d for d in of if every or not _is_incidental(d)] for part, of in everything.items()}
+    found, hidden = {part: of for part, of in kept.items() if of}, _count(everything) - _count(kept)
     history = _history(left["history"], right["history"])
     if as_json:
         print_json(
@@ -62,7 +72,28 @@ def command(a: str, b: str, as_json: bool) -> int:
         )
     else:
         _print(left["path"], right["path"], found, history)
+        if hidden:
+            say(
+                f"{hidden} more in files, private counters or digests, which equal runs may have: --all shows them"
+            )
     return Exit.DIFFERENT if found or history else Exit.OK
+
+
+def _count(found: dict[str, list[Difference]]) -> int:
+    return sum(map(len, found.values()))
+
+
+def _is_incidental(found: Difference) -> bool:
+    """Whether two equal runs may differ in this."""
+    if isinstance(found, _Incidental):
+        return True
+    sides = [side if isinstance(side, dict) else {} for side in (found.a, found.b)]
+    what = [(side.get("what"), side.get("needs")) for side in sides if side.get("$type") == "by value"]
+    return len(what) == 2 and what[0] == what[1]
+
+
+class _Incidental(Difference):
+    """A difference in what is outside the process, or in a private attribute of a class that is not the user's."""
 
 
 def _compared(a: dict[str, Any], b: dict[str, Any]) -> Iterator[tuple[str, Iterator[Difference]]]:
@@ -84,12 +115,15 @@ def _of_callback(a: Any, b: Any) -> Iterator[Difference]:
         sides = (side if side is MISSING else side["class"] for side in (a, b))
         yield Difference("", *sides)
         return
-    for part in ("class", "version", "outside"):
+    for part in ("class", "version"):
         yield from differences(a[part], b[part], part)
+    yield from map(_Incidental._make, differences(a["outside"], b["outside"], "outside"))
+    is_ours = a["class"].startswith(_NOT_THE_USERS)
     for part, name in (("configuration", "{}="), ("state", "{}")):
         for attribute in dict.fromkeys([*a[part], *b[part]]):
             left, right = (_stampless(side[part].get(attribute, MISSING)) for side in (a, b))
-            yield from differences(left, right, name.format(attribute))
+            found = differences(left, right, name.format(attribute))
+            yield from map(_Incidental._make, found) if is_ours and attribute.startswith("_") else found
 
 
 def _stampless(value: Any) -> Any:
@@ -121,8 +155,8 @@ def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str
         print_words("no difference")
     for part, of in found.items():
         print_line()
-        print_words(part, "bold")
-        _print_pairs((one.path, one.a, one.b) for one in of)
+        print_words(_TITLES.get(part, part), "bold")
+        _print_pairs(_moments(of) if part == "moment" else of)
     if history is not None:
         print_line()
         print_words("history", "bold")
@@ -130,8 +164,16 @@ def _print(a: str, b: str, found: dict[str, list[Difference]], history: dict[str
         if history["first"] is None:
             print_words("  the same in all epochs that both have")
         else:
-            print_words(f"  different from epoch {history['first']['epoch']} on:")
+            print_words(f"  different from {moment(history['first']['epoch'])} on:")
             _print_pairs((name, *values) for name, values in history["first"]["series"].items())
+
+
+def _moments(of: list[Difference]) -> Iterator[Difference]:
+    """The differences of a moment as people count; where it goes on follows from it."""
+    for path, *sides in of:
+        if path != "initial_epoch":
+            counted = path in ("epoch", "batch")
+            yield Difference(path, *(side + 1 if counted and type(side) is int else side for side in sides))
 
 
 def _print_pairs(pairs: Iterable[tuple[str, Any, Any]]) -> None:

@@ -11,7 +11,7 @@ import click
 from ..._checkpoints.directory import Listed, Run
 from ..._store.bucket.places import pulled
 from ..._store.pair import states
-from ..._units import size_of
+from ..._units import moment, size_of
 from ...exceptions import CheckpointNotFoundError
 from ..runs import rows
 from ..runs.direction import mode_option
@@ -20,7 +20,7 @@ from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import Place, as_json
 from ..shell.output import is_terminal, live, print_json, print_line, print_table, say
-from ..values.phrases import moment_of, value_of
+from ..values.phrases import value_of
 
 
 @page(
@@ -52,16 +52,19 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
     """List the checkpoints of a directory.
 
     There is one line for each checkpoint, the oldest first. DIR is the current directory by default. Epochs and
-    batches count from 0; no batch means the end of the epoch. The best checkpoint is marked by the series that the
+    batches count from 1; no batch means the end of the epoch. The best checkpoint is marked by the series that the
     run monitors. Whether small or large values are better is taken from the files, or from the name of the series
     if it is a loss or an accuracy. State files are always verified. Of model files only the sizes are checked,
-    unless --verify is given. A checkpoint that is not whole is listed as DAMAGED. If a directory has several runs,
-    each gets a table under the name that it gives its files.
+    unless --verify is given. A checkpoint that is not whole is listed as DAMAGED. Columns that say nothing are
+    left out. "end of run" marks a .final file: at the end of the run the model was no longer that of the last
+    epoch, for example because EarlyStopping put the best weights back, so the end has a file of its own. "interim"
+    marks what was saved between two regular checkpoints. If a directory has several runs, each gets a table under
+    the name that it gives its files.
 
-    With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}. "saved_at" is nanoseconds since
-    1970, "size" the bytes of both files. "verified" is true, false for a damaged checkpoint, or null if the model
-    file was not read. With --watch it prints one object a line. NaN and infinities are the texts "NaN",
-    "Infinity", "-Infinity". If there is no directory yet, --watch waits for it.
+    With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}. "epoch" and "batch" count from 0.
+    "saved_at" is nanoseconds since 1970, "size" the bytes of both files. "verified" is true, false for a damaged
+    checkpoint, or null if the model file was not read. With --watch it prints one object a line. NaN and
+    infinities are the texts "NaN", "Infinity", "-Infinity". If there is no directory yet, --watch waits for it.
     """
     if watch:
         if verify:
@@ -146,7 +149,7 @@ def _words(checkpoint: Listed) -> list[str]:
     value = value_of(summary.monitor_value)
     return [
         checkpoint.name,
-        moment_of(summary.epoch, summary.batch),
+        moment(summary.epoch, summary.batch),
         value and f"{summary.monitor_name} {value}",
         size_of(checkpoint.size),
         "finished" if summary.finished else "",

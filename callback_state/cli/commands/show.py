@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ..._units import age_of, size_of, time_of
+from ..._units import age_of, beginning, moment, size_of, time_of
 from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import as_json, opened, path_argument
 from ..shell.output import print_json, print_line, print_words
 from ..values.described import described
-from ..values.phrases import moment_of, resume_of, short, some, value_of, words
+from ..values.phrases import resume_of, short, some, value_of, words
 
 #: Names are padded to this many characters.
 _NAME = 40
@@ -100,10 +100,9 @@ def _values(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
-    moment, monitor, model = found["moment"], found["monitor"], found["model"]
+    saved, monitor, model = found["moment"], found["monitor"], found["model"]
     yield "saved", f"{time_of(found['saved_at'])} ({age_of(found['saved_at'], time.time())} ago)"
-    of_all = "" if moment["epochs"] is None else f", of {moment['epochs']} epochs"
-    yield "moment", moment_of(moment["epoch"], moment["batch"]) + of_all
+    yield "after", f"{moment(saved['epoch'], saved['batch'], saved['epochs'])} (from 1)"
     yield "restart", restart
     yield "run", short(found["template"])
     yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
@@ -111,7 +110,7 @@ def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
     yield "versions", some([f"{name} {version}" for name, version in found["versions"].items()], _SERIES)
     yield from _more("started", len(found["starts"]) - _STARTS, "before")
     for start in found["starts"][-_STARTS:]:
-        began = moment_of(start["epoch"], start["batch"])
+        began = beginning(start["epoch"], start["batch"])
         yield "started", f"{time_of(start['at'])}, with {began}"
     for doubt in found["doubts"][:_DOUBTS]:
         yield "doubt", short(doubt, _SENTENCE)

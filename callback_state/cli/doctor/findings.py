@@ -12,6 +12,7 @@ from typing import Any
 
 from ..._checkpoints.needs import needs_of
 from ..._checkpoints.schema import Start
+from ..._units import beginning
 from ..runs.recorded import State, partner_problem
 
 
@@ -51,7 +52,7 @@ def _of_partner(state: State) -> Iterator[Finding]:
 
 def _of_starts(starts: list[Start], restore: str) -> Iterator[Finding]:
     for number, start in enumerate(starts, 1):
-        found = f"epoch {start.epoch}, batch {start.batch}"
+        found = beginning(start.epoch, start.batch)
         if start.from_ is None and start.beside > 0:
             yield Finding(
                 f"start {number} of the run began with {found}, although {start.beside} of its "
@@ -60,10 +61,9 @@ def _of_starts(starts: list[Start], restore: str) -> Iterator[Finding]:
                 f"write before fit: {restore}",
             )
         elif start.due is not None and (start.epoch, start.batch) != start.due:
-            epoch, batch = start.due
             yield Finding(
-                f"start {number} of the run went on with {found}, but its checkpoint goes on with epoch {epoch}, "
-                f"batch {batch}",
+                f"start {number} of the run went on with {found}, but its checkpoint goes on with "
+                f"{beginning(*start.due)}",
                 "epochs are trained twice or not at all, and schedules that count epochs are wrong",
                 "write model.fit(..., initial_epoch=restored.initial_epoch)",
             )

@@ -122,7 +122,7 @@ def _of_restores(script: _Script) -> Iterator[Finding]:
     elif not any(has(call, "initial_epoch") for call in script.fits):
         yield Finding(
             "fit does not get initial_epoch=",
-            "the restart: fit refuses to train from epoch 0 again",
+            "the restart: fit refuses to train from the first epoch again",
             "write fit(..., initial_epoch=restored.initial_epoch)",
             fit.lineno,
         )

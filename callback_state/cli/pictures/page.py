@@ -12,11 +12,11 @@ from typing import Any
 
 from ..._html import Markup, element
 from ..._shown import shown
-from ..._units import duration, time_of
+from ..._units import beginning, duration, moment, time_of
 from ..._version import __version__
 from ..runs.recorded import Recorded, State
 from ..values.described import told_of
-from ..values.phrases import moment_of, short, some, value_of, words
+from ..values.phrases import short, some, value_of, words
 from .chart import chart
 from .series import Panel
 from .timeline import Timeline, timeline_of
@@ -96,9 +96,9 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
         class_="quiet",
     )
     yield _table(
-        ("#", "lost", "went on with", "at", "from the checkpoint saved at"),
+        ("#", "lost", "went on with (from 1)", "at", "from the checkpoint saved at"),
         [
-            (r.number, duration(r.lost), moment_of(r.epoch, r.batch), time_of(r.at), time_of(r.saved_at))
+            (r.number, duration(r.lost), beginning(r.epoch, r.batch), time_of(r.at), time_of(r.saved_at))
             for r in timeline.restarts
         ],
     )
@@ -160,18 +160,20 @@ def _values(panel: Panel) -> Markup:
 
 def _checkpoints(run: Recorded) -> Iterator[Markup]:
     yield element("h2", f"Checkpoints ({len(run.states)})")
-    yield element("p", "Epochs and batches count from 0.", class_="quiet")
+    yield element(
+        "p", "A checkpoint was saved after its epoch or batch. Epochs and batches count from 1.", class_="quiet"
+    )
     rows = [
         (
             state.name,
-            moment_of(state.meta.epoch, state.meta.batch),
+            moment(state.meta.epoch, state.meta.batch),
             value_of(state.meta.monitor[1]),
             time_of(state.meta.saved_at),
             ", ".join(_notes(state, run)),
         )
         for state in reversed(run.states)
     ]
-    yield _table(("file", "moment", short(run.newest.meta.monitor[0]), "saved", ""), rows)
+    yield _table(("file", "saved after", short(run.newest.meta.monitor[0]), "saved", ""), rows)
 
 
 def _notes(state: State, run: Recorded) -> Iterator[str]:

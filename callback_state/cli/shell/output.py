@@ -42,6 +42,13 @@ class Table:
     dispensable: Sequence[str] = ()
     title: str = ""
 
+    def without(self, name: str) -> Table:
+        """The table without this column."""
+        at = [*self.columns].index(name)
+        rows = [[*row[:at], *row[at + 1 :]] for row in self.rows]
+        left = [one for one in self.dispensable if one != name]
+        return replace(self, columns=[*self.columns[:at], *self.columns[at + 1 :]], rows=rows, dispensable=left)
+
 
 def printable(text: str) -> str:
     """Escape all characters that are not visible, such as control characters and bidirectional marks."""
@@ -143,9 +150,7 @@ def _fitted(table: Table, width: int) -> Table:
     for name in table.dispensable:
         if _width(table) <= width:
             break
-        at = table.columns.index(name)
-        rows = [[*row[:at], *row[at + 1 :]] for row in table.rows]
-        table = replace(table, columns=[*table.columns[:at], *table.columns[at + 1 :]], rows=rows)
+        table = table.without(name)
     return table
 
 

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from ..._checkpoints.schema import Meta
-from ..._units import size_of
+from ..._units import beginning, size_of
 
 #: The most characters of a name, and the most items of a list.
 _NAME, _ITEMS = 120, 12
@@ -121,17 +121,12 @@ def _enclosed(brackets: str, parts: Iterable[Iterator[str]]) -> Iterator[str]:
     yield brackets[1]
 
 
-def moment_of(epoch: int, batch: int | None) -> str:
-    """Name a moment of a run by its 0-based epoch and batch."""
-    return f"the end of epoch {epoch}" if batch is None else f"epoch {epoch}, batch {batch}"
-
-
 def resume_of(meta: Meta) -> str:
-    """What a restart from a checkpoint does; epochs and batches are 0-based."""
+    """What a restart from a checkpoint does."""
     if meta.finished:
         more = "" if meta.goes_on_from is None else f"; with a larger epochs= it goes on from {meta.goes_on_from}"
         return f"trains nothing, as the run has finished{more}"
-    return f"goes on with {moment_of(meta.initial_epoch, meta.first_batch)}"
+    return f"goes on with {beginning(meta.initial_epoch, meta.first_batch)}"
 
 
 def value_of(value: float | None) -> str:
