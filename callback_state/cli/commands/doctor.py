@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import asdict
+from typing import Any
 
 import click
 
+from ...exceptions import CallbackStateError
 from ..doctor.findings import Finding, findings_in
 from ..doctor.script import findings_of
+from ..runs.below import directories_below
 from ..runs.recorded import newest_of
 from ..shell.command import page
 from ..shell.exits import Exit
 from ..shell.options import Place, as_json, run_option
-from ..shell.output import print_json, print_words, say
+from ..shell.output import print_json, print_line, print_words, say
 from ..values.phrases import resume_of
 
 #: How many findings are printed.
@@ -25,6 +28,7 @@ _FINDINGS = 100
     examples={
         "callback-state doctor ckpt": "what its newest state file says",
         "callback-state doctor train.py": "what can be seen in a script; the script is not run",
+        "callback-state doctor runs": "every run in the directories below",
         "callback-state doctor ckpt --json": "the same for a program",
     },
     exits=(Exit.LOSS, Exit.NOT_FOUND, Exit.DAMAGED),
@@ -47,11 +51,41 @@ def command(path: str, run: str | None, as_json: bool) -> int:
     right: data that a script imports from another module are not checked.
 
     With --json it prints {"path": ..., "standing": ..., "findings": [{"line", "what", "lost", "cure"}]}. "line" is
-    null for a directory.
+    null for a directory. If a directory has no checkpoints, but directories below it have (up to four deep), the
+    newest run of each is looked at; then --json prints {"runs": [...]}, each as above.
     """
+    below = [] if path.endswith(".py") else directories_below(path)
+    if below:
+        return _of_runs(path, below, as_json)
     standing, findings = (None, _read(path)) if path.endswith(".py") else _look(path, run)
-    _print(path, standing, findings, as_json)
+    if as_json:
+        print_json(_as_json(path, standing, findings))
+    else:
+        _print(path, standing, findings)
     return Exit.LOSS if findings else Exit.OK
+
+
+def _of_runs(path: str, directories: list[str], as_json: bool) -> int:
+    """Look at the newest run of each directory."""
+    looked = []
+    for directory in directories:
+        try:
+            looked.append((directory, *_look(directory, None)))
+        except CallbackStateError as error:
+            say(str(error))
+            looked.append((directory, "damaged", [Finding(str(error), "the run", _LOOK)]))
+    if as_json:
+        print_json({"runs": [_as_json(*one) for one in looked]})
+    for directory, standing, findings in () if as_json else looked:
+        found = f"{len(findings)} found" if findings else "nothing found"
+        print_words(f"{os.path.relpath(directory, path)}: {found}", "bold")
+        _print(directory, standing, findings)
+        print_line()
+    return Exit.LOSS if any(findings for _, _, findings in looked) else Exit.OK
+
+
+#: What to do about a run of which no checkpoint is whole.
+_LOOK = "see callback-state verify, and callback-state repair"
 
 
 def _read(path: str) -> list[Finding]:
@@ -69,10 +103,11 @@ def _look(path: str, run: str | None) -> tuple[str, list[Finding]]:
     return f"{state.name}: a restart {resume_of(state.meta)}", findings_in(state, directory)
 
 
-def _print(path: str, standing: str | None, findings: list[Finding], as_json: bool) -> None:
-    if as_json:
-        print_json({"path": path, "standing": standing, "findings": [asdict(finding) for finding in findings]})
-        return
+def _as_json(path: str, standing: str | None, findings: list[Finding]) -> dict[str, Any]:
+    return {"path": path, "standing": standing, "findings": [asdict(finding) for finding in findings]}
+
+
+def _print(path: str, standing: str | None, findings: list[Finding]) -> None:
     if standing is not None:
         print_words(standing)
     for finding in findings[:_FINDINGS]:

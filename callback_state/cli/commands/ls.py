@@ -13,7 +13,7 @@ from ..._store.bucket.places import pulled
 from ..._store.pair import states
 from ..._units import moment, size_of
 from ...exceptions import CheckpointNotFoundError
-from ..runs import rows
+from ..runs import below, rows
 from ..runs.direction import mode_option
 from ..runs.looks import look_at
 from ..shell.command import page
@@ -27,6 +27,7 @@ from ..values.phrases import value_of
     examples={
         "callback-state ls ckpt": "one line for each checkpoint; the best and the latest are marked",
         "callback-state ls ckpt --verify": "read the model files too, and show which are damaged",
+        "callback-state ls runs": "one line for each run, where the checkpoints are in directories below",
         "callback-state ls ckpt --json": "the same for a program",
     },
     exits=(Exit.NOT_FOUND,),
@@ -59,12 +60,16 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
     left out. "end of run" marks a .final file: at the end of the run the model was no longer that of the last
     epoch, for example because EarlyStopping put the best weights back, so the end has a file of its own. "interim"
     marks what was saved between two regular checkpoints. If a directory has several runs, each gets a table under
-    the name that it gives its files.
+    the name that it gives its files. If it has no checkpoints, but directories below it have (up to four deep),
+    there is one line for each of their runs: checkpoints, epochs that are over, the best value, size, age, and
+    whether the run has finished, is running (a process writes there), was stopped, or is damaged.
 
     With --json it prints {"runs": [{"template": ..., "checkpoints": [...]}]}. "epoch" and "batch" count from 0.
     "saved_at" is nanoseconds since 1970, "size" the bytes of both files. "verified" is true, false for a damaged
     checkpoint, or null if the model file was not read. With --watch it prints one object a line. NaN and
     infinities are the texts "NaN", "Infinity", "-Infinity". If there is no directory yet, --watch waits for it.
+    For a directory of runs a run is {"directory", "template", "count", "damaged", "size", "epochs", "best": null
+    or {"path", "value"}, "standing", "saved_at"}.
     """
     if watch:
         if verify:
@@ -73,6 +78,9 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
             )
         return follow(lambda: _watched(directory), lambda: time.sleep(interval), mode, as_json)
     runs = _runs(directory, verify)
+    if not runs and (totals := below.totals_below(directory, mode, verify=verify)):
+        _show_totals(directory, totals, as_json)
+        return Exit.OK
     if not runs:
         raise CheckpointNotFoundError(
             directory, "expected model files (.keras, .h5, .weights.h5), each with its .callbacks.pkl, found none"
@@ -83,6 +91,13 @@ def command(directory: str, verify: bool, mode: str | None, watch: bool, interva
 
 def _runs(directory: str, verify: bool) -> list[Run]:
     return look_at(directory, states(directory), verify=verify)
+
+
+def _show_totals(directory: str, totals: list[below.Total], as_json: bool) -> None:
+    if as_json:
+        print_json({"runs": [total.as_json() for total in totals]})
+        return
+    print_table(below.table_of(totals, directory, time.time()))
 
 
 def _watched(directory: str) -> list[Run]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,19 +17,21 @@ from ..._store import commit, presence, recover
 from ..._store.arrays import model_of
 from ..._store.pair import SUFFIX, states
 from ..._units import size_of
-from ...exceptions import CheckpointNotFoundError
+from ...exceptions import CallbackStateError, CheckpointNotFoundError
 from ..pictures.numbers import number_of
+from ..runs.below import directories_below
 from ..runs.direction import Better, better_in, mode_option
 from ..runs.looks import look_at
 from ..shell.command import page
-from ..shell.exits import Exit
-from ..shell.options import check_directory, directory_argument, key_file, keys_in, locked
-from ..shell.output import print_line, say
+from ..shell.exits import Exit, exit_of
+from ..shell.options import as_json, check_directory, directory_argument, key_file, keys_in, locked
+from ..shell.output import print_json, print_line, say
 
 
 @page(
     examples={
         "callback-state prune ckpt --keep 5 --dry-run": "what would be deleted to keep the newest five",
+        "callback-state prune runs --keep 2 --dry-run": "the same for each run in the directories below",
         "callback-state prune ckpt --keep 5 --keep-best 3 --monitor val_loss": "keep the best three too",
     },
     exits=(Exit.NOT_FOUND, Exit.IN_USE),
@@ -45,6 +47,7 @@ from ..shell.output import print_line, say
 @mode_option
 @key_file
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
+@as_json
 def command(
     directory: str,
     keep: int | None,
@@ -53,6 +56,7 @@ def command(
     mode: str | None,
     key_file: str | None,
     dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Delete checkpoints that no rule keeps.
 
@@ -73,26 +77,70 @@ def command(
     meanwhile gets an InUseError. What an interrupted save or deletion has left is finished or undone first, as by
     callback-state repair. --dry-run locks nothing and repairs nothing. A run that goes on later still counts the
     deleted checkpoints among those that its max_to_keep and keep_best keep.
+
+    If DIR has no checkpoints, but directories below it have (up to four deep), each of them is pruned on its own,
+    in the order of their names, and what is deleted is told for each. --dry-run shows it before.
+
+    With --json it prints {"dry_run": true or false, "directories": [{"directory", "deleted": [names],
+    "checkpoints", "freed": bytes}]}.
     """
     if keep is None and keep_best is None:
         raise click.UsageError("give --keep N, --keep-best N, or both")
     check_directory(directory)
-    keys = keys_in(key_file)
+    keys, below, rules = keys_in(key_file), directories_below(directory), (keep, keep_best, monitor, mode)
+    if not below:
+        _tell(
+            [_prune(directory, directory, keys, rules, dry_run=dry_run, quiet=as_json)],
+            directory,
+            dry_run,
+            as_json,
+        )
+        return Exit.OK
+    pruned, status = [], Exit.OK
+    for one in below:
+        try:
+            pruned.append(_prune(one, directory, keys, rules, dry_run=dry_run, quiet=as_json))
+        except CallbackStateError as error:  # the other runs can be pruned all the same
+            say(str(error))
+            status = exit_of(error)
+    _tell(pruned, directory, dry_run, as_json)
+    return status
+
+
+class _Pruned(NamedTuple):
+    """What is deleted in one directory: the names of the model files, of how many, and the bytes that it frees."""
+
+    directory: str
+    deleted: list[str]
+    checkpoints: int
+    freed: int
+
+
+def _prune(
+    directory: str, root: str, keys: Keys | None, rules: tuple[Any, ...], *, dry_run: bool, quiet: bool
+) -> _Pruned:
     with contextlib.nullcontext() if dry_run else locked(directory):
         if not dry_run:
             recover.recover_all(directory)
         runs = _runs(directory, keys)
-        gone = doomed(runs, keep, keep_best, monitor, mode)
-        freed = _freed(directory, gone)
+        gone = doomed(runs, *rules)
+        count, freed = sum(len(run.checkpoints) for run in runs), _freed(directory, gone)
         for checkpoint in gone:
-            if dry_run:
-                print_line(checkpoint.name)
-            else:
-                _delete(checkpoint)
-    count = sum(len(run.checkpoints) for run in runs)
+            name = checkpoint.name if directory == root else os.path.relpath(checkpoint.path, root)
+            _delete(checkpoint, name, quiet=quiet, dry_run=dry_run)
+    return _Pruned(directory, [checkpoint.name for checkpoint in gone], count, freed)
+
+
+def _tell(pruned: list[_Pruned], directory: str, dry_run: bool, as_json: bool) -> None:
     done = "would delete" if dry_run else "deleted"
-    say(f"{done} {len(gone)} of {count} checkpoints, {size_of(freed)}")
-    return Exit.OK
+    if as_json:
+        print_json({"dry_run": dry_run, "directories": [one._asdict() for one in pruned]})
+    for path, gone, count, freed in pruned:
+        where = f"{os.path.relpath(path, directory)}: " if len(pruned) > 1 else ""
+        say(f"{where}{done} {len(gone)} of {count} checkpoints, {size_of(freed)}")
+    if len(pruned) > 1:
+        deleted, of = sum(len(one.deleted) for one in pruned), sum(one.checkpoints for one in pruned)
+        say(f"together: {done} {deleted} of {of} checkpoints, {size_of(sum(one.freed for one in pruned))}")
 
 
 def _runs(directory: str, keys: Keys | None) -> list[Run]:
@@ -107,13 +155,14 @@ def _runs(directory: str, keys: Keys | None) -> list[Run]:
     return runs
 
 
-def _delete(checkpoint: Listed) -> None:
+def _delete(checkpoint: Listed, name: str, *, quiet: bool, dry_run: bool) -> None:
     """Delete a checkpoint. Its name is printed also if the deletion fails after the model file is gone."""
     try:
-        commit.delete(checkpoint.path)
+        if not dry_run:
+            commit.delete(checkpoint.path)
     finally:
-        if not os.path.lexists(checkpoint.path):
-            print_line(checkpoint.name)
+        if not quiet and (dry_run or not os.path.lexists(checkpoint.path)):
+            print_line(name)
 
 
 def _freed(directory: str, gone: list[Listed]) -> int:

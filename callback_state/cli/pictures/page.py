@@ -27,10 +27,15 @@ _ROWS, _DOUBTS, _SENTENCE, _NAMES = 5000, 100, 1000, 100
 
 def document(run: Recorded) -> str:
     """Make the report of a run, a complete HTML document."""
+    return complete(_title(run), _parts(run, timeline_of(run)))
+
+
+def complete(title: str, parts: Iterable[Markup]) -> str:
+    """Make a complete HTML document of the parts of a page."""
     skeleton = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
-    body = element("main", *_parts(run, timeline_of(run)))
-    title = element("title", _title(run)).removeprefix("<title>").removesuffix("</title>")
-    return Template(skeleton).substitute(policy=_policy(skeleton), title=title, body=body)
+    body = element("main", element("h1", title), *parts)
+    escaped = element("title", title).removeprefix("<title>").removesuffix("</title>")
+    return Template(skeleton).substitute(policy=_policy(skeleton), title=escaped, body=body)
 
 
 def _title(run: Recorded) -> str:
@@ -56,7 +61,6 @@ def _parts(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
 
 
 def _head(run: Recorded, timeline: Timeline) -> Iterator[Markup]:
-    yield element("h1", _title(run))
     directory = os.path.basename(shown(os.path.abspath(run.path)))
     yield element("p", f"{timeline.standing[0].upper()}{timeline.standing[1:]}. Directory {directory}.")
     meta, best = run.newest.meta, run.best
@@ -95,7 +99,7 @@ def _restarts(timeline: Timeline) -> Iterator[Markup]:
         "the batches that are trained again. A start that was killed before its first save is part of the next.",
         class_="quiet",
     )
-    yield _table(
+    yield table(
         ("#", "lost", "went on with (from 1)", "at", "from the checkpoint saved at"),
         [
             (r.number, duration(r.lost), beginning(r.epoch, r.batch), time_of(r.at), time_of(r.saved_at))
@@ -126,10 +130,11 @@ def _charts(timeline: Timeline) -> Iterator[Markup]:
 
 
 def _figures(panels: list[Panel], timeline: Timeline) -> Markup:
-    return element("div", *(_figure(panel, timeline) for panel in panels), class_="charts")
+    return element("div", *(figure(panel, timeline) for panel in panels), class_="charts")
 
 
-def _figure(panel: Panel, timeline: Timeline) -> Markup:
+def figure(panel: Panel, timeline: Timeline) -> Markup:
+    """Make the picture of a panel with its title, its key and a table of its values."""
     picture = chart(panel, timeline.restarts, timeline.end)
     keys = [_key(series.role, i) for i, series in enumerate(panel.series)] if len(panel.series) > 1 else []
     wide = element("span", "logarithmic", class_="key quiet") if panel.is_logarithmic else ""
@@ -155,7 +160,7 @@ def _values(panel: Panel) -> Markup:
         (f"{place:g}", *(f"{column[place]:.7g}" if place in column else "" for column in columns))
         for place in places
     ]
-    return _table(("epochs", *(series.name for series in panel.series)), rows)
+    return table(("epochs", *(series.name for series in panel.series)), rows)
 
 
 def _checkpoints(run: Recorded) -> Iterator[Markup]:
@@ -173,7 +178,7 @@ def _checkpoints(run: Recorded) -> Iterator[Markup]:
         )
         for state in reversed(run.states)
     ]
-    yield _table(("file", "saved after", short(run.newest.meta.monitor[0]), "saved", ""), rows)
+    yield table(("file", "saved after", short(run.newest.meta.monitor[0]), "saved", ""), rows)
 
 
 def _notes(state: State, run: Recorded) -> Iterator[str]:
@@ -208,13 +213,13 @@ def _named(title: str, values: Any) -> Markup:
     if not values or not isinstance(values, dict) or "$type" in values:
         return element("p", f"{title}: {words(values) if values else 'none'}", class_="quiet")
     rows = [(short(name), element("code", words(value))) for name, value in values.items()]
-    return _table((title, ""), rows, "scroll plain")
+    return table((title, ""), rows, "scroll plain")
 
 
-def _table(columns: Iterable[str], rows: list[Any], class_: str = "scroll") -> Markup:
+def table(columns: Iterable[str], rows: list[Any], class_: str = "scroll") -> Markup:
     """A table that scrolls within itself if the page is narrower."""
     head = element("tr", *(element("th", name, scope="col") for name in columns))
     more = [(f"... {len(rows) - _ROWS:,} more",)] if len(rows) > _ROWS else []
     body = (element("tr", *(element("td", cell) for cell in row)) for row in (*rows[:_ROWS], *more))
-    table = element("table", element("thead", head), element("tbody", *body))
-    return element("div", table, class_=class_, tabindex=0)
+    made = element("table", element("thead", head), element("tbody", *body))
+    return element("div", made, class_=class_, tabindex=0)
