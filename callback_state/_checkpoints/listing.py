@@ -9,6 +9,7 @@ from .._html import card
 from .._shown import shown
 from .._store import disk, pair
 from .._store.bucket.places import pulled
+from .._store.bucket.urls import is_url
 from .._units import time_of
 from .._warn import warn
 from ..exceptions import CorruptCheckpointError
@@ -97,8 +98,8 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
         >>> latest_checkpoint("nowhere") is None
         True
     """
-    directory = pulled(directory)
-    if not disk.is_directory(directory):
+    directory = os.fspath(directory)
+    if not is_url(directory) and not disk.is_directory(directory):
         return None
     try:
         found = find(directory, None, missing_ok=True)

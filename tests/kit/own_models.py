@@ -112,7 +112,35 @@ def _on_jax() -> dict[str, Any]:
             sums = [scope.get_current_value(variable) for variable in self.metrics_variables]
             return logs, (trained, untrained, slots, sums)
 
-    return {"step": OwnStep}
+    class TwoOptimizers(WithTwo):
+        """What its optimizers know goes through the step as variables that are not trained."""
+
+        @property
+        def non_trainable_variables(self) -> Any:
+            slots = [*self.first.variables, *self.second.variables] if hasattr(self, "second") else []
+            return [*super().non_trainable_variables, *slots]
+
+        def loss_and_updates(self, trained: Any, state: Any, batch: Any) -> Any:
+            variables = [*self.trainable_variables, *self.non_trainable_variables]
+            with keras.StatelessScope(state_mapping=zip(variables, [*trained, *state], strict=True)) as scope:
+                loss = self.loss_of(batch)
+            return loss, [scope.get_current_value(variable) for variable in self.non_trainable_variables]
+
+        def train_step(self, state: Any, batch: Any) -> Any:
+            trained, untrained, slots, sums = state
+            gradient = jax.value_and_grad(self.loss_and_updates, has_aux=True)
+            (loss, untrained), gradients = gradient(trained, untrained, batch)
+            variables = [*self.trainable_variables, *self.non_trainable_variables]
+            with keras.StatelessScope(
+                state_mapping=zip(variables, [*trained, *untrained], strict=True)
+            ) as scope:
+                hidden = len(self.hidden.trainable_variables)
+                self.first.apply(gradients[:hidden], self.hidden.trainable_variables)
+                self.second.apply(gradients[hidden:], self.out.trainable_variables)
+            values = [scope.get_current_value(variable) for variable in variables]
+            return {"loss": loss}, (values[: len(trained)], values[len(trained) :], slots, sums)
+
+    return {"step": OwnStep, "optimizers": TwoOptimizers}
 
 
 def _on_torch() -> dict[str, Any]:

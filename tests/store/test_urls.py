@@ -95,7 +95,7 @@ def test_a_near_copy_is_shown_as_its_url() -> None:
         ("m.keras.callbacks.pkl", Kind.STATE),
         (f".m.keras.state-{'0' * 32}", Kind.STAGED),
         (f"m.keras.callbacks.{'0' * 64}.arrays", Kind.ARRAYS),
-        (f"m.keras.callbacks.{'0' * 64}.host", Kind.BESIDE),
+        (f"m.keras.callbacks.{'0' * 64}.host", None),
         *(
             (name, None)
             for name in ("notes.txt", ".m.keras", "..", "../m.keras", "a\\m.keras", "a/m.keras", "m\0.keras")

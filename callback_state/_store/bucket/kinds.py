@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import enum
 import os
-import re
 from typing import NamedTuple
 
+from .. import arrays
 from ..pair import MODEL_SUFFIXES, SUFFIX
 from ..staging import hidden
-
-_BESIDE = re.compile(r"(?P<base>.+)\.callbacks\.[0-9a-f]{64}\.(?P<ending>[a-z]+)", re.ASCII | re.DOTALL)
 
 
 class Kind(enum.IntEnum):
     """What a file of a checkpoint is. The files of one checkpoint are put into the store in this order."""
 
     ARRAYS = 1
-    BESIDE = 2  # whatever else is named by its content
-    STAGED = 3  # a staged state
-    MODEL = 4
-    STATE = 5
+    STAGED = 2  # a staged state
+    MODEL = 3
+    STATE = 4
 
 
 class File(NamedTuple):
@@ -44,9 +41,9 @@ def file_of(name: str) -> File | None:
         return File(found.base, Kind.STAGED) if found.is_state and found.base.endswith(MODEL_SUFFIXES) else None
     if name.startswith("."):
         return None
-    beside = _BESIDE.fullmatch(name)
-    if beside is not None and beside["base"].endswith(MODEL_SUFFIXES):
-        return File(beside["base"], Kind.ARRAYS if beside["ending"] == "arrays" else Kind.BESIDE)
+    model = arrays.model_of(name)
+    if model is not None and model.endswith(MODEL_SUFFIXES):
+        return File(model, Kind.ARRAYS)
     base = name.removesuffix(SUFFIX)
     if base.endswith(MODEL_SUFFIXES):
         return File(base, Kind.MODEL if base == name else Kind.STATE)

@@ -109,4 +109,4 @@ def _delete(near: Near, base: str, gone: set[str]) -> None:
 def _comes_last(name: str) -> tuple[bool, str]:
     """What a state refers to goes after all states."""
     found = file_of(name)
-    return found is not None and found.kind in (Kind.ARRAYS, Kind.BESIDE), name
+    return found is not None and found.kind is Kind.ARRAYS, name
