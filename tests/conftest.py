@@ -5,6 +5,7 @@ import gc
 import os
 import re
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import pytest
 
 # Before TensorFlow is imported: its own log would drown the tests'.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What comes from stores goes with the tests, also where another process of theirs leaves it.
+_CACHE = tempfile.TemporaryDirectory(prefix="callback-state-cache-")
+os.environ["CALLBACK_STATE_CACHE"] = _CACHE.name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

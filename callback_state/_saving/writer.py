@@ -22,6 +22,7 @@ from .._keras.backend import backend
 from .._keras.values import Values
 from .._loop.messages import say, stopped
 from .._store import commit, pair
+from .._store.bucket import places
 from .._units import moment
 from .._warn import warn
 from ..exceptions import CallbackStateError, InUseError, NotPicklableError, OverwriteError, StoreError, WriteError
@@ -181,7 +182,7 @@ class Writer:
         try:
             act()
         except Exception as caught:
-            raised = caught
+            raised = places.told_apart(caught, path)
         error = hosts.agreed(raised, "whether it was saved")
         if error is not None:
             is_too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG

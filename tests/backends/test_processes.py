@@ -51,6 +51,35 @@ def test_divided_variables(tmp_path: Path) -> None:
     assert alone["history"]["loss"][:2] == whole[0]["history"]["loss"][:2]
 
 
+@pytest.mark.parametrize("kind", ["model", pytest.param("data", marks=pytest.mark.heavy)])
+def test_other_numbers_of_processes(tmp_path: Path, kind: str) -> None:
+    """Three train and die, two go on and die, three finish: each start takes the checkpoint of the one before, and
+    its report says what cannot be exact. What was trained before stays as it was."""
+    options: dict[str, Any] = {"differ": False, "struck_by": signal.SIGKILL}
+    whole = results(train(tmp_path / "whole", 3, kind, **options))
+    died = train(tmp_path / "run", 3, kind, struck_at=STEPS + 3, struck=[0, 1, 2], **options)
+    assert statuses(died) == [-signal.SIGKILL] * 3
+    died = train(tmp_path / "run", 2, kind, struck_at=LATE, struck=[0, 1], **options)
+    assert statuses(died) == [-signal.SIGKILL] * 2 and [one.begins for one in died] == ["0 None"] * 2
+    ended = train(tmp_path / "run", 3, kind, **options)
+    assert [one.begins for one in ended] == ["1 None"] * 3
+    found = results(ended)
+    assert len({one["weights"] for one in found}) == 1
+    assert all("saved by 2 processes, restored by 3" in one["doubts"][0] for one in found)
+    assert found[0]["history"]["loss"][0] == whole[0]["history"]["loss"][0]
+    assert len(found[0]["history"]["loss"]) == 3
+
+
+def test_a_store(tmp_path: Path) -> None:
+    """With a URL for a path each process reads from the store, and the first alone writes there."""
+    whole = results(train(tmp_path / "whole", 2, "data", store=True))
+    died = train(tmp_path / "run", 2, "data", struck_at=LATE, struck=[0, 1], struck_by=9, store=True)
+    assert statuses(died) == [-signal.SIGKILL] * 2
+    ended = train(tmp_path / "run", 2, "data", store=True)
+    assert [one.begins for one in ended] == ["1 None"] * 2 and results(ended) == whole
+    assert names(tmp_path / "run") == names(tmp_path / "whole")
+
+
 def test_a_disk_that_is_full_on_the_first(tmp_path: Path) -> None:
     """The others do not wait for it: they give their parts, hear of the failure, and all train on or end."""
     ended = train(tmp_path, 2, "model", width=WIDE, fails_at=2, may_warn=[".*2.keras: not saved"])

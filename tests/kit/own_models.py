@@ -131,9 +131,7 @@ def _on_jax() -> dict[str, Any]:
             gradient = jax.value_and_grad(self.loss_and_updates, has_aux=True)
             (loss, untrained), gradients = gradient(trained, untrained, batch)
             variables = [*self.trainable_variables, *self.non_trainable_variables]
-            with keras.StatelessScope(
-                state_mapping=zip(variables, [*trained, *untrained], strict=True)
-            ) as scope:
+            with keras.StatelessScope(state_mapping=zip(variables, [*trained, *untrained], strict=True)) as scope:
                 hidden = len(self.hidden.trainable_variables)
                 self.first.apply(gradients[:hidden], self.hidden.trainable_variables)
                 self.second.apply(gradients[hidden:], self.out.trainable_variables)

@@ -130,14 +130,15 @@ def train(rank, processes, port, directory, options):
         x = x + np.float32(rank)
         random.seed(rank)
         np.random.seed(rank)
+    place = f"file://{directory}" if options.get("store") else str(directory)
     callbacks = [
         Trace(str(rank) if options.get("differ", True) else ""),
         keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=0.5),
-        ModelCheckpointEnhanced(directory / options["filepath"], **options.get("saves", {})),
+        ModelCheckpointEnhanced(f"{place}/{options['filepath']}", **options.get("saves", {})),
         Strike(options, rank),
         *([keras.callbacks.CSVLogger(directory / "log.csv")] if options.get("log") else ()),
     ]
-    restored = restore_callbacks(directory, into=callbacks, model=model, missing_ok=True)
+    restored = restore_callbacks(place, into=callbacks, model=model, missing_ok=True)
     print("BEGINS", restored.epoch, restored.batch, flush=True)
     if rank in options.get("killed", ()):
         signal.setitimer(signal.ITIMER_REAL, options["killed_after"])  # SIGALRM ends the process

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import fsspec
@@ -11,6 +13,9 @@ import pytest
 from stores import new_url
 
 from callback_state import ModelCheckpointEnhanced, StoreError, stateful
+from callback_state._store.stream import Stream
+
+pytestmark = pytest.mark.usefixtures("quick_stores")
 
 
 @stateful(exclude=("close", "steps"))
@@ -39,10 +44,10 @@ def close(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda: monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "pipe_file", refuse)
 
 
-def train(*others: Any) -> None:
+def train(*others: Any, **options: Any) -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    saver = ModelCheckpointEnhanced(new_url() + "/{epoch}.keras", "loss")
+    saver = ModelCheckpointEnhanced(new_url() + "/{epoch}.keras", "loss", **options)
     model.fit(np.ones((2, 1)), np.ones((2, 1)), shuffle=False, epochs=2, verbose=0, callbacks=[*others, saver])
 
 
@@ -61,3 +66,17 @@ def test_a_store_that_closes_later_ends_nothing(close: Any) -> None:
     with pytest.warns(UserWarning, match="not in the store yet|does not let us write"):
         train(steps)
     assert steps.steps == 2
+
+
+def test_a_full_disk_here_is_not_a_full_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are made on this machine before they are put into the store, so an error names the directory here."""
+
+    def fail(self: Any, data: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Stream, "write", fail)
+    with pytest.raises(
+        OSError, match=r"on the disk of this machine: .* in .*near.* CALLBACK_STATE_CACHE"
+    ) as caught:
+        train(on_save_error="raise")
+    assert caught.value.errno == errno.ENOSPC and not isinstance(caught.value, StoreError)

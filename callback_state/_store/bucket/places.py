@@ -77,6 +77,18 @@ def push(directory: str) -> None:
         holding.push()
 
 
+def told_apart(error: Exception, path: str) -> Exception:
+    """An error of this machine's disk under a path in a near copy, in words that do not blame the store for it."""
+    holding = holding_of(os.path.dirname(os.path.abspath(path)))
+    if holding is None or not isinstance(error, OSError) or error.errno is None:
+        return error
+    why = (
+        f"{error.strerror}, on the disk of this machine: files are made in {holding.near.root} before they are "
+        f"put into the store. Name another directory in the variable CALLBACK_STATE_CACHE"
+    )
+    return OSError(error.errno, why).with_traceback(error.__traceback__)
+
+
 def _holding(url: str) -> Holding:
     global _process
     key = public(url)
