@@ -142,7 +142,8 @@ def load(
         raise RestoreError(
             f"{path}: does not fit the model: the saved model was compiled with the optimizer "
             f"{'/'.join(saved) or None}, the model here has {'/'.join(here) or None}. Compile it as it was, then "
-            f"restore."
+            f"restore. If the script compiles again between two fits, give each of them its own directory, "
+            f"checkpoint callback and restore_callbacks."
         )
     before = hold_variables(model)
     try:
