@@ -14,9 +14,6 @@ from callback_state import ModelCheckpointEnhanced, restore_callbacks
 from callback_state._keras.configuration import configuration_of
 from callback_state._keras.torch_tensors import Buffer, array_of
 
-if keras.backend.backend() != "torch":
-    pytest.skip("modules of torch are trained on torch", allow_module_level=True)
-
 
 def test_a_module_is_no_argument() -> None:
     """What Keras writes of it is a pickle with its weights, which are others in each run."""

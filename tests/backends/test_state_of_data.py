@@ -16,6 +16,7 @@ import torch
 from harness import Killed, Strike, X, Y, bytes_of
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
+from torchdata.stateful_dataloader import worker as torchdata_worker
 
 from callback_state import ModelCheckpointEnhanced, ResumeError, restore_callbacks
 
@@ -25,6 +26,11 @@ pytestmark = [
     # JAX warns of every fork of a process that has threads; the workers of a loader do not use JAX.
     pytest.mark.filterwarnings("ignore:.*fork.. was called"),
 ]
+
+# A worker of a loader that nobody reads any more looks every five seconds whether it should end. Not a fixture: it
+# may look when its test is over.
+for module in (torch.utils.data._utils, torch.utils.data._utils.worker, torchdata_worker):
+    module.MP_STATUS_CHECK_INTERVAL = 0.05
 
 BACKEND = keras.backend.backend()
 EPOCHS, BATCH = 3, 8
@@ -190,12 +196,6 @@ def rows() -> Iterator[Any]:
     for kind, kill in itertools.product(KINDS, KILLS):
         if BACKEND != "tensorflow" or ("workers" not in kind and "persistent" not in kind):
             yield pytest.param(kind, kill, marks=[] if (kind, kill) in few else pytest.mark.heavy)
-
-
-@pytest.fixture(autouse=True)
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker of a loader that nobody reads any more looks every five seconds whether it should end."""
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.05)
 
 
 @pytest.mark.parametrize(("kind", "kill"), [*rows()])
