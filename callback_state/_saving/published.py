@@ -28,7 +28,7 @@ class Published:
     def __init__(self, checkpoint: Any, directory: Directory) -> None:
         self._checkpoint, self._directory = checkpoint, directory
         self._waiting: list[tuple[str, Meta]] = []
-        self._error: Exception | None = None  # why the store lacks something
+        self.error: Exception | None = None  # why the store lacks something
         self._is_told = False
 
     def push(self) -> bool:
@@ -39,14 +39,14 @@ class Published:
         try:
             places.push(self._directory.absolute)
         except (OSError, InUseError) as error:
-            self._error = error
+            self.error = error
             return False
-        self._error, self._is_told = None, False
+        self.error, self._is_told = None, False
         return True
 
     def push_deletions(self) -> None:
         """What was deleted after a save goes in the store too, unless that has just failed to answer."""
-        if self._error is None:
+        if self.error is None:
             self.push()
 
     def announce(self, path: str, meta: Meta, *, is_told: bool = False) -> bool:
@@ -63,7 +63,7 @@ class Published:
 
     def call(self) -> Exception | None:
         """Call the functions of ``on_saved=`` for what is durable by now; return what one of them has raised."""
-        if self._error is not None:
+        if self.error is not None:
             return None
         waiting, self._waiting = self._waiting, []
         failed = None
@@ -77,7 +77,7 @@ class Published:
 
         A lease that was lost is always raised, as another run writes there.
         """
-        error = self._error
+        error = self.error
         if error is None:
             return
         if may_raise and isinstance(error, InUseError):
@@ -99,9 +99,9 @@ class Published:
         is_durable = self.push()
         error = self.call()
         on_saved.tell(error, self._directory.path, may_raise=False)
-        if not is_durable and isinstance(self._error, OSError):
+        if not is_durable and isinstance(self.error, OSError):
             warn(
-                f"{self._directory.path}: the store still lacks what was saved last ({self._error}). It stays on "
+                f"{self._directory.path}: the store still lacks what was saved last ({self.error}). It stays on "
                 f"this machine, in {self._where()}; copy it to the store, or it is lost."
             )
 

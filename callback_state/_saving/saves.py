@@ -22,6 +22,7 @@ from typing import Any
 from .._callbacks.capture import keyed
 from .._callbacks.taken import Taken
 from .._keras import hosts
+from .._store.leaving import when_leaving
 from .._warn import warn
 from .decision import Event
 from .ledger import Ledger
@@ -55,9 +56,10 @@ class Saves:
     def __init__(self, checkpoint: Any, writer: Writer) -> None:
         self._checkpoint, self._writer = checkpoint, writer
         self._present: tuple[Decided, Save] | None = None  # not settled yet
-        self._future: Future[None] | None = None  # of the one that is beside training
+        self._future: Future[Exception | None] | None = None  # of the one that is beside training
         self._thread: ThreadPoolExecutor | None = None
         self._tell_at_exit: Any = None
+        self._take_back: Callable[[], None] | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -100,12 +102,16 @@ class Saves:
             return
         # A loop of one's own need not have an end at which the save is settled.
         self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path, os.getpid())
+        self._take_back = when_leaving(self._tell_at_exit)
 
-    def _write(self, decided: Decided, save: Save) -> None:
-        """What may be done beside training. After a save that has succeeded, an error is left for later."""
+    def _write(self, decided: Decided, save: Save) -> Exception | None:
+        """What may be done beside training. After a save that has succeeded, an error is left for later.
+
+        Returns why the store lacks the checkpoint, if it does.
+        """
         save.run()
         if not hosts.is_first():
-            return
+            return None
         is_durable = self._writer.published.announce(decided.path, save.meta, is_told=decided.is_told)
         seconds = time.monotonic() - decided.began
         if decided.is_told and is_durable and decided.is_beside:
@@ -113,6 +119,7 @@ class Saves:
         elif decided.is_told and is_durable:
             say_saved(self._checkpoint, decided, seconds)
         decided.unheard = self._writer.published.call()
+        return self._writer.published.error
 
     def settle(self, *, may_raise: bool = True) -> None:
         """Wait for the save that is under way. If it has failed, it is as if it had never been decided."""
@@ -120,8 +127,7 @@ class Saves:
             return
         if self._future is not None:
             wait([self._future])  # if Ctrl-C comes now, the save is still under way
-            self._tell_at_exit.detach()
-            self._tell_at_exit = None
+            self._forget_exit()
         (decided, save), future = self._present, self._future
         self._present = self._future = None
         act = partial(self._write, decided, save) if future is None else future.result
@@ -138,6 +144,12 @@ class Saves:
             # Else the next save takes the deletions along, and training does not wait for them.
             self._writer.published.push_deletions()
         self._writer.tell(decided.path, decided.unheard, may_raise=may_raise)
+
+    def _forget_exit(self) -> None:
+        assert self._take_back is not None
+        self._take_back()
+        self._tell_at_exit.detach()
+        self._tell_at_exit = self._take_back = None
 
     def settle_earlier(self, event: Event) -> None:
         """Wait for a save of an earlier moment than this event: another file is about to say that it is there."""
@@ -167,7 +179,7 @@ class Saves:
         if waits and not stops:
             self._checkpoint.notices.tell_of_waiting(path, time.monotonic() - began)
 
-    def _attempt(self, act: Callable[[], None], decided: Decided, **options: bool) -> bool:
+    def _attempt(self, act: Callable[[], object], decided: Decided, **options: bool) -> bool:
         try:
             is_saved = self._writer.attempt(act, decided.path, **options)
         except Exception:
@@ -191,10 +203,12 @@ def _stand_back() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
-def _tell_of(future: Future[None], path: str, process: int) -> None:
+def _tell_of(future: Future[Exception | None], path: str, process: int) -> None:
     """The process ends, or the callback goes, and nobody has heard how a save has ended."""
     if os.getpid() != process:  # a fork has no thread that would end it
         return
     error = future.exception()
     if error is not None:
         warn(f"{path}: not saved ({type(error).__name__}: {error}). The checkpoint before is unchanged.")
+    elif (error := future.result()) is not None:
+        warn(f"{path}: saved on this machine, and not in the store ({error}).")

@@ -62,13 +62,14 @@ def test_the_interpreter_may_end_before_a_file_is_hashed(tmp_path: Path, monkeyp
 LOOP = """
 import sys, threading
 import keras
-from concurrent.futures import thread
 from callback_state import ModelCheckpointEnhanced
+from callback_state._store.leaving import when_leaving
 from callback_state._saving.save import Save
 
+leaves = threading.Event()
+
 def run(save, real=Save.run):
-    while not thread._shutdown:
-        threading.Event().wait(0.001)
+    leaves.wait()
     if "lost" in save.path:
         raise OSError("No space left on device")
     real(save)
@@ -76,26 +77,29 @@ def run(save, real=Save.run):
 Save.run = run
 model = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(1200)])
 names, options = ("{epoch}", "lost-{epoch}"), {"save_weights_only": True, "save_on_background": True}
-savers = [ModelCheckpointEnhanced(f"{name}.weights.h5", **options) for name in names]
+savers = [ModelCheckpointEnhanced(f"{sys.argv[1]}{name}.weights.h5", **options) for name in names]
 callbacks = keras.callbacks.CallbackList(savers, model=model, epochs=3, steps=1)
 callbacks.on_train_begin()
 callbacks.on_epoch_begin(0)
 callbacks.on_epoch_end(0, {"loss": 1.0})
+when_leaving(leaves.set)
 sys.exit(3)
 """
 
 
 @pytest.mark.heavy
-def test_a_script_ends_while_a_save_is_under_way(tmp_path: Path) -> None:
-    """In a loop of one's own: the process ends when it is on disk, however large; one that fails is warned of."""
+@pytest.mark.parametrize("is_store", [False, True], ids=["a directory", "a store"])
+def test_a_script_ends_while_a_save_is_under_way(tmp_path: Path, is_store: bool) -> None:
+    """In a loop of one's own: the process ends when it is durable, however large; one that fails is warned of, and
+    other runs may write there."""
     (tmp_path / "loop.py").write_text(LOOP)
-    command = [sys.executable, "loop.py"]
+    command = [sys.executable, "loop.py", f"file://{tmp_path}/" if is_store else ""]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3, done.stderr
     assert names(tmp_path) == ["1.weights.h5"]
     assert done.stderr.count("not saved") == 1
     assert "lost-1.weights.h5: not saved (OSError: No space left on device)" in done.stderr
-    assert ".callback_state.lock" not in os.listdir(tmp_path)
+    assert not {".callback_state.lock", ".callback_state.lease"} & {*os.listdir(tmp_path)}
 
 
 # Signals.

@@ -238,6 +238,17 @@ def test_a_second_writer_waits_and_is_refused(url: str, monkeypatch: pytest.Monk
     assert Bucket(url).stat(lease.NAME) is None
 
 
+def test_a_process_that_ends_gives_its_lease_back(url: str, server: int) -> None:
+    """Before fsspec and the libraries of the stores close their connections, which they do at the exit too."""
+    program = (
+        "import sys\n"
+        "from callback_state._store.bucket import places\n"
+        "held = places.hold(places.local(sys.argv[1]))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (0, "") and names(server, url) == []
+
+
 def test_no_message_shows_a_secret(url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither key nor secret, whatever the server answers and wherever it stands in a text."""
     monkeypatch.setattr(_objects, "TRIES", 1)

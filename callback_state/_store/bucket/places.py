@@ -5,7 +5,6 @@ One process has one near copy of a directory of a store, for all its readers and
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..._shown import show_as
 from ...exceptions import StoreError
 from .. import lock, presence
+from ..leaving import when_leaving
 from .urls import is_url, public, split
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _holding(url: str) -> Holding:
 
         if _process != os.getpid():
             _process = os.getpid()
-            atexit.register(_leave_all)
+            when_leaving(_leave_all)
         made = Holding(url)
         presence.register(made.near.directory, made.near)
         show_as(made.near.directory, key)
