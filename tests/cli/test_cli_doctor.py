@@ -18,7 +18,8 @@ from callback_state import untrusted
 from callback_state._checkpoints.doubt import Doubt
 from callback_state.cli import main
 from callback_state.cli.doctor.findings import Finding, findings_in
-from callback_state.cli.doctor.script import findings_of
+from callback_state.cli.doctor.patch import patched
+from callback_state.cli.doctor.script import findings_of, findings_of_source
 from callback_state.cli.runs.recorded import newest_of
 from callback_state.cli.shell.exits import Exit
 
@@ -438,3 +439,140 @@ def test_a_loop_that_reads_shuffled_data_by_itself_is_found(tmp_path: Path, read
     told = findings_of(str(script))
     assert [finding.line for finding in told] == found
     assert all("restored.batches(train, epoch)" in finding.cure for finding in told)
+
+
+TWO = '''"""Two fits, each with callbacks of its own; everything is missing."""
+
+import numpy as np
+from keras import Input, Sequential, layers
+from keras.callbacks import EarlyStopping, ModelCheckpoint
+
+x = np.arange(8.0, dtype="float32").reshape(8, 1)
+model = Sequential([Input((1,)), layers.Dense(1)])
+model.compile("sgd", "mse")
+first = [EarlyStopping("loss", patience=5), ModelCheckpoint("one/{epoch}.keras")]
+history = model.fit(x, x, epochs=2, verbose=0, callbacks=first)
+
+
+def tune(epochs=3):
+    model.compile("sgd", "mse")
+    model.fit(
+        x,
+        x,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[ModelCheckpoint("two/{epoch}.keras")],  # of its own
+    )
+
+
+tune()
+print("weights", model.get_weights()[0].tobytes().hex())
+'''
+
+
+def test_everything_is_found_in_one_pass(tmp_path: Path) -> None:
+    """Of each fit: also what is seen only when the stock checkpoints are replaced."""
+    assert sorted(read(tmp_path, TWO)) == sorted(
+        ["ModelCheckpoint saves the model, not what the callbacks know"] * 2
+        + ["nothing is restored before fit"] * 2
+        + ["no seed is set"]
+    )
+
+
+def test_a_patch_cures_what_a_change_of_the_text_cures(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """``git apply`` takes it, then nothing is found, and the script runs and is resumed."""
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "train.py"
+    script.write_text(TWO, encoding="utf-8")
+    assert main(["doctor", "train.py", "--diff"]) == Exit.LOSS
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    (tmp_path / "cure.diff").write_text(printed.out, encoding="utf-8")
+    subprocess.run(["git", "apply", "cure.diff"], check=True, cwd=tmp_path, timeout=60)
+    assert findings_of(str(script)) == []
+    assert main(["doctor", "train.py", "--diff"]) == Exit.OK and capsys.readouterr().out == ""
+    runs = [
+        subprocess.run([sys.executable, "train.py"], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+        for _ in range(2)
+    ]
+    assert [done.returncode for done in runs] == [0, 0], runs[-1].stderr
+    weights = [next(line for line in done.stdout.splitlines() if line.startswith("weights")) for done in runs]
+    assert weights[0] == weights[1]  # all epochs are trained: the second start trains nothing
+    assert (tmp_path / "one" / "2.keras.callbacks.pkl").exists()
+    assert (tmp_path / "two" / "3.keras.callbacks.pkl").exists()
+
+
+CURED: dict[str, tuple[str, str]] = {
+    "initial_epoch": ("initial_epoch=restored.initial_epoch, ", ""),
+    "model": ("model=model, ", ""),
+    "seed": (SEED, ""),
+    "shuffle": (SEED, SHUFFLE),
+    "checkpoint": ("ModelCheckpointEnhanced(", "keras.callbacks.ModelCheckpoint("),
+    "restore": ('restored = restore_callbacks("ckpt", into=callbacks, model=model, missing_ok=True)', ""),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), CURED.values(), ids=CURED)
+def test_each_such_finding_is_gone_when_the_script_is_patched(tmp_path: Path, old: str, new: str) -> None:
+    """Whichever line was missing."""
+    text = RIGHT.replace(old, new)
+    assert read(tmp_path, text) != []
+    look = lambda source: [found.change for found in findings_of_source(source)]  # noqa: E731
+    assert read(tmp_path, patched(text.encode(), look).decode()) == []
+
+
+def test_what_no_change_of_the_text_cures_is_told_beside_the_patch(tmp_path: Path, capsys: Any) -> None:
+    """With the line to write."""
+    script = tmp_path / "script.py"
+    script.write_text(callback(UNSAVED["counts"]), encoding="utf-8")
+    assert main(["doctor", str(script), "--diff"]) == Exit.LOSS
+    printed = capsys.readouterr()
+    assert printed.out == "" and "Mine changes n, and is not saved: not in the patch" in printed.err
+    assert main(["doctor", str(tmp_path), "--diff"]) == Exit.USAGE
+
+
+def test_two_checkpoints_with_one_path_are_found(tmp_path: Path) -> None:
+    """Each would write over the files of the other."""
+    both = 'callbacks = [ModelCheckpointEnhanced("ckpt/{epoch}.keras", save_best_only=True), '
+    assert read(tmp_path, RIGHT.replace("callbacks = [", both)) == [
+        "two checkpoints write 'ckpt/{epoch}.keras', the first of them in line 5"
+    ]
+
+
+OWN_LOOP = """
+import keras
+from callback_state import ModelCheckpointEnhanced, restore_callbacks
+keras.utils.set_random_seed(1)
+model.compile("adam", "mse")
+saver = ModelCheckpointEnhanced("l/{epoch}-{batch}.keras", save_freq=5)
+callbacks = keras.callbacks.CallbackList([saver], model=model)
+model.optimizer.build(model.trainable_variables)
+restored = restore_callbacks("l", into=callbacks, model=model, missing_ok=True)
+for epoch in range(restored.initial_epoch, 3):
+    for step, rows in restored.batches(rows, epoch):
+        variables = model.optimizer.stateless_apply(variables, gradients, values)
+"""
+LOOPS: dict[str, tuple[str, str, list[str]]] = {
+    "right": ("", "", []),
+    "no position": (
+        "restored.batches(rows, epoch)",
+        "enumerate(rows)",
+        ["save_freq= saves inside epochs, and the training loop has no position in its data"],
+    ),
+    "not built": (
+        "model.optimizer.build(model.trainable_variables)",
+        "",
+        ["the optimizer is not built before the restore"],
+    ),
+    "no compile": (
+        'model.compile("adam", "mse")',
+        "",
+        ["the optimizer is no part of the model, as it was not given to compile"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), LOOPS.values(), ids=LOOPS)
+def test_what_a_loop_of_ones_own_forgets_is_found(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    """Its position in the data, and an optimizer that the restore reaches."""
+    assert read(tmp_path, OWN_LOOP.replace(old, new) if old else OWN_LOOP) == expected

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import asdict
 from typing import Any
 
 import click
 
 from ...exceptions import CallbackStateError
+from ..doctor import patch
 from ..doctor.findings import Finding, findings_in
-from ..doctor.script import findings_of
+from ..doctor.script import findings_of, findings_of_source
 from ..runs.below import directories_below
 from ..runs.recorded import newest_of
 from ..shell.command import page
@@ -29,14 +29,18 @@ _FINDINGS = 100
         "callback-state doctor ckpt": "what its newest state file says",
         "callback-state doctor train.py": "what can be seen in a script; the script is not run",
         "callback-state doctor runs": "every run in the directories below",
+        "callback-state doctor train.py --diff | git apply": "cure what a change of the text cures",
         "callback-state doctor ckpt --json": "the same for a program",
     },
     exits=(Exit.LOSS, Exit.NOT_FOUND, Exit.DAMAGED),
 )
 @click.argument("path", metavar="SCRIPT_OR_DIR", type=Place())
 @run_option
+@click.option(
+    "--diff", "as_diff", is_flag=True, help="Print a patch of the script: what a change of its text cures."
+)
 @as_json
-def command(path: str, run: str | None, as_json: bool) -> int:
+def command(path: str, run: str | None, as_diff: bool, as_json: bool) -> int:
     """Report what a restart would lose.
 
     For a directory or a single checkpoint, the newest state file is read. The command reports callbacks that
@@ -44,8 +48,10 @@ def command(path: str, run: str | None, as_json: bool) -> int:
     began with the wrong epoch, a finished run that could not go on, state that is stored by value, and other
     releases of Keras than those installed here. Model files are not read; callback-state verify reads them. For a
     script (.py) the source is read, and never run. The command reports callbacks that change and are not given to
-    @stateful, stock checkpoints, a fit without initial_epoch=, a script that restores nothing, a missing seed, and
-    random operations with a counter of their own.
+    @stateful, stock checkpoints, fits without a restore or initial_epoch=, two checkpoints with one filepath, a
+    missing seed, random operations with a counter of their own, and training loops of your own without a position
+    in their data or with an optimizer that a restore does not reach. --diff prints a patch with what a change of
+    the text cures; what it does not cure is told on standard error.
 
     Each finding says what was found, what it costs, and what to write. No finding does not mean that everything is
     right: data that a script imports from another module are not checked.
@@ -54,6 +60,8 @@ def command(path: str, run: str | None, as_json: bool) -> int:
     null for a directory. If a directory has no checkpoints, but directories below it have (up to four deep), the
     newest run of each is looked at; then --json prints {"runs": [...]}, each as above.
     """
+    if as_diff:
+        return _patch(path)
     below = [] if path.endswith(".py") else directories_below(path)
     if below:
         return _of_runs(path, below, as_json)
@@ -62,6 +70,17 @@ def command(path: str, run: str | None, as_json: bool) -> int:
         print_json(_as_json(path, standing, findings))
     else:
         _print(path, standing, findings)
+    return Exit.LOSS if findings else Exit.OK
+
+
+def _patch(path: str) -> int:
+    if not path.endswith(".py"):
+        raise click.UsageError("--diff makes a patch of a script: give the path of a .py file")
+    findings = _read(path)
+    click.echo(patch.diff(path, lambda source: [found.change for found in findings_of_source(source)]), nl=False)
+    left = [finding for finding in findings if finding.change == patch.Cure()]
+    for finding in left:
+        say(f"{path}:{finding.line}: {finding.what}: not in the patch; {finding.cure}")
     return Exit.LOSS if findings else Exit.OK
 
 
@@ -104,7 +123,7 @@ def _look(path: str, run: str | None) -> tuple[str, list[Finding]]:
 
 
 def _as_json(path: str, standing: str | None, findings: list[Finding]) -> dict[str, Any]:
-    return {"path": path, "standing": standing, "findings": [asdict(finding) for finding in findings]}
+    return {"path": path, "standing": standing, "findings": [finding.as_json() for finding in findings]}
 
 
 def _print(path: str, standing: str | None, findings: list[Finding]) -> None:

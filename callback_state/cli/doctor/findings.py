@@ -6,7 +6,7 @@ import contextlib
 import platform
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..._checkpoints.needs import needs_of
 from ..._checkpoints.schema import Start
 from ..._units import beginning
 from ..runs.recorded import State, partner_problem
+from .patch import Cure
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Finding:
     lost: str
     cure: str
     line: int | None = None
+    #: What changes the script so; empty where no change of the text is sure.
+    change: Cure = field(default_factory=Cure)
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("line", "what", "lost", "cure")}
 
 
 def findings_in(state: State, directory: str) -> list[Finding]:
