@@ -6,6 +6,7 @@
 #   make check         ruff, mypy, and the walls of the house: tests/test_imports.py
 #   make docs          the documentation, in docs/_build/html, its examples run
 #   make test-jax      what holds on every backend, on JAX; make test-torch: on torch (five minutes each)
+#   make test-contrib  the adapters of wandb, mlflow, optuna, aim, Comet and tqdm, with the real libraries
 #   make oldest        the tests with the oldest supported TensorFlow, Keras and NumPy
 #   make matrix        the tests with the oldest and the newest, on every supported Python that is installed
 #   make heavy         what the tests leave out: the whole product of every matrix (an hour)
@@ -32,7 +33,7 @@ EACH = tests/backends tests/testing tests/keras/test_model_file.py tests/keras/t
 	tests/resuming/test_restore.py tests/saving/test_failing.py tests/saving/test_finish.py \
 	tests/saving/test_own.py
 
-.PHONY: demo test test-fast test-jax test-torch check docs oldest matrix heavy heavy-sample bench install clean
+.PHONY: demo test test-fast test-jax test-torch test-contrib check docs oldest matrix heavy heavy-sample bench install clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
@@ -58,6 +59,9 @@ test-jax: .venv/dev.stamp
 
 test-torch: .venv/dev.stamp
 	time $(BIN)/python -m tox run -e torch -- $(EACH)
+
+test-contrib: .venv/dev.stamp
+	time $(BIN)/python -m tox run -e contrib
 
 oldest: .venv/dev.stamp
 	$(BIN)/python -m tox run -e oldest

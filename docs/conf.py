@@ -56,5 +56,14 @@ def without_fields(app, what, name, thing, options, signature, returns):
     return ("", returns) if is_result else None
 
 
+def without_example(app, what, name, thing, options, lines):
+    """The examples of the trackers need their libraries: tests/contrib runs them, and the page shows programs."""
+    if name.startswith("callback_state.contrib.") and any(
+        line.startswith(".. rubric:: Example") for line in lines
+    ):
+        del lines[next(i for i, line in enumerate(lines) if line.startswith(".. rubric:: Example")) :]
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", without_example, priority=900)  # after napoleon
     app.connect("autodoc-process-signature", without_fields)

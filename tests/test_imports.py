@@ -27,6 +27,7 @@ WINGS = [
     "_saving",
     "_resuming",
     "data",
+    "contrib",
     "cli",
     "testing",
     "faces",

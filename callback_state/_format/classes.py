@@ -83,15 +83,25 @@ def fields_of(value: Any) -> dict[str, Any] | None:
 
 def attributes(value: Any) -> dict[str, Any]:
     """Every instance attribute of ``value``, those in ``__slots__`` included, special names not."""
-    found = {k: v for k, v in getattr(value, "__dict__", {}).items() if k[:2] != "__" or not is_special(k)}
+    # Not with getattr: for what is missing that runs the __getattr__ of the class, which may do anything.
+    named = _stored(value, "__dict__", {})
+    found = {k: v for k, v in named.items() if k[:2] != "__" or not is_special(k)}
     cls = type(value)
     slots = _slots.get(cls)
     if slots is None:
         slots = _slots[cls] = [*_slots_of(cls)]
     for name in slots:
-        if hasattr(value, name):
-            found[name] = getattr(value, name)
+        item = _stored(value, name, _slots)
+        if item is not _slots:
+            found[name] = item
     return found
+
+
+def _stored(value: Any, name: str, default: Any) -> Any:
+    try:
+        return object.__getattribute__(value, name)
+    except AttributeError:
+        return default
 
 
 #: By class: the names of its slots, as attributes have them.

@@ -17,6 +17,7 @@ from plain_values import Color, Frozen, Plain, Point, again, cyclic, decode, enc
 
 from callback_state import stateful
 from callback_state._format import pickles
+from callback_state._format.classes import attributes
 from callback_state._format.encode import Encoder, same
 from callback_state._format.statefile import seal, unseal
 from callback_state._format.table import PlainError, Table
@@ -174,6 +175,20 @@ def test_attributes_of_python_itself_are_no_state() -> None:
     value = Plain(1)
     object.__setattr__(value, "__orig_class__", Plain)
     assert "__orig_class__" not in repr(encode(value))
+
+
+def test_the_attributes_of_an_object_are_read_without_its_code() -> None:
+    """An empty slot and a missing ``__dict__`` do not run ``__getattr__``, which may do anything."""
+
+    class Strange:
+        __slots__ = ("empty", "full")
+
+        def __getattr__(self, name: str) -> Any:
+            raise NameError(name)
+
+    strange = Strange()
+    strange.full = 1
+    assert attributes(strange) == {"full": 1}
 
 
 @given(plain)
