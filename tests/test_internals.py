@@ -13,7 +13,7 @@ PACKAGE = ROOT / "callback_state"
 SOURCES = {
     path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
     for path in sorted(PACKAGE.rglob("*.py"))
-    if "_keras" not in path.relative_to(PACKAGE).parts
+    if not {"_keras", "contrib"} & {*path.relative_to(PACKAGE).parts}  # contrib has one file for each tracker
 }
 #: Names with an underscore of the Python library.
 PUBLIC = {"_Unpickler", "_asdict", "_fields", "_getframe", "_make", "_replace", "_value_"}

@@ -40,10 +40,11 @@ def optuna() -> Found:
 
 
 def aim() -> Found:
-    from aim import Repo
+    from aim import Repo, Run
 
-    repo = Repo(".")
-    runs = [repo.get_run(name) for name in repo.list_all_runs()]  # iter_runs reads an index, which may come later
+    # Not read-only: that reads an index, which aim makes later.
+    quiet: dict[str, Any] = {"system_tracking_interval": None, "capture_terminal_logs": False}
+    runs = [Run(name, repo=".", **quiet) for name in Repo(".").list_all_runs()]
     points = []
     for run in runs:
         for metric in run.metrics():
