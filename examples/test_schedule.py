@@ -15,7 +15,7 @@ class InverseTime(keras.callbacks.Callback):
 
 def test_rates(simulate):
     record = simulate(InverseTime(), epochs=2, steps_per_epoch=2)
-    assert record.learning_rate == pytest.approx([0.1, 0.05, 0.1 / 3, 0.025])  # float32 has no 0.1
+    assert record.learning_rate == [0.1, 0.05, 0.1 / 3, 0.025]  # each within a millionth: float32 has no 0.1
 
 
 @pytest.mark.resumes(epochs=3, steps=4)  # interrupted after each of its steps, it goes on exactly

@@ -22,6 +22,12 @@ from typing import Any
 
 import pytest
 
+#: What a test with the marker that makes no callbacks is told.
+_NOTHING = (
+    "{} returned nothing. A test with @pytest.mark.resumes makes no assertions: it returns the new callbacks "
+    "that are to resume. Write, for example, return MySchedule(0.1)."
+)
+
 __all__ = ["checkpoint_dir", "killed_run", "simulate"]
 
 
@@ -98,6 +104,7 @@ def killed_run(tmp_path: Path) -> Callable[..., list[str]]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Test that the callbacks of a function with the marker resume exactly."""
+    __tracebackhide__ = True
     marker = pyfuncitem.get_closest_marker("resumes")
     if marker is None:
         return None
@@ -109,10 +116,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     if marker.args or not {"epochs", "steps_per_epoch"} <= options.keys():
         pytest.fail(f"{pyfuncitem.nodeid}: write @pytest.mark.resumes(epochs=..., steps=...)", pytrace=False)
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    def make() -> Any:
+        __tracebackhide__ = True
+        made = pyfuncitem.obj(**arguments)
+        if made is None:
+            pytest.fail(_NOTHING.format(pyfuncitem.name), pytrace=False)
+        return made
+
+    problem = None
     try:
-        assert_resumes_exactly(lambda: pyfuncitem.obj(**arguments), **options)
+        assert_resumes_exactly(make, **options)
     except AssertionError as error:  # the traceback of the proof would not help
-        pytest.fail(f"{pyfuncitem.nodeid}: {error}", pytrace=False)
+        problem = str(error)
+    if problem is not None:  # outside of the except, or pytest shows both errors
+        pytest.fail(problem, pytrace=False)
     return True
 
 

@@ -71,6 +71,36 @@ def test_the_marker_and_the_fixtures(pytester: pytest.Pytester) -> None:
     assert "the learning rate of step (0, 0) is 0.5, expected 0.25" in output
 
 
+MESSAGES = """
+import keras, pytest
+from callback_state import stateful
+
+@stateful(exclude=("n",))
+class Forgets(keras.callbacks.Callback):
+    n = 0
+    def on_train_batch_begin(self, batch, logs=None):
+        self.n += 1
+        self.model.optimizer.learning_rate = 0.1 / self.n
+
+@pytest.mark.resumes(epochs=2, steps=2)
+def test_forgets():
+    return Forgets()
+
+@pytest.mark.resumes(epochs=2, steps=2)
+def test_nothing():
+    Forgets()
+"""
+
+
+def test_a_failure_is_told_once_and_without_our_source(pytester: pytest.Pytester) -> None:
+    """A message; a function that returns nothing is told what it should return."""
+    pytester.makepyfile(MESSAGES)
+    output = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rN", timeout=120).stdout.str()
+    assert output.count("Forgets.n is excluded from what is saved") == 1
+    assert output.count("test_nothing returned nothing. A test with @pytest.mark.resumes") == 1
+    assert not any(text in output for text in ("plugin.py", "During handling", "pytest_pyfunc_call", "resumes.py"))
+
+
 def test_without_being_used_it_loads_nothing(pytester: pytest.Pytester) -> None:
     """Neither Keras nor hypothesis, in anybody's test suite."""
     pytester.makepyfile("""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -400,3 +401,13 @@ def test_who_interrupts_by_himself_is_not_held_for_a_hook_that_hangs() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         simulate(Hangs(interrupt), epochs=3, steps_per_epoch=1)
+
+
+def test_rates_equal_numbers_within_a_millionth() -> None:
+    """As 32 bits have no 0.1; two records are equal only to the last bit, and other things not at all."""
+    single = float(np.float32(0.1))
+    record = Record([(0, 0), (0, 1)], [single, math.nan])
+    assert record.learning_rate == [0.1, math.nan] and record.learning_rate == (0.1, math.nan)
+    assert record.learning_rate != [0.1 * (1 + 2e-6), math.nan] and record.learning_rate != [0.1]
+    assert record.learning_rate != ["0.1", math.nan] and record.learning_rate != 0.1
+    assert record != Record([(0, 0), (0, 1)], [0.1, math.nan])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -41,13 +42,40 @@ class Save(NamedTuple):
     hook: str
 
 
+#: Rates that differ from the numbers of a list by less than this part of themselves are equal to it: an optimizer
+#: keeps them in 32 bits, which have no 0.1.
+TOLERANCE = 1e-6
+
+
+class Rates(list[float]):
+    """The learning rates of a record. They equal a list of numbers if each is as near as :data:`TOLERANCE`."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (list, tuple)):
+            return NotImplemented
+        return len(self) == len(other) and all(map(_is_close, self, other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+
+def _is_close(rate: float, expected: Any) -> bool:
+    is_number = isinstance(expected, (int, float))
+    return is_number and (
+        math.isclose(rate, expected, rel_tol=TOLERANCE) or (rate != rate and expected != expected)
+    )
+
+
 @dataclasses.dataclass(eq=False)
 class Record:
-    """A simulated run. Two records are equal if everything in them is equal; NaN equals NaN.
+    """A simulated run. Two records are equal if everything in them is equal, to the last bit; NaN equals NaN.
 
     Attributes:
         steps: (epoch, batch) of each training step, 0-based.
-        learning_rate: the learning rate of the optimizer in each step.
+        learning_rate: the learning rate of the optimizer in each step. It equals a list of numbers if each rate is
+            within a millionth of its number: ``record.learning_rate == [0.1, 0.05]``.
         watched: for each watched name the value after each step.
         events: an :class:`Event` for every hook that was called, in order.
         stopped: (epoch, batch) of the step after which ``stop_training`` was set; None if it was not.
@@ -62,6 +90,9 @@ class Record:
     stopped: tuple[int, int] | None = None
     saves: list[Save] = dataclasses.field(default_factory=list)
     history: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.learning_rate = Rates(self.learning_rate)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
