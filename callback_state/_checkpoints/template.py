@@ -6,6 +6,7 @@ have any letters that the name of a metric has, a slash or a blank too, and doub
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import string
@@ -84,9 +85,11 @@ def filled(template: str, epoch: int, batch: int | None, logs: dict[str, Any]) -
     try:
         name = template.format(**values)
     except KeyError as error:
+        near = difflib.get_close_matches(str(error.args[0]), [*values], n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
         raise KeyError(
             f"filepath={template!r}: expected a value for each placeholder, found none for {error}. There are "
-            f"{', '.join(sorted(map(repr, values)))}"
+            f"{', '.join(sorted(map(repr, values)))}{meant}"
         ) from None
     if os.path.basename(name) != name or not name:
         raise ValueError(

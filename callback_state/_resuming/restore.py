@@ -93,7 +93,7 @@ def restore_callbacks(
     Example:
         >>> from callback_state import restore_callbacks
         >>> restore_callbacks("a first start", into=[], missing_ok=True)
-        <Restored: nothing, there is no checkpoint yet>
+        <Restored: nothing in 'a first start' yet>
         >>> restore_callbacks("ckpt")
         <Restored ckpt/003.keras: EarlyStopping, ModelCheckpointEnhanced; initial_epoch=3, finished>
     """
@@ -114,7 +114,7 @@ def restore_callbacks(
                 note(model)
             hosts.each(lambda: refuse_to_begin_anew(path, callbacks or []), "the beginning of a run")
             note_made(saved_among(callbacks or []), is_new=True)
-            return Restored(callbacks or [])
+            return Restored(callbacks or [], _looked_in=shown(path))
         try:
             return _restore(found, callbacks, model, trust, allowed)
         except UntrustedError as error:

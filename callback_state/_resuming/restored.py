@@ -76,6 +76,8 @@ class Restored:
     report: Report = field(default_factory=Report)
     _keyed: dict[str, Any] = field(default_factory=dict, repr=False)
     local_path: str | None = None
+    #: Where nothing was found.
+    _looked_in: str | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.callbacks)
@@ -133,16 +135,21 @@ class Restored:
 
     def __repr__(self) -> str:
         if self.model_path is None:
-            return "<Restored: nothing, there is no checkpoint yet>"
+            return f"<{self._nothing()}>"
         state = f"initial_epoch={self.initial_epoch}"
         state += "" if self.batch is None else f", batch={self.batch}"
         state += ", finished" if self.finished else ""
         keys = ", ".join(self.report.restored) or "no callbacks"
         return f"<Restored {self.model_path}: {keys}; {state}>"
 
+    def _nothing(self) -> str:
+        return (
+            "Restored: nothing yet" if self._looked_in is None else f"Restored: nothing in {self._looked_in!r} yet"
+        )
+
     def _repr_html_(self) -> str:
         if self.model_path is None:
-            return card("Restored: nothing, there is no checkpoint yet", [("initial_epoch", self.initial_epoch)])
+            return card(self._nothing(), [("initial_epoch", self.initial_epoch)])
         report = [(name, getattr(self.report, name)) for name in _SHOWN]
         return card(
             f"Restored {self.model_path}",

@@ -74,8 +74,9 @@ def test_what_was_restored_is_shown_and_what_was_not() -> None:
 
 def test_a_first_start_says_so() -> None:
     """Where nothing was restored the table says it, and where training begins."""
-    shown = Page(Restored([])._repr_html_()).text
-    assert shown == ["Restored: nothing, there is no checkpoint yet", "initial_epoch", "0"]
+    shown = Page(Restored([], _looked_in="ckpt")._repr_html_()).text
+    assert shown == ["Restored: nothing in 'ckpt' yet", "initial_epoch", "0"]
+    assert repr(Restored([])) == "<Restored: nothing yet>"
 
 
 @pytest.mark.parametrize(

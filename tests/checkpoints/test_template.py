@@ -64,6 +64,8 @@ def test_a_value_that_is_missing_or_makes_a_path_is_refused() -> None:
     """The error says which values there are. Nothing is written outside of the directory."""
     with pytest.raises(KeyError, match=r"found none for 'mae'\. There are 'epoch', 'loss'"):
         filled("{mae}.keras", 0, None, {"loss": 1.0})
+    with pytest.raises(KeyError, match=r"'loss', 'val_loss'; did you mean 'val_loss'\?"):
+        filled("{val_los:.2f}.keras", 0, None, {"loss": 1.0, "val_loss": 1.0})
     with pytest.raises(ValueError, match=r"expected the name of a file, found the path '\.\./x\.keras'"):
         filled("{where}.keras", 0, None, {"where": "../x"})
     with pytest.raises(ValueError, match="expected the name of a file, found the path ''"):

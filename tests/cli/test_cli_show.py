@@ -318,3 +318,11 @@ def test_sizes_and_ages_are_told_in_one_unit() -> None:
     """Sizes in three digits and decimal units, ages in the largest unit of which there are two."""
     assert {size: size_of(size) for size in SIZES} == SIZES
     assert {seconds: age_of(10**18, 1e9 + seconds) for seconds in AGES} == AGES
+
+
+def test_steps_that_are_not_known_are_left_out(tmp_path: Path) -> None:
+    """A model whose own train_step holds its optimizers says 0 of them, which would be wrong."""
+    model = {"digest": "", "iterations": 0, "variables": ["a"], "optimizes": False, "configuration": {}}
+    put(tmp_path, "m.keras", 1, model=model)
+    (line,) = [line for line in run("show", tmp_path).lines if line.startswith("  model ")]
+    assert line.endswith("variables: 1")

@@ -106,7 +106,9 @@ def _run(found: dict[str, Any], restart: str) -> Iterable[tuple[str, str]]:
     yield "restart", restart
     yield "run", short(found["template"])
     yield "monitors", f"{short(monitor['name'])} {value_of(monitor['value'])}".rstrip()
-    yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}, steps: {model['iterations']}"
+    # A model whose own train_step holds its optimizers has no steps that are known.
+    steps = f", steps: {model['iterations']}" if model["optimizes"] else ""
+    yield "model", f"{size_of(found['size'])}, variables: {len(model['variables'])}{steps}"
     yield "versions", some([f"{name} {version}" for name, version in found["versions"].items()], _SERIES)
     yield from _more("started", len(found["starts"]) - _STARTS, "before")
     for start in found["starts"][-_STARTS:]:
