@@ -9,6 +9,7 @@
 #   make test-contrib  the adapters of wandb, mlflow, optuna, aim, Comet and tqdm, with the real libraries
 #   make oldest        the tests with the oldest supported TensorFlow, Keras and NumPy
 #   make matrix        the tests with the oldest and the newest, on every supported Python that is installed
+#   make wheel         sdist and wheel in dist/; the wheel runs the demo in an empty environment
 #   make heavy         what the tests leave out: the whole product of every matrix (an hour)
 #   make heavy-sample  a fixed part of that: one in $(SAMPLE)
 #   make bench         the speed and size table, against stock Keras
@@ -33,7 +34,7 @@ EACH = tests/backends tests/testing tests/keras/test_model_file.py tests/keras/t
 	tests/resuming/test_restore.py tests/saving/test_failing.py tests/saving/test_finish.py \
 	tests/saving/test_own.py
 
-.PHONY: demo test test-fast test-jax test-torch test-contrib check docs oldest matrix heavy heavy-sample bench install clean
+.PHONY: demo test test-fast test-jax test-torch test-contrib check docs oldest matrix wheel heavy heavy-sample bench install clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python -m callback_state.demo --output demo.png
@@ -69,6 +70,9 @@ oldest: .venv/dev.stamp
 matrix: .venv/dev.stamp
 	$(BIN)/python -m tox run
 
+wheel:
+	.ci/wheel
+
 heavy: .venv/heavy.stamp
 	time $(PYTEST) -m heavy
 	$(BIN)/python -m tox run -e jax,torch -- -m heavy $(EACH)
@@ -83,7 +87,7 @@ install: .venv/demo.stamp .venv/test.stamp .venv/dev.stamp .venv/docs.stamp .ven
 	$(BIN)/python -m tox run -e oldest,jax,torch --notest
 
 clean:
-	rm -rf .venv .tox build *.egg-info
+	rm -rf .venv .tox build dist *.egg-info
 
 # The package is installed in place: a changed source file needs no new installation, a changed setup.cfg does.
 .venv/%.stamp: .venv/made.stamp setup.cfg setup.py pyproject.toml
