@@ -1,4 +1,4 @@
-"""Training data that can be entered at any epoch and batch, so that a resumed run reads on where it stopped.
+"""Training data that can be read from any epoch and batch on, so that a resumed run reads on where it stopped.
 
 >>> import numpy as np
 >>> from callback_state import data

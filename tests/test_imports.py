@@ -173,7 +173,7 @@ def test_importing_the_package_is_light() -> None:
 OTHERS = {"root": "common", "faces": "faces"}
 PURPOSES = {
     "root": "Errors, units, HTML, names that are imported late.",
-    "data": "Training data that can be entered at any epoch and batch.",
+    "data": "Training data that can be read from any epoch and batch.",
     "faces": "The public names, and the demo.",
 }
 

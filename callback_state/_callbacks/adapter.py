@@ -90,7 +90,7 @@ def adapter(
     """Describe the state of another package's callback class, and how its effects outside are resumed.
 
     This also registers the class and its subclasses, as ``@stateful`` does. ``outside`` is called at every save,
-    after all callbacks have heard the event. A resumed ``fit`` passes its result to the two other functions. If
+    after all callbacks have handled the event. A resumed ``fit`` passes its result to the two other functions. If
     the result was None, they are not called.
 
     Args:
@@ -102,10 +102,10 @@ def adapter(
         outside: ``outside(callback) -> plain data``: describes the effects outside the process at this moment,
             such as the size of a file or the identifier of a run, as numbers, text, lists and dicts.
         wind_back: ``wind_back(callback, taken)``: removes from the file or the run what was written later. It is
-            called after ``set_model``, before any callback hears ``on_train_begin``.
+            called after ``set_model``, before ``on_train_begin`` of any callback.
         pick_up: ``pick_up(callback, taken)``: brings what the callback itself has opened, such as a progress bar,
-            to where it was. It is called when all callbacks have heard ``on_train_begin`` (inside an epoch,
-            ``on_epoch_begin`` too) and all state has been put back.
+            to where it was. It is called after ``on_train_begin`` of all callbacks (inside an epoch, after
+            ``on_epoch_begin`` too), when all state has been put back.
 
     Returns:
         The class.

@@ -86,19 +86,19 @@ class ModelCheckpointEnhanced(keras.callbacks.ModelCheckpoint):
             later. With None, ``fit`` raises :class:`StoppedBySignal` instead.
         save_on_exception: also save when ``fit`` raises an exception. By then it is too late to take the state, so
             a copy is kept in memory: of a moment between two batches, before a validation, or at the end of an
-            epoch. It is renewed as often as takes one hundredth of the time, and the last copy is saved.
+            epoch. A new copy is made so often that this takes a hundredth of the time. The last one is saved.
         on_save_error: ``"warn"``: when a save fails (the disk is full, the directory has gone away), training goes
             on, and the next save tries again. ``"raise"``: training ends with the error.
         save_on_background: write beside training. At the end of the batch or epoch only references to the values
             and the callbacks' state are taken; a thread writes, syncs and commits while training goes on. One save
             is under way at a time: the next one waits for it, and one of ``save_every`` is left out. What a
-            signal, an exception or the end of ``fit`` needs is waited for. An error is told at the next event. It
-            needs memory for one more model. A model with a ``save`` of its own is written at once all the same.
+            signal, an exception or the end of ``fit`` needs is waited for. An error is reported at the next event.
+            It needs memory for one more model. A model with a ``save`` of its own is written at once all the same.
         on_saved: a function, or a list of functions, called with each :class:`Checkpoint` when it is durable: to
             upload it, to send a message, to evaluate it. With ``save_on_background`` it is called in the thread
             that saves, so it must not use the model that is being trained. The files stay until it returns, and
-            the next save waits for it. What it raises is told like a failed save, and the checkpoint stays. The
-            functions are never stored.
+            the next save waits for it. What it raises is reported like a failed save, and the checkpoint stays.
+            The functions are never stored.
         key: a secret of at least 16 bytes that signs every state file, or a list of secrets, of which the first
             one signs. The default is the environment variable ``CALLBACK_STATE_KEY``. The secret is never
             written or shown.
