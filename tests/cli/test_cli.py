@@ -72,6 +72,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_example_runs(line: str, here: Path) -> None:
     """As it stands in the help, in a directory as it supposes; it exits with a status that the help names."""
     write_run(here / "ckpt", epochs=7, restarts=False, versions={})
+    write_run(here / "runs" / "a" / "ckpt", restarts=False, versions={})
     shutil.copy(ROOT / "examples/train.py", here)
     program, *argv = shlex.split(
         line.partition(" | ")[0] if "eval" not in line else "callback-state completion bash"
