@@ -140,8 +140,8 @@ class Source:
                 then()
             else:
                 for item in self._entered(enumerate_epoch, saved, arrive, verbose):
-                    if not is_left and self.keras.batches is None and backend().needs_step:
-                        idle()  # perhaps no batch is left
+                    if not is_left and backend().needs_step:
+                        idle()  # perhaps no batch is left: a count that Keras has made may be too large by one
                         yield none
                     is_left = True
                     yield item

@@ -182,7 +182,7 @@ KILLS: dict[str, tuple[int, Any]] = {
     "in the first epoch": (3, 1),
     "in the second": (13, 1),
     "at an epoch's end": (8, 1),
-    "between epochs": (20, "epoch"),
+    "between epochs": (13, "epoch"),
 }
 KINDS = {**STATEFUL, **READ}
 #: Each process that reads takes seconds to end.
