@@ -81,7 +81,9 @@ TWINS = (
     *("arrays", "arrays-unshuffled", "tensors", "dataset-one-order", "dataset-repeat"),
     *("py", "py-workers", "epochs", "jit"),
 )
-EACH = [*rows(each, *DATA, leave_out=TWINS), *rows(each, *COMPUTED, leave_out=TWINS)[1:]]
+#: Keras counts a batch too many here, and on JAX fails where no step runs in an epoch.
+BEHIND = [(Cell(data="dataset-interleave", validation="dataset"), "validated")] if BACKEND == "jax" else []
+EACH = [*BEHIND, *rows(each, *DATA, leave_out=TWINS), *rows(each, *COMPUTED, leave_out=TWINS)[1:]]
 TITLE = "killed inside an epoch and started again: the run that was never killed, byte for byte"
 
 
