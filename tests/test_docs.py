@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,6 +18,7 @@ import golden_states
 import keras
 import numpy as np
 import pytest
+import yaml
 from golden_states import FILES, KEY, TWO_PROCESSES
 from hypothesis import given, settings
 from numbers_of_types import numbers
@@ -163,6 +166,14 @@ def test_every_page_is_in_the_navigation() -> None:
     assert named == PAGES.keys() - {"index"}
 
 
+@pytest.mark.parametrize(
+    "page", sorted(PAGES.keys() - {"index", "changelog", "contributing", "command-line", "testing"})
+)
+def test_a_page_begins_with_whom_it_is_for(page: str) -> None:
+    """So that a reader who is wrong there goes on."""
+    assert re.search(r"\A=+\n.+\n=+\n\nFor everybody ", PAGES[page])
+
+
 INCLUDED = r"\.\. include:: (\S+)\n(?:   :start-after: (.*)\n)?(?:   :end-before: (.*)\n)?"
 INCLUDES = re.findall(INCLUDED, "".join(PAGES.values()))
 
@@ -173,6 +184,27 @@ def test_what_a_page_includes_is_there(path: str, start: str, end: str) -> None:
     text = (DOCS / path).read_text(encoding="utf-8")
     assert not start or text.count(start) == 1
     assert end in (text.partition(start)[2] if start else text)
+
+
+def block_of(page: str, language: str) -> str:
+    """The one program of a page in this language."""
+    (text,) = re.findall(rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", PAGES[page], re.MULTILINE)
+    return textwrap.dedent(text)
+
+
+def test_the_script_for_slurm_is_a_script() -> None:
+    """Bash reads it, and it asks for the exit status on which it starts again."""
+    script = block_of("hosts", "bash")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert script.startswith("#!/bin/bash\n#SBATCH") and "-eq 75" in script
+
+
+def test_the_job_for_kubernetes_is_a_job() -> None:
+    """A parser of YAML reads it, and a pod that ends with 75 is replaced."""
+    job = yaml.safe_load(block_of("hosts", "yaml"))
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert (job["kind"], rule["action"], rule["onExitCodes"]["values"]) == ("Job", "Ignore", [75])
+    assert job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] == "run"
 
 
 # The command line.
