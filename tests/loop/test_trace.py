@@ -142,13 +142,20 @@ def test_the_numbers_of_callbacks_are_told_over_a_restart(tmp_path: Path) -> Non
     meta = newest(tmp_path)
     assert meta.trace.epochs == [0, 1, 2, 3]
     losses = meta.history.series["loss"]
+    best = [min(losses[: i + 1]) for i in range(4)]
+    epochs = [losses.index(one) for one in best]
     noted = {
         key: of for key, of in meta.trace.numbers.items() if key != "ModelCheckpointEnhanced"
     }  # inf in Keras 3.7
     assert noted == {
-        "EarlyStopping": {"wait": [0] * 4, "stopped_epoch": [0] * 4, "best": losses, "best_epoch": [0, 1, 2, 3]},
+        "EarlyStopping": {
+            "wait": [i - epoch for i, epoch in enumerate(epochs)],
+            "stopped_epoch": [0] * 4,
+            "best": losses,
+            "best_epoch": [0, 1, 2, 3],
+        },
         "Counting": {"steps": [4, 8, 12, 16], "single": [float(np.float32(0.1))] * 4, "on": [True] * 4},
-        "ModelCheckpointEnhanced_1": {"best": losses},
+        "ModelCheckpointEnhanced_1": {"best": best},
     }
     assert {*map(type, meta.trace.numbers["Counting"]["on"])} == {bool}
 
