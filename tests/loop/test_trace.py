@@ -151,8 +151,8 @@ def test_the_numbers_of_callbacks_are_told_over_a_restart(tmp_path: Path) -> Non
         "EarlyStopping": {
             "wait": [i - epoch for i, epoch in enumerate(epochs)],
             "stopped_epoch": [0] * 4,
-            "best": losses,
-            "best_epoch": [0, 1, 2, 3],
+            "best": best,
+            "best_epoch": epochs,
         },
         "Counting": {"steps": [4, 8, 12, 16], "single": [float(np.float32(0.1))] * 4, "on": [True] * 4},
         "ModelCheckpointEnhanced_1": {"best": best},
