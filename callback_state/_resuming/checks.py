@@ -32,10 +32,14 @@ class Expected:
         """``fit`` must start with the epoch that follows the checkpoint."""
         expected = self._meta.initial_epoch
         if fit is not None and fit.initial_epoch != expected:
+            is_later_fit = 0 < fit.initial_epoch < expected  # of a script of several: each has its own epochs
+            begin = (
+                f"max({fit.initial_epoch}, restored.initial_epoch)" if is_later_fit else "restored.initial_epoch"
+            )
             self.complain(
                 f"fit starts with {moment(fit.initial_epoch)} (initial_epoch={fit.initial_epoch}), but the "
                 f"checkpoint goes on with {moment(expected)} (initial_epoch={expected}). "
-                f"Write model.fit(..., initial_epoch=restored.initial_epoch).",
+                f"Write model.fit(..., initial_epoch={begin}).",
                 "epoch",
             )
 

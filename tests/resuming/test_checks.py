@@ -283,6 +283,11 @@ WRONG: dict[str, tuple[Callable[[Expected], None], str]] = {
         "fit starts with epoch 1 (initial_epoch=0), but the checkpoint goes on with epoch 3 (initial_epoch=2). "
         "Write model.fit(..., initial_epoch=restored.initial_epoch).",
     ),
+    "earlier epoch of a later fit": (
+        lambda e: e.check_epoch(fit_from(1)),
+        "fit starts with epoch 2 (initial_epoch=1), but the checkpoint goes on with epoch 3 (initial_epoch=2). "
+        "Write model.fit(..., initial_epoch=max(1, restored.initial_epoch)).",
+    ),
     "later epoch": (
         lambda e: e.check_epoch(fit_from(3)),
         "fit starts with epoch 4 (initial_epoch=3), but the checkpoint goes on with epoch 3 (initial_epoch=2). "
