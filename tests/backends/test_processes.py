@@ -13,6 +13,7 @@ import keras
 import pytest
 from hosts import STEPS, Ended, names, results, train
 from places import ROOT
+from recipes import source
 
 from callback_state._keras.hosts import count, is_first
 
@@ -115,6 +116,41 @@ def test_the_example(tmp_path: Path) -> None:
     assert [line for line in other.lines if "Gloo" not in line] == ["process 1 has finished"]
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
     assert [name for name in names(tmp_path / "ckpt") if name.endswith(".keras")] == ["003.keras", "004.keras"]
+
+
+#: Around the recipe of the README: a job of Slurm, which is how ``jax.distributed.initialize()`` knows the others.
+SCRIPT = """
+import os, sys
+import jax, keras, numpy as np
+from callback_state import ModelCheckpointEnhanced, restore_callbacks
+
+_, address, processes, rank = sys.argv
+host, port = address.split(":")
+os.environ |= {{"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": host, "JAX_COORDINATOR_PORT": port}}
+os.environ |= {{"SLURM_NTASKS": processes, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}}
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+
+{recipe}
+keras.utils.set_random_seed(1)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+checkpoint = ModelCheckpointEnhanced("ckpt/{{epoch:03d}}.keras")
+restored = restore_callbacks("ckpt", into=[checkpoint], model=model, missing_ok=True)
+print("BEGINS", restored.initial_epoch, jax.process_count())
+x, first = np.ones((8, 4), "float32"), restored.initial_epoch
+model.fit(x, x[:, :1], initial_epoch=first, epochs=first + 1, verbose=0, callbacks=[checkpoint])
+"""
+
+
+def test_the_recipe(tmp_path: Path) -> None:
+    """The few lines of the README are enough: the second start goes on where the first one has ended."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(recipe=source("hosts")))
+    for begins in ("0 2", "1 2"):
+        ended = train(tmp_path / "run", 2, "data", program=str(script))
+        assert [(one.status, one.begins) for one in ended] == [(0, begins)] * 2, ended[0].errors
+    assert [name for name in names(tmp_path / "run" / "ckpt") if name.endswith("s")] == ["001.keras", "002.keras"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from recipes import RECIPES, shown, source
 
 from callback_state import ModelCheckpointEnhanced, list_checkpoints, restore_callbacks, stateful
 
-#: Of these a program is in examples/, which has a test of its own.
+#: tests/backends/test_processes.py runs it, with two processes.
 ELSEWHERE = ("hosts",)
 
 
