@@ -195,15 +195,6 @@ def test_a_long_run_keeps_every_second_fourth_and_so_on() -> None:
     assert told.stride == 4
 
 
-def test_to_note_the_numbers_costs_nothing_of_an_epoch() -> None:
-    """Ten callbacks in less than two milliseconds of the processor."""
-    callbacks = [keras.callbacks.EarlyStopping("loss"), keras.callbacks.ReduceLROnPlateau("loss"), Counting()]
-    trace, began = Trace(), time.process_time()
-    for epoch in range(100):
-        trace.end_epoch(epoch, object(), [*callbacks * 3, Many()])
-    assert time.process_time() - began < 0.2
-
-
 @pytest.mark.filterwarnings("ignore:.*Nothing was restored")
 def test_a_start_that_restored_nothing_beside_checkpoints_shows_it(tmp_path: Path) -> None:
     """It is another run, which writes over them."""
