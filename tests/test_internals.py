@@ -16,7 +16,7 @@ SOURCES = {
     if not {"_keras", "contrib"} & {*path.relative_to(PACKAGE).parts}  # contrib has one file for each tracker
 }
 #: Names with an underscore of the Python library.
-PUBLIC = {"_Unpickler", "_asdict", "_fields", "_getframe", "_make", "_replace", "_value_"}
+PUBLIC = {"_Unpickler", "_asdict", "_fields", "_getframe", "_make", "_register_atexit", "_replace", "_value_"}
 #: What the pytest plugin needs of pytest: the arguments that a test's own function has.
 OTHERS = {"_fixtureinfo"}
 PRIVATE_MODULE = re.compile(r"\bkeras\.src\b|\btensorflow\.(python|core)\b")
