@@ -4,9 +4,9 @@ A small convolutional network learns scikit-learn's digits (1,797 real images of
 an interruption; with :class:`~callback_state.ModelCheckpointEnhanced`, killed in the middle of an epoch and
 started again; and with Keras's ``BackupAndRestore``, killed at the same moment and started again. Each training
 runs in its own processes, and the kill is a real SIGKILL. The demo compares what the processes print while they
-train; it reads no checkpoint. Exit status: 0; 1 if the resumed run is not byte for byte the uninterrupted one, or
-if the run with BackupAndRestore is (then there is nothing to show); 2 if a training process failed, or if Keras's
-backend is not installed.
+train; it reads no checkpoint. Two of them train at a time. Exit status: 0; 1 if the resumed run is not byte for
+byte the uninterrupted one, or if the run with BackupAndRestore is (then there is nothing to show); 2 if a training
+process failed, or if Keras's backend is not installed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +47,7 @@ def train(run: str, directory: Path, epochs: int, pause: int | None) -> None:
 
     keras.utils.set_random_seed(SEED)
     be_deterministic()
-    training, validation = digits()
+    training, validation = split(directory.parent / "digits.npz")
     model = build()
     steps = math.ceil(len(training[0]) / BATCH_SIZE)
     stopping = keras.callbacks.EarlyStopping(patience=6, restore_best_weights=True)
@@ -82,12 +83,21 @@ def be_deterministic() -> None:
         torch.set_num_threads(1)  # so small a network is slower on more
 
 
-def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Load the images and labels in an order drawn from ``SEED``: (for training, for validation)."""
+def write_digits(path: Path) -> None:
+    """Write the images and labels, once for all processes: to import scikit-learn takes seconds."""
     import numpy as np
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
+    np.savez(path, images=images, labels=labels)
+
+
+def split(path: Path) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Load the images and labels in an order drawn from ``SEED``: (for training, for validation)."""
+    import numpy as np
+
+    with np.load(path) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
     order = np.random.default_rng(SEED).permutation(len(images))
     images, labels = images[order].reshape(-1, 8, 8, 1).astype("float32") / 16, labels[order]
     count = len(images) // 4
@@ -163,6 +173,7 @@ class Run:
     name: str
     epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
     killed_in: int | None = None
+    moment: Future[int] = field(default_factory=Future)  # the 0-based epoch in which the others are killed
     best: float = math.nan
     weights: str = ""
 
@@ -182,10 +193,12 @@ def watch(run: Run, directory: Path, epochs: int, backend: str, pause: int | Non
                     show(f"{run.name}: killed in the middle of epoch {said['pause'] + 1}\n")
                 elif "epoch" in said:
                     run.epochs[said["epoch"]] = said
+                    note_moment(run)
                     show(f"{run.name}: epoch {said['epoch'] + 1} rate {said['rate']:.1e} loss {said['loss']:.4f}")
                 else:
                     run.best, run.weights = said["best"], said["weights"]
                     show(f"{run.name}: ended by itself after {len(run.epochs)} epochs\n")
+        note_moment(run, at_last=True)
         if process.returncode != 0 if pause is None else run.killed_in != pause:
             errors.seek(0)
             print(f"{errors.read()[-4000:]}\nthe process of {run.name!r} failed", file=sys.stderr)
@@ -198,13 +211,17 @@ def show(text: str) -> None:
     print(f"\r\033[K{text}" if terminal else text.rstrip(), end="" if terminal else "\n", flush=True)
 
 
-def moment_to_kill(run: Run) -> int:
-    """The 0-based epoch in which to kill: both callbacks wait, and the rate was just reduced."""
+def note_moment(run: Run, *, at_last: bool = False) -> None:
+    """Find the epoch in which to kill, once it is known: both callbacks wait, and the rate was just reduced."""
+    if run.moment.done():
+        return
     for epoch, facts in run.epochs.items():
         stopping, plateau = facts["waits"]
         if 0 < plateau < stopping and epoch + 1 in run.epochs:
-            return epoch + 1
-    return len(run.epochs) // 2
+            run.moment.set_result(epoch + 1)
+            return
+    if at_last:
+        run.moment.set_result(len(run.epochs) // 2)
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -241,10 +258,16 @@ def draw(runs: Sequence[Run], path: str) -> None:
 def compare(directory: Path, epochs: int, output: str, backend: str) -> None:
     """Train the three runs, and show the table, the picture and the result."""
     uninterrupted, ours, keras = runs = [Run(name) for name in RUNS]
-    watch(uninterrupted, directory / UNINTERRUPTED, epochs, backend)
-    for run in (ours, keras):
-        watch(run, directory / run.name, epochs, backend, pause=moment_to_kill(uninterrupted))
+    write_digits(directory / "digits.npz")
+
+    def interrupt(run: Run) -> None:
+        watch(run, directory / run.name, epochs, backend, pause=uninterrupted.moment.result())
         watch(run, directory / run.name, epochs, backend)
+
+    with ThreadPoolExecutor(2) as pool:
+        whole = pool.submit(watch, uninterrupted, directory / UNINTERRUPTED, epochs, backend)
+        for ended in (whole, *[pool.submit(interrupt, run) for run in (ours, keras)]):
+            ended.result()
     draw(runs, output)
     print(f"\n{table(runs)}\n\nThe picture is in {output}")
     if (ours.weights, ours.best, ours.epochs) != (uninterrupted.weights, uninterrupted.best, uninterrupted.epochs):

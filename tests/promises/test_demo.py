@@ -23,6 +23,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, **weights: str) -> None:
     def watch(run: Any, directory: Path, epochs: int, backend: str, pause: int | None = None) -> None:
         for epoch in range(4):
             run.epochs[epoch] = {"rate": 0.1, "loss": 1.0 / (epoch + 1), "waits": (2, 1)}
+        demo.note_moment(run, at_last=True)
         run.killed_in, run.best = pause, 0.25
         run.weights = weights.get(run.name, "same")
 
@@ -85,7 +86,10 @@ def test_the_kill_comes_where_both_callbacks_wait(monkeypatch: pytest.MonkeyPatc
     run = demo.Run("uninterrupted")
     for epoch, waits in enumerate([(0, 0), (1, 1), (2, 1), (0, 0)]):
         run.epochs[epoch] = {"waits": waits}
-    assert demo.moment_to_kill(run) == 3
+        demo.note_moment(run)
+        assert run.moment.done() == (epoch == 3)
+    demo.note_moment(run, at_last=True)
+    assert run.moment.result() == 3
 
 
 #: The line of the README before the table.
