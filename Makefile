@@ -84,7 +84,7 @@ bench: .venv/demo.stamp
 	$(BIN)/python benchmarks/run.py
 
 install: .venv/demo.stamp .venv/test.stamp .venv/dev.stamp .venv/docs.stamp .venv/heavy.stamp
-	$(BIN)/python -m tox run -e oldest,jax,torch --notest
+	$(BIN)/python -m tox run -e oldest,jax,torch,contrib --notest
 
 clean:
 	rm -rf .venv .tox build dist *.egg-info
