@@ -28,6 +28,8 @@ LATE = 2 * STEPS + 3
 
 def statuses(ended: list[Ended]) -> list[int]:
     assert all(one.result is None for one in ended)
+    for rank, one in enumerate(ended):
+        print(f"process {rank}: {one.errors[-3000:]}")
     return [one.status for one in ended]
 
 
@@ -52,7 +54,8 @@ def test_divided_variables(tmp_path: Path) -> None:
     assert alone["history"]["loss"][:2] == whole[0]["history"]["loss"][:2]
 
 
-@pytest.mark.parametrize("kind", ["model", pytest.param("data", marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["model", "data"])
 def test_other_numbers_of_processes(tmp_path: Path, kind: str) -> None:
     """Three train and die, two go on and die, three finish: each start takes the checkpoint of the one before, and
     its report says what cannot be exact. What was trained before stays as it was."""

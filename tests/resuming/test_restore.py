@@ -120,7 +120,7 @@ def test_nothing_there_and_missing_ok_starts_anew(tmp_path: Path) -> None:
     restored = restore_callbacks(tmp_path / "none", into=callbacks, missing_ok=True)
     assert (restored.initial_epoch, restored.finished, restored.model_path) == (0, False, None)
     assert [*restored] == callbacks
-    assert "no checkpoint yet" in repr(restored)
+    assert f"nothing in {str(tmp_path / 'none')!r} yet" in repr(restored)
 
 
 def test_a_model_that_is_not_built_is_refused_at_the_first_start(tmp_path: Path) -> None:

@@ -121,6 +121,21 @@ def test_a_near_copy_of_a_dead_process_is_swept(tmp_path: Path) -> None:
     assert not dead.exists() and owing.exists()
 
 
+def test_two_processes_that_sweep_at_a_time_do_not_hinder_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one machine start together after a kill, and find the same near copies of dead processes."""
+    near = Near(new_url())
+    dead = Path(near.root).with_name(Path(near.root).name.replace(f"-{os.getpid()}-", "-999999999-"))
+    os.rename(near.root, dead)
+    asked = os.path.getmtime
+
+    def removed_meanwhile(path: str) -> float:
+        shutil.rmtree(dead, ignore_errors=True)
+        return asked(path)
+
+    monkeypatch.setattr(os.path, "getmtime", removed_meanwhile)
+    assert os.path.isdir(Near(new_url()).root) and not dead.exists()
+
+
 def test_what_others_have_deleted_goes() -> None:
     """A reader sees what the store has now, and not what it had."""
     url = new_url()

@@ -90,7 +90,10 @@ def _same(path: str, new: str) -> None:
 
 
 def _entries(directory: str) -> list[str]:
-    names = os.listdir(directory) if os.path.isdir(directory) else []
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        names = []
     return [os.path.join(directory, name) for name in sorted(names)]
 
 
@@ -132,16 +135,22 @@ def _new_near(everything: str) -> str:
     os.makedirs(everything, mode=0o700, exist_ok=True)
     here = hashlib.sha256(machine().encode()).hexdigest()[:12]
     for path in _entries(everything):
-        where, _, rest = os.path.basename(path).partition("-")
-        pid = rest.partition("-")[0]
-        is_old = os.path.getmtime(path) < time.time() - KEPT
-        is_dead = where == here and pid.isdecimal() and not is_running(int(pid))
-        if is_old if os.path.exists(os.path.join(path, OWED)) else is_dead or (is_old and where != here):
-            with contextlib.suppress(OSError):  # another process removes it too
+        with contextlib.suppress(OSError):  # another process removes it too
+            if _is_left(path, here):
                 disk.remove_tree(path)
     made = os.path.join(everything, f"{here}-{os.getpid()}-{secrets.token_hex(6)}")
     os.mkdir(made, 0o700)
     return made
+
+
+def _is_left(path: str, here: str) -> bool:
+    """Whether nobody needs a near copy any more; ``here`` is how the names of this machine's begin."""
+    where, _, rest = os.path.basename(path).partition("-")
+    pid = rest.partition("-")[0]
+    is_old = os.path.getmtime(path) < time.time() - KEPT
+    if os.path.exists(os.path.join(path, OWED)):
+        return is_old
+    return (is_old and where != here) or (where == here and pid.isdecimal() and not is_running(int(pid)))
 
 
 def owe(near: str, is_owed: bool) -> None:
