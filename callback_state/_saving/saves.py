@@ -58,6 +58,7 @@ class Saves:
         self._present: tuple[Decided, Save] | None = None  # not settled yet
         self._future: Future[Exception | None] | None = None  # of the one that is beside training
         self._thread: ThreadPoolExecutor | None = None
+        self._process = 0  # the one in which that is
         self._tell_at_exit: Any = None
         self._take_back: Callable[[], None] | None = None
 
@@ -94,6 +95,7 @@ class Saves:
             say_saving(self._checkpoint, decided)
         decided.is_beside = True
         decided.waited = time.monotonic() - decided.began
+        self._process = os.getpid()
         self._thread = self._thread or ThreadPoolExecutor(1, "callback_state saves", _stand_back)
         try:
             self._future = self._thread.submit(self._write, decided, save)
@@ -122,7 +124,12 @@ class Saves:
         return self._writer.published.error
 
     def settle(self, *, may_raise: bool = True) -> None:
-        """Wait for the save that is under way. If it has failed, it is as if it had never been decided."""
+        """Wait for the save that is under way. If it has failed, it is as if it had never been decided.
+
+        A forked child has no thread that would end it, and leaves it to its parent.
+        """
+        if self._future is not None and self._process != os.getpid():
+            self._present = self._future = self._thread = None
         if self._present is None:
             return
         if self._future is not None:

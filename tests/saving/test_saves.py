@@ -431,3 +431,36 @@ def test_another_answer_than_yes_or_no_is_refused() -> None:
     """When the callback is made."""
     with pytest.raises(ValueError, match="save_on_background='yes': expected True or False"):
         ModelCheckpointEnhanced("{epoch}.keras", save_on_background="yes")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_does_not_wait_for_the_save_of_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no thread that would end it. The parent's save is not disturbed."""
+    statuses, forked = [], threading.Event()
+    run = Save.run
+    monkeypatch.setattr(Save, "run", lambda save: (forked.wait(), run(save)))
+
+    class Fork(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch != 1:
+                return
+            child = os.fork()
+            if not child:  # TensorFlow cannot be used here
+                saver._keeper._saves.settle()
+                os._exit(7)
+            for _ in range(1000):
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    statuses.append(os.waitstatus_to_exitcode(status))
+                    break
+                threading.Event().wait(0.01)
+            else:
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+            forked.set()
+
+    saver = ModelCheckpointEnhanced(tmp_path / "{epoch}.keras", **BESIDE)
+    fresh_model().fit(X, Y, epochs=2, verbose=0, callbacks=[Fork(), saver])
+    assert statuses == [7] and (tmp_path / "1.keras").exists() and (tmp_path / "2.keras").exists()
