@@ -68,6 +68,14 @@ def of_loader(loader: Any, *, is_known: bool) -> Iterator[Doubt]:
         )
 
 
+#: Of an ``IterableDataset`` with a state of its own.
+BETWEEN = Doubt(
+    "the DataLoader's data set has a state of its own, and TensorFlow reads it ahead, so at the end of an epoch "
+    "it may be in the next one",
+    "run Keras on JAX or torch, or pass a StatefulDataLoader of torchdata",
+)
+
+
 def of_place(problem: str) -> Doubt:
     """The doubt about data that know where they are, in a way that cannot be saved."""
     return Doubt(

@@ -41,6 +41,11 @@ class Position:
         """Whether the data know where they are."""
         return self._tracked is not None
 
+    @property
+    def is_uncertain_between(self) -> bool:
+        """Whether an object of the user is read ahead: at the end of an epoch it may be in the next one."""
+        return self._tracked is not None and self._tracked.proves and self._tracked.is_ahead
+
     def take_generators(self) -> list[Any]:
         """The states of the generators that belong to the data."""
         return take_states(self._generators)
@@ -70,12 +75,15 @@ class Position:
         """
         if self._tracked is None or place.state is None or (self._tracked.proves and place.proof is None):
             return False
-        if self._tracked.proves:
-            before, follows = place.proof
-            self._tracked.prove(Proof(live(before), follows))
+        self._prove(place)
         # To make an iterator may draw from them once more than the run had drawn.
         self._tracked.begin_at(seen, live(place.state), lambda: self.put_back_generators(place.generators))
         return True
+
+    def _prove(self, place: Place) -> None:
+        if self._tracked is not None and self._tracked.proves and place.proof is not None:
+            before, follows = place.proof
+            self._tracked.prove(Proof(live(before), follows))
 
     def leave(self) -> None:
         """The epoch that was entered is over; perhaps no batch of it was left to read."""
@@ -83,8 +91,9 @@ class Position:
             self._tracked.begin()
 
     def follow(self, place: Place) -> None:
-        """Let the next iterator be the one that follows the place between two epochs."""
+        """Let the next iterator be the one that follows the place between two epochs. Raises as :meth:`enter`."""
         if self._tracked is not None and self._tracked.carries and place.state is not None:
+            self._prove(place)
             self._tracked.follow(live(place.state), had_ended=place.has_ended)
         self.put_back_generators(place.generators)
 

@@ -52,6 +52,7 @@ class Reading:
             *doubts.of_data(read, shuffle),
             *doubts.of_reading(read, streams=self.training.is_stream),
             *doubts.of_loader(position.loader, is_known=position.is_known),
+            *([doubts.BETWEEN] if position.is_uncertain_between else []),
             *doubts.of_backend(model),
         ]
 

@@ -104,7 +104,8 @@ class EpochIterator:
     def _track_method(self, options: dict[str, Any]) -> Tracked | None:
         """Track the generator that a method made, if its object knows where it is and needs no other argument."""
         generator = self._generator
-        if generator is None or generator.gi_frame is None:
+        # Where threads read ahead, nobody knows with which batch the next epoch begins: all is read again.
+        if generator is None or generator.gi_frame is None or options["is_ahead"]:
             return None
         code = generator.gi_code
         owner = generator.gi_frame.f_locals.get(next(iter(code.co_varnames), ""))

@@ -10,6 +10,7 @@ it has to prove that its state leads to the batch that follows: see :class:`Proo
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -105,13 +106,15 @@ class Tracked:
         first: Callable[[], Iterator[Any]] | None = None,
         peeked: int = 0,
     ) -> None:
-        self.data, self._of_data, self._is_ahead, self._seen = data, pair, is_ahead, seen
+        self.data, self._of_data, self.is_ahead, self._seen = data, pair, is_ahead, seen
         self.proves, self._first, self._peeked = proves, first, peeked
         self._is_of_loader = Pair.of(data) is not None
         self._present: Pair | None = None
         #: What proves the state; None until the second batch that was not read before.
         self.proof: Proof | None = None
         self._to_prove: Any = None
+        #: Whether the next iterator follows one that has ended.
+        self._follows_end = False
         #: Where the next iterator begins: batches before, state, what to call when it is there.
         self._next: tuple[int, Any, Callable[[], None]] | None = None
         #: Of the present iterator: the batches that were drawn, whether it has ended, and states by that number.
@@ -120,9 +123,13 @@ class Tracked:
     def iterate(self) -> Iterator[Any]:
         """A new iterator over the data, at the place that was put back if there is one."""
         following, self._next = self._next, None
+        after_end, self._follows_end = self._follows_end, False
         if following is not None and self._of_data is not None:
             self._of_data.set(following[1])
-        iterator = iter(self.data) if following is not None or self._first is None else iter(self._first())
+        if following is not None or self._first is None:
+            iterator = self._past_end() if after_end else iter(self.data)
+        else:
+            iterator = iter(self._first())
         self._present = self._of_data or Pair.of(iterator)
         if following is not None and self._of_data is None and self._present is not None:
             self._present.set(following[1])
@@ -148,7 +155,7 @@ class Tracked:
         self._has_ended = True
 
     def _note(self) -> None:
-        if self._is_ahead and self._present is not None and self.drawn >= self._peeked:
+        if self.is_ahead and self._present is not None and self.drawn >= self._peeked:
             seen = self._seen()
             self._states = {n: state for n, state in self._states.items() if n >= seen - 1}
             self._states[self.drawn] = self._present.get()
@@ -157,14 +164,15 @@ class Tracked:
         """The state of the present iterator after so many batches; None if it cannot be told."""
         if self._present is None:
             return None
-        if self._is_ahead:
+        if self.is_ahead:
             return self._states.get(seen)
         return self._present.get() if seen == self.drawn >= self._peeked else None
 
     @property
     def has_ended(self) -> bool:
-        """Whether the state of the present iterator is that of one that has ended."""
-        return self._has_ended and not self._is_ahead  # a state that was kept is of the batch before the end
+        """Whether the present iterator has ended. For a loader's own state: whether it is in that, too."""
+        # A state that was kept is of the batch before the end.
+        return self._has_ended and not (self._is_of_loader and self.is_ahead)
 
     def begin_at(self, seen: int, state: Any, then: Callable[[], None]) -> None:
         """Let the next iterator begin after so many batches, in this state; ``then`` is called when it does."""
@@ -193,15 +201,29 @@ class Tracked:
 
     @property
     def carries(self) -> bool:
-        """Whether the state goes on from one iterator to the next, as that of the generator of a loader."""
-        return self._of_data is not None and self._is_of_loader
+        """Whether the state goes on from one iterator to the next: that of a loader, or of what it reads."""
+        return self._of_data is not None and self._first is None
 
     def follow(self, state: Any, *, had_ended: bool) -> None:
         """Let the next iterator be the one that follows an iterator in this state."""
         assert self._of_data is not None
         self._of_data.set(state)
-        if not had_ended:
+        if not self._is_of_loader:
+            self._follows_end = had_ended
+        elif not had_ended:
             iter(self.data)  # the one that had this state: the next one goes on from what it has drawn
+
+    def _past_end(self) -> Iterator[Any]:
+        """The iterator that follows one that has ended, where an object may still have to come to its end.
+
+        It may have been in the state before its end, or begin at the state that it was given, as torchdata's do.
+        """
+        drawn = take_generators()  # a loader of torch draws a number for each of its iterators
+        iterator = iter(self.data)
+        for batch in iterator:
+            return itertools.chain([batch], iterator)
+        put_back_generators(drawn)
+        return iter(self.data)
 
     def __iter__(self) -> Iterator[Any]:
         return _Counted(self.iterate(), self)
