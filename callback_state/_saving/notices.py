@@ -174,7 +174,7 @@ def warn_of_missing_value(checkpoint: Any, name: str) -> None:
         checkpoint.notices.told_of_missing_value = True
         warn(
             f"keep_best={checkpoint.keep_best} compares {checkpoint.monitor!r}, and this epoch has no value of "
-            f"it: {name} is kept. Pass monitor= with a name that is in the logs."
+            f"it, so {name} is none of the best. Pass monitor= with a name that is in the logs."
         )
 
 

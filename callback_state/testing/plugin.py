@@ -135,8 +135,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """For two records that differ, show the first difference instead of all their steps."""
+    """For two records that differ, show the first difference instead of all their steps.
+
+    Of learning rates, too: pytest would name the first one that is not equal to the last bit.
+    """
     module = sys.modules.get(f"{__package__}.simulation.record")
-    if module is None or op != "==" or not (isinstance(left, module.Record) and isinstance(right, module.Record)):
+    if module is None or op != "==":
+        return None
+    if isinstance(left, module.Rates) and isinstance(right, (list, tuple)):
+        found: list[str] = left.differences(right)
+        return found
+    if not (isinstance(left, module.Record) and isinstance(right, module.Record)):
         return None
     return [f"{left!r} == {right!r}", left.difference(right) or "no difference"]

@@ -49,6 +49,10 @@ MARKED = """
         record = simulate(Registered(0.5), epochs=1, steps_per_epoch=2, optimizer="numpy")
         assert record.learning_rate == [0.5, 0.25]
 
+    def test_rates(simulate):
+        record = simulate(Registered(0.1), epochs=1, steps_per_epoch=3)
+        assert record.learning_rate == [0.1, 0.05, 0.03]
+
     def test_records(simulate):
         a, b = (simulate(Registered(p), epochs=9, steps_per_epoch=9, optimizer="numpy") for p in (0.5, 0.25))
         assert a == b
@@ -63,7 +67,8 @@ def test_the_marker_and_the_fixtures(pytester: pytest.Pytester) -> None:
     script = pytester.makepyfile(run="import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))")
     options = ("-p", "no:cacheprovider", "--strict-markers", ".")
     output = Program(str(script), str(pytester.path), options).run().out
-    assert "4 failed, 4 passed" in output
+    assert "5 failed, 4 passed" in output
+    assert "at index 2: expected 0.03, found 0.0333" in output and "at index 0" not in output
     assert "after resuming at (1, 0): Steps.step is 0, expected 2; Steps is not registered" in output
     assert "_Whole" not in output and "plugin.py" not in output
     assert "write @pytest.mark.resumes(epochs=..., steps=...)" in output

@@ -60,6 +60,15 @@ class Rates(list[float]):
 
     __hash__ = None
 
+    def differences(self, expected: list[Any] | tuple[Any, ...]) -> list[str]:
+        """What differs from a list of numbers, in lines for people."""
+        lines = ["the learning rates are not those of the list"]
+        if len(self) != len(expected):
+            lines.append(f"expected {len(expected)} of them, found {len(self)}")
+        pairs = enumerate(zip(self, expected, strict=False))
+        lines += [f"at index {i}: expected {e}, found {r}" for i, (r, e) in pairs if not _is_close(r, e)]
+        return lines
+
 
 def _is_close(rate: float, expected: Any) -> bool:
     is_number = isinstance(expected, (int, float))
