@@ -180,29 +180,32 @@ def warn_of_missing_value(checkpoint: Any, name: str) -> None:
 
 def say_saving(checkpoint: Any, decided: Any) -> None:
     """Say that a save has begun, which goes on beside training."""
-    line = messages.saving(
-        decided.path, moment(*decided.event.moment).capitalize(), _improved(checkpoint, decided)
-    )
+    line = messages.saving(decided.path, _when(decided), _improved(checkpoint, decided))
     messages.say(line, over_bar=messages.bar_is_open(decided.event.batch, decided.fit))
 
 
 def say_saved(checkpoint: Any, decided: Any, seconds: float) -> None:
     """Say what was saved at once, in how many seconds."""
-    when, keys = moment(*decided.event.moment).capitalize(), [*keyed(decided.callbacks)]
-    line = messages.saved(decided.path, when, keys, seconds, _improved(checkpoint, decided))
+    keys = [*keyed(decided.callbacks)]
+    line = messages.saved(decided.path, _when(decided), keys, seconds, _improved(checkpoint, decided))
     messages.say(line, over_bar=messages.bar_is_open(decided.event.batch, decided.fit))
 
 
 def say_saved_beside(decided: Any, seconds: float) -> None:
     """Say what was saved beside training, in how many seconds. By now Keras may write a progress bar."""
-    when, keys = moment(*decided.event.moment).capitalize(), [*keyed(decided.callbacks)]
-    line = messages.saved_beside(decided.path, when, keys, seconds, decided.waited)
+    keys = [*keyed(decided.callbacks)]
+    line = messages.saved_beside(decided.path, _when(decided), keys, seconds, decided.waited)
     messages.say(line, over_bar=messages.bar_is_open(0, decided.fit))
 
 
 def _improved(checkpoint: Any, decided: Any) -> str:
     before = decided.before[0]
     return messages.improvement(checkpoint.monitor, before, checkpoint.best) if checkpoint.save_best_only else ""
+
+
+def _when(decided: Any) -> str:
+    """The moment of a save, as a line about it begins."""
+    return moment(*decided.event.moment).capitalize()
 
 
 def say_not_better(checkpoint: Any, event: Event) -> None:

@@ -60,7 +60,7 @@ class Saves:
         self._thread: ThreadPoolExecutor | None = None
         self._process = 0  # the one in which that is
         self._tell_at_exit: Any = None
-        self._take_back: Callable[[], None] | None = None
+        self._take_back: Callable[[], object] | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -103,7 +103,7 @@ class Saves:
             self._thread, decided.is_beside = None, False
             return
         # A loop of one's own need not have an end at which the save is settled.
-        self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path, os.getpid())
+        self._tell_at_exit = weakref.finalize(self, _tell_of, self._future, decided.path, self._process)
         self._take_back = when_leaving(self._tell_at_exit)
 
     def _write(self, decided: Decided, save: Save) -> Exception | None:

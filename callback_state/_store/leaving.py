@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable
 
 #: In the order in which they were given; and the process that has given them.
-_DUE: dict[int, Callable[[], object]] = {}
+_DUE: dict[object, Callable[[], object]] = {}
 _process = 0
 
 
-def when_leaving(act: Callable[[], object]) -> Callable[[], None]:
+def when_leaving(act: Callable[[], object]) -> Callable[[], object]:
     """Call a function when the process ends, the one given last first. What this returns takes it back.
 
     A forked child does not call what its parent has given.
@@ -27,13 +27,9 @@ def when_leaving(act: Callable[[], object]) -> Callable[[], None]:
         _process = os.getpid()
         _DUE.clear()
         getattr(threading, "_register_atexit", atexit.register)(_leave, _process)
-    number = max(_DUE, default=0) + 1
-    _DUE[number] = act
-    return lambda: _take_back(number)
-
-
-def _take_back(number: int) -> None:
-    _DUE.pop(number, None)
+    key = object()
+    _DUE[key] = act
+    return lambda: _DUE.pop(key, None)
 
 
 def _leave(process: int) -> None:
